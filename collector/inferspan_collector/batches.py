@@ -1,0 +1,258 @@
+"""The batches that travel between stages: struct-of-arrays, one row per prediction or label.
+
+Stages exchange these and nothing else, so that no stage ever holds one Python object per span.
+Every array of a batch has the same length N. Absent texts have code -1, absent numbers are NaN,
+absent trace ids are zero.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+Int8 = NDArray[np.int8]
+Int32 = NDArray[np.int32]
+Int64 = NDArray[np.int64]
+UInt64 = NDArray[np.uint64]
+Float64 = NDArray[np.float64]
+Bool = NDArray[np.bool_]
+Objects = NDArray[np.object_]
+
+KIND_CLIENT = 3
+"""OTLP's SPAN_KIND_CLIENT: loses against every other kind that reports the same prediction."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Strings:
+    """A dictionary-encoded text column: `codes[i]` indexes `values`, -1 = absent.
+
+    For texts with few distinct values (model, class, slice); ids stay plain object arrays.
+    """
+
+    codes: Int32
+    values: tuple[str, ...]
+
+    @classmethod
+    def of(cls, texts: Iterable[str | None]) -> Self:
+        """Encode texts, in order of first appearance; None is absent."""
+        seen: dict[str, int] = {}
+        codes = [-1 if text is None else seen.setdefault(text, len(seen)) for text in texts]
+        return cls(np.array(codes, dtype=np.int32), tuple(seen))
+
+    @classmethod
+    def constant(cls, text: str | None, rows: int) -> Self:
+        """A column that says the same in every row."""
+        if text is None:
+            return cls(np.full(rows, -1, dtype=np.int32), ())
+        return cls(np.zeros(rows, dtype=np.int32), (text,))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Stack columns, merging their dictionaries."""
+        seen: dict[str, int] = {}
+        codes = []
+        for part in parts:
+            merged = [seen.setdefault(value, len(seen)) for value in part.values]
+            # The extra last entry makes code -1 map to itself.
+            codes.append(np.array([*merged, -1], dtype=np.int32)[part.codes])
+        stacked = np.concatenate(codes) if codes else np.empty(0, dtype=np.int32)
+        return cls(stacked, tuple(seen))
+
+    def objects(self) -> Objects:
+        """Decode to an object array of str and None."""
+        table = np.empty(len(self.values) + 1, dtype=np.object_)
+        table[:-1] = self.values
+        return table[self.codes]
+
+    def take(self, rows: NDArray[Any]) -> Strings:
+        """Select rows by index or mask."""
+        return Strings(self.codes[rows], self.values)
+
+    def map(self, texts: Mapping[str, str]) -> Strings:
+        """Replace texts by others; what the mapping does not name stays."""
+        return Strings.of(
+            None if text is None else texts.get(text, text) for text in self.objects()
+        )
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
+def id_hashes(ids: Iterable[str | None]) -> UInt64:
+    """Hash ids to 64 bits (BLAKE2b), stable across runs and machines; absent ids hash to 0.
+
+    The hash narrows a join; the id's text always decides.
+    """
+    return np.array(
+        [
+            0
+            if text is None
+            else int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+            for text in ids
+        ],
+        dtype=np.uint64,
+    )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictionBatch:
+    """Predictions, one row each; a batch call of K rows gives K rows.
+
+    `index` is 0…K-1 within a batch call that shares one id, 0 where rows have their own.
+    Times are Unix nanoseconds, durations nanoseconds. `trace` is uint64[N, 2], the big-endian
+    halves of the trace id. `predicted` is the class as `semconv.class_text` writes it (a
+    multilabel row: the sorted set as a JSON array); `score` and `value` are NaN when absent.
+    """
+
+    environment: Strings
+    service: Strings
+    model: Strings
+    version: Strings
+    variant: Strings
+    operation: Strings
+    task: Strings
+    positive_class: Strings
+    prediction_id: Objects
+    index: Int32
+    trace: UInt64
+    span: UInt64
+    kind: Int8
+    event_time: Int64
+    start_time: Int64
+    duration: Int64
+    received: Int64
+    error_type: Strings
+    predicted: Strings
+    score: Float64
+    value: Float64
+    adjusted_count: Float64
+    slices: Mapping[str, Strings] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """A batch of no rows."""
+        return cls.concat([])
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Stack batches; a slice that one of them lacks is absent in its rows."""
+        columns = _concat_columns(cls, parts, skip="slices")
+        keys = sorted({key for part in parts for key in part.slices})
+        slices = {
+            key: Strings.concat(
+                [part.slices.get(key, Strings.constant(None, len(part))) for part in parts]
+            )
+            for key in keys
+        }
+        return cls(**columns, slices=slices)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelBatch:
+    """Labels: the truth that arrives later, one row each. Deletions are rows too.
+
+    A row names its prediction by `prediction_id` (with `model`, `index`), else by the one link
+    (`link_trace`, `link_span`), else by `response_id`, else by `entity_id`. `environment` and
+    `version` narrow the match when present. `actual` is the truth as text (`class_text` of a
+    number too; a set as a sorted JSON array); `value` is the truth as a number, NaN when it is
+    none. `time` is when the outcome became known, `received` when we accepted it, in Unix ns.
+    """
+
+    label_id: Objects
+    revision: Int64
+    environment: Strings
+    model: Strings
+    version: Strings
+    prediction_id: Objects
+    index: Int32
+    link_trace: UInt64
+    link_span: UInt64
+    response_id: Objects
+    entity_id: Objects
+    target: Strings
+    kind: Strings
+    actual: Strings
+    value: Float64
+    text: Objects
+    time: Int64
+    received: Int64
+    source: Strings
+    annotator_kind: Strings
+    deleted: Bool
+    weight: Float64
+
+    def __len__(self) -> int:
+        return len(self.index)
+
+    @classmethod
+    def empty(cls) -> Self:
+        """A batch of no rows."""
+        return cls.concat([])
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Stack batches."""
+        return cls(**_concat_columns(cls, parts))
+
+
+_EMPTY_COLUMNS: dict[str, NDArray[Any]] = {
+    "Int8": np.empty(0, np.int8),
+    "Int32": np.empty(0, np.int32),
+    "Int64": np.empty(0, np.int64),
+    "Float64": np.empty(0, np.float64),
+    "Bool": np.empty(0, np.bool_),
+    "Objects": np.empty(0, np.object_),
+}
+
+
+def _concat_columns(cls: type, parts: Sequence[Any], skip: str = "") -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    for column in fields(cls):
+        if column.name == skip:
+            continue
+        values = [getattr(part, column.name) for part in parts]
+        if column.type == "Strings":
+            columns[column.name] = Strings.concat(values)
+        elif values:
+            columns[column.name] = np.concatenate(values)
+        elif column.type == "UInt64":
+            shape = (0, 2) if column.name in ("trace", "link_trace") else (0,)
+            columns[column.name] = np.empty(shape, np.uint64)
+        else:
+            columns[column.name] = _EMPTY_COLUMNS[str(column.type)]
+    return columns
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One span, log record or line that was refused; its neighbours are not."""
+
+    signal: str
+    """`predictions` or `labels`."""
+    reason: str
+    """A short code of a fixed set, fit for a counter's label: `missing_model`."""
+    message: str
+    """One clear line: the value, the rule and the remedy."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decoded:
+    """What one request held: its batches, and what in it was refused and why."""
+
+    predictions: PredictionBatch
+    labels: LabelBatch
+    refused: tuple[Refusal, ...] = ()
+    ignored: int = 0
+    """Spans that are not ours (other scopes, stage spans): fine, and of no interest here."""
+    clock_skewed: int = 0
+    """Rows whose event time lay in our future and was clamped to the time of receipt."""
+    size_bytes: int = 0
+    """Bytes of the request after decompression: what the queue's limit counts."""

@@ -1,0 +1,1 @@
+"""The `inferspan` command: one file per command."""

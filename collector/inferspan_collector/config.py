@@ -1,0 +1,211 @@
+"""The configuration: one frozen section per stage, checked at start.
+
+A mistake names the key, the value and the rule, and the collector does not start.
+`docs/configuration.md` lists every key; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+OFF = "off"
+"""As an address: this listener is not started."""
+
+
+class ConfigError(ValueError):
+    """The configuration is unusable; the message names key, value and rule."""
+
+
+class Section(BaseModel):
+    """A part of the configuration: unknown keys are mistakes, values cannot change later."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Receivers(Section):
+    """Where we listen. `HOST:PORT`; port 0 takes a free one; `off` starts none."""
+
+    otlp_http: str = "127.0.0.1:4318"
+    otlp_grpc: str = "127.0.0.1:4317"
+    api: str = "127.0.0.1:4319"
+    allowed_hosts: tuple[str, ...] = ()
+    """Host names, beside the bound address and localhost, that a request may be addressed to."""
+    allow_public: bool = False
+    """Bind to an address that other machines reach although requests are not authenticated."""
+
+    @field_validator("otlp_http", "otlp_grpc", "api")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        if value != OFF:
+            split_address(value)
+        return value
+
+    @model_validator(mode="after")
+    def _local_unless_told(self) -> Receivers:
+        for key in ("otlp_http", "otlp_grpc", "api"):
+            address = getattr(self, key)
+            if address == OFF or self.allow_public:
+                continue
+            host = split_address(address)[0]
+            if host not in ("127.0.0.1", "::1", "localhost"):
+                raise ValueError(
+                    f"{key} = {address} is reachable from other machines and requests are not "
+                    "authenticated; bind to 127.0.0.1, or set receivers.allow_public: true where "
+                    "the network itself keeps strangers out"
+                )
+        return self
+
+
+class Limits(Section):
+    """Everything has a limit; what is over is refused or folded, and counted."""
+
+    request_bytes: int = Field(64 * 1024 * 1024, ge=1024)
+    """One request, after decompression."""
+    queue_bytes: int = Field(256 * 1024 * 1024, ge=1024 * 1024)
+    """Decoded requests that wait for the writer; beyond it senders get 503 and Retry-After."""
+    group_bytes: int = Field(16 * 1024 * 1024, ge=1024)
+    """Requests that one transaction takes together."""
+    group_milliseconds: float = Field(5.0, ge=0.0, le=1000.0)
+    """How long a transaction waits for more requests."""
+    models: int = Field(1_000, ge=1)
+    """Distinct (environment, service, model, version, variant, task) combinations."""
+    slice_values: int = Field(50, ge=1)
+    """Distinct values of one slice key of one model; more fold into `__other__`."""
+    classes: int = Field(500, ge=2)
+    """Distinct classes of one model; more fold into `__other__`."""
+    query_windows: int = Field(5_000, ge=1)
+    """Windows × groups that one API answer may hold."""
+
+
+class Store(Section):
+    """The DuckDB file."""
+
+    data: Path = Path("inferspan-data")
+    memory: str = "1GB"
+    """DuckDB's memory limit."""
+    compact_every: int = Field(500, ge=1)
+    """Transactions between two compactions of the counter tables."""
+
+
+class Target(Section):
+    """One kind of truth of a model."""
+
+    sources: tuple[str, ...] = ()
+    """Sources in ascending rank: where two disagree, the later in this list wins."""
+
+
+class Model(Section):
+    """What the collector knows of one model beyond what its spans say."""
+
+    owner: str | None = None
+    description: str | None = None
+    runbook: str | None = None
+    positive_class: str | None = None
+    class_aliases: dict[str, str] = Field(default_factory=dict)
+    """Other spellings → the class: `{"1": fraud, "0": legit}`; applied to outputs and labels."""
+    tolerance: float | None = Field(None, ge=0.0)
+    """Regression: an absolute error up to this passes."""
+    latency_objective_ms: float | None = Field(None, gt=0.0)
+    primary_target: str = "default"
+    targets: dict[str, Target] = Field(default_factory=dict)
+
+
+class Jaeger(Section):
+    """Jaeger's side: where evaluation spans go and what its page may ask."""
+
+    otlp: str | None = None
+    """Jaeger's OTLP/HTTP endpoint, `http://127.0.0.1:14318`; absent = no evaluation spans."""
+    ui: str | None = None
+    """Jaeger's page, `http://127.0.0.1:16686`: the one foreign origin that may read the Model
+    Quality reply, and where links point."""
+    evaluation_status: Literal["error", "unset"] = "error"
+    """Status of the span of a wrong prediction."""
+    correct_share: float = Field(1.0, ge=0.0, le=1.0)
+    """Share of the right predictions that get an evaluation span, chosen by hash."""
+    evaluations_per_second: int = Field(200, ge=1)
+    """Evaluation spans made per second of arrival, wrong predictions first."""
+    span_kind: Literal["server", "internal", "client", "producer", "consumer"] = "server"
+    """Kind under which the Monitor tab shows model operations (its own default is server)."""
+
+
+class Publish(Section):
+    """What is shown beside the API."""
+
+    quality_windows: tuple[str, ...] = ("1h", "1d")
+    """Windows, back from now, of the gauges in /metrics."""
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    receivers: Receivers = Receivers()
+    limits: Limits = Limits()
+    store: Store = Store()
+    models: dict[Annotated[str, Field(min_length=1)], Model] = Field(default_factory=dict)
+    jaeger: Jaeger = Jaeger()
+    publish: Publish = Publish()
+
+    def model(self, name: str) -> Model:
+        """A model's section; one that is not configured has the defaults."""
+        return self.models.get(name, _DEFAULT_MODEL)
+
+
+_DEFAULT_MODEL = Model()
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Split `HOST:PORT` (`[::1]:4318` too).
+
+    Raises:
+        ValueError: it is not one.
+    """
+    host, separator, port = address.rpartition(":")
+    if not separator or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{address!r} is not HOST:PORT with a port from 0 to 65535 (or `off`)")
+    return host.strip("[]"), int(port)
+
+
+def load(path: Path | None, overrides: dict[str, dict[str, Any]] | None = None) -> Config:
+    """Read and check the configuration.
+
+    Args:
+        path: a YAML file, or None for the defaults.
+        overrides: section → key → value from the command line; None values are left out.
+
+    Raises:
+        ConfigError: unreadable, not YAML, or against a rule; every mistake is named.
+    """
+    document: dict[str, Any] = {}
+    if path is not None:
+        try:
+            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not YAML: {error}") from error
+        if loaded is not None and not isinstance(loaded, dict):
+            raise ConfigError(f"{path} holds a {type(loaded).__name__}; a mapping of sections is")
+        document = loaded or {}
+    for section, keys in (overrides or {}).items():
+        given = {key: value for key, value in keys.items() if value is not None}
+        if given:
+            present = document.get(section) or {}
+            document[section] = {**present, **given} if isinstance(present, dict) else present
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path)) from error
+
+
+def _explain(error: ValidationError, path: Path | None) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        given = "" if problem["type"] == "missing" else f" = {problem['input']!r}"
+        lines.append(f"{key}{given}: {problem['msg'].removeprefix('Value error, ')}")
+    where = f"{path}: " if path else ""
+    return f"{where}" + "; ".join(lines)

@@ -1,0 +1,1 @@
+"""Figures out: Jaeger, Prometheus, the JSON API. Publishers pull from the store."""

@@ -1,0 +1,1 @@
+"""Figures from counts: one file per family, each merging by addition."""

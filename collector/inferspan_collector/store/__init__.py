@@ -1,0 +1,1 @@
+"""The store: one DuckDB file, one transaction per micro-batch, consistent readers."""

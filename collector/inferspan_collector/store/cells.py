@@ -1,0 +1,178 @@
+"""What the store answers: counter cells, grouped as asked for. All of it merges by addition."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+SERIES_KEYS = (
+    "environment",
+    "service",
+    "model",
+    "version",
+    "variant",
+    "operation",
+    "task",
+    "positive_class",
+)
+"""What counters can be grouped by, beside `slice.<key>`."""
+
+MINUTE_NS = 60_000_000_000
+
+
+class QueryError(ValueError):
+    """A question the store cannot answer; the message names the value and the rule."""
+
+
+@dataclass(frozen=True, slots=True)
+class CellQuery:
+    """Which counters, and how finely.
+
+    `start` and `end` are Unix minutes, [start, end); None = all there is. `every` is the window
+    in minutes, aligned to the Unix epoch (UTC); None = one window for everything. `by` holds
+    names of `SERIES_KEYS` and `slice.<key>`; with two slices or more the answer is computed from
+    the rows. Filters left None admit everything; `version=""` means predictions without version.
+    """
+
+    model: str | None = None
+    service: str | None = None
+    environment: str | None = None
+    version: str | None = None
+    target: str = "default"
+    start: int | None = None
+    end: int | None = None
+    every: int | None = None
+    by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionCells:
+    """Predictions counted per (window, group, failed, latency bucket), one entry per cell.
+
+    `window` is the window's first minute (0 where the query asked for one window).
+    `groups[i]` are the texts of `by`, None = absent. `failed`: the call raised.
+    `bucket` is a number of `latency_sketch`.
+    """
+
+    by: tuple[str, ...]
+    window: NDArray[np.int64]
+    groups: Sequence[tuple[str | None, ...]]
+    failed: NDArray[np.bool_]
+    bucket: NDArray[np.int16]
+    n: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeCells:
+    """Labelled predictions counted per (window, group, predicted, actual, correct).
+
+    `correct` is 1, 0, or -1 where a label joined but right or wrong is not defined (a regression
+    without tolerance, a prediction without output). A label joined to a call that raised counts
+    nowhere here.
+    """
+
+    by: tuple[str, ...]
+    window: NDArray[np.int64]
+    groups: Sequence[tuple[str | None, ...]]
+    predicted: Sequence[str | None]
+    actual: Sequence[str | None]
+    correct: NDArray[np.int8]
+    n: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrivalCells:
+    """What ever arrived, for counters that only grow: outcomes added and retracted."""
+
+    series: Sequence[tuple[str | None, ...]]
+    """Texts of `SERIES_KEYS`."""
+    target: Sequence[str]
+    predicted: Sequence[str | None]
+    actual: Sequence[str | None]
+    correct: NDArray[np.int8]
+    added: NDArray[np.int64]
+    retracted: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """One line of the list of models. Times are Unix ns of events."""
+
+    model: str
+    versions: tuple[str, ...]
+    services: tuple[str, ...]
+    environments: tuple[str, ...]
+    targets: tuple[str, ...]
+    first_seen: int
+    last_seen: int
+    predictions: int
+    labeled: int
+    """Predictions with a joined label of the model's primary target."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRow:
+    """One prediction with its truth, for lists of mistakes and example traces."""
+
+    prediction_id: str
+    index: int
+    trace_id: str
+    span_id: str
+    environment: str | None
+    service: str | None
+    version: str | None
+    variant: str | None
+    predicted: str | None
+    score: float | None
+    value: float | None
+    expected: str | None
+    correct: bool | None
+    error_type: str | None
+    event_time: int
+    duration: int
+    label_time: int | None
+    slices: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """One entry of the outbox: an evaluation span to be sent. Its content never changes.
+
+    `outcome` is `correct`, `incorrect` or `retracted`. Times are Unix ns.
+    """
+
+    sequence: int
+    span_id: int
+    """The evaluation span's own id: a hash of (prediction key, target, label.id, revision)."""
+    trace_id: str
+    prediction_span_id: str
+    prediction_end: int
+    environment: str | None
+    service: str | None
+    model: str
+    version: str | None
+    variant: str | None
+    prediction_id: str
+    index: int
+    target: str
+    label_id: str
+    revision: int
+    label_time: int
+    label_delay_ns: int
+    outcome: str
+    predicted: str | None
+    expected: str | None
+    error: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What became of one request's rows, known once its transaction is on disk."""
+
+    predictions: int
+    """New prediction rows; retries of known ones are not counted."""
+    labels: tuple[str, ...]
+    """Per label of the request, in its order: joined, waiting, superseded or duplicate."""

@@ -1,0 +1,116 @@
+"""Our own counters: what was accepted, refused, duplicate, late, unmatched or dropped.
+
+Everything that is limited has a counter here. Counters only grow, by arrival, since this
+process started; `publish/prometheus.py` shows them.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Final
+
+SENDERS_MAX: Final = 64
+"""Distinct label combinations of one counter; more fold into `__other__`, so that no input can
+grow us without bound."""
+OTHER: Final = "__other__"
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """A counter's name (Prometheus form, without `_total`), its labels and its one-line help."""
+
+    name: str
+    labels: tuple[str, ...]
+    help: str
+
+
+ACCEPTED = Counter(
+    "inferspan_accepted_records",
+    ("signal", "transport"),
+    "Predictions and labels that were committed (signal = predictions, labels).",
+)
+REFUSED = Counter(
+    "inferspan_refused_records",
+    ("signal", "transport", "reason"),
+    "Spans, log records or label lines refused for what they contain.",
+)
+REQUESTS = Counter(
+    "inferspan_requests", ("transport", "code"), "Requests answered, by transport and status code."
+)
+IGNORED = Counter("inferspan_ignored_spans", ("transport",), "Spans that are not predictions.")
+CLOCK_SKEWED = Counter(
+    "inferspan_clock_skewed_predictions",
+    ("transport",),
+    "Predictions dated more than ten minutes ahead of us; counted at the time of receipt.",
+)
+DUPLICATES = Counter(
+    "inferspan_duplicate_predictions",
+    ("kind",),
+    "Predictions seen before: kind = retry (same span) or superseded (same key, other span).",
+)
+LABELS = Counter("inferspan_labels", ("result",), "Labels by what became of them.")
+COMMITS = Counter("inferspan_store_commits", (), "Transactions committed.")
+COMMIT_FAILURES = Counter("inferspan_store_commit_failures", (), "Transactions that failed.")
+PUBLISHED = Counter(
+    "inferspan_published_evaluations", ("result",), "Evaluation spans sent (ok) or retried (error)."
+)
+SKIPPED_EVALUATIONS = Counter(
+    "inferspan_skipped_evaluations",
+    ("reason",),
+    "Evaluations that no span was sent for (sampled, rate); the figures hold them all the same.",
+)
+FOLDED = Counter(
+    "inferspan_folded_values", ("label",), "Values folded into __other__ by a cardinality limit."
+)
+CONTAINED = Counter(
+    "inferspan_contained_errors", ("where",), "Unexpected errors of ours that were contained."
+)
+COUNTERS: Final = (
+    ACCEPTED,
+    REFUSED,
+    REQUESTS,
+    IGNORED,
+    CLOCK_SKEWED,
+    DUPLICATES,
+    LABELS,
+    COMMITS,
+    COMMIT_FAILURES,
+    PUBLISHED,
+    SKIPPED_EVALUATIONS,
+    FOLDED,
+    CONTAINED,
+)
+
+
+class Telemetry:
+    """Thread-safe counters of one collector."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._counts: dict[Counter, dict[tuple[str, ...], int]] = {c: {} for c in COUNTERS}
+
+    def add(self, counter: Counter, n: int = 1, **labels: str) -> None:
+        """Count n more; the labels are those the counter declares, each exactly once."""
+        if n == 0:
+            return
+        key = tuple(labels[name] for name in counter.labels)
+        with self._lock:
+            counts = self._counts[counter]
+            if key not in counts and len(counts) >= SENDERS_MAX:
+                key = (OTHER,) * len(key)
+            counts[key] = counts.get(key, 0) + n
+
+    def get(self, counter: Counter, **labels: str) -> int:
+        """What one series has counted; labels left out are summed over."""
+        wanted = [(i, labels[name]) for i, name in enumerate(counter.labels) if name in labels]
+        with self._lock:
+            counts = dict(self._counts[counter])
+        return sum(n for key, n in counts.items() if all(key[i] == text for i, text in wanted))
+
+    def snapshot(self) -> Mapping[Counter, Mapping[tuple[str, ...], int]]:
+        """All counters at one moment."""
+        with self._lock:
+            return MappingProxyType({c: dict(counts) for c, counts in self._counts.items()})

@@ -1,0 +1,1 @@
+"""inferspan: distributed tracing for model serving that ends in accuracy."""

@@ -1,0 +1,295 @@
+"""The vocabulary: every attribute, span, event and scope name that crosses the wire, spelled once.
+
+Standard library only. Both sides use it: the SDK writes these names, the collector reads them.
+`docs/vocabulary.md` explains them; a change here needs a decision record.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+import unicodedata
+from typing import Final
+
+SCHEMA_URL: Final = "https://inferspan.dev/schemas/0.1.0"
+"""Identifies this version of the vocabulary on the wire; nothing fetches it."""
+
+# --- scopes: who wrote a span -------------------------------------------------------------------
+
+SCOPE_PREDICTIONS: Final = "inferspan"
+"""Prediction and stage spans."""
+SCOPE_RECORDS: Final = "inferspan.records"
+"""Slim records: what a prediction leaves behind when its full span is not exported."""
+SCOPE_LABELS: Final = "inferspan.labels"
+"""Label records: the truth that arrives later."""
+SCOPE_PROCESSOR: Final = "inferspan.processor"
+"""What the collector emits. It ignores this scope on its own input, so a loop cannot form."""
+
+# --- resource (names of OpenTelemetry) ----------------------------------------------------------
+
+SERVICE_NAME: Final = "service.name"
+SERVICE_VERSION: Final = "service.version"
+DEPLOYMENT_ENVIRONMENT_NAME: Final = "deployment.environment.name"
+VCS_REVISION: Final = "vcs.ref.head.revision"
+DATASET_VERSION: Final = "inferspan.dataset.version"
+EXPERIMENT_RUN_ID: Final = "inferspan.experiment.run_id"
+
+# --- the prediction span ------------------------------------------------------------------------
+
+OPERATION_NAME: Final = "inferspan.operation.name"
+"""string, always. One of `OPERATIONS`; the span's name starts with it."""
+MODEL_NAME: Final = "inferspan.model.name"
+"""string, always."""
+MODEL_VERSION: Final = "inferspan.model.version"
+"""string, recommended."""
+MODEL_FRAMEWORK: Final = "inferspan.model.framework"
+"""string, when known: sklearn, xgboost, torch…"""
+MODEL_VARIANT: Final = "inferspan.model.variant"
+"""string, when routed: canary, shadow, a, b."""
+TASK_TYPE: Final = "inferspan.task.type"
+"""string, one of `TASKS`; absent = unspecified: only equality or numeric error is computed."""
+
+PREDICTION_ID: Final = "inferspan.prediction.id"
+"""string ≤ 128: the caller's key, else a UUIDv7 in hex. Never a metric label."""
+PREDICTION_COUNT: Final = "inferspan.prediction.count"
+"""int: rows of a batch call; absent = 1."""
+PREDICTION_IDS: Final = "inferspan.prediction.ids"
+"""string[]: one id per row of a batch call."""
+EVENT_TIME_UNIX_NANO: Final = "inferspan.event.time_unix_nano"
+"""int, ns: business time, where it differs from the span's (backfill, batch)."""
+
+OUTPUT_CLASS: Final = "inferspan.output.class"
+"""string: the predicted class, as `class_text` writes it."""
+OUTPUT_SCORE: Final = "inferspan.output.score"
+"""double: P(positive) for a binary task, else P(predicted class)."""
+OUTPUT_VALUE: Final = "inferspan.output.value"
+"""double: the predicted number of a regression."""
+OUTPUT_POSITIVE_CLASS: Final = "inferspan.output.positive_class"
+"""string: which class is the positive one of a binary task."""
+OUTPUT_THRESHOLD: Final = "inferspan.output.threshold"
+"""double: the score from which the positive class is answered."""
+OUTPUT_CLASSES_PREDICTED: Final = "inferspan.output.classes_predicted"
+"""string[]: one per row of a batch; with offsets, the sets of a multilabel or ranking row."""
+OUTPUT_SCORES: Final = "inferspan.output.scores"
+"""double[]: one per row, or one per entry of `classes_predicted`."""
+OUTPUT_VALUES: Final = "inferspan.output.values"
+"""double[]: one per row."""
+OUTPUT_OFFSETS: Final = "inferspan.output.offsets"
+"""int[]: Arrow-style row offsets into `classes_predicted` (rows + 1 of them), for ragged rows."""
+OUTPUT_CLASSES: Final = "inferspan.output.classes"
+"""string[K]: the classes the columns of `probabilities` stand for."""
+OUTPUT_PROBABILITIES: Final = "inferspan.output.probabilities"
+"""double[N·K], row-major."""
+
+INPUT_SIZE: Final = "inferspan.input.size"
+"""int: elements of the input."""
+INPUT_SHAPE: Final = "inferspan.input.shape"
+"""string: `1000x30`."""
+INPUT_DTYPE: Final = "inferspan.input.dtype"
+"""string: `float64`, or the type's name."""
+
+FEATURE_NAMES: Final = "inferspan.feature.names"
+"""JSON text: names of the numeric features, in the order of `FEATURE_DATA`."""
+FEATURE_DATA: Final = "inferspan.feature.data"
+"""bytes: float64 little-endian, NaN = missing, in the order of `FEATURE_NAMES`."""
+FEATURE_CATEGORY_NAMES: Final = "inferspan.feature.category_names"
+"""JSON text: names of the categorical features."""
+FEATURE_CATEGORY_VALUES: Final = "inferspan.feature.category_values"
+"""string[]: their values, in the same order."""
+
+INPUT_VALUE: Final = "input.value"
+"""JSON object ≤ 2 kB, for people and for OpenInference's readers."""
+INPUT_MIME_TYPE: Final = "input.mime_type"
+OUTPUT_VALUE_JSON: Final = "output.value"
+"""JSON object ≤ 2 kB, for people and for OpenInference's readers."""
+OUTPUT_MIME_TYPE: Final = "output.mime_type"
+OPENINFERENCE_SPAN_KIND: Final = "openinference.span.kind"
+MIME_JSON: Final = "application/json"
+
+TENSOR_NAME: Final = "tensor.name"
+"""Suffix after `inferspan.input.`, `inferspan.output.` or `inferspan.state.`."""
+TENSOR_DATATYPE: Final = "tensor.datatype"
+TENSOR_SHAPE: Final = "tensor.shape"
+TENSOR_DATA: Final = "tensor.data"
+
+SLICE_PREFIX: Final = "inferspan.slice."
+"""Prefix of declared slices, `inferspan.slice.country`: ≤ `SLICE_KEYS_MAX`, no dot in the key."""
+CAPTURE_POLICY: Final = "inferspan.capture.policy"
+"""string, always: `shapes`, `values` or `none`."""
+CAPTURE_DROPPED: Final = "inferspan.capture.dropped"
+"""string[]: what was left out and why, `output:no class, score or number found`."""
+SAMPLING_ADJUSTED_COUNT: Final = "inferspan.sampling.adjusted_count"
+"""double ≥ 1, on foreign spans only: how many predictions this one stands for."""
+ERROR_TYPE: Final = "error.type"
+"""string: the exception's type; messages are recorded only under `values`: they leak inputs."""
+
+# --- stages and snapshots -----------------------------------------------------------------------
+
+STAGE_NAME: Final = "inferspan.stage.name"
+"""string: name of an intermediate step; the span is `{stage} {model}`."""
+EVENT_SNAPSHOT: Final = "inferspan.snapshot"
+"""Span event that carries an intermediate state as `inferspan.state.*`."""
+STATE_NAME: Final = "inferspan.state.name"
+STATE_MEAN: Final = "inferspan.state.mean"
+STATE_STD: Final = "inferspan.state.std"
+STATE_MIN: Final = "inferspan.state.min"
+STATE_MAX: Final = "inferspan.state.max"
+STATE_NAN_COUNT: Final = "inferspan.state.nan_count"
+STATE_COUNT: Final = "inferspan.state.count"
+STATE_SHAPE: Final = "inferspan.state.shape"
+STATE_DTYPE: Final = "inferspan.state.dtype"
+
+# --- the label record ---------------------------------------------------------------------------
+
+PREDICTION_INDEX: Final = "inferspan.prediction.index"
+"""int: row within a batch call that shares one prediction id; absent = 0."""
+PREDICTION_ITEM_ID: Final = "inferspan.prediction.item_id"
+"""string: the item of a ranking."""
+ENTITY_ID: Final = "inferspan.entity.id"
+"""string: whom the outcome is about, where no prediction id is known."""
+LABEL_ID: Final = "inferspan.label.id"
+"""string, required. (label.id, revision) seen twice is a duplicate."""
+TARGET_NAME: Final = "inferspan.target.name"
+"""string: which truth; absent = `DEFAULT_TARGET`."""
+TARGET_KIND: Final = "inferspan.target.kind"
+"""string: one of `TARGET_KINDS`; absent = ground_truth."""
+LABEL_CLASS: Final = "inferspan.label.class"
+"""string: the true class."""
+LABEL_CLASSES: Final = "inferspan.label.classes"
+"""string[]: the true set of a multilabel row."""
+LABEL_VALUE: Final = "inferspan.label.value"
+"""double: the true number, or a class written as a number; the collector converts by the task."""
+LABEL_VALUES: Final = "inferspan.label.values"
+LABEL_TEXT: Final = "inferspan.label.text"
+"""string: a reference answer."""
+LABEL_TIME_UNIX_NANO: Final = "inferspan.label.time_unix_nano"
+"""int, ns: when the outcome became known; absent = when it was first accepted."""
+LABEL_SOURCE: Final = "inferspan.label.source"
+LABEL_ANNOTATOR_KIND: Final = "inferspan.label.annotator_kind"
+"""string: HUMAN, LLM, CODE or SYSTEM."""
+LABEL_REVISION: Final = "inferspan.label.revision"
+"""int: 0, then 1 for the first correction…"""
+LABEL_ACTION: Final = "inferspan.label.action"
+"""string: `upsert` (default) or `delete`."""
+LABEL_WEIGHT: Final = "inferspan.label.weight"
+"""double > 0; absent = 1."""
+
+# --- the evaluation span (the collector's) ------------------------------------------------------
+
+EVALUATION_OUTCOME: Final = "inferspan.evaluation.outcome"
+"""string: `correct`, `incorrect` or `retracted`; not a boolean, for Jaeger ignores false."""
+EVALUATION_PREDICTED: Final = "inferspan.evaluation.predicted"
+EVALUATION_EXPECTED: Final = "inferspan.evaluation.expected"
+EVALUATION_ERROR: Final = "inferspan.evaluation.error"
+"""double: predicted − expected, for a regression."""
+LABEL_DELAY: Final = "inferspan.label.delay"
+"""double, s: label time − prediction time."""
+EVENT_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
+"""Event of OpenTelemetry's GenAI conventions; accepted on input (kind = evaluation) and emitted."""
+GEN_AI_EVALUATION_NAME: Final = "gen_ai.evaluation.name"
+GEN_AI_EVALUATION_SCORE_LABEL: Final = "gen_ai.evaluation.score.label"
+GEN_AI_EVALUATION_SCORE_VALUE: Final = "gen_ai.evaluation.score.value"
+EVENT_LABEL: Final = "inferspan.label"
+"""OTLP log event that carries a label record."""
+
+# --- vocabularies -------------------------------------------------------------------------------
+
+OPERATIONS: Final = (
+    "predict",
+    "predict_proba",
+    "embed",
+    "rank",
+    "detect",
+    "forecast",
+    "transform",
+    "generate",
+)
+BINARY: Final = "binary_classification"
+MULTICLASS: Final = "multiclass_classification"
+MULTILABEL: Final = "multilabel_classification"
+REGRESSION: Final = "regression"
+FORECASTING: Final = "forecasting"
+TASKS: Final = (
+    BINARY,
+    MULTICLASS,
+    MULTILABEL,
+    REGRESSION,
+    "ranking",
+    FORECASTING,
+    "detection",
+    "embedding",
+    "generation",
+)
+NUMERIC_TASKS: Final = (REGRESSION, FORECASTING)
+"""Tasks whose output is a number: outcomes are errors, not equality."""
+CAPTURE_POLICIES: Final = ("shapes", "values", "none")
+TARGET_KINDS: Final = ("ground_truth", "feedback", "evaluation")
+ANNOTATOR_KINDS: Final = ("HUMAN", "LLM", "CODE", "SYSTEM")
+LABEL_ACTIONS: Final = ("upsert", "delete")
+DEFAULT_TARGET: Final = "default"
+
+# --- limits -------------------------------------------------------------------------------------
+
+PREDICTION_ID_LENGTH_MAX: Final = 128
+SLICE_KEYS_MAX: Final = 8
+ATTRIBUTES_MAX: Final = 40
+CONTENT_BYTES_MAX: Final = 6 * 1024
+"""Content (inputs, outputs, states) of one span, in bytes."""
+JSON_BYTES_MAX: Final = 2 * 1024
+"""`input.value` and `output.value`, in bytes, valid JSON after truncation."""
+REQUEST_BYTES_MAX: Final = 64 * 1024 * 1024
+"""One OTLP request, after decompression."""
+
+_UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def class_text(value: object) -> str | None:
+    """Write a class as the one text both sides compare.
+
+    Strings stay (in Unicode NFC, lone surrogates replaced), booleans become `true` and `false`,
+    integral numbers decimals (`1.0` → `1`), other floats their `repr`. numpy scalars count as the
+    Python number they hold.
+
+    Args:
+        value: a class as a model or a label gives it.
+
+    Returns:
+        The text, or None for what is never a label: None, NaN, infinities and other types.
+    """
+    if isinstance(value, str):
+        valid = value.encode("utf-8", "replace").decode("utf-8")
+        return unicodedata.normalize("NFC", valid)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(int(value))
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return str(int(value)) if value.is_integer() else repr(float(value))
+    item = getattr(value, "item", None)
+    if callable(item) and getattr(value, "ndim", None) == 0:
+        scalar = item()
+        return None if type(scalar) is type(value) else class_text(scalar)
+    return None
+
+
+def safe_name(name: str, taken: frozenset[str] | set[str] = frozenset()) -> str:
+    """Make a name that Jaeger and Prometheus can carry: `[A-Za-z0-9_-]+`.
+
+    Jaeger's Monitor tab escapes neither regular expressions nor URLs. Originals are stored and
+    shown; only what goes to Jaeger and Prometheus passes through here.
+
+    Args:
+        name: any text.
+        taken: names already given to others.
+
+    Returns:
+        The name with every other character as `_`; where that is taken (or empty), `-` and four
+        hex digits of the original's hash follow.
+    """
+    safe = _UNSAFE_IN_NAMES.sub("_", name)
+    if safe and safe not in taken:
+        return safe
+    return f"{safe}-{hashlib.blake2b(name.encode('utf-8', 'replace'), digest_size=2).hexdigest()}"
