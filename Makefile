@@ -1,0 +1,53 @@
+# Each target sets itself up in .venv (nothing global) and then does what `make help` says.
+# The only things it asks of the machine: Python 3.11 or later with venv, and Go for `make test`.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-fast lint fmt bench servers
+
+help: ## say what there is
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: $(READY) ## a real model, late labels, accuracy and latency: live, in under a minute
+	@$(BIN)/inferspan demo $(ARGS)
+
+test: lint servers ## all checks, with the real Jaeger and OTel Collector (needs Go the first time)
+	@$(BIN)/python -m pytest $(ARGS)
+
+test-fast: $(READY) ## the tests that need no real server
+	@echo "Leaving out the tests marked 'real' (Jaeger, OTel Collector); make test runs them too."
+	@$(BIN)/python -m pytest -m "not real" $(ARGS)
+
+lint: $(READY) ## ruff, and mypy --strict on both packages and on tests/typing
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/mypy tests/typing
+
+fmt: $(READY) ## format, and mend what ruff can mend
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+bench: $(READY) ## run the benchmarks, one after the other
+	@set -e; for program in benchmarks/bench_*.py; do \
+		echo "== $$program"; $(BIN)/python "$$program"; done
+
+servers: $(READY)
+	@$(BIN)/python tests/servers/build.py jaeger otelcol
+
+$(READY): constraints.txt pyproject.toml collector/pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "inferspan needs Python 3.11 or later; $(PYTHON) is not. Name another: make PYTHON=python3.12 …" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "$(PYTHON) cannot make virtual environments; Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@echo "Setting up $(VENV) from constraints.txt (once; a minute or two)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install -r constraints.txt
+	@$(PIP) install --no-deps --no-build-isolation -e . -e ./collector
+	@$(PIP) check
+	@touch $@

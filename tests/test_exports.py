@@ -1,0 +1,26 @@
+"""What `import inferspan` offers is on purpose, and small."""
+
+from __future__ import annotations
+
+import types
+
+import inferspan
+
+
+def test_the_public_names_are_those_in_all() -> None:
+    public = {
+        name
+        for name, value in vars(inferspan).items()
+        if not name.startswith("_") and not isinstance(value, types.ModuleType)
+    }
+    assert public - {"annotations"} == set(inferspan.__all__)
+
+
+def test_all_is_sorted_and_at_most_twelve() -> None:
+    assert list(inferspan.__all__) == sorted(inferspan.__all__)
+    assert len(inferspan.__all__) <= 12
+
+
+def test_every_public_name_says_what_it_is() -> None:
+    undocumented = [n for n in inferspan.__all__ if not (getattr(inferspan, n).__doc__ or "")]
+    assert undocumented == []
