@@ -190,8 +190,12 @@ EVENT_EVALUATION_RESULT: Final = "gen_ai.evaluation.result"
 GEN_AI_EVALUATION_NAME: Final = "gen_ai.evaluation.name"
 GEN_AI_EVALUATION_SCORE_LABEL: Final = "gen_ai.evaluation.score.label"
 GEN_AI_EVALUATION_SCORE_VALUE: Final = "gen_ai.evaluation.score.value"
+GEN_AI_RESPONSE_ID: Final = "gen_ai.response.id"
+"""string: names the answer a label or an evaluation is about, where no span does."""
 EVENT_LABEL: Final = "inferspan.label"
 """OTLP log event that carries a label record."""
+EVENT_NAME: Final = "event.name"
+"""Where a log event's name stands when its sender is older than OTLP 1.5's own field for it."""
 
 # --- vocabularies -------------------------------------------------------------------------------
 
