@@ -1,0 +1,241 @@
+"""Evaluations of the outbox → spans in Jaeger, each beside the prediction it judges.
+
+The outbox is the retry: an entry is deleted only after Jaeger has taken it, and a copy sent twice
+is equal byte for byte, which Jaeger hides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from http.client import HTTPException
+from typing import Final, Literal
+
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
+
+from inferspan import semconv
+from inferspan_collector import telemetry as counters
+from inferspan_collector.config import Jaeger
+from inferspan_collector.pipeline import Overloaded, Queries
+from inferspan_collector.publish.jaeger_names import (
+    UNKNOWN_SERVICE,
+    evaluation_name,
+    quality_service,
+    safe_names,
+)
+from inferspan_collector.store.cells import Evaluation
+from inferspan_collector.telemetry import Telemetry
+
+SPANS_PER_REQUEST: Final = 512
+TIMEOUT_SECONDS: Final = 10.0
+"""For one request to Jaeger, and for the store to forget what was sent."""
+LENGTH_NS: Final = 1_000
+"""An evaluation span ends with its prediction: a start after its parent's end, or no length at
+all, makes Jaeger warn about the clock."""
+SCORES: Final = {"correct": 1.0, "incorrect": 0.0}
+
+_log = logging.getLogger(__name__)
+
+
+class EvaluationPublisher:
+    """Sends evaluation spans to Jaeger over OTLP/HTTP, at least once."""
+
+    def __init__(self, queries: Queries, telemetry: Telemetry, jaeger: Jaeger) -> None:
+        """Connect the outbox with Jaeger; nothing is sent yet.
+
+        Raises:
+            ValueError: `jaeger.otlp` is not an http or https URL.
+        """
+        if not (jaeger.otlp or "").startswith(("http://", "https://")):
+            raise ValueError(
+                f"jaeger.otlp = {jaeger.otlp} is no http:// or https:// URL; give the OTLP/HTTP "
+                "endpoint of Jaeger, such as http://127.0.0.1:14318"
+            )
+        endpoint = (jaeger.otlp or "").rstrip("/")
+        self._url = endpoint if endpoint.endswith("/v1/traces") else f"{endpoint}/v1/traces"
+        self._queries = queries
+        self._telemetry = telemetry
+        self._status = jaeger.evaluation_status
+        self._failing = False
+
+    def publish_once(self) -> int:
+        """Send what waits in the outbox, at most `SPANS_PER_REQUEST` entries.
+
+        Returns:
+            How many entries are done with; 0 when there are none, or when Jaeger or the store
+            refused: they stay, and the next call sends them again.
+        """
+        evaluations = self._queries.reader.outbox(SPANS_PER_REQUEST)
+        if not evaluations:
+            return 0
+        request = evaluation_spans(evaluations, self._safe_services(evaluations), self._status)
+        try:
+            rejected = self._send(request.SerializeToString(deterministic=True))
+            sequences = [evaluation.sequence for evaluation in evaluations]
+            self._queries.acknowledge(sequences).result(TIMEOUT_SECONDS)
+        except (OSError, HTTPException, DecodeError, Overloaded, FutureTimeoutError) as error:
+            self._telemetry.add(counters.PUBLISHED, len(evaluations), result="error")
+            self._report_failure(error)
+            return 0
+        self._telemetry.add(counters.PUBLISHED, len(evaluations) - rejected, result="ok")
+        self._telemetry.add(counters.PUBLISHED, rejected, result="rejected")
+        if self._failing:
+            self._failing = False
+            _log.info("evaluation spans reach Jaeger again at %s", self._url)
+        return len(evaluations)
+
+    def _safe_services(self, evaluations: Sequence[Evaluation]) -> dict[str, str]:
+        services = {evaluation.service or UNKNOWN_SERVICE for evaluation in evaluations}
+        if all(semconv.safe_name(service) == service for service in services):
+            return {service: service for service in services}
+        # Only names that have to change can collide, with any other service there is.
+        for summary in self._queries.reader.models():
+            services.update(summary.services)
+        return safe_names(services)
+
+    def _send(self, body: bytes) -> int:
+        """POST one OTLP request; returns how many of its spans Jaeger rejected for good."""
+        request = urllib.request.Request(
+            self._url, data=body, headers={"Content-Type": "application/x-protobuf"}, method="POST"
+        )
+        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+            response = ExportTraceServiceResponse.FromString(answer.read())
+        return response.partial_success.rejected_spans
+
+    def _report_failure(self, error: Exception) -> None:
+        if isinstance(error, urllib.error.HTTPError):
+            error.close()
+        if self._failing:
+            return  # said once, until it works again
+        self._failing = True
+        _log.warning(
+            "evaluation spans do not reach Jaeger at %s: %s; they wait in the outbox. "
+            "Is jaeger.otlp the OTLP/HTTP endpoint of a running Jaeger?",
+            self._url,
+            error,
+        )
+
+
+def evaluation_spans(
+    evaluations: Sequence[Evaluation],
+    safe_services: dict[str, str],
+    evaluation_status: Literal["error", "unset"],
+) -> ExportTraceServiceRequest:
+    """Make the OTLP request for evaluations; equal arguments give equal bytes.
+
+    Args:
+        evaluations: entries of the outbox.
+        safe_services: original service name → the name Jaeger gets, for every service in them.
+        evaluation_status: status of the span of a wrong prediction.
+
+    Returns:
+        One request, one resource per (service, environment).
+    """
+    groups: dict[tuple[str, str | None], list[Span]] = {}
+    for evaluation in evaluations:
+        service = safe_services[evaluation.service or UNKNOWN_SERVICE]
+        key = (quality_service(service), evaluation.environment)
+        groups.setdefault(key, []).append(_span(evaluation, evaluation_status))
+    # No scope version: a copy sent after an upgrade must equal the one sent before it.
+    scope = InstrumentationScope(name=semconv.SCOPE_PROCESSOR)
+    return ExportTraceServiceRequest(
+        resource_spans=[
+            ResourceSpans(
+                resource=Resource(
+                    attributes=_attributes(
+                        {
+                            semconv.SERVICE_NAME: service,
+                            semconv.DEPLOYMENT_ENVIRONMENT_NAME: environment,
+                        }
+                    )
+                ),
+                scope_spans=[ScopeSpans(scope=scope, spans=spans, schema_url=semconv.SCHEMA_URL)],
+            )
+            for (service, environment), spans in groups.items()
+        ]
+    )
+
+
+def _span(evaluation: Evaluation, evaluation_status: Literal["error", "unset"]) -> Span:
+    span_id = evaluation.span_id.to_bytes(8, "big")
+    trace_id = bytes.fromhex(evaluation.trace_id)
+    parent_id = bytes.fromhex(evaluation.prediction_span_id)
+    span = Span(
+        name=evaluation_name(evaluation.model),
+        kind=Span.SPAN_KIND_SERVER,
+        span_id=span_id,
+        start_time_unix_nano=evaluation.prediction_end - LENGTH_NS,
+        end_time_unix_nano=evaluation.prediction_end,
+        attributes=_attributes(_describe(evaluation)),
+        events=[
+            Span.Event(
+                name=semconv.EVENT_EVALUATION_RESULT,
+                time_unix_nano=evaluation.prediction_end,
+                attributes=_attributes(
+                    {
+                        semconv.GEN_AI_EVALUATION_NAME: evaluation.target,
+                        semconv.GEN_AI_EVALUATION_SCORE_LABEL: evaluation.outcome,
+                        semconv.GEN_AI_EVALUATION_SCORE_VALUE: SCORES.get(evaluation.outcome),
+                    }
+                ),
+            )
+        ],
+    )
+    if any(trace_id) and any(parent_id):
+        span.trace_id = trace_id
+        # Both: the parent nests it in the trace, the link is what OpenInference's readers follow.
+        span.parent_span_id = parent_id
+        span.links.append(Span.Link(trace_id=trace_id, span_id=parent_id))
+    else:
+        span.trace_id = hashlib.blake2b(span_id, digest_size=16).digest()
+    if evaluation.outcome == "incorrect" and evaluation_status == "error":
+        span.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message=_verdict(evaluation)))
+    return span
+
+
+def _describe(evaluation: Evaluation) -> dict[str, str | int | float | None]:
+    return {
+        semconv.MODEL_NAME: evaluation.model,
+        semconv.MODEL_VERSION: evaluation.version,
+        semconv.MODEL_VARIANT: evaluation.variant,
+        semconv.PREDICTION_ID: evaluation.prediction_id,
+        semconv.PREDICTION_INDEX: evaluation.index,
+        semconv.TARGET_NAME: evaluation.target,
+        semconv.EVALUATION_OUTCOME: evaluation.outcome,
+        semconv.EVALUATION_PREDICTED: evaluation.predicted,
+        semconv.EVALUATION_EXPECTED: evaluation.expected,
+        semconv.EVALUATION_ERROR: evaluation.error,
+        semconv.LABEL_ID: evaluation.label_id,
+        semconv.LABEL_REVISION: evaluation.revision,
+        semconv.LABEL_TIME_UNIX_NANO: evaluation.label_time,
+        semconv.LABEL_DELAY: evaluation.label_delay_ns / 1e9,
+    }
+
+
+def _verdict(evaluation: Evaluation) -> str:
+    if evaluation.predicted is None and evaluation.error is not None:
+        return f"off by {evaluation.error:g}"
+    return f"predicted {evaluation.predicted}, expected {evaluation.expected}"
+
+
+def _attributes(values: dict[str, str | int | float | None]) -> list[KeyValue]:
+    attributes = []
+    for key, value in values.items():
+        if isinstance(value, str):
+            attributes.append(KeyValue(key=key, value=AnyValue(string_value=value)))
+        elif isinstance(value, int):
+            attributes.append(KeyValue(key=key, value=AnyValue(int_value=value)))
+        elif value is not None:
+            attributes.append(KeyValue(key=key, value=AnyValue(double_value=value)))
+    return attributes
