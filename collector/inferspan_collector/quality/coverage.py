@@ -1,0 +1,17 @@
+"""Coverage: the share of the predictions that the quality figures speak for."""
+
+from __future__ import annotations
+
+from inferspan_collector.quality.counts import Counts
+from inferspan_collector.quality.figure import Figure, Question
+from inferspan_collector.quality.intervals import wilson
+
+
+def figures(counts: Counts, question: Question) -> dict[str, Figure]:
+    """`coverage` = labelled ÷ predictions, failed calls included; Wilson interval."""
+    # The two are counted by two questions to the store: a prediction superseded in between may
+    # leave its label counted a moment longer.
+    n = max(counts.predictions, counts.labelled)
+    if n == 0:
+        return {"coverage": Figure.missing("no predictions in this window and group")}
+    return {"coverage": Figure(counts.labelled / n, n, *wilson(counts.labelled, n))}
