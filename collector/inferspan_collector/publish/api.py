@@ -1,0 +1,326 @@
+"""The JSON API: models, their quality, single predictions. `docs/api.md` shows each answer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from inferspan_collector.config import Config
+from inferspan_collector.pipeline import Queries
+from inferspan_collector.publish.parameters import (
+    MINUTES,
+    BadParameter,
+    choice,
+    given,
+    group_keys,
+    minutes_range,
+    rfc3339,
+    whole_number,
+)
+from inferspan_collector.publish.problems import problem
+from inferspan_collector.publish.quality_json import default_average, windows_json
+from inferspan_collector.quality import classification
+from inferspan_collector.quality.counts import grouped_counts, merged
+from inferspan_collector.quality.figure import AVERAGES
+from inferspan_collector.store.cells import (
+    MINUTE_NS,
+    CellQuery,
+    ModelSummary,
+    PredictionRow,
+    QueryError,
+)
+
+OUTCOMES: Final = ("correct", "incorrect", "unlabeled", "failed")
+PREDICTIONS_DEFAULT: Final = 20
+PREDICTIONS_MAX: Final = 1_000
+MATRIX_CELLS_MAX: Final = 1_000_000
+"""Cells of all confusion matrices of one answer: windows × groups × classes²."""
+MODELS_NAMED_MAX: Final = 20
+"""Models that a 404 names as the ones that exist."""
+
+QUALITY_PARAMETERS: Final = (
+    "every",
+    "from",
+    "to",
+    "target",
+    "environment",
+    "service",
+    "version",
+    "by",
+    "average",
+)
+PREDICTIONS_PARAMETERS: Final = (
+    "outcome",
+    "limit",
+    "from",
+    "to",
+    "target",
+    "environment",
+    "service",
+    "version",
+    "predicted",
+    "expected",
+)
+ENDPOINTS: Final = """\
+inferspan collector
+
+GET  /api/v1/models                        models, their versions and how much of them is labelled
+GET  /api/v1/models/{model}/quality        figures per window and group
+GET  /api/v1/models/{model}/predictions    single predictions: mistakes, unlabelled, failed
+POST /v1/labels                            labels as newline-delimited JSON
+GET  /metrics                              Prometheus and OpenMetrics
+GET  /jaeger/quality-metrics               Jaeger's Model Quality page
+GET  /jaeger/prometheus/api/v1/query_range Jaeger's Monitor tab
+GET  /healthz  /readyz                     alive; able to answer
+"""
+
+
+def routes(queries: Queries, config: Config) -> list[Route]:
+    """The API's routes, to be mounted at the root of the API port.
+
+    Handlers are synchronous, so that Starlette runs them, and the store's reads, in threads.
+
+    Args:
+        queries: where the reader is; read at every request.
+        config: models (positive class, primary target) and limits.
+    """
+    api = _Api(queries, config)
+    return [
+        Route("/", _endpoints, methods=["GET"]),
+        Route("/healthz", _alive, methods=["GET"]),
+        Route("/readyz", api.ready, methods=["GET"]),
+        Route("/api/v1/models", api.models, methods=["GET"]),
+        # `path`, because a model's name may hold slashes: servers decode %2F before we see it.
+        Route("/api/v1/models/{model:path}/quality", api.quality, methods=["GET"]),
+        Route("/api/v1/models/{model:path}/predictions", api.predictions, methods=["GET"]),
+    ]
+
+
+def _endpoints(request: Request) -> Response:
+    return PlainTextResponse(ENDPOINTS)
+
+
+def _alive(request: Request) -> Response:
+    return JSONResponse({"status": "alive"})
+
+
+class _Api:
+    """The handlers; nothing but the two arguments of `routes` is held."""
+
+    def __init__(self, queries: Queries, config: Config) -> None:
+        self._queries = queries
+        self._config = config
+        self._primary_targets = {
+            name: model.primary_target for name, model in config.models.items()
+        }
+
+    def ready(self, request: Request) -> Response:
+        try:
+            self._queries.reader.outbox(1)
+        except Exception as error:
+            # Whatever it is, a balancer must learn that we cannot answer.
+            return problem(
+                503,
+                "Not ready",
+                f"the store cannot be read: {error}; the log says more",
+                headers={"Retry-After": "1"},
+            )
+        return JSONResponse({"status": "ready"})
+
+    def models(self, request: Request) -> Response:
+        def answer() -> Response:
+            given(request, ())
+            return JSONResponse([_model_json(model) for model in self._models()])
+
+        return _guarded(answer)
+
+    def quality(self, request: Request) -> Response:
+        return _guarded(lambda: self._quality(request))
+
+    def predictions(self, request: Request) -> Response:
+        return _guarded(lambda: self._predictions(request))
+
+    def _models(self) -> list[ModelSummary]:
+        return self._queries.reader.models(self._primary_targets)
+
+    def _model(self, request: Request) -> ModelSummary:
+        name = request.path_params["model"]
+        models = self._models()
+        for model in models:
+            if model.model == name:
+                return model
+        raise _UnknownModel(name, [model.model for model in models])
+
+    def _quality(self, request: Request) -> Response:
+        values = given(request, QUALITY_PARAMETERS)
+        every = choice(values, "every", MINUTES) or "all"
+        average = choice(values, "average", AVERAGES)
+        by = group_keys(values)
+        asked_start, asked_end = minutes_range(values)
+        model = self._model(request)
+        section = self._config.model(model.model)
+        target = values.get("target", section.primary_target)
+        # Nothing lies outside what was seen, so an open end means the model's own.
+        first, last = model.first_seen // MINUTE_NS, model.last_seen // MINUTE_NS
+        windows_max = self._config.limits.query_windows
+        _check_windows(
+            first if asked_start is None else max(asked_start, first),
+            last + 1 if asked_end is None else min(asked_end, last + 1),
+            every,
+            windows_max,
+        )
+        query = CellQuery(
+            model=model.model,
+            service=values.get("service"),
+            environment=values.get("environment"),
+            version=values.get("version"),
+            target=target,
+            start=asked_start,
+            end=asked_end,
+            every=MINUTES[every],
+            by=by,
+        )
+        cells = grouped_counts(self._queries.reader, query)
+        if len(cells) > windows_max:
+            raise _too_many(every, len(cells), "windows × groups", windows_max)
+        matrix_cells = sum(len(classification.classes(counts)) ** 2 for counts in cells.values())
+        if matrix_cells > MATRIX_CELLS_MAX:
+            raise _too_many(every, matrix_cells, "cells of confusion matrices", MATRIX_CELLS_MAX)
+        total = merged(cells.values())
+        average = average or default_average(total, section.positive_class)
+        windows = windows_json(query, cells, average, section.positive_class, (first, last + 1))
+        return JSONResponse(
+            {
+                "model": model.model,
+                "target": target,
+                "every": every,
+                "average": average,
+                "windows": windows,
+            }
+        )
+
+    def _predictions(self, request: Request) -> Response:
+        values = given(request, PREDICTIONS_PARAMETERS)
+        outcome = choice(values, "outcome", OUTCOMES)
+        limit = whole_number(values, "limit", PREDICTIONS_DEFAULT, PREDICTIONS_MAX)
+        start, end = minutes_range(values)
+        model = self._model(request)
+        target = values.get("target", self._config.model(model.model).primary_target)
+        rows = self._queries.reader.predictions(
+            model.model,
+            service=values.get("service"),
+            target=target,
+            outcome=outcome,
+            environment=values.get("environment"),
+            version=values.get("version"),
+            predicted=values.get("predicted"),
+            expected=values.get("expected"),
+            start_ns=None if start is None else start * MINUTE_NS,
+            end_ns=None if end is None else end * MINUTE_NS,
+            limit=limit,
+        )
+        return JSONResponse(
+            {
+                "model": model.model,
+                "target": target,
+                "outcome": outcome,
+                "predictions": [_prediction_json(row) for row in rows],
+            }
+        )
+
+
+class _UnknownModel(LookupError):
+    def __init__(self, name: str, existing: list[str]) -> None:
+        self.name, self.existing = name, existing
+
+
+def _guarded(answer: Callable[[], Response]) -> Response:
+    """Answer, or say as problem+json what in the question is wrong."""
+    try:
+        return answer()
+    except BadParameter as error:
+        return error.response()
+    except QueryError as error:
+        return problem(400, "Unanswerable question", str(error))
+    except _UnknownModel as error:
+        named = ", ".join(error.existing[:MODELS_NAMED_MAX])
+        more = len(error.existing) - MODELS_NAMED_MAX
+        remedy = (
+            f"known: {named}{f' and {more} more' if more > 0 else ''}"
+            if error.existing
+            else "no prediction has arrived yet; point an OTLP exporter at this collector"
+        )
+        return problem(
+            404,
+            "Unknown model",
+            f"no prediction of model {error.name!r} has arrived; {remedy}",
+            value=error.name,
+            rule="a model exists from its first prediction on; names are compared exactly",
+            remedy=remedy,
+        )
+
+
+def _check_windows(start: int, end: int, every: str, windows_max: int) -> None:
+    """Refuse before the store is asked: a range of minutes can be long, its answer longer."""
+    width = MINUTES[every]
+    if width is not None and end > start:
+        windows = -(-end // width) - start // width
+        if windows > windows_max:
+            raise _too_many(every, windows, "windows", windows_max)
+
+
+def _too_many(every: str, n: int, what: str, largest: int) -> BadParameter:
+    configured = " (limits.query_windows)" if what.startswith("windows") else ""
+    return BadParameter(
+        "every",
+        every,
+        f"the answer would hold {n} {what}, at most {largest} are allowed{configured}",
+        "ask for a coarser `every`, fewer keys in `by`, or a shorter time with `from` and `to`",
+    )
+
+
+def _model_json(model: ModelSummary) -> dict[str, Any]:
+    return {
+        "model": model.model,
+        "versions": model.versions,
+        "services": model.services,
+        "environments": model.environments,
+        "targets": model.targets,
+        "first_seen": rfc3339(model.first_seen),
+        "last_seen": rfc3339(model.last_seen),
+        "predictions": model.predictions,
+        "labeled": model.labeled,
+    }
+
+
+def _prediction_json(row: PredictionRow) -> dict[str, Any]:
+    return {
+        "prediction_id": row.prediction_id,
+        "index": row.index,
+        "trace_id": row.trace_id,
+        "span_id": row.span_id,
+        "environment": row.environment,
+        "service": row.service,
+        "version": row.version,
+        "variant": row.variant,
+        "predicted": row.predicted,
+        "score": _finite(row.score),
+        "value": _finite(row.value),
+        "expected": row.expected,
+        "correct": row.correct,
+        "error_type": row.error_type,
+        "time": rfc3339(row.event_time),
+        "duration": row.duration / 1e9,
+        "label_time": None if row.label_time is None else rfc3339(row.label_time),
+        "slices": row.slices,
+    }
+
+
+def _finite(number: float | None) -> float | None:
+    """JSON knows neither NaN nor infinities; a model may well answer them."""
+    return number if number is not None and math.isfinite(number) else None

@@ -1,0 +1,98 @@
+"""Counts → the JSON of the quality endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from inferspan_collector.publish.parameters import rfc3339
+from inferspan_collector.quality import FAMILIES, classification, quality_figures
+from inferspan_collector.quality.counts import Counts, Key, merged
+from inferspan_collector.quality.figure import BINARY, MACRO, Figure, Question, positive_class
+from inferspan_collector.store.cells import MINUTE_NS, CellQuery
+
+
+def default_average(total: Counts, configured_positive: str | None) -> str:
+    """Binary if the positive class is known, else macro."""
+    return MACRO if positive_class(total, configured_positive) is None else BINARY
+
+
+def windows_json(
+    query: CellQuery,
+    cells: Mapping[Key, Counts],
+    average: str,
+    configured_positive: str | None,
+    seen: tuple[int, int],
+) -> list[dict[str, Any]]:
+    """The list `windows`, in the order of the cells.
+
+    Args:
+        query: what was asked; its `start` and `end` cut the windows at the edges, and a window
+            that was cut is shown as long as it was counted.
+        cells: counts per window and group.
+        average: one of `AVERAGES`.
+        configured_positive: the model's configured positive class.
+        seen: first minute of the model and the minute after its last, Unix: the ends of a
+            single window where the query leaves them open.
+    """
+    overall = positive_class(merged(cells.values()), configured_positive)
+    windows = []
+    for (window, group), counts in cells.items():
+        if query.every is None:
+            start = seen[0] if query.start is None else query.start
+            end = max(seen[1], start + 1) if query.end is None else query.end
+        else:
+            start = window if query.start is None else max(window, query.start)
+            end = window + query.every
+            end = end if query.end is None else min(end, query.end)
+        question = Question(average, positive_class(counts, configured_positive) or overall)
+        named = dict(zip(query.by, group, strict=True))
+        windows.append(window_json(start, end, named, counts, question))
+    return windows
+
+
+def window_json(
+    start: int, end: int, group: dict[str, str | None], counts: Counts, question: Question
+) -> dict[str, Any]:
+    """One entry of `windows`.
+
+    Args:
+        start: first minute of the window, Unix.
+        end: the minute after its last.
+        group: the texts of what was grouped by, None = absent.
+        counts: what was counted in it.
+        question: average and positive class.
+    """
+    figures = quality_figures(counts, question)
+    names, rows = classification.confusion_matrix(counts)
+    matrix = classification.one_against_rest(counts)
+    latency = FAMILIES["latency"].figures(counts, question)
+    return {
+        "start": rfc3339(start * MINUTE_NS),
+        "end": rfc3339(end * MINUTE_NS),
+        "group": group,
+        "predictions": counts.predictions,
+        "errors": counts.errors,
+        "labeled": counts.labelled,
+        "coverage": figures["coverage"].value,
+        "metrics": {name: figure_json(figure) for name, figure in figures.items()},
+        "per_class": {
+            name: {
+                **{key: figure_json(figure) for key, figure in table.items()},
+                "support": matrix[name].actual,
+            }
+            for name, table in classification.per_class(counts).items()
+        },
+        "confusion": {"classes": names, "actual_by_predicted": rows},
+        "latency": {
+            "count": counts.predictions,
+            **{name: figure.value for name, figure in latency.items()},
+        },
+    }
+
+
+def figure_json(figure: Figure) -> dict[str, Any]:
+    """A figure with its interval and n, or null with the reason."""
+    if figure.value is None:
+        return {"value": None, "reason": figure.reason, "n": figure.n}
+    return {"value": figure.value, "low": figure.low, "high": figure.high, "n": figure.n}
