@@ -200,7 +200,8 @@ def _span(evaluation: Evaluation, evaluation_status: Literal["error", "unset"]) 
     else:
         span.trace_id = hashlib.blake2b(span_id, digest_size=16).digest()
     if evaluation.outcome == "incorrect" and evaluation_status == "error":
-        span.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message=_verdict(evaluation)))
+        verdict = f"predicted {evaluation.predicted}, expected {evaluation.expected}"
+        span.status.CopyFrom(Status(code=Status.STATUS_CODE_ERROR, message=verdict))
     return span
 
 
@@ -221,12 +222,6 @@ def _describe(evaluation: Evaluation) -> dict[str, str | int | float | None]:
         semconv.LABEL_TIME_UNIX_NANO: evaluation.label_time,
         semconv.LABEL_DELAY: evaluation.label_delay_ns / 1e9,
     }
-
-
-def _verdict(evaluation: Evaluation) -> str:
-    if evaluation.predicted is None and evaluation.error is not None:
-        return f"off by {evaluation.error:g}"
-    return f"predicted {evaluation.predicted}, expected {evaluation.expected}"
 
 
 def _attributes(values: dict[str, str | int | float | None]) -> list[KeyValue]:

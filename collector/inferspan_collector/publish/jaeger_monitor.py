@@ -1,0 +1,283 @@
+"""Jaeger's Monitor tab without Prometheus: its three questions, answered from the store.
+
+Figures stand at the minute of the prediction, with late and corrected labels applied, which
+counters scraped on arrival cannot do. The value at time t counts the events of the whole minutes
+before t that the range covers; nothing is extrapolated, and 0 ÷ 0 gives no point.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import parse_qs
+
+import numpy as np
+from numpy.typing import NDArray
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from inferspan_collector.config import Config
+from inferspan_collector.latency_sketch import bucket_values_ns
+from inferspan_collector.pipeline import Queries
+from inferspan_collector.publish.jaeger_names import services_named
+from inferspan_collector.publish.monitor_rows import (
+    Counts,
+    Durations,
+    Minutes,
+    Row,
+    evaluation_rows,
+    operation_durations,
+    operation_rows,
+)
+from inferspan_collector.publish.promql import (
+    QUERY_LENGTH_MAX,
+    MonitorQuery,
+    UnknownQuery,
+    duration_seconds,
+    parse,
+)
+from inferspan_collector.store.cells import QueryError
+from inferspan_collector.store.reader import Reader
+
+PATH = "/jaeger/prometheus/api/v1/query_range"
+BODY_BYTES_MAX = 4 * QUERY_LENGTH_MAX
+MINUTES_MAX = 14 * 24 * 60
+"""How far one question may reach: minute cells are kept so long."""
+MINUTE_MS = 60_000
+YEAR_9999_MS = 253_370_764_800_000
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """When values are asked for, in Unix ms: start, start + step, … up to end."""
+
+    start: int
+    end: int
+    step: int
+
+    @property
+    def times(self) -> NDArray[np.int64]:
+        """Every time of the grid."""
+        return np.arange(self.start, self.end + 1, self.step, dtype=np.int64)
+
+
+def routes(queries: Queries, config: Config) -> list[Route]:
+    """The one path of Prometheus' API that Jaeger asks, by POST or GET."""
+
+    async def query_range(request: Request) -> Response:
+        try:
+            fields = await _fields(request)
+            query = parse(fields.get("query", ""))
+            grid = _grid(fields, config.limits.query_windows)
+            result = await run_in_threadpool(answer, queries.reader, config, query, grid)
+        except (UnknownQuery, QueryError) as error:
+            return JSONResponse(
+                {"status": "error", "errorType": "bad_data", "error": str(error)}, status_code=400
+            )
+        return JSONResponse(
+            {"status": "success", "data": {"resultType": "matrix", "result": result}}
+        )
+
+    return [Route(PATH, query_range, methods=["GET", "POST"])]
+
+
+def answer(
+    reader: Reader, config: Config, query: MonitorQuery, grid: Grid
+) -> list[dict[str, object]]:
+    """Answer one question.
+
+    Args:
+        reader: the store.
+        config: limits and names.
+        query: the question.
+        grid: when its values are wanted.
+
+    Returns:
+        The `result` of a Prometheus matrix; a series without points is left out.
+
+    Raises:
+        UnknownQuery: it reaches over more than `MINUTES_MAX`.
+    """
+    times = grid.times
+    ends = times // MINUTE_MS
+    # Cells are minutes: a shorter range could only ever see one whole one.
+    length = max(1, math.ceil(query.range_seconds / 60))
+    minutes = Minutes(int(ends[0]) - length, int(ends[-1]))
+    if minutes.last - minutes.first > MINUTES_MAX:
+        raise UnknownQuery(
+            f"{minutes.last - minutes.first} minutes are asked for and {MINUTES_MAX} are kept; "
+            "ask for less"
+        )
+    at = ends - minutes.first
+    known = {service for model in reader.models() for service in model.services}
+
+    def wanted(kind: str) -> bool:
+        return not query.kinds or kind in query.kinds
+
+    result: list[dict[str, object]] = []
+    for asked in query.services:
+        predictions, evaluations = services_named(_literal(asked, known), known)
+        if query.measure == "latency":
+            found = (
+                operation_durations(reader, config, predictions, minutes, wanted)
+                if predictions is not None
+                else []
+            )
+            series = _latencies(found, query, at, length)
+        else:
+            rows = []
+            if predictions is not None:
+                rows += operation_rows(reader, config, predictions, minutes, wanted)
+            if evaluations is not None:
+                rows += evaluation_rows(reader, config, evaluations, minutes, wanted)
+            series = _rates(rows, query, at, length)
+        result += [
+            _series(_literal(asked, known), operation, times, values)
+            for operation, values in series
+            if not np.isnan(values).all()
+        ]
+    return result
+
+
+def _rates(
+    rows: Sequence[Row], query: MonitorQuery, at: NDArray[np.int64], length: int
+) -> list[tuple[str | None, NDArray[np.float64]]]:
+    if not query.by_operation and rows:
+        rows = [Row("", _total([row.calls for row in rows]), _total([row.errors for row in rows]))]
+    series: list[tuple[str | None, NDArray[np.float64]]] = []
+    for row in rows:
+        calls = _windows(row.calls, at, length)
+        if query.measure == "calls":
+            values = calls / (length * 60.0)
+        else:
+            errors = _windows(row.errors, at, length)
+            values = np.where(calls > 0, errors / np.maximum(calls, 1), np.nan)
+        series.append((row.operation if query.by_operation else None, values))
+    return series
+
+
+def _latencies(
+    found: Sequence[Durations], query: MonitorQuery, at: NDArray[np.int64], length: int
+) -> list[tuple[str | None, NDArray[np.float64]]]:
+    if not query.by_operation and found:
+        found = [_merged(found)]
+    return [
+        (
+            one.operation if query.by_operation else None,
+            _quantiles_ms(one.buckets, _windows(one.counts, at, length), query.quantile),
+        )
+        for one in found
+    ]
+
+
+def _windows(per_minute: Counts, at: NDArray[np.int64], length: int) -> Counts:
+    """Sums over [at - length, at) of a count per minute, by differences of one running sum."""
+    running = np.zeros((len(per_minute) + 1, *per_minute.shape[1:]), dtype=np.int64)
+    np.cumsum(per_minute, axis=0, out=running[1:])
+    return running[at] - running[at - length]
+
+
+def _quantiles_ms(
+    buckets: NDArray[np.int16], counts: Counts, quantile: float
+) -> NDArray[np.float64]:
+    """The quantile of each row of counts, NaN where a row is empty."""
+    cumulative = np.cumsum(counts, axis=1)
+    total = cumulative[:, -1:]
+    ranks = np.floor(quantile * np.maximum(total - 1, 0))
+    positions = np.minimum((cumulative <= ranks).sum(axis=1), len(buckets) - 1)
+    return np.where(total[:, 0] > 0, bucket_values_ns(buckets)[positions] / 1e6, np.nan)
+
+
+def _merged(found: Sequence[Durations]) -> Durations:
+    buckets = np.unique(np.concatenate([one.buckets for one in found]))
+    counts = np.zeros((len(found[0].counts), len(buckets)), dtype=np.int64)
+    for one in found:
+        counts[:, np.searchsorted(buckets, one.buckets)] += one.counts
+    return Durations("", buckets, counts)
+
+
+def _total(columns: Sequence[Counts]) -> Counts:
+    total: Counts = np.sum(columns, axis=0)
+    return total
+
+
+def _series(
+    service: str, operation: str | None, times: NDArray[np.int64], values: NDArray[np.float64]
+) -> dict[str, object]:
+    metric = {"service_name": service}
+    if operation is not None:
+        metric["span_name"] = operation
+    points = [
+        [time / 1000, repr(value)]
+        for time, value in zip(times.tolist(), values.tolist(), strict=True)
+        if not math.isnan(value)
+    ]
+    return {"metric": metric, "values": points}
+
+
+def _literal(asked: str, known: set[str]) -> str:
+    """The name meant: as it stands, or, should Jaeger begin to escape it, without backslashes."""
+    return asked if services_named(asked, known) != (None, None) else asked.replace("\\", "")
+
+
+async def _fields(request: Request) -> dict[str, str]:
+    if request.method == "GET":
+        text = request.url.query
+    else:
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > BODY_BYTES_MAX:
+                raise UnknownQuery(f"the body is over {BODY_BYTES_MAX} bytes; Jaeger's are not")
+        text = body.decode("utf-8", "replace")
+    try:
+        fields = parse_qs(text, keep_blank_values=True, max_num_fields=32)
+    except ValueError as error:
+        raise UnknownQuery(f"the form cannot be read: {error}") from error
+    return {name: values[0] for name, values in fields.items()}
+
+
+def _grid(fields: dict[str, str], points_max: int) -> Grid:
+    start, end = _time_ms(fields, "start"), _time_ms(fields, "end")
+    step = _step_ms(fields.get("step", ""))
+    if end < start:
+        raise UnknownQuery("end is before start")
+    if (points := (end - start) // step + 1) > points_max:
+        raise UnknownQuery(
+            f"{points} points are asked for and limits.query_windows = {points_max}; take a "
+            "greater step"
+        )
+    return Grid(start, end, step)
+
+
+def _time_ms(fields: dict[str, str], name: str) -> int:
+    text = fields.get(name, "")
+    try:
+        ms = round(float(text) * 1000)
+    except (ValueError, OverflowError):
+        ms = _rfc3339_ms(text)
+    if not 0 <= ms <= YEAR_9999_MS:
+        raise UnknownQuery(f"{name} = {text!r} is no time: Unix seconds or RFC 3339")
+    return ms
+
+
+def _rfc3339_ms(text: str) -> int:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return -1
+    return -1 if moment.tzinfo is None else round(moment.timestamp() * 1000)
+
+
+def _step_ms(text: str) -> int:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = duration_seconds(text)
+    if not (math.isfinite(seconds) and seconds >= 0.001):
+        raise UnknownQuery(f"step = {text!r} is no number of seconds above zero")
+    return round(seconds * 1000)

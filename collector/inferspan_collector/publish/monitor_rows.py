@@ -1,0 +1,190 @@
+"""The rows of Jaeger's Monitor tab: calls, errors and durations per minute, from the store's cells.
+
+Of a service: its model operations. Of its `-quality` twin: `evaluate {model}`, where an error is
+a wrong prediction, so that the error rate is 1 − accuracy. The same per version and per actual
+class stand under other span kinds: each of them alone adds up to the model's 1 − accuracy again.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferspan_collector.config import Config
+from inferspan_collector.publish.jaeger_names import evaluation_name, versioned
+from inferspan_collector.store.cells import CellQuery, OutcomeCells, PredictionCells
+from inferspan_collector.store.reader import Reader
+
+EVALUATIONS: Final = "SERVER"
+"""Kind of an evaluation span, and what the tab shows unless told otherwise."""
+VERSIONS: Final = "CONSUMER"
+CLASSES: Final = "PRODUCER"
+
+Counts = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Minutes:
+    """A span of Unix minutes, [first, last)."""
+
+    first: int
+    last: int
+
+    def zeros(self) -> Counts:
+        """One count per minute."""
+        return np.zeros(self.last - self.first, dtype=np.int64)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Row:
+    """One row of the tab: what happened in each minute."""
+
+    operation: str
+    calls: Counts
+    errors: Counts
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Durations:
+    """How long the calls of one row took: `counts[minute, i]` calls in `buckets[i]`.
+
+    Buckets are numbers of `latency_sketch`, ascending.
+    """
+
+    operation: str
+    buckets: NDArray[np.int16]
+    counts: Counts
+
+
+def operation_rows(
+    reader: Reader, config: Config, service: str, minutes: Minutes, wanted: Callable[[str], bool]
+) -> list[Row]:
+    """The model operations of a service: calls, and those that raised.
+
+    Args:
+        reader: the store.
+        config: names the kind that model operations are shown under.
+        service: original name.
+        minutes: what to count.
+        wanted: whether rows of a span kind are asked for.
+    """
+    if not wanted(config.jaeger.span_kind.upper()):
+        return []
+    cells = _predictions(reader, service, minutes)
+    rows = _Rows(minutes)
+    for group, minute, failed, n in zip(
+        cells.groups, cells.window.tolist(), cells.failed.tolist(), cells.n.tolist(), strict=True
+    ):
+        rows.add(_operation(group), minute, n, n if failed else 0)
+    return rows.rows()
+
+
+def operation_durations(
+    reader: Reader, config: Config, service: str, minutes: Minutes, wanted: Callable[[str], bool]
+) -> list[Durations]:
+    """How long the model operations of a service took; arguments as in `operation_rows`."""
+    if not wanted(config.jaeger.span_kind.upper()):
+        return []
+    cells = _predictions(reader, service, minutes)
+    names = [_operation(group) for group in cells.groups]
+    found = []
+    for name in sorted(set(names)):
+        mine = np.array([one == name for one in names], dtype=np.bool_)
+        buckets, columns = np.unique(cells.bucket[mine], return_inverse=True)
+        counts = np.zeros((minutes.last - minutes.first, len(buckets)), dtype=np.int64)
+        np.add.at(counts, (cells.window[mine] - minutes.first, columns), cells.n[mine])
+        found.append(Durations(name, buckets, counts))
+    return found
+
+
+def evaluation_rows(
+    reader: Reader, config: Config, service: str, minutes: Minutes, wanted: Callable[[str], bool]
+) -> list[Row]:
+    """The evaluations of a service's predictions; arguments as in `operation_rows`.
+
+    Each model counts by its own primary target.
+    """
+    if not any(wanted(kind) for kind in (EVALUATIONS, VERSIONS, CLASSES)):
+        return []
+    rows = _Rows(minutes)
+    for target in _primary_targets(config):
+        cells = reader.outcome_cells(
+            CellQuery(
+                service=service,
+                target=target,
+                start=minutes.first,
+                end=minutes.last,
+                every=1,
+                by=("model", "version"),
+            )
+        )
+        _count_evaluations(rows, cells, config, target, wanted)
+    return rows.rows()
+
+
+def _count_evaluations(
+    rows: _Rows, cells: OutcomeCells, config: Config, target: str, wanted: Callable[[str], bool]
+) -> None:
+    for (model, version), minute, actual, correct, n in zip(
+        cells.groups,
+        cells.window.tolist(),
+        cells.actual,
+        cells.correct.tolist(),
+        cells.n.tolist(),
+        strict=True,
+    ):
+        if correct < 0 or model is None or config.model(model).primary_target != target:
+            continue
+        wrong = 0 if correct else n
+        if wanted(EVALUATIONS):
+            rows.add(evaluation_name(model), minute, n, wrong)
+        if wanted(VERSIONS):
+            rows.add(f"evaluate {versioned(model, version)}", minute, n, wrong)
+        if wanted(CLASSES) and actual is not None:
+            rows.add(f"recall {model}[{actual}]", minute, n, wrong)
+
+
+def _primary_targets(config: Config) -> list[str]:
+    """Every target that is some model's primary one; models not configured share one default."""
+    configured = {model.primary_target for model in config.models.values()}
+    return sorted(configured | {config.model("").primary_target})
+
+
+def _predictions(reader: Reader, service: str, minutes: Minutes) -> PredictionCells:
+    return reader.prediction_cells(
+        CellQuery(
+            service=service,
+            start=minutes.first,
+            end=minutes.last,
+            every=1,
+            by=("operation", "model"),
+        )
+    )
+
+
+def _operation(group: tuple[str | None, ...]) -> str:
+    """The name of a prediction's span, as the SDK gives it: operation and model."""
+    return " ".join(part for part in group if part)
+
+
+class _Rows:
+    def __init__(self, minutes: Minutes) -> None:
+        self._minutes = minutes
+        self._calls: defaultdict[str, Counts] = defaultdict(minutes.zeros)
+        self._errors: defaultdict[str, Counts] = defaultdict(minutes.zeros)
+
+    def add(self, operation: str, minute: int, calls: int, errors: int) -> None:
+        at = minute - self._minutes.first
+        self._calls[operation][at] += calls
+        self._errors[operation][at] += errors
+
+    def rows(self) -> list[Row]:
+        return [
+            Row(operation, calls, self._errors[operation])
+            for operation, calls in sorted(self._calls.items())
+        ]
