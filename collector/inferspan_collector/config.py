@@ -20,6 +20,18 @@ class ConfigError(ValueError):
     """The configuration is unusable; the message names key, value and rule."""
 
 
+def split_address(address: str) -> tuple[str, int]:
+    """Split `HOST:PORT` (`[::1]:4318` too).
+
+    Raises:
+        ValueError: it is not one.
+    """
+    host, separator, port = address.rpartition(":")
+    if not separator or not host or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"{address!r} is not HOST:PORT with a port from 0 to 65535 (or `off`)")
+    return host.strip("[]"), int(port)
+
+
 class Section(BaseModel):
     """A part of the configuration: unknown keys are mistakes, values cannot change later."""
 
@@ -75,6 +87,8 @@ class Limits(Section):
     """Distinct (environment, service, model, version, variant, task) combinations."""
     slice_values: int = Field(50, ge=1)
     """Distinct values of one slice key of one model; more fold into `__other__`."""
+    slice_combinations: int = Field(20_000, ge=1)
+    """Distinct combinations of slice values; predictions beyond count without their slices."""
     classes: int = Field(500, ge=2)
     """Distinct classes of one model; more fold into `__other__`."""
     query_windows: int = Field(5_000, ge=1)
@@ -155,18 +169,6 @@ class Config(Section):
 
 
 _DEFAULT_MODEL = Model()
-
-
-def split_address(address: str) -> tuple[str, int]:
-    """Split `HOST:PORT` (`[::1]:4318` too).
-
-    Raises:
-        ValueError: it is not one.
-    """
-    host, separator, port = address.rpartition(":")
-    if not separator or not host or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{address!r} is not HOST:PORT with a port from 0 to 65535 (or `off`)")
-    return host.strip("[]"), int(port)
 
 
 def load(path: Path | None, overrides: dict[str, dict[str, Any]] | None = None) -> Config:

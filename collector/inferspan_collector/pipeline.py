@@ -1,17 +1,45 @@
 """The one room where stages, the clock and threads meet.
 
-(The signatures are final; the bodies follow.)
+A writer thread drains a bounded queue of decoded requests (group commit: a few milliseconds or a
+byte limit, whichever comes first) into one transaction at a time. Senders are answered when
+their transaction is on disk. If a group fails, its requests are replayed one by one, so that the
+bad one alone is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Protocol
+from dataclasses import dataclass
+from typing import Final, Protocol, Self
+
+import duckdb
 
 from inferspan_collector.batches import Decoded
+from inferspan_collector.config import Config
 from inferspan_collector.store.cells import Committed
-from inferspan_collector.store.reader import Reader
+from inferspan_collector.store.database import Database
+from inferspan_collector.store.reader import Reader, StoreReader
+from inferspan_collector.store.writer import Writer
+from inferspan_collector.telemetry import COMMIT_FAILURES, CONTAINED, Telemetry
+
+logger = logging.getLogger(__name__)
+
+_ROW_BYTES: Final = 512
+"""What a decoded row weighs at least, for the queue's limit."""
+
+
+_STORAGE_FAULTS: Final = (
+    OSError,
+    duckdb.IOException,
+    duckdb.OutOfMemoryException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+)
 
 
 class Overloaded(Exception):
@@ -55,3 +83,260 @@ class Queries(Protocol):
 
     def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
         """Delete outbox entries that were delivered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    decoded: Decoded
+    size: int
+    done: Future[Committed]
+
+
+@dataclass(frozen=True, slots=True)
+class _Acknowledgement:
+    sequences: tuple[int, ...]
+    done: Future[None]
+
+
+class Pipeline:
+    """Receivers submit, one writer thread commits, publishers read. Implements Sink and Queries.
+
+    Args:
+        database: the open store; the pipeline closes it.
+        config: limits, store and Jaeger sections are read.
+        telemetry: where everything refused or folded is counted.
+        clock: Unix ns; a test passes its own.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        config: Config,
+        telemetry: Telemetry,
+        clock: Callable[[], int] = time.time_ns,
+    ) -> None:
+        self._database = database
+        self._limits = config.limits
+        self._telemetry = telemetry
+        self._clock = clock
+        self._writer = Writer(database, config, telemetry)
+        self._reader = StoreReader(database)
+        self._waiting: deque[_Request] = deque()
+        self._acknowledged: deque[_Acknowledgement] = deque()
+        self._queued_bytes = 0
+        self._changed = threading.Condition()
+        self._closing = False
+        self._published = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="inferspan-writer", daemon=True)
+
+    def start(self) -> Self:
+        """Start the writer thread."""
+        self._thread.start()
+        return self
+
+    @property
+    def reader(self) -> Reader:
+        """Questions to the store; safe from any thread."""
+        return self._reader
+
+    @property
+    def committed(self) -> threading.Event:
+        """Set after each commit; whoever waits on it clears it."""
+        return self._published
+
+    def now_ns(self) -> int:
+        """The current time, Unix ns."""
+        return self._clock()
+
+    def submit(self, decoded: Decoded, transport: str) -> Future[Committed]:
+        """Queue a request's batches; the future is done once they are on disk.
+
+        Args:
+            decoded: batches of one request.
+            transport: how it came (`http`, `grpc`, `labels`), for messages.
+
+        Raises:
+            Overloaded: the queue is full, or the collector is shutting down.
+        """
+        rows = len(decoded.predictions) + len(decoded.labels)
+        size = max(decoded.size_bytes, rows * _ROW_BYTES)
+        request = _Request(decoded, size, Future())
+        # A sender that goes away must not cancel what the writer is about to answer.
+        request.done.set_running_or_notify_cancel()
+        if rows == 0:
+            request.done.set_result(Committed(0, ()))
+            return request.done
+        with self._changed:
+            if self._closing:
+                raise Overloaded("the collector is shutting down; send this again", 5)
+            # An empty queue takes any one request, however large, or it could never pass.
+            if self._waiting and self._queued_bytes + size > self._limits.queue_bytes:
+                raise Overloaded(
+                    f"{self._queued_bytes} bytes wait for the store, limits.queue_bytes is "
+                    f"{self._limits.queue_bytes}; send this {transport} request again"
+                )
+            self._waiting.append(request)
+            self._queued_bytes += size
+            self._changed.notify_all()
+        return request.done
+
+    def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
+        """Delete outbox entries that were delivered; done once that is on disk."""
+        item = _Acknowledgement(tuple(sequences), Future())
+        item.done.set_running_or_notify_cancel()
+        with self._changed:
+            if self._closing:
+                # They stay in the outbox and are sent once more; Jaeger hides the copy.
+                item.done.set_exception(Overloaded("the collector is shutting down"))
+                return item.done
+            self._acknowledged.append(item)
+            self._changed.notify_all()
+        return item.done
+
+    @property
+    def queued_bytes(self) -> int:
+        """Bytes of requests that wait for the writer."""
+        return self._queued_bytes
+
+    def close(self, timeout_seconds: float = 30.0) -> None:
+        """Take nothing more, write what is queued, close the store. Idempotent."""
+        with self._changed:
+            already = self._closing
+            self._closing = True
+            self._changed.notify_all()
+        if already:
+            return
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+        self._published.set()
+        self._database.close()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._acknowledged or self._closing)
+                if not self._waiting and not self._acknowledged:
+                    return
+                if self._waiting and not self._closing:
+                    self._changed.wait_for(
+                        lambda: self._closing or self._queued_bytes >= self._limits.group_bytes,
+                        timeout=self._limits.group_milliseconds / 1e3,
+                    )
+                group = self._take_group()
+                acknowledged = [*self._acknowledged]
+                self._acknowledged.clear()
+            try:
+                self._commit(group)
+                self._forget(acknowledged)
+                if self._writer.compaction_due:
+                    self._writer.compact()
+            except Exception:
+                # The writer must outlive any one fault: its senders were answered, others wait.
+                self._telemetry.add(CONTAINED, where="writer")
+                logger.exception("the writer met an unexpected error and goes on")
+
+    def _take_group(self) -> list[_Request]:
+        group: list[_Request] = []
+        size = 0
+        while self._waiting and (not group or size < self._limits.group_bytes):
+            request = self._waiting.popleft()
+            size += request.size
+            group.append(request)
+        self._queued_bytes -= size
+        return group
+
+    def _commit(self, group: list[_Request]) -> None:
+        if not group:
+            return
+        try:
+            results = self._writer.commit([r.decoded for r in group], self._clock())
+        except Exception as error:
+            self._telemetry.add(COMMIT_FAILURES)
+            if len(group) > 1 and not _is_storage_fault(error):
+                for request in group:
+                    self._commit([request])
+                return
+            logger.error("a transaction of %d requests failed: %s", len(group), error)
+            for request in group:
+                request.done.set_exception(_refusal(error))
+            return
+        for request, result in zip(group, results, strict=True):
+            request.done.set_result(result)
+        self._published.set()
+
+    def _forget(self, acknowledged: list[_Acknowledgement]) -> None:
+        if not acknowledged:
+            return
+        try:
+            self._writer.delete_outbox([n for item in acknowledged for n in item.sequences])
+        except duckdb.Error as error:
+            for item in acknowledged:
+                item.done.set_exception(error)
+            return
+        for item in acknowledged:
+            item.done.set_result(None)
+
+
+def _is_storage_fault(error: Exception) -> bool:
+    """Whether the fault is the disk's or memory's: it passes, and no request is to blame."""
+    return isinstance(error, _STORAGE_FAULTS)
+
+
+def _refusal(error: Exception) -> Exception:
+    if _is_storage_fault(error):
+        return Overloaded(f"the store cannot write now ({error}); send this again", 5)
+    return Unstorable(f"this request cannot be stored: {str(error).splitlines()[0]}")
+
+
+class Driver:
+    """Runs one publisher in a thread: again at once while it has work, else after a commit.
+
+    Args:
+        publish_once: sends what is due and returns how much that was; it may raise.
+        committed: set when there may be something new.
+        name: of the thread, and in messages.
+        idle_seconds: how long to wait for a commit before looking anyway.
+    """
+
+    def __init__(
+        self,
+        publish_once: Callable[[], int],
+        committed: threading.Event,
+        name: str,
+        idle_seconds: float = 2.0,
+    ) -> None:
+        self._publish_once = publish_once
+        self._committed = committed
+        self._idle_seconds = idle_seconds
+        self._name = name
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=f"inferspan-{name}", daemon=True)
+
+    def start(self) -> Self:
+        """Start the thread."""
+        self._thread.start()
+        return self
+
+    def stop(self, timeout_seconds: float = 10.0) -> None:
+        """Let the current round end and stop. Idempotent."""
+        self._stopping.set()
+        self._committed.set()
+        if self._thread.is_alive():
+            self._thread.join(timeout_seconds)
+
+    def _run(self) -> None:
+        failures = 0
+        while not self._stopping.is_set():
+            self._committed.clear()
+            try:
+                sent = self._publish_once()
+                failures = 0
+            except Exception as error:
+                failures += 1
+                sent = 0
+                if failures == 1:
+                    logger.warning("%s: %s; tried again until it succeeds", self._name, error)
+            if failures:
+                self._stopping.wait(min(30.0, 0.5 * 2 ** min(failures, 6)))
+            elif not sent:
+                self._committed.wait(self._idle_seconds)

@@ -1,14 +1,17 @@
-"""Questions to the store. Each sees one committed state, all of it.
-
-(The signatures are final; the bodies follow.)
-"""
+"""Questions to the store. Each sees one committed state, all of it."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import duckdb
+import numpy as np
 
 from inferspan_collector.batches import Bool, LabelBatch
+from inferspan_collector.store import cell_queries, row_queries, staging
 from inferspan_collector.store.cells import (
+    SERIES_KEYS,
     ArrivalCells,
     CellQuery,
     Evaluation,
@@ -17,13 +20,14 @@ from inferspan_collector.store.cells import (
     PredictionCells,
     PredictionRow,
 )
+from inferspan_collector.store.database import Database
 
 
 class Reader(Protocol):
     """What publishers may ask. Safe to call from any thread; every call takes its own cursor."""
 
-    def models(self, primary_targets: dict[str, str] | None = None) -> list[ModelSummary]:
-        """All models, by name."""
+    def models(self, primary_targets: Mapping[str, str] | None = None) -> list[ModelSummary]:
+        """All models, by name. A model's `labeled` counts its primary target's labels."""
 
     def prediction_cells(self, query: CellQuery) -> PredictionCells:
         """Predictions per cell; `query.target` is of no matter here."""
@@ -63,3 +67,123 @@ class Reader(Protocol):
 
     def outbox(self, limit: int) -> list[Evaluation]:
         """Evaluation spans to be sent, oldest first."""
+
+
+class StoreReader:
+    """Answers from the DuckDB file, beside the writer and never in its way."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def models(self, primary_targets: Mapping[str, str] | None = None) -> list[ModelSummary]:
+        """All models, by name. A model's `labeled` counts its primary target's labels."""
+        with self._database.cursor() as cursor:
+            return row_queries.models(cursor, primary_targets or {})
+
+    def prediction_cells(self, query: CellQuery) -> PredictionCells:
+        """Predictions per cell; `query.target` is of no matter here."""
+        statement, parameters = cell_queries.predictions(query)
+        with self._database.cursor() as cursor:
+            columns = _fetch(cursor, statement, parameters)
+        return PredictionCells(
+            by=query.by,
+            window=columns["window_start"].astype(np.int64),
+            groups=_groups(columns, len(query.by)),
+            failed=columns["failed"].astype(np.bool_),
+            bucket=columns["bucket"].astype(np.int16),
+            n=columns["n"].astype(np.int64),
+        )
+
+    def outcome_cells(self, query: CellQuery) -> OutcomeCells:
+        """Labelled predictions per cell, corrections applied."""
+        statement, parameters = cell_queries.outcomes(query)
+        with self._database.cursor() as cursor:
+            columns = _fetch(cursor, statement, parameters)
+        return OutcomeCells(
+            by=query.by,
+            window=columns["window_start"].astype(np.int64),
+            groups=_groups(columns, len(query.by)),
+            predicted=_texts(columns["predicted"]),
+            actual=_texts(columns["actual"]),
+            correct=columns["correct"].astype(np.int8),
+            n=columns["n"].astype(np.int64),
+        )
+
+    def arrivals(self) -> ArrivalCells:
+        """Outcomes added and retracted since the store began."""
+        with self._database.cursor() as cursor:
+            columns = _fetch(cursor, cell_queries.ARRIVALS, {})
+        return ArrivalCells(
+            series=list(zip(*(_texts(columns[key]) for key in SERIES_KEYS), strict=True)),
+            target=[str(text) for text in columns["target"]],
+            predicted=_texts(columns["predicted"]),
+            actual=_texts(columns["actual"]),
+            correct=columns["correct"].astype(np.int8),
+            added=columns["added"].astype(np.int64),
+            retracted=columns["retracted"].astype(np.int64),
+        )
+
+    def predictions(
+        self,
+        model: str | None,
+        *,
+        service: str | None = None,
+        target: str = "default",
+        outcome: str | None = None,
+        environment: str | None = None,
+        version: str | None = None,
+        predicted: str | None = None,
+        expected: str | None = None,
+        start_ns: int | None = None,
+        end_ns: int | None = None,
+        limit: int = 20,
+    ) -> list[PredictionRow]:
+        """Single predictions, newest event first."""
+        filters = row_queries.Filters(
+            model=model,
+            service=service,
+            target=target,
+            outcome=outcome,
+            environment=environment,
+            version=version,
+            predicted=predicted,
+            expected=expected,
+            start_ns=start_ns,
+            end_ns=end_ns,
+        )
+        with self._database.cursor() as cursor:
+            return row_queries.predictions(cursor, filters, limit)
+
+    def resolve_labels(self, labels: LabelBatch) -> Bool:
+        """Which of these labels would join now; nothing is stored (a dry run)."""
+        with self._database.cursor() as cursor:
+            staging.stage_labels(cursor, labels, first_row=0)
+            return row_queries.resolve_labels(cursor)
+
+    def waiting_labels(self, received_before_ns: int) -> dict[str, int]:
+        """Per model ("" where it is unknown): labels that match nothing and came before then."""
+        with self._database.cursor() as cursor:
+            return row_queries.waiting_labels(cursor, received_before_ns)
+
+    def outbox(self, limit: int) -> list[Evaluation]:
+        """Evaluation spans to be sent, oldest first."""
+        with self._database.cursor() as cursor:
+            return row_queries.outbox(cursor, limit)
+
+
+def _fetch(
+    cursor: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, Any]
+) -> dict[str, Any]:
+    columns: dict[str, Any] = cursor.execute(statement, dict(parameters)).fetchnumpy()
+    return columns
+
+
+def _texts(column: Any) -> list[str | None]:
+    """A text column as a list: numpy masks what is NULL."""
+    return list(column.tolist())
+
+
+def _groups(columns: Mapping[str, Any], keys: int) -> list[tuple[str | None, ...]]:
+    if keys == 0:
+        return [()] * len(columns["n"])
+    return list(zip(*(_texts(columns[f"group_{i}"]) for i in range(keys)), strict=True))

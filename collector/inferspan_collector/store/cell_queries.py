@@ -1,0 +1,120 @@
+"""Counter queries: what is filtered and grouped, as one SQL statement and its parameters."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from inferspan_collector.store.cells import MINUTE_NS, SERIES_KEYS, CellQuery, QueryError
+
+SLICE: Final = "slice."
+
+ARRIVALS: Final = f"""
+SELECT
+    {", ".join(SERIES_KEYS)}, target, predicted, actual, correct,
+    sum(added)::BIGINT AS added, sum(retracted)::BIGINT AS retracted
+FROM arrival_cells
+JOIN series USING (series_id)
+GROUP BY ALL
+"""
+
+# With two slices or more the cells do not know; the rows do.
+_PREDICTION_ROWS: Final = f"""(
+    SELECT
+        event_time // {MINUTE_NS} AS minute, series_id, slices_id,
+        error_type IS NOT NULL AS failed, bucket, 1 AS n
+    FROM predictions
+    WHERE current
+)"""
+_OUTCOME_ROWS: Final = """(
+    SELECT minute, series_id, slices_id, target, predicted, actual, correct, 1 AS n
+    FROM outcomes
+    WHERE counted
+)"""
+
+
+def predictions(query: CellQuery) -> tuple[str, dict[str, Any]]:
+    """The statement for predictions per (window, group, failed, bucket)."""
+    return _statement(query, "prediction_cells", _PREDICTION_ROWS, ("failed", "bucket"))
+
+
+def outcomes(query: CellQuery) -> tuple[str, dict[str, Any]]:
+    """The statement for outcomes per (window, group, predicted, actual, correct)."""
+    statement, parameters = _statement(
+        query, "outcome_cells", _OUTCOME_ROWS, ("predicted", "actual", "correct"), "c.target"
+    )
+    return statement, {**parameters, "target": query.target}
+
+
+def _statement(
+    query: CellQuery, cells: str, rows: str, columns: tuple[str, ...], target: str | None = None
+) -> tuple[str, dict[str, Any]]:
+    slice_keys = [key.removeprefix(SLICE) for key in query.by if key.startswith(SLICE)]
+    conditions, parameters = _conditions(query)
+    joins: list[str] = []
+    groups: dict[str, str] = {}
+    if len(slice_keys) <= 1:
+        source = cells
+        conditions.append("c.slice_key = $slice_key")
+        parameters["slice_key"] = slice_keys[0] if slice_keys else ""
+        groups = {key: "c.slice_value" for key in slice_keys}
+    else:
+        source = rows
+        for i, key in enumerate(slice_keys):
+            joins.append(
+                f"JOIN slice_sets AS k{i}"
+                f" ON k{i}.slices_id = c.slices_id AND k{i}.slice_key = $slice_{i}"
+            )
+            parameters[f"slice_{i}"] = key
+            groups[key] = f"k{i}.slice_value"
+    if target is not None:
+        conditions.append(f"{target} = $target")
+    keys = [f"{_group(key, groups)} AS group_{i}" for i, key in enumerate(query.by)]
+    selected = [f"{_window(query)} AS window_start", *keys, *(f"c.{name}" for name in columns)]
+    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    statement = f"""
+        SELECT {", ".join(selected)}, sum(c.n)::BIGINT AS n
+        FROM {source} AS c
+        JOIN series AS s ON s.series_id = c.series_id
+        {" ".join(joins)}
+        {where}
+        GROUP BY ALL
+        HAVING sum(c.n) <> 0
+        ORDER BY ALL
+    """
+    return statement, parameters
+
+
+def _conditions(query: CellQuery) -> tuple[list[str], dict[str, Any]]:
+    conditions: list[str] = []
+    parameters: dict[str, Any] = {}
+    for key in ("model", "service", "environment", "version"):
+        wanted = getattr(query, key)
+        if wanted is not None:
+            # "" asks for those that have none.
+            conditions.append(f"coalesce(s.{key}, '') = ${key}")
+            parameters[key] = wanted
+    if query.start is not None:
+        conditions.append("c.minute >= $start_minute")
+        parameters["start_minute"] = query.start
+    if query.end is not None:
+        conditions.append("c.minute < $end_minute")
+        parameters["end_minute"] = query.end
+    return conditions, parameters
+
+
+def _window(query: CellQuery) -> str:
+    if query.every is None:
+        return "0::BIGINT"
+    if query.every < 1:
+        raise QueryError(f"every = {query.every} minutes; a window has at least 1 minute")
+    return f"(c.minute // {int(query.every)}) * {int(query.every)}"
+
+
+def _group(key: str, slice_columns: dict[str, str]) -> str:
+    if key.startswith(SLICE):
+        return slice_columns[key.removeprefix(SLICE)]
+    if key not in SERIES_KEYS:
+        raise QueryError(
+            f"by = {key!r}; group by {', '.join(SERIES_KEYS)} or slice.<key>, as declared"
+        )
+    return f"s.{key}"

@@ -1,0 +1,303 @@
+"""Row queries: models, single predictions, dry runs, waiting labels, the outbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+
+from inferspan_collector.batches import Bool
+from inferspan_collector.store.cells import (
+    MINUTE_NS,
+    Evaluation,
+    ModelSummary,
+    PredictionRow,
+    QueryError,
+)
+
+OUTCOMES: Final = ("correct", "incorrect", "unlabeled", "failed")
+
+_MODELS: Final = f"""
+WITH counted AS (
+    SELECT series_id, min(minute) AS first_minute, max(minute) AS last_minute, sum(n) AS n
+    FROM (
+        SELECT series_id, minute, sum(n) AS n
+        FROM prediction_cells
+        WHERE slice_key = ''
+        GROUP BY ALL
+        HAVING sum(n) <> 0
+    )
+    GROUP BY ALL
+),
+answered AS (
+    SELECT series_id, sum(n) AS n
+    FROM prediction_cells
+    WHERE slice_key = '' AND NOT failed
+    GROUP BY ALL
+),
+labeled AS (
+    SELECT series_id, target, sum(n) AS n
+    FROM outcome_cells
+    WHERE slice_key = ''
+    GROUP BY ALL
+)
+SELECT
+    s.model,
+    list(DISTINCT s.version) FILTER (s.version IS NOT NULL),
+    list(DISTINCT s.service) FILTER (s.service IS NOT NULL),
+    list(DISTINCT s.environment) FILTER (s.environment IS NOT NULL),
+    (
+        SELECT map_from_entries(list((t.target, t.n)))
+        FROM (
+            SELECT l.target, sum(l.n)::BIGINT AS n
+            FROM labeled AS l
+            JOIN series AS ls ON ls.series_id = l.series_id AND ls.model = s.model
+            GROUP BY ALL
+        ) AS t
+    ),
+    min(c.first_minute) * {MINUTE_NS},
+    max(c.last_minute) * {MINUTE_NS},
+    coalesce(sum(a.n), 0)::BIGINT
+FROM series AS s
+JOIN counted AS c ON c.series_id = s.series_id
+LEFT JOIN answered AS a ON a.series_id = s.series_id
+GROUP BY s.model
+ORDER BY s.model
+"""
+
+_PREDICTIONS: Final = """
+SELECT
+    p.prediction_id, p.position, p.trace_high, p.trace_low, p.span,
+    s.environment, s.service, s.version, s.variant,
+    p.predicted, p.score, p.value,
+    coalesce(l.actual, CASE WHEN isnan(l.value) THEN NULL ELSE l.value::VARCHAR END),
+    o.correct, p.error_type, p.event_time, p.duration, l.time, p.slices_id
+FROM predictions AS p
+JOIN series AS s ON s.series_id = p.series_id
+LEFT JOIN outcomes AS o ON o.prediction_row = p.row_id AND o.target = $target
+LEFT JOIN labels AS l ON l.row_id = o.label_row
+WHERE p.current AND {conditions}
+ORDER BY p.event_time DESC, p.row_id DESC
+LIMIT $most
+"""
+
+# The same two ways of matching as in join.sql, asked of staged labels only.
+_RESOLVE: Final = """
+SELECT
+    s.prediction_id IS NOT NULL AND s.model IS NOT NULL AND EXISTS (
+        SELECT 1
+        FROM predictions AS p
+        JOIN series AS x ON x.series_id = p.series_id
+        WHERE p.id_hash = s.id_hash
+            AND p.prediction_id = s.prediction_id
+            AND p.position = s.position
+            AND p.current
+            AND x.model = s.model
+            AND (s.environment IS NULL OR s.environment = x.environment)
+            AND (s.version IS NULL OR s.version = x.version)
+    )
+    OR (s.prediction_id IS NULL OR s.model IS NULL) AND s.link_span <> 0 AND EXISTS (
+        SELECT 1
+        FROM predictions AS p
+        WHERE p.span = s.link_span
+            AND p.trace_high = s.link_trace_high
+            AND p.trace_low = s.link_trace_low
+            AND p.position = s.position
+            AND p.current
+    ) AS resolved
+FROM staged_labels AS s
+ORDER BY s.row_id
+"""
+
+_WAITING: Final = """
+SELECT coalesce(l.model, ''), count(*)
+FROM labels AS l
+WHERE l.received < $before AND NOT (
+    l.prediction_id IS NOT NULL AND l.model IS NOT NULL AND EXISTS (
+        SELECT 1
+        FROM predictions AS p
+        JOIN series AS x ON x.series_id = p.series_id
+        WHERE p.id_hash = l.id_hash
+            AND p.prediction_id = l.prediction_id
+            AND p.position = l.position
+            AND x.model = l.model
+            AND (l.environment IS NULL OR l.environment = x.environment)
+            AND (l.version IS NULL OR l.version = x.version)
+    )
+    OR (l.prediction_id IS NULL OR l.model IS NULL) AND l.link_span <> 0 AND EXISTS (
+        SELECT 1
+        FROM predictions AS p
+        WHERE p.span = l.link_span
+            AND p.trace_high = l.link_trace_high
+            AND p.trace_low = l.link_trace_low
+            AND p.position = l.position
+    )
+)
+GROUP BY ALL
+"""
+
+_OUTBOX: Final = """
+SELECT
+    o.sequence, o.span, o.trace_high, o.trace_low, o.prediction_span, o.prediction_end,
+    s.environment, s.service, s.model, s.version, s.variant,
+    o.prediction_id, o.position, o.target, o.label_id, o.revision, o.label_time,
+    o.label_time - o.event_time, o.outcome, o.predicted, o.expected, o.error
+FROM outbox AS o
+JOIN series AS s ON s.series_id = o.series_id
+ORDER BY o.sequence
+LIMIT $most
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """Which predictions to list; None admits everything. Times are event times in ns."""
+
+    model: str | None
+    service: str | None
+    target: str
+    outcome: str | None
+    environment: str | None
+    version: str | None
+    predicted: str | None
+    expected: str | None
+    start_ns: int | None
+    end_ns: int | None
+
+
+def models(
+    cursor: duckdb.DuckDBPyConnection, primary_targets: Mapping[str, str]
+) -> list[ModelSummary]:
+    """All models, by name."""
+    summaries = []
+    for row in cursor.execute(_MODELS).fetchall():
+        name, versions, services, environments, labeled, first, last, predicted = row
+        by_target: dict[str, int] = {t: n for t, n in (labeled or {}).items() if n}
+        summaries.append(
+            ModelSummary(
+                model=name,
+                versions=tuple(sorted(versions or ())),
+                services=tuple(sorted(services or ())),
+                environments=tuple(sorted(environments or ())),
+                targets=tuple(sorted(by_target)),
+                first_seen=first,
+                last_seen=last,
+                predictions=predicted,
+                labeled=by_target.get(primary_targets.get(name, "default"), 0),
+            )
+        )
+    return summaries
+
+
+def predictions(
+    cursor: duckdb.DuckDBPyConnection, filters: Filters, limit: int
+) -> list[PredictionRow]:
+    """Single predictions, newest event first."""
+    conditions, parameters = _conditions(filters)
+    statement = _PREDICTIONS.format(conditions=" AND ".join(conditions))
+    rows = cursor.execute(
+        statement, {**parameters, "target": filters.target, "most": limit}
+    ).fetchall()
+    slices = _slices(cursor, {row[-1] for row in rows})
+    return [_prediction_row(row, slices) for row in rows]
+
+
+def resolve_labels(cursor: duckdb.DuckDBPyConnection) -> Bool:
+    """Which of the staged labels would join now."""
+    rows = cursor.execute(_RESOLVE).fetchall()
+    return np.array([row[0] for row in rows], np.bool_)
+
+
+def waiting_labels(cursor: duckdb.DuckDBPyConnection, received_before_ns: int) -> dict[str, int]:
+    """Labels per model that match nothing and came before then."""
+    return dict(cursor.execute(_WAITING, {"before": received_before_ns}).fetchall())
+
+
+def outbox(cursor: duckdb.DuckDBPyConnection, limit: int) -> list[Evaluation]:
+    """Evaluation spans to be sent, oldest first."""
+    return [
+        Evaluation(sequence, span, f"{high:016x}{low:016x}", f"{prediction_span:016x}", *rest)
+        for sequence, span, high, low, prediction_span, *rest in cursor.execute(
+            _OUTBOX, {"most": limit}
+        ).fetchall()
+    ]
+
+
+def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
+    conditions = ["TRUE"]
+    parameters: dict[str, Any] = {}
+    for key in ("model", "service", "environment", "version"):
+        wanted = getattr(filters, key)
+        if wanted is not None:
+            conditions.append(f"coalesce(s.{key}, '') = ${key}")
+            parameters[key] = wanted
+    for key, column in (("predicted", "p.predicted"), ("expected", "l.actual")):
+        wanted = getattr(filters, key)
+        if wanted is not None:
+            conditions.append(f"{column} = ${key}")
+            parameters[key] = wanted
+    for key, comparison in (("start_ns", ">="), ("end_ns", "<")):
+        wanted = getattr(filters, key)
+        if wanted is not None:
+            conditions.append(f"p.event_time {comparison} ${key}")
+            parameters[key] = wanted
+    if filters.outcome is not None:
+        conditions.append(_outcome_condition(filters.outcome))
+    return conditions, parameters
+
+
+def _outcome_condition(outcome: str) -> str:
+    match outcome:
+        case "correct":
+            return "o.counted AND o.correct = 1"
+        case "incorrect":
+            return "o.counted AND o.correct = 0"
+        case "unlabeled":
+            return "o.label_row IS NULL AND p.error_type IS NULL"
+        case "failed":
+            return "p.error_type IS NOT NULL"
+    raise QueryError(f"outcome = {outcome!r}; it is one of {', '.join(OUTCOMES)}")
+
+
+def _slices(cursor: duckdb.DuckDBPyConnection, ids: set[int]) -> dict[int, dict[str, str]]:
+    found: dict[int, dict[str, str]] = {}
+    for slices_id, key, value in cursor.execute(
+        "SELECT slices_id, slice_key, slice_value FROM slice_sets"
+        " WHERE slice_key <> '' AND list_contains(?, slices_id)",
+        [sorted(ids)],
+    ).fetchall():
+        found.setdefault(slices_id, {})[key] = value
+    return found
+
+
+def _prediction_row(row: tuple[Any, ...], slices: dict[int, dict[str, str]]) -> PredictionRow:
+    (prediction_id, position, high, low, span, environment, service, version, variant, *rest) = row
+    predicted, score, value, expected, correct, error_type, *times, slices_id = rest
+    event_time, duration, label_time = times
+    return PredictionRow(
+        prediction_id=prediction_id,
+        index=position,
+        trace_id=f"{high:016x}{low:016x}",
+        span_id=f"{span:016x}",
+        environment=environment,
+        service=service,
+        version=version,
+        variant=variant,
+        predicted=predicted,
+        score=_number(score),
+        value=_number(value),
+        expected=expected,
+        correct=bool(correct) if correct in (0, 1) else None,
+        error_type=error_type,
+        event_time=event_time,
+        duration=duration,
+        label_time=label_time,
+        slices=slices.get(slices_id, {}),
+    )
+
+
+def _number(value: float | None) -> float | None:
+    return None if value is None or np.isnan(value) else value

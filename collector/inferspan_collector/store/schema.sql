@@ -1,0 +1,159 @@
+-- The file's format, version 1. A change here needs a new version and a forward migration.
+--
+-- Times are Unix nanoseconds, minutes are Unix minutes. Trace ids are two big-endian halves.
+
+CREATE TABLE format (version INTEGER NOT NULL);
+INSERT INTO format VALUES (1);
+
+-- Interned combinations: what a prediction shares with its neighbours. `identity_id` numbers the
+-- part of it that belongs to the prediction key (environment, model, version, variant).
+CREATE TABLE series (
+    series_id INTEGER NOT NULL,
+    identity_id INTEGER NOT NULL,
+    environment VARCHAR,
+    service VARCHAR,
+    model VARCHAR NOT NULL,
+    version VARCHAR,
+    variant VARCHAR,
+    operation VARCHAR,
+    task VARCHAR,
+    positive_class VARCHAR
+);
+
+-- Interned slice combinations, one row per key, and ('', '') for every combination, so that one
+-- join gives the overall cell and the cell of each slice.
+CREATE TABLE slice_sets (
+    slices_id INTEGER NOT NULL,
+    slice_key VARCHAR NOT NULL,
+    slice_value VARCHAR NOT NULL
+);
+INSERT INTO slice_sets VALUES (0, '', '');
+
+-- Classes that have cells of their own; the rest of a model's classes fold into __other__.
+CREATE TABLE classes (model VARCHAR NOT NULL, class VARCHAR NOT NULL);
+
+-- Every prediction ever accepted. Of the rows of one key only the winner is `current`; the
+-- others stay for dedupe.
+CREATE TABLE predictions (
+    row_id BIGINT NOT NULL,
+    series_id INTEGER NOT NULL,
+    identity_id INTEGER NOT NULL,
+    slices_id INTEGER NOT NULL,
+    id_hash UBIGINT NOT NULL,
+    prediction_id VARCHAR NOT NULL,
+    position INTEGER NOT NULL,
+    trace_high UBIGINT NOT NULL,
+    trace_low UBIGINT NOT NULL,
+    span UBIGINT NOT NULL,
+    kind TINYINT NOT NULL,
+    event_time BIGINT NOT NULL,
+    start_time BIGINT NOT NULL,
+    duration BIGINT NOT NULL,
+    bucket SMALLINT NOT NULL,
+    received BIGINT NOT NULL,
+    error_type VARCHAR,
+    predicted VARCHAR,
+    score DOUBLE,
+    value DOUBLE,
+    adjusted_count DOUBLE NOT NULL,
+    current BOOLEAN NOT NULL
+);
+
+-- Every label ever accepted, deletions (tombstones) included.
+CREATE TABLE labels (
+    row_id BIGINT NOT NULL,
+    label_hash UBIGINT NOT NULL,
+    label_id VARCHAR NOT NULL,
+    revision BIGINT NOT NULL,
+    environment VARCHAR,
+    model VARCHAR,
+    version VARCHAR,
+    id_hash UBIGINT NOT NULL,
+    prediction_id VARCHAR,
+    position INTEGER NOT NULL,
+    link_trace_high UBIGINT NOT NULL,
+    link_trace_low UBIGINT NOT NULL,
+    link_span UBIGINT NOT NULL,
+    response_id VARCHAR,
+    entity_id VARCHAR,
+    target VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    actual VARCHAR,
+    value DOUBLE,
+    text VARCHAR,
+    time BIGINT NOT NULL,
+    received BIGINT NOT NULL,
+    source VARCHAR,
+    annotator_kind VARCHAR,
+    deleted BOOLEAN NOT NULL,
+    weight DOUBLE NOT NULL
+);
+
+-- The join as it stands: the winning label of each (prediction, target). A row holds what it
+-- added to the counters, so that a correction can take exactly that back.
+CREATE TABLE outcomes (
+    prediction_row BIGINT NOT NULL,
+    target VARCHAR NOT NULL,
+    label_row BIGINT NOT NULL,
+    series_id INTEGER NOT NULL,
+    slices_id INTEGER NOT NULL,
+    minute BIGINT NOT NULL,
+    counted BOOLEAN NOT NULL,       -- false: the call raised, so there is nothing to judge
+    predicted VARCHAR,              -- as in the cell: folded, NULL for numbers
+    actual VARCHAR,
+    correct TINYINT NOT NULL        -- 1, 0, or -1 = not defined
+);
+
+-- Counters. Append-only: every transaction adds its own ±n, compaction adds them up.
+CREATE TABLE prediction_cells (
+    minute BIGINT NOT NULL,
+    series_id INTEGER NOT NULL,
+    slice_key VARCHAR NOT NULL,
+    slice_value VARCHAR NOT NULL,
+    failed BOOLEAN NOT NULL,
+    bucket SMALLINT NOT NULL,
+    n BIGINT NOT NULL
+);
+CREATE TABLE outcome_cells (
+    minute BIGINT NOT NULL,
+    series_id INTEGER NOT NULL,
+    target VARCHAR NOT NULL,
+    slice_key VARCHAR NOT NULL,
+    slice_value VARCHAR NOT NULL,
+    predicted VARCHAR,
+    actual VARCHAR,
+    correct TINYINT NOT NULL,
+    n BIGINT NOT NULL
+);
+CREATE TABLE arrival_cells (
+    series_id INTEGER NOT NULL,
+    target VARCHAR NOT NULL,
+    predicted VARCHAR,
+    actual VARCHAR,
+    correct TINYINT NOT NULL,
+    added BIGINT NOT NULL,
+    retracted BIGINT NOT NULL
+);
+
+-- Evaluation spans still to be sent; a row leaves after its span was accepted.
+CREATE SEQUENCE outbox_sequence;
+CREATE TABLE outbox (
+    sequence BIGINT NOT NULL DEFAULT nextval('outbox_sequence'),
+    span UBIGINT NOT NULL,
+    trace_high UBIGINT NOT NULL,
+    trace_low UBIGINT NOT NULL,
+    prediction_span UBIGINT NOT NULL,
+    prediction_end BIGINT NOT NULL,
+    event_time BIGINT NOT NULL,
+    series_id INTEGER NOT NULL,
+    prediction_id VARCHAR NOT NULL,
+    position INTEGER NOT NULL,
+    target VARCHAR NOT NULL,
+    label_id VARCHAR NOT NULL,
+    revision BIGINT NOT NULL,
+    label_time BIGINT NOT NULL,
+    outcome VARCHAR NOT NULL,
+    predicted VARCHAR,
+    expected VARCHAR,
+    error DOUBLE
+);

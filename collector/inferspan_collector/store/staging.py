@@ -1,0 +1,88 @@
+"""Batches → tables the transaction's SQL reads: one column of each table is one array."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from inferspan_collector import latency_sketch
+from inferspan_collector.batches import LabelBatch, PredictionBatch, id_hashes
+from inferspan_collector.store.interning import Interner
+
+Columns = dict[str, NDArray[Any]]
+
+
+def stage_predictions(
+    cursor: duckdb.DuckDBPyConnection, interner: Interner, batch: PredictionBatch, first_row: int
+) -> None:
+    """Make the batch readable as `staged_predictions`; row ids count up from `first_row`."""
+    rows = len(batch)
+    series, identity = interner.series(batch)
+    columns: Columns = {
+        "row_id": np.arange(first_row, first_row + rows, dtype=np.int64),
+        "series_id": series,
+        "identity_id": identity,
+        "slices_id": interner.slices(batch),
+        "id_hash": id_hashes(batch.prediction_id),
+        "prediction_id": batch.prediction_id,
+        "position": batch.index,
+        "trace_high": np.ascontiguousarray(batch.trace[:, 0]),
+        "trace_low": np.ascontiguousarray(batch.trace[:, 1]),
+        "span": batch.span,
+        "kind": batch.kind,
+        "event_time": batch.event_time,
+        "start_time": batch.start_time,
+        "duration": batch.duration,
+        "bucket": latency_sketch.buckets(batch.duration),
+        "received": batch.received,
+        "error_type": batch.error_type.objects(),
+        "predicted": batch.predicted.objects(),
+        "score": batch.score,
+        "value": batch.value,
+        "adjusted_count": batch.adjusted_count,
+        "current": np.ones(rows, np.bool_),
+    }
+    cursor.register("staged_predictions", columns)
+
+
+def stage_labels(cursor: duckdb.DuckDBPyConnection, batch: LabelBatch, first_row: int) -> None:
+    """Make the batch readable as `staged_labels`; row ids count up from `first_row`."""
+    rows = len(batch)
+    columns: Columns = {
+        "row_id": np.arange(first_row, first_row + rows, dtype=np.int64),
+        "label_hash": id_hashes(batch.label_id),
+        "label_id": batch.label_id,
+        "revision": batch.revision,
+        "environment": batch.environment.objects(),
+        "model": batch.model.objects(),
+        "version": batch.version.objects(),
+        "id_hash": id_hashes(batch.prediction_id),
+        "prediction_id": batch.prediction_id,
+        "position": batch.index,
+        "link_trace_high": np.ascontiguousarray(batch.link_trace[:, 0]),
+        "link_trace_low": np.ascontiguousarray(batch.link_trace[:, 1]),
+        "link_span": batch.link_span,
+        "response_id": batch.response_id,
+        "entity_id": batch.entity_id,
+        "target": batch.target.objects(),
+        "kind": batch.kind.objects(),
+        "actual": batch.actual.objects(),
+        "value": batch.value,
+        "text": batch.text,
+        "time": batch.time,
+        "received": batch.received,
+        "source": batch.source.objects(),
+        "annotator_kind": batch.annotator_kind.objects(),
+        "deleted": batch.deleted,
+        "weight": batch.weight,
+    }
+    cursor.register("staged_labels", columns)
+
+
+def request_of(sizes: Sequence[int]) -> NDArray[np.int32]:
+    """Number the request of each row, from the rows each request has."""
+    return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)

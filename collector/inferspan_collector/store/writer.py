@@ -1,0 +1,171 @@
+"""The one transaction per micro-batch: dedupe, append, join, count, outbox, commit."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import duckdb
+import numpy as np
+
+from inferspan_collector import join
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch
+from inferspan_collector.config import Config
+from inferspan_collector.store import outbox, staging
+from inferspan_collector.store.cells import Committed
+from inferspan_collector.store.database import Database, sql
+from inferspan_collector.store.interning import Interner
+from inferspan_collector.telemetry import (
+    COMMITS,
+    DUPLICATES,
+    FOLDED,
+    LABELS,
+    SKIPPED_EVALUATIONS,
+    Telemetry,
+)
+
+_APPEND = sql("inferspan_collector.store", "append.sql")
+_COUNT = sql("inferspan_collector.store", "count.sql")
+_COMPACT = sql("inferspan_collector.store", "compact.sql")
+_NEW_CLASSES = """
+SELECT DISTINCT a.model, a.class
+FROM (
+    SELECT model, predicted_class AS class FROM added
+    UNION
+    SELECT model, actual_class AS class FROM added
+) AS a
+ANTI JOIN classes AS known ON known.model = a.model AND known.class = a.class
+WHERE a.class IS NOT NULL
+"""
+
+
+class Writer:
+    """Writes batches to the store. One thread owns it; it reads no clock."""
+
+    def __init__(self, database: Database, config: Config, telemetry: Telemetry) -> None:
+        self._cursor = database.cursor()
+        self._config = config
+        self._telemetry = telemetry
+        self._interner = Interner(self._cursor, config)
+        self._allowance = outbox.Allowance(config.jaeger.evaluations_per_second)
+        self._commits_since_compaction = 0
+        join.prepare(self._cursor, config)
+        self._next_prediction = self._next_row("predictions")
+        self._next_label = self._next_row("labels")
+
+    def commit(self, group: Sequence[Decoded], now_ns: int) -> list[Committed]:
+        """Store a group of requests in one transaction; it is on disk when this returns.
+
+        Args:
+            group: requests' batches; rows keep their order.
+            now_ns: the current time, Unix ns.
+
+        Returns:
+            What became of each request's rows, in the order of `group`.
+
+        Raises:
+            duckdb.Error: nothing of the group was stored.
+        """
+        self._cursor.begin()
+        try:
+            committed, tally = self._write(group, now_ns)
+            self._cursor.commit()
+        except BaseException:
+            self._roll_back()
+            raise
+        self._after_commit(committed, tally)
+        return committed
+
+    def delete_outbox(self, sequences: Sequence[int]) -> None:
+        """Forget outbox entries whose spans were accepted."""
+        self._cursor.execute("DELETE FROM outbox WHERE list_contains(?, sequence)", [sequences])
+
+    def compact(self) -> None:
+        """Add up the append-only counter tables, in a transaction of its own."""
+        self._cursor.begin()
+        try:
+            self._cursor.execute(_COMPACT)
+            self._cursor.commit()
+        except BaseException:
+            self._roll_back()
+            raise
+        self._commits_since_compaction = 0
+
+    @property
+    def compaction_due(self) -> bool:
+        """Whether enough was appended that compaction pays."""
+        return self._commits_since_compaction >= self._config.store.compact_every
+
+    def _write(self, group: Sequence[Decoded], now_ns: int) -> tuple[list[Committed], _Tally]:
+        predictions = PredictionBatch.concat([part.predictions for part in group])
+        labels = LabelBatch.concat([part.labels for part in group])
+        prediction_requests = staging.request_of([len(part.predictions) for part in group])
+        label_requests = staging.request_of([len(part.labels) for part in group])
+        cursor = self._cursor
+        staging.stage_predictions(cursor, self._interner, predictions, self._next_prediction)
+        staging.stage_labels(cursor, labels, self._next_label)
+        cursor.execute(_APPEND)
+        join.join_delta(cursor)
+        self._interner.admit_classes(cursor.execute(_NEW_CLASSES).fetchall())
+        cursor.execute(_COUNT)
+        skipped = 0
+        if self._config.jaeger.otlp is not None:
+            skipped = outbox.fill(cursor, self._config.jaeger, self._allowance, now_ns)
+        new = np.array(
+            cursor.execute("SELECT row_id FROM new_predictions").fetchnumpy()["row_id"], np.int64
+        )
+        stored = np.bincount(prediction_requests[new - self._next_prediction], minlength=len(group))
+        results = join.label_results(cursor)
+        committed = [
+            Committed(int(stored[request]), tuple(results[start:end]))
+            for request, (start, end) in enumerate(
+                pairwise(np.searchsorted(label_requests, np.arange(len(group) + 1)))
+            )
+        ]
+        superseded = self._count("contenders WHERE NOT wins")
+        tally = _Tally(
+            len(predictions), len(labels), len(predictions) - len(new), superseded, skipped
+        )
+        return committed, tally
+
+    def _after_commit(self, committed: Sequence[Committed], tally: _Tally) -> None:
+        """Remember what is on disk now, and count it."""
+        self._next_prediction += tally.predictions
+        self._next_label += tally.labels
+        self._commits_since_compaction += 1
+        telemetry = self._telemetry
+        telemetry.add(COMMITS)
+        telemetry.add(DUPLICATES, tally.retried, kind="retry")
+        telemetry.add(DUPLICATES, tally.superseded, kind="superseded")
+        telemetry.add(SKIPPED_EVALUATIONS, tally.skipped_evaluations, reason="sampled")
+        for result, n in Counter(r for part in committed for r in part.labels).items():
+            telemetry.add(LABELS, n, result=result)
+        for label, n in self._interner.take_folded().items():
+            telemetry.add(FOLDED, n, label=label)
+
+    def _roll_back(self) -> None:
+        # A COMMIT that failed has ended its transaction already.
+        with contextlib.suppress(duckdb.TransactionException):
+            self._cursor.rollback()
+        self._interner.reload()
+
+    def _count(self, relation: str) -> int:
+        return int(self._cursor.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
+
+    def _next_row(self, table: str) -> int:
+        row = self._cursor.execute(f"SELECT coalesce(max(row_id), 0) + 1 FROM {table}").fetchall()
+        return int(row[0][0])
+
+
+@dataclass(frozen=True, slots=True)
+class _Tally:
+    """What one transaction saw, counted once it is committed."""
+
+    predictions: int
+    labels: int
+    retried: int
+    superseded: int
+    skipped_evaluations: int

@@ -1,0 +1,142 @@
+"""Records for tests: small values with defaults, and batches made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Strings
+
+START_NS = 1_795_000_000_000_000_000
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One prediction as a test writes it."""
+
+    prediction_id: str = "order-1"
+    predicted: str | None = "fraud"
+    index: int = 0
+    model: str = "fraud"
+    version: str | None = "7"
+    variant: str | None = None
+    environment: str | None = None
+    service: str | None = "fraud-api"
+    operation: str = "predict"
+    task: str | None = "binary_classification"
+    positive_class: str | None = "fraud"
+    trace: int = 1
+    span: int = 1
+    kind: int = 1
+    event_time: int = START_NS
+    duration: int = 5_000_000
+    received: int = START_NS
+    error_type: str | None = None
+    score: float = float("nan")
+    value: float = float("nan")
+    slices: dict[str, str] = field(default_factory=dict, hash=False)
+
+
+@dataclass(frozen=True)
+class Label:
+    """One label as a test writes it."""
+
+    prediction_id: str | None = "order-1"
+    actual: str | None = "fraud"
+    label_id: str = "label-1"
+    revision: int = 0
+    index: int = 0
+    model: str | None = "fraud"
+    version: str | None = None
+    environment: str | None = None
+    link_trace: int = 0
+    link_span: int = 0
+    target: str = "default"
+    value: float = float("nan")
+    time: int = START_NS + MINUTE_NS
+    received: int = START_NS + MINUTE_NS
+    source: str | None = None
+    deleted: bool = False
+
+
+def _halves(traces: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
+    mask = (1 << 64) - 1
+    pairs = [(trace >> 64, trace & mask) for trace in traces]
+    return np.array(pairs, np.uint64).reshape(-1, 2)
+
+
+def prediction_batch(rows: Sequence[Prediction]) -> PredictionBatch:
+    """Turn records into the batch that a decoder would make of them."""
+    texts = {
+        name: Strings.of(getattr(row, name) for row in rows)
+        for name in (
+            "environment",
+            "service",
+            "model",
+            "version",
+            "variant",
+            "operation",
+            "task",
+            "positive_class",
+            "error_type",
+            "predicted",
+        )
+    }
+    keys = sorted({key for row in rows for key in row.slices})
+    return PredictionBatch(
+        **texts,
+        prediction_id=np.array([row.prediction_id for row in rows], np.object_),
+        index=np.array([row.index for row in rows], np.int32),
+        trace=_halves([row.trace for row in rows]),
+        span=np.array([row.span for row in rows], np.uint64),
+        kind=np.array([row.kind for row in rows], np.int8),
+        event_time=np.array([row.event_time for row in rows], np.int64),
+        start_time=np.array([row.event_time for row in rows], np.int64),
+        duration=np.array([row.duration for row in rows], np.int64),
+        received=np.array([row.received for row in rows], np.int64),
+        score=np.array([row.score for row in rows], np.float64),
+        value=np.array([row.value for row in rows], np.float64),
+        adjusted_count=np.ones(len(rows)),
+        slices={key: Strings.of(row.slices.get(key) for row in rows) for key in keys},
+    )
+
+
+def label_batch(rows: Sequence[Label]) -> LabelBatch:
+    """Turn records into the batch that a decoder would make of them."""
+    absent = np.array([None] * len(rows), np.object_)
+    return LabelBatch(
+        label_id=np.array([row.label_id for row in rows], np.object_),
+        revision=np.array([row.revision for row in rows], np.int64),
+        environment=Strings.of(row.environment for row in rows),
+        model=Strings.of(row.model for row in rows),
+        version=Strings.of(row.version for row in rows),
+        prediction_id=np.array([row.prediction_id for row in rows], np.object_),
+        index=np.array([row.index for row in rows], np.int32),
+        link_trace=_halves([row.link_trace for row in rows]),
+        link_span=np.array([row.link_span for row in rows], np.uint64),
+        response_id=absent,
+        entity_id=absent,
+        target=Strings.of(row.target for row in rows),
+        kind=Strings.constant("ground_truth", len(rows)),
+        actual=Strings.of(row.actual for row in rows),
+        value=np.array([row.value for row in rows], np.float64),
+        text=absent,
+        time=np.array([row.time for row in rows], np.int64),
+        received=np.array([row.received for row in rows], np.int64),
+        source=Strings.of(row.source for row in rows),
+        annotator_kind=Strings.constant(None, len(rows)),
+        deleted=np.array([row.deleted for row in rows], np.bool_),
+        weight=np.ones(len(rows)),
+    )
+
+
+def decoded(*rows: Prediction | Label) -> Decoded:
+    """One request that holds these records, in this order."""
+    return Decoded(
+        predictions=prediction_batch([row for row in rows if isinstance(row, Prediction)]),
+        labels=label_batch([row for row in rows if isinstance(row, Label)]),
+    )
