@@ -7,9 +7,13 @@ Standard library only. Both sides use it: the SDK writes these names, the collec
 from __future__ import annotations
 
 import hashlib
+import hmac
+import json
 import math
 import re
 import unicodedata
+import uuid
+from collections.abc import Mapping
 from typing import Final
 
 SCHEMA_URL: Final = "https://inferspan.dev/schemas/0.1.0"
@@ -123,6 +127,13 @@ SAMPLING_ADJUSTED_COUNT: Final = "inferspan.sampling.adjusted_count"
 """double ≥ 1, on foreign spans only: how many predictions this one stands for."""
 ERROR_TYPE: Final = "error.type"
 """string: the exception's type; messages are recorded only under `values`: they leak inputs."""
+
+STREAM_CHUNKS: Final = "inferspan.stream.chunks"
+"""int: items a generator yielded."""
+STREAM_COMPLETED: Final = "inferspan.stream.completed"
+"""bool: false when the consumer left before the end."""
+STREAM_FIRST_CHUNK_DURATION: Final = "inferspan.stream.first_chunk.duration"
+"""double, s: from the first request for an item to that item."""
 
 # --- stages and snapshots -----------------------------------------------------------------------
 
@@ -277,6 +288,49 @@ def class_text(value: object) -> str | None:
         scalar = item()
         return None if type(scalar) is type(value) else class_text(scalar)
     return None
+
+
+def prediction_id_text(value: object, key: bytes | None = None) -> str | None:
+    """Write a prediction id as the one text by which predictions and labels are joined.
+
+    Every sender of predictions or labels passes its ids through here, so that both sides agree.
+
+    Args:
+        value: the caller's key. Strings stay (lone surrogates replaced), integral numbers become
+            decimals (`17.0` → `17`), UUIDs their usual text.
+        key: with a key, the HMAC-SHA-256 of the text in hex is sent instead of it.
+
+    Returns:
+        The text, at most `PREDICTION_ID_LENGTH_MAX` characters (a longer id is replaced by its
+        SHA-256 in hex); None for what cannot be an id: None, the empty text, NaN, other types.
+    """
+    if isinstance(value, str):
+        text: str | None = value.encode("utf-8", "replace").decode("utf-8")
+    elif isinstance(value, uuid.UUID):
+        text = str(value)
+    else:
+        text = class_text(value)
+    if not text:
+        return None
+    if key is not None:
+        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+    if len(text) > PREDICTION_ID_LENGTH_MAX:
+        return hashlib.sha256(text.encode()).hexdigest()
+    return text
+
+
+def label_record_id(attributes: Mapping[str, object]) -> str:
+    """Derive a label's id from its content, so that loading the same row twice changes nothing.
+
+    Args:
+        attributes: the record's attributes as they go on the wire (texts, numbers, lists of
+            them), without `LABEL_ID`.
+
+    Returns:
+        32 hex digits of the SHA-256 of the attributes as JSON with sorted keys.
+    """
+    canonical = json.dumps(attributes, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
 def safe_name(name: str, taken: frozenset[str] | set[str] = frozenset()) -> str:
