@@ -93,6 +93,8 @@ class Limits(Section):
     """Distinct classes of one model; more fold into `__other__`."""
     query_windows: int = Field(5_000, ge=1)
     """Windows × groups that one API answer may hold."""
+    metric_series: int = Field(10_000, ge=100)
+    """Series of one metric in `/metrics`; more fold into `__other__`."""
 
 
 class Store(Section):
