@@ -1,0 +1,208 @@
+"""Jaeger's Model Quality page: exact figures, with example traces behind every count.
+
+The page is dormant in every Jaeger since v1.x; `ui.json` wakes it and points it here. The browser
+fetches the reply, so Jaeger's own origin is the one foreign origin that may read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import quote, urlsplit
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from inferspan_collector.config import Config
+from inferspan_collector.pipeline import Queries
+from inferspan_collector.publish import jaeger_metrics as metrics
+from inferspan_collector.publish import jaeger_tables as tables
+from inferspan_collector.publish.jaeger_names import services_named, versioned
+from inferspan_collector.publish.parameters import BadParameter, whole_number
+from inferspan_collector.quality.counts import Counts, grouped_counts, merged
+from inferspan_collector.store.cells import MINUTE_NS, CellQuery, PredictionRow
+from inferspan_collector.store.reader import Reader
+
+PATH: Final = "/jaeger/quality-metrics"
+HOURS_DEFAULT: Final = 48
+"""What Jaeger's page asks for."""
+HOURS_MAX: Final = 400 * 24
+MODELS_SHOWN_MAX: Final = 10
+UNMATCHED_AFTER_NS: Final = 10 * MINUTE_NS
+"""A label that matches nothing is worth a word only when its prediction had time to arrive."""
+
+
+def routes(queries: Queries, config: Config) -> list[Route]:
+    """`GET /jaeger/quality-metrics?service=&hours=`."""
+    headers = {"Vary": "Origin"}
+    if config.jaeger.ui is not None:
+        page = urlsplit(config.jaeger.ui)
+        headers["Access-Control-Allow-Origin"] = f"{page.scheme}://{page.netloc}"
+
+    def quality_metrics(request: Request) -> Response:
+        try:
+            hours = whole_number(request.query_params, "hours", HOURS_DEFAULT, HOURS_MAX)
+            service = request.query_params.get("service", "")
+            if not service:
+                raise BadParameter("service", service, "a service is needed", "Jaeger's page picks")
+        except BadParameter as error:
+            response = error.response()
+            response.headers.update(headers)
+            return response
+        return JSONResponse(
+            reply(queries.reader, config, service, hours, queries.now_ns(), str(request.base_url)),
+            headers=headers,
+        )
+
+    return [Route(PATH, quality_metrics, methods=["GET"])]
+
+
+def reply(
+    reader: Reader, config: Config, service: str, hours: int, now_ns: int, base_url: str
+) -> dict[str, Any]:
+    """What the page draws of one service.
+
+    Args:
+        reader: the store.
+        config: targets and objectives of models.
+        service: as Jaeger names it, with or without `-quality`.
+        hours: how far to look back, by the time of the prediction.
+        now_ns: the present, Unix ns.
+        base_url: of our API, ending in `/`; links point there.
+    """
+    summaries = reader.models()
+    known = {name for summary in summaries for name in summary.services}
+    original = next((name for name in services_named(service, known) if name is not None), None)
+    if original is None:
+        return _page(base_url, [], f"inferspan has seen no prediction of the service {service}.")
+    last = now_ns // MINUTE_NS + 1
+    window = Window(original, last - hours * 60, last)
+    names = [summary.model for summary in summaries if original in summary.services]
+    views = [
+        view
+        for name in names[:MODELS_SHOWN_MAX]
+        if (view := model_view(reader, config, name, window)) is not None
+    ]
+    return _page(base_url, views, _banner(reader, original, names, views, hours, now_ns))
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Which predictions: a service's, in Unix minutes [start, end)."""
+
+    service: str
+    start: int
+    end: int
+
+
+def model_view(
+    reader: Reader, config: Config, model: str, window: Window
+) -> metrics.ModelView | None:
+    """Everything the page shows of one model, or None if it predicted nothing in the window."""
+    target = config.model(model).primary_target
+
+    def counted(by: str) -> dict[str | None, Counts]:
+        cells = grouped_counts(
+            reader,
+            CellQuery(
+                model=model,
+                service=window.service,
+                target=target,
+                start=window.start,
+                end=window.end,
+                by=(by,),
+            ),
+        )
+        return {group[0]: counts for (_, group), counts in cells.items()}
+
+    def some(outcome: str | None, limit: int, expected: str | None = None) -> list[PredictionRow]:
+        return reader.predictions(
+            model,
+            service=window.service,
+            target=target,
+            outcome=outcome,
+            expected=expected,
+            start_ns=window.start * MINUTE_NS,
+            end_ns=window.end * MINUTE_NS,
+            limit=limit,
+        )
+
+    by_version = counted("version")
+    counts = merged(by_version.values())
+    if counts.predictions == 0:
+        return None
+    newest = some(None, metrics.SAMPLE_ROWS)
+    mistakes = some("incorrect", metrics.SAMPLE_ROWS)
+    keys = sorted({key for row in (*newest, *mistakes) for key in row.slices})
+    by_slice = {
+        tables.slice_name(key, value): slice_counts
+        for key in keys
+        for value, slice_counts in counted(f"slice.{key}").items()
+        if value is not None
+    }
+    return metrics.ModelView(
+        model=model,
+        settings=config.model(model),
+        counts=counts,
+        by_version={
+            versioned(model, version): version_counts
+            for version, version_counts in by_version.items()
+        },
+        by_slice=by_slice,
+        newest=newest,
+        mistakes=mistakes,
+        sample=some,
+    )
+
+
+def _page(base_url: str, views: list[metrics.ModelView], banner: str) -> dict[str, Any]:
+    def link(view: metrics.ModelView) -> str:
+        return f"{base_url}api/v1/models/{quote(view.model, safe='')}/quality?every=all&by=version"
+
+    page: dict[str, Any] = {
+        "traceQualityDocumentationLink": f"{base_url}api/v1/models",
+        "scores": metrics.scores(views),
+        "metrics": [metric for view in views for metric in metrics.metrics(view, link(view))],
+        "clients": [client for view in views for client in metrics.clients(view)],
+    }
+    if banner:
+        page["bannerText"] = {
+            "value": banner,
+            "styling": {
+                "background": tables.BAD,
+                "color": "#8a1f2b",
+                "fontSize": "15px",
+                "padding": "6px 12px",
+            },
+        }
+    return page
+
+
+def _banner(
+    reader: Reader,
+    service: str,
+    names: list[str],
+    views: list[metrics.ModelView],
+    hours: int,
+    now_ns: int,
+) -> str:
+    """What is worth a word before any figure; empty when there is nothing."""
+    words = []
+    if not views:
+        words.append(f"{service} predicted nothing in the last {hours} hours.")
+    words += [
+        f"No label has arrived for {view.model} yet: its accuracy is not known."
+        for view in views
+        if view.counts.labelled == 0
+    ]
+    unmatched: Mapping[str, int] = reader.waiting_labels(now_ns - UNMATCHED_AFTER_NS)
+    words += [
+        f"{unmatched[name]} labels of {name} match no prediction."
+        for name in names
+        if unmatched.get(name)
+    ]
+    if len(names) > MODELS_SHOWN_MAX:
+        words.append(f"{MODELS_SHOWN_MAX} of {len(names)} models are shown.")
+    return " ".join(words)
