@@ -85,7 +85,7 @@ def fill(
     if rows:
         cursor.executemany(_INSERT, [_entry(row) for row in rows])
     allowance.spend(len(rows))
-    return due - sum(row[13] != "retracted" for row in rows)
+    return due - sum(1 for row in rows if row[13] != "retracted")
 
 
 def _entry(row: tuple[Any, ...]) -> list[Any]:

@@ -1,0 +1,293 @@
+"""The join is a function of the set of records, and equals the oracle's."""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from join_oracle import Cell, current_predictions, outcome_cells
+from records import MINUTE_NS, START_NS, Label, Prediction, decoded
+
+from inferspan_collector.config import Config, load
+from inferspan_collector.store.cells import CellQuery, Committed
+from inferspan_collector.store.database import Database
+from inferspan_collector.store.reader import StoreReader
+from inferspan_collector.store.writer import Writer
+from inferspan_collector.telemetry import DUPLICATES, LABELS, Telemetry
+
+CONFIG = load(
+    None,
+    {
+        "models": {
+            "fraud": {"targets": {"default": {"sources": ["clicks", "bank"]}}},
+            "price": {"tolerance": 0.5},
+        },
+        "jaeger": {"otlp": "http://127.0.0.1:1", "evaluations_per_second": 1_000_000},
+    },
+)
+RANKS = {"clicks": 0, "bank": 1}
+
+
+class Store:
+    """An open store with one writer, as the pipeline has it."""
+
+    def __init__(self, directory: Path, config: Config = CONFIG) -> None:
+        self.database = Database.open(directory)
+        self.telemetry = Telemetry()
+        self.writer = Writer(self.database, config, self.telemetry)
+        self.reader = StoreReader(self.database)
+        self.now = START_NS
+
+    def commit(self, *requests: tuple[Prediction | Label, ...]) -> list[Committed]:
+        """Commit requests as one group, a second after the one before."""
+        self.now += 1_000_000_000
+        return self.writer.commit([decoded(*rows) for rows in requests], self.now)
+
+    def cells(self, **query: object) -> Counter[Cell]:
+        """Outcome cells by minute."""
+        found = self.reader.outcome_cells(CellQuery(every=1, **query))  # type: ignore[arg-type]
+        return Counter(
+            {
+                (int(w), p, a, int(c)): int(n)
+                for w, p, a, c, n in zip(
+                    found.window, found.predicted, found.actual, found.correct, found.n, strict=True
+                )
+            }
+        )
+
+    def predictions(self, **query: object) -> int:
+        """How many predictions count."""
+        return int(self.reader.prediction_cells(CellQuery(**query)).n.sum())  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path)
+    yield opened
+    opened.database.close()
+
+
+def test_a_label_joins_its_prediction(store: Store) -> None:
+    assert [Committed(1, ())] == store.commit((Prediction(),))
+    assert [Committed(0, ("joined",))] == store.commit((Label(actual="legit"),))
+
+    assert store.cells() == {(START_NS // MINUTE_NS, "fraud", "legit", 0): 1}
+
+
+def test_a_label_that_comes_first_waits_and_joins(store: Store) -> None:
+    assert [Committed(0, ("waiting",))] == store.commit((Label(),))
+    assert store.reader.waiting_labels(START_NS + 10 * MINUTE_NS) == {"fraud": 1}
+
+    store.commit((Prediction(),))
+
+    assert store.cells() == {(START_NS // MINUTE_NS, "fraud", "fraud", 1): 1}
+    assert store.reader.waiting_labels(START_NS + 10 * MINUTE_NS) == {}
+
+
+def test_a_retry_changes_nothing(store: Store) -> None:
+    store.commit((Prediction(), Label()), (Prediction(), Label()))
+    again = store.commit((Prediction(), Label()))
+
+    assert [Committed(0, ("duplicate",))] == again
+    assert store.predictions() == 1
+    assert store.cells() == {(START_NS // MINUTE_NS, "fraud", "fraud", 1): 1}
+    assert store.telemetry.get(DUPLICATES, kind="retry") == 2
+    assert store.telemetry.get(LABELS, result="duplicate") == 2
+
+
+def test_a_correction_takes_back_what_it_replaces(store: Store) -> None:
+    store.commit((Prediction(), Label(actual="fraud")))
+    store.commit((Label(actual="legit", revision=1),))
+
+    assert store.cells() == {(START_NS // MINUTE_NS, "fraud", "legit", 0): 1}
+
+
+def test_a_deletion_is_a_tombstone_that_late_older_revisions_do_not_lift(store: Store) -> None:
+    store.commit((Prediction(), Label(revision=2, deleted=True, actual=None)))
+    results = store.commit((Label(revision=1),))
+
+    assert [Committed(0, ("superseded",))] == results
+    assert store.cells() == {}
+
+
+def test_the_source_ranked_higher_wins_over_the_later_label(store: Store) -> None:
+    store.commit(
+        (
+            Prediction(),
+            Label(label_id="a", source="bank", actual="legit"),
+            Label(label_id="b", source="clicks", time=START_NS + 9 * MINUTE_NS),
+        )
+    )
+
+    assert store.cells() == {(START_NS // MINUTE_NS, "fraud", "legit", 0): 1}
+
+
+def test_targets_do_not_mix(store: Store) -> None:
+    store.commit((Prediction(), Label(), Label(label_id="c", target="chargeback", actual="legit")))
+
+    assert store.cells() == {(START_NS // MINUTE_NS, "fraud", "fraud", 1): 1}
+    assert store.cells(target="chargeback") == {(START_NS // MINUTE_NS, "fraud", "legit", 0): 1}
+
+
+def test_a_label_holds_for_every_version_and_variant(store: Store) -> None:
+    store.commit(
+        (Prediction(), Prediction(version="8", span=2), Prediction(variant="shadow", span=3)),
+        (Label(),),
+    )
+
+    assert store.cells() == {(START_NS // MINUTE_NS, "fraud", "fraud", 1): 3}
+
+
+def test_a_label_that_names_its_environment_stays_there(store: Store) -> None:
+    store.commit(
+        (Prediction(environment="prod"), Prediction(environment="staging", span=2)),
+        (Label(environment="staging"),),
+    )
+
+    assert store.cells(environment="prod") == {}
+    assert store.cells(environment="staging").total() == 1
+
+
+def test_a_label_can_name_its_prediction_by_link_alone(store: Store) -> None:
+    store.commit((Prediction(trace=(7 << 64) + 5, span=9),))
+    results = store.commit(
+        (Label(prediction_id=None, model=None, link_trace=(7 << 64) + 5, link_span=9),)
+    )
+
+    assert [Committed(0, ("joined",))] == results
+
+
+def test_the_servers_span_counts_and_not_its_clients(store: Store) -> None:
+    client = Prediction(kind=3, predicted="legit", span=2, event_time=START_NS + 1)
+    store.commit((client, Label()))
+    store.commit((Prediction(kind=2),))
+
+    assert store.predictions() == 1
+    assert store.cells() == {(START_NS // MINUTE_NS, "fraud", "fraud", 1): 1}
+    assert store.telemetry.get(DUPLICATES, kind="superseded") == 1
+
+
+def test_a_call_that_raised_is_counted_apart_and_never_judged(store: Store) -> None:
+    store.commit((Prediction(error_type="ValueError", predicted=None), Label()))
+
+    assert store.predictions() == 1
+    assert store.cells() == {}
+
+
+def test_numbers_are_judged_within_the_tolerance(store: Store) -> None:
+    priced = Prediction(
+        "a", None, model="price", task="regression", positive_class=None, value=10.0
+    )
+    store.commit(
+        (priced, replace(priced, prediction_id="b", span=2), replace(priced, span=3)),
+        (
+            Label("a", "10.5", model="price", value=10.5),
+            Label("b", "10.6", "label-2", model="price", value=10.6),
+        ),
+    )
+
+    minute = START_NS // MINUTE_NS
+    assert {(minute, None, None, 1): 1, (minute, None, None, 0): 1} == store.cells(model="price")
+
+
+def test_a_commit_survives_reopening(tmp_path: Path) -> None:
+    first = Store(tmp_path)
+    first.commit((Prediction(slices={"country": "DE"}), Label()))
+    first.database.close()
+
+    second = Store(tmp_path)
+    results = second.commit((Prediction(slices={"country": "DE"}), Label(revision=1)))
+
+    assert [Committed(0, ("joined",))] == results
+    assert second.cells(by=("slice.country",)).total() == 1
+    second.database.close()
+
+
+# --- any set, any order -------------------------------------------------------------------------
+
+ids = st.sampled_from(["order-1", "order-2", "order-3"])
+classes = st.sampled_from(["fraud", "legit", "✓"])
+minutes = st.integers(0, 2).map(lambda m: START_NS + m * MINUTE_NS)
+
+predictions = st.builds(
+    Prediction,
+    prediction_id=ids,
+    predicted=classes | st.none(),
+    index=st.integers(0, 1),
+    version=st.sampled_from(["7", "8"]),
+    environment=st.sampled_from([None, "prod"]),
+    kind=st.sampled_from([1, 2, 3]),
+    event_time=minutes,
+    error_type=st.sampled_from([None, None, None, "ValueError"]),
+    slices=st.dictionaries(st.sampled_from(["country", "tier"]), st.sampled_from(["a", "b"])),
+)
+labels = st.builds(
+    Label,
+    prediction_id=ids | st.none(),
+    actual=classes,
+    index=st.integers(0, 1),
+    version=st.sampled_from([None, None, "7"]),
+    environment=st.sampled_from([None, None, "prod"]),
+    link_trace=st.just(1),
+    link_span=st.integers(0, 4),
+    target=st.sampled_from(["default", "chargeback"]),
+    revision=st.integers(0, 2),
+    time=minutes,
+    source=st.sampled_from([None, "clicks", "bank"]),
+    deleted=st.sampled_from([False, False, False, True]),
+)
+
+
+@st.composite
+def record_sets(draw: st.DrawFn) -> list[Prediction | Label]:
+    """Records whose spans are unique and whose (label id, revision) are unique."""
+    drawn_predictions = draw(st.lists(predictions, max_size=8))
+    drawn_labels = draw(st.lists(labels, max_size=10))
+    return [
+        *(replace(p, span=i + 1) for i, p in enumerate(drawn_predictions)),
+        *(replace(label, label_id=f"label-{i}") for i, label in enumerate(drawn_labels)),
+    ]
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(record_sets(), st.randoms(use_true_random=False), st.booleans())
+def test_the_join_equals_the_oracle_in_any_order_and_grouping(
+    tmp_path_factory: pytest.TempPathFactory,
+    records: list[Prediction | Label],
+    order: random.Random,
+    compact: bool,
+) -> None:
+    arriving = [*records, *order.sample(records, k=len(records) // 3)]
+    order.shuffle(arriving)
+    store = Store(tmp_path_factory.mktemp("join"))
+    try:
+        while arriving:
+            size = order.randint(1, len(arriving))
+            store.commit(*((record,) for record in arriving[:size]))
+            arriving = arriving[size:]
+            if compact:
+                store.writer.compact()
+
+        for target in ("default", "chargeback"):
+            expected = outcome_cells(records, target, RANKS, None)
+            assert expected == store.cells(target=target)
+        current = current_predictions(r for r in records if isinstance(r, Prediction))
+        assert len(current) == store.predictions()
+        for country in ("a", "b"):
+            here = [p for p in current if p.slices.get("country") == country]
+            found = store.reader.prediction_cells(CellQuery(by=("slice.country",)))
+            assert len(here) == sum(
+                n for group, n in zip(found.groups, found.n, strict=True) if group == (country,)
+            )
+        rows = store.reader.prediction_cells(CellQuery(by=("slice.country", "slice.tier")))
+        assert sum({"country", "tier"} <= set(p.slices) for p in current) == rows.n.sum()
+    finally:
+        store.database.close()
