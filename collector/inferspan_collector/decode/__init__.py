@@ -1,1 +1,12 @@
-"""Bytes to columnar batches: `wire` parses a request, `columns` turns it into batches."""
+"""OTLP requests → columnar batches. Pure: no clock, no I/O, nothing of one request outlives it.
+
+`wire` reads bytes, `predictions`, `outputs` and `label_records` read single records, `columns`
+stacks them. What breaks a rule is refused alone; its neighbours are not.
+"""
+
+from __future__ import annotations
+
+from inferspan_collector.decode.requests import decode_logs, decode_traces
+from inferspan_collector.decode.wire import MalformedRequest
+
+__all__ = ["MalformedRequest", "decode_logs", "decode_traces"]

@@ -1,1 +1,1 @@
-"""Bytes in: OTLP over HTTP and gRPC, labels as NDJSON. The only places where a sender is answered."""
+"""Bytes in: OTLP over HTTP and gRPC, labels as NDJSON. Senders are answered nowhere else."""

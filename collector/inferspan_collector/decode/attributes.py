@@ -1,0 +1,171 @@
+"""Attributes of one record, read by type: what has the wrong one refuses its record alone."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+
+from inferspan import semconv
+
+TEXT_LENGTH_MAX: Final = 1024
+"""Characters of a class, a name or a slice value. Ids have a limit of their own, and so has
+content."""
+
+Value = str | bool | int | float | bytes | list["Value"] | None
+
+
+class RefusedRecord(Exception):
+    """This record cannot be used; `reason` is a code of a fixed set, the message one clear line."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
+def python_value(value: AnyValue) -> Value:
+    """The Python value of an attribute. A map has no meaning here and reads as None."""
+    kind = value.WhichOneof("value")
+    if kind is None or kind == "kvlist_value":
+        return None
+    if kind == "array_value":
+        return [python_value(item) for item in value.array_value.values]
+    scalar: Value = getattr(value, kind)
+    return scalar
+
+
+def shown(value: object) -> str:
+    """A value as an error message shows it: short, whatever came in."""
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def class_set_text(classes: Iterable[str]) -> str:
+    """A set of classes as one text both sides compare: the sorted set as a JSON array."""
+    return json.dumps(sorted(set(classes)), ensure_ascii=False, separators=(",", ":"))
+
+
+class Attributes:
+    """The attributes of one record, by name; of a name given twice the last counts.
+
+    Readers return None where the attribute is absent and raise `RefusedRecord` where it has
+    the wrong type or breaks a limit.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, pairs: Iterable[KeyValue]) -> None:
+        self._values = {pair.key: pair.value for pair in pairs}
+
+    def __contains__(self, name: str) -> bool:
+        return name in self._values
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def value(self, name: str) -> Value:
+        """The value as it came."""
+        found = self._values.get(name)
+        return None if found is None else python_value(found)
+
+    def text(self, name: str, length_max: int = TEXT_LENGTH_MAX) -> str | None:
+        """A text; integers and booleans, which some senders write for one, read as texts too.
+
+        An empty text counts as absent.
+        """
+        return checked_text(name, self.value(name), length_max)
+
+    def class_text(self, name: str) -> str | None:
+        """A class, normalised as labels are; NaN and infinities read as absent."""
+        value = self.value(name)
+        if isinstance(value, float):
+            return semconv.class_text(value)
+        text = checked_text(name, value)
+        return None if text is None else semconv.class_text(text)
+
+    def number(self, name: str) -> float:
+        """A number; NaN where it is absent or not finite."""
+        return _finite(name, self.value(name))
+
+    def integer(self, name: str) -> int | None:
+        """An integer."""
+        value = self.value(name)
+        return None if value is None else _integer(name, value)
+
+    def class_texts(self, name: str) -> list[str | None] | None:
+        """A list of classes; absent entries are None."""
+        values = self._list(name)
+        if values is None:
+            return None
+        return [
+            semconv.class_text(value)
+            if isinstance(value, float)
+            else semconv.class_text(checked_text(name, value))
+            for value in values
+        ]
+
+    def texts(self, name: str, length_max: int = TEXT_LENGTH_MAX) -> list[str | None] | None:
+        """A list of texts; absent entries are None."""
+        values = self._list(name)
+        return None if values is None else [checked_text(name, v, length_max) for v in values]
+
+    def numbers(self, name: str) -> list[float] | None:
+        """A list of numbers; absent entries and those not finite are NaN."""
+        values = self._list(name)
+        return None if values is None else [_finite(name, value) for value in values]
+
+    def integers(self, name: str) -> list[int] | None:
+        """A list of integers."""
+        values = self._list(name)
+        return None if values is None else [_integer(name, value) for value in values]
+
+    def _list(self, name: str) -> list[Value] | None:
+        value = self.value(name)
+        if value is None or isinstance(value, list):
+            return value
+        raise RefusedRecord(
+            "bad_type", f"{name} = {shown(value)} is not a list; send one entry per row"
+        )
+
+
+def checked_text(name: str, value: object, length_max: int = TEXT_LENGTH_MAX) -> str | None:
+    """A text of limited length, None where it is absent or empty.
+
+    Raises:
+        RefusedRecord: neither text, integer nor boolean, or too long.
+    """
+    if value is None or value == "":
+        return None
+    if isinstance(value, int):
+        value = semconv.class_text(value)
+    if not isinstance(value, str):
+        raise RefusedRecord("bad_type", f"{name} = {shown(value)} is not a text; send a string")
+    if len(value) > length_max:
+        raise RefusedRecord(
+            "text_too_long",
+            f"{name} = {shown(value)} has {len(value)} characters; at most {length_max} are kept: "
+            "send a shorter one (a hash, say)",
+        )
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise RefusedRecord(
+            "bad_text", f"{name} = {value!a:.80} holds half a surrogate pair; send valid Unicode"
+        )
+    return value
+
+
+def _finite(name: str, value: Value) -> float:
+    if value is None:
+        return math.nan
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise RefusedRecord("bad_type", f"{name} = {shown(value)} is not a number; send a double")
+    number = float(value)
+    return number if math.isfinite(number) else math.nan
+
+
+def _integer(name: str, value: Value) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise RefusedRecord("bad_type", f"{name} = {shown(value)} is not an integer; send one")
+    return value

@@ -1,0 +1,171 @@
+"""Rows → columns: what the decoders found, stacked into the batches of `batches.py`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferspan_collector.batches import LabelBatch, Objects, PredictionBatch, Strings
+
+NO_LINK = ((0, 0), 0)
+"""A label that names no span."""
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRows:
+    """The rows of one prediction span: what they share, and one entry per row of what differs."""
+
+    environment: str | None
+    service: str | None
+    model: str
+    version: str | None
+    variant: str | None
+    operation: str
+    task: str | None
+    positive_class: str | None
+    ids: list[str]
+    index: list[int]
+    trace: tuple[int, int]
+    span: int
+    kind: int
+    event_time: int
+    start_time: int
+    duration: int
+    error_type: str | None
+    predicted: list[str | None]
+    score: list[float]
+    value: list[float]
+    adjusted_count: float
+    slices: dict[str, list[str | None]]
+    skewed: bool
+    """The event time was ahead of us and has been clamped."""
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+
+@dataclass(frozen=True, slots=True)
+class LabelRow:
+    """One label, checked. Fields as the columns of `LabelBatch`."""
+
+    label_id: str
+    revision: int = 0
+    environment: str | None = None
+    model: str | None = None
+    version: str | None = None
+    prediction_id: str | None = None
+    index: int = 0
+    link: tuple[tuple[int, int], int] = NO_LINK
+    response_id: str | None = None
+    entity_id: str | None = None
+    target: str = ""
+    kind: str = ""
+    actual: str | None = None
+    value: float = math.nan
+    text: str | None = None
+    time: int = 0
+    source: str | None = None
+    annotator_kind: str | None = None
+    deleted: bool = False
+    weight: float = 1.0
+    skewed: bool = False
+    """The time was ahead of us and has been clamped."""
+
+
+def prediction_batch(spans: list[PredictionRows], received_ns: int) -> PredictionBatch:
+    """Stack the rows of several spans; all were received at the same moment."""
+    if not spans:
+        return PredictionBatch.empty()
+    lengths = np.array([len(span) for span in spans])
+
+    def shared(name: str) -> Strings:
+        column = Strings.of(getattr(span, name) for span in spans)
+        return Strings(np.repeat(column.codes, lengths), column.values)
+
+    def numbers(name: str, dtype: type[np.generic]) -> NDArray[Any]:
+        return np.repeat(np.array([getattr(span, name) for span in spans], dtype), lengths, axis=0)
+
+    def rows(name: str) -> list[Any]:
+        return [entry for span in spans for entry in getattr(span, name)]
+
+    slices = {
+        key: Strings.of(
+            entry for span in spans for entry in span.slices.get(key) or [None] * len(span)
+        )
+        for key in sorted({key for span in spans for key in span.slices})
+    }
+    return PredictionBatch(
+        environment=shared("environment"),
+        service=shared("service"),
+        model=shared("model"),
+        version=shared("version"),
+        variant=shared("variant"),
+        operation=shared("operation"),
+        task=shared("task"),
+        positive_class=shared("positive_class"),
+        prediction_id=_objects(rows("ids")),
+        index=np.array(rows("index"), np.int32),
+        trace=numbers("trace", np.uint64),
+        span=numbers("span", np.uint64),
+        kind=numbers("kind", np.int8),
+        event_time=numbers("event_time", np.int64),
+        start_time=numbers("start_time", np.int64),
+        duration=numbers("duration", np.int64),
+        received=np.full(int(lengths.sum()), received_ns, np.int64),
+        error_type=shared("error_type"),
+        predicted=Strings.of(rows("predicted")),
+        score=np.array(rows("score"), np.float64),
+        value=np.array(rows("value"), np.float64),
+        adjusted_count=numbers("adjusted_count", np.float64),
+        slices=slices,
+    )
+
+
+def label_batch(rows: list[LabelRow], received_ns: int) -> LabelBatch:
+    """Stack labels; all were received at the same moment."""
+    if not rows:
+        return LabelBatch.empty()
+
+    def texts(name: str) -> Strings:
+        return Strings.of(getattr(row, name) for row in rows)
+
+    def objects(name: str) -> Objects:
+        return _objects([getattr(row, name) for row in rows])
+
+    def numbers(name: str, dtype: type[np.generic]) -> NDArray[Any]:
+        return np.array([getattr(row, name) for row in rows], dtype)
+
+    return LabelBatch(
+        label_id=objects("label_id"),
+        revision=numbers("revision", np.int64),
+        environment=texts("environment"),
+        model=texts("model"),
+        version=texts("version"),
+        prediction_id=objects("prediction_id"),
+        index=numbers("index", np.int32),
+        link_trace=np.array([row.link[0] for row in rows], np.uint64),
+        link_span=np.array([row.link[1] for row in rows], np.uint64),
+        response_id=objects("response_id"),
+        entity_id=objects("entity_id"),
+        target=texts("target"),
+        kind=texts("kind"),
+        actual=texts("actual"),
+        value=numbers("value", np.float64),
+        text=objects("text"),
+        time=numbers("time", np.int64),
+        received=np.full(len(rows), received_ns, np.int64),
+        source=texts("source"),
+        annotator_kind=texts("annotator_kind"),
+        deleted=numbers("deleted", np.bool_),
+        weight=numbers("weight", np.float64),
+    )
+
+
+def _objects(texts: list[str | None]) -> Objects:
+    column = np.empty(len(texts), np.object_)
+    column[:] = texts
+    return column

@@ -1,0 +1,224 @@
+"""A prediction span → its rows, or the reason why not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+
+from inferspan import semconv
+from inferspan_collector.decode.attributes import (
+    TEXT_LENGTH_MAX,
+    Attributes,
+    RefusedRecord,
+    shown,
+)
+from inferspan_collector.decode.columns import PredictionRows
+from inferspan_collector.decode.outputs import disagree, read_outputs
+
+ROWS_MAX: Final = 1_000_000
+"""Rows of one request: a span of a few bytes may claim any number of them."""
+CLOCK_SKEW_MAX_NS: Final = 600 * 1_000_000_000
+"""How far ahead of us a sender's clock may run before its times are clamped."""
+TIME_MAX_NS: Final = 2**63 - 1
+OTHER_ERROR: Final = "_OTHER"
+"""OpenTelemetry's `error.type` of a failure that names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Who sent the spans of one resource."""
+
+    environment: str | None
+    service: str | None
+
+
+def read_prediction(
+    span: Span, attributes: Attributes, origin: Origin, received_ns: int, rows_max: int = ROWS_MAX
+) -> PredictionRows:
+    """Read one prediction span.
+
+    Args:
+        span: the span.
+        attributes: its attributes.
+        origin: what its resource says.
+        received_ns: the time of receipt, Unix ns.
+        rows_max: how many rows the request may still hold.
+
+    Raises:
+        RefusedRecord: the span breaks a rule of the vocabulary.
+    """
+    model = attributes.text(semconv.MODEL_NAME)
+    if model is None:
+        raise RefusedRecord(
+            "missing_model", f"span {span.name!r:.80} has no {semconv.MODEL_NAME}: name the model"
+        )
+    operation = attributes.text(semconv.OPERATION_NAME)
+    if operation not in semconv.OPERATIONS:
+        raise RefusedRecord(
+            "unknown_operation",
+            f"{semconv.OPERATION_NAME} = {shown(operation)} is not one of "
+            f"{', '.join(semconv.OPERATIONS)}",
+        )
+    task = attributes.text(semconv.TASK_TYPE)
+    if task is not None and task not in semconv.TASKS:
+        raise RefusedRecord(
+            "unknown_task",
+            f"{semconv.TASK_TYPE} = {shown(task)} is not one of {', '.join(semconv.TASKS)}; "
+            "leave it out where none fits",
+        )
+    trace, span_id = span_context(span.trace_id, span.span_id)
+    start, duration = _times(span)
+    event_time = positive_time(attributes, semconv.EVENT_TIME_UNIX_NANO) or start
+    skewed = event_time > received_ns + CLOCK_SKEW_MAX_NS
+    ids, index = _identities(span, attributes, rows_max)
+    positive = attributes.class_text(semconv.OUTPUT_POSITIVE_CLASS)
+    outputs = read_outputs(attributes, len(ids), task, positive)
+    return PredictionRows(
+        environment=origin.environment,
+        service=origin.service,
+        model=model,
+        version=attributes.text(semconv.MODEL_VERSION),
+        variant=attributes.text(semconv.MODEL_VARIANT),
+        operation=operation,
+        task=task,
+        positive_class=positive,
+        ids=ids,
+        index=index,
+        trace=trace,
+        span=span_id,
+        kind=span.kind if 0 <= span.kind <= Span.SPAN_KIND_CONSUMER else 0,
+        event_time=received_ns if skewed else event_time,
+        start_time=start,
+        duration=duration,
+        error_type=_error_type(span, attributes),
+        predicted=outputs.predicted,
+        score=outputs.score,
+        value=outputs.value,
+        adjusted_count=_adjusted_count(attributes),
+        slices=_slices(attributes, len(ids)),
+        skewed=skewed,
+    )
+
+
+def surplus_slices(slices: Mapping[str, object], attributes: Attributes) -> list[str]:
+    """Slice keys of a span that were left out because of their name or their number."""
+    prefix = semconv.SLICE_PREFIX
+    sent = {name.removeprefix(prefix) for name in attributes if name.startswith(prefix)}
+    return sorted(sent - slices.keys())
+
+
+def span_context(trace_id: bytes, span_id: bytes) -> tuple[tuple[int, int], int]:
+    """Trace and span id as integers, the trace id in its big-endian halves.
+
+    Raises:
+        RefusedRecord: wrong length, or all zero.
+    """
+    if len(trace_id) != 16 or not any(trace_id):
+        raise RefusedRecord(
+            "bad_trace_id", f"trace id {trace_id[:32].hex()!r} is not 16 bytes other than zero"
+        )
+    if len(span_id) != 8 or not any(span_id):
+        raise RefusedRecord(
+            "bad_span_id", f"span id {span_id[:32].hex()!r} is not 8 bytes other than zero"
+        )
+    halves = (int.from_bytes(trace_id[:8], "big"), int.from_bytes(trace_id[8:], "big"))
+    return halves, int.from_bytes(span_id, "big")
+
+
+def positive_time(attributes: Attributes, name: str) -> int | None:
+    """A time in Unix ns, None where absent.
+
+    Raises:
+        RefusedRecord: zero, negative, or no integer.
+    """
+    time = attributes.integer(name)
+    if time is not None and time <= 0:
+        raise RefusedRecord(
+            "bad_time", f"{name} = {time} is not a time after 1970 in nanoseconds; leave it out"
+        )
+    return time
+
+
+def _times(span: Span) -> tuple[int, int]:
+    start, end = span.start_time_unix_nano, span.end_time_unix_nano
+    for name, time in (("start_time_unix_nano", start), ("end_time_unix_nano", end)):
+        if not 0 < time <= TIME_MAX_NS:
+            raise RefusedRecord(
+                "bad_time",
+                f"{name} = {time} of span {span.name!r:.80} is not a time in nanoseconds: "
+                "send spans that have ended, with both times",
+            )
+    return start, end - start
+
+
+def _identities(span: Span, attributes: Attributes, rows_max: int) -> tuple[list[str], list[int]]:
+    name = semconv.PREDICTION_IDS
+    ids = attributes.texts(name, semconv.PREDICTION_ID_LENGTH_MAX)
+    count = attributes.integer(semconv.PREDICTION_COUNT)
+    if count is None:
+        count = 1 if ids is None else len(ids)
+    if count < 1:
+        raise RefusedRecord(
+            "bad_count", f"{semconv.PREDICTION_COUNT} = {count}: a span holds one row or more"
+        )
+    if count > rows_max:
+        raise RefusedRecord(
+            "too_many_rows",
+            f"{semconv.PREDICTION_COUNT} = {count}: one request may hold {ROWS_MAX} rows; "
+            "send smaller batches",
+        )
+    if ids is None:
+        shared = attributes.text(semconv.PREDICTION_ID, semconv.PREDICTION_ID_LENGTH_MAX)
+        # A span that names no prediction is still one: its own identity is the only one it has.
+        shared = shared or f"{span.trace_id.hex()}-{span.span_id.hex()}"
+        return [shared] * count, list(range(count))
+    if len(ids) != count:
+        raise disagree(name, len(ids), f"{semconv.PREDICTION_COUNT} = {count}: send as many")
+    given = [text for text in ids if text is not None]
+    if len(given) != count:
+        raise RefusedRecord("missing_id", f"{name} has an empty entry: give each row an id")
+    return given, [0] * count
+
+
+def _adjusted_count(attributes: Attributes) -> float:
+    name = semconv.SAMPLING_ADJUSTED_COUNT
+    if name not in attributes:
+        return 1.0
+    count = attributes.number(name)
+    if math.isnan(count) or count < 1.0:
+        raise RefusedRecord(
+            "bad_adjusted_count",
+            f"{name} = {shown(attributes.value(name))}: a span stands for 1 prediction or more",
+        )
+    return count
+
+
+def _error_type(span: Span, attributes: Attributes) -> str | None:
+    named = attributes.text(semconv.ERROR_TYPE)
+    failed = span.status.code == Status.STATUS_CODE_ERROR
+    return named or (OTHER_ERROR if failed else None)
+
+
+def _slices(attributes: Attributes, rows: int) -> dict[str, list[str | None]]:
+    prefix = semconv.SLICE_PREFIX
+    names = sorted(name for name in attributes if name.startswith(prefix))
+    usable = [name for name in names if _is_slice_key(name.removeprefix(prefix))]
+    slices: dict[str, list[str | None]] = {}
+    for name in usable[: semconv.SLICE_KEYS_MAX]:
+        value = attributes.value(name)
+        if isinstance(value, list):
+            texts = attributes.class_texts(name) or []
+            if len(texts) != rows:
+                raise disagree(name, len(texts), f"the span holds {rows} predictions")
+        else:
+            texts = [attributes.class_text(name)] * rows
+        slices[name.removeprefix(prefix)] = texts
+    return slices
+
+
+def _is_slice_key(key: str) -> bool:
+    return "." not in key and 0 < len(key) <= TEXT_LENGTH_MAX

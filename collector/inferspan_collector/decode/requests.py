@@ -1,0 +1,236 @@
+"""One OTLP request → what it holds for us: scope by scope, record by record."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from inferspan import semconv
+from inferspan_collector.batches import Decoded, Refusal
+from inferspan_collector.decode import wire
+from inferspan_collector.decode.attributes import Attributes, RefusedRecord
+from inferspan_collector.decode.columns import (
+    NO_LINK,
+    LabelRow,
+    PredictionRows,
+    label_batch,
+    prediction_batch,
+)
+from inferspan_collector.decode.label_records import ATTRIBUTES, Link, content_id, read_label
+from inferspan_collector.decode.predictions import (
+    ROWS_MAX,
+    Origin,
+    read_prediction,
+    span_context,
+    surplus_slices,
+)
+
+
+def decode_traces(body: bytes, *, json: bool, received_ns: int) -> Decoded:
+    """Read a trace export request: predictions and labels.
+
+    Args:
+        body: the request's body, decompressed.
+        json: it is OTLP/JSON, else protobuf.
+        received_ns: the time of receipt, Unix ns.
+
+    Returns:
+        The batches, and what was refused or ignored. `Refusal.signal` is `predictions` or
+        `labels` for a record that was left out, `slices` for a slice left out of a prediction
+        that was taken.
+
+    Raises:
+        MalformedRequest: the body as a whole is not such a request.
+    """
+    request = wire.parse_traces(body, json=json)
+    found = _Found(received_ns)
+    for in_resource in request.resource_spans:
+        resource = Attributes(in_resource.resource.attributes)
+        for in_scope in in_resource.scope_spans:
+            for span in in_scope.spans:
+                found.add_span(in_scope.scope.name, span, resource)
+    return found.decoded(len(body))
+
+
+def decode_logs(body: bytes, *, json: bool, received_ns: int) -> Decoded:
+    """Read a log export request: labels and evaluation results.
+
+    Arguments, result and errors as `decode_traces`.
+    """
+    request = wire.parse_logs(body, json=json)
+    found = _Found(received_ns)
+    for in_resource in request.resource_logs:
+        resource = Attributes(in_resource.resource.attributes)
+        for in_scope in in_resource.scope_logs:
+            for record in in_scope.log_records:
+                found.add_log(in_scope.scope.name, record, resource)
+    return found.decoded(len(body))
+
+
+class _Found:
+    """What a request has given so far."""
+
+    def __init__(self, received_ns: int) -> None:
+        self._received_ns = received_ns
+        self._predictions: list[PredictionRows] = []
+        self._labels: list[LabelRow] = []
+        self._refused: list[Refusal] = []
+        self._rows_left = ROWS_MAX
+        self._ignored = 0
+
+    def add_span(self, scope: str, span: Span, resource: Attributes) -> None:
+        attributes = Attributes(span.attributes)
+        if scope == semconv.SCOPE_LABELS:
+            self._add_label(lambda: self._label_of_span(span, attributes, resource))
+        elif scope == semconv.SCOPE_RECORDS:
+            message = "slim records are not read by this version; send full spans (sample_ratio=1)"
+            self._refused.append(Refusal("predictions", "slim_record", message))
+        elif _is_prediction(scope, attributes):
+            self._add_prediction(span, attributes, resource)
+        else:
+            self._ignored += 1
+
+    def add_log(self, scope: str, record: LogRecord, resource: Attributes) -> None:
+        attributes = Attributes(record.attributes)
+        event = record.event_name or attributes.value(semconv.EVENT_NAME)
+        if scope == semconv.SCOPE_PROCESSOR:
+            self._ignored += 1
+        elif event == semconv.EVENT_LABEL:
+            self._add_label(lambda: self._label_of_log(record, attributes, resource))
+        elif event == semconv.EVENT_EVALUATION_RESULT:
+            self._add_label(lambda: self._evaluation(record, attributes, resource))
+        else:
+            self._ignored += 1
+
+    def decoded(self, size_bytes: int) -> Decoded:
+        skewed = sum(len(rows) for rows in self._predictions if rows.skewed)
+        return Decoded(
+            predictions=prediction_batch(self._predictions, self._received_ns),
+            labels=label_batch(self._labels, self._received_ns),
+            refused=tuple(self._refused),
+            ignored=self._ignored,
+            clock_skewed=skewed + sum(row.skewed for row in self._labels),
+            size_bytes=size_bytes,
+        )
+
+    def _add_prediction(self, span: Span, attributes: Attributes, resource: Attributes) -> None:
+        try:
+            rows = read_prediction(
+                span, attributes, _origin(resource), self._received_ns, self._rows_left
+            )
+        except RefusedRecord as refused:
+            self._refused.append(Refusal("predictions", refused.reason, str(refused)))
+            return
+        self._rows_left -= len(rows)
+        self._predictions.append(rows)
+        for key in surplus_slices(rows.slices, attributes):
+            message = (
+                f"slice {key!r:.80} of model {rows.model!r:.80} was left out: a prediction has at "
+                f"most {semconv.SLICE_KEYS_MAX} slices and their keys hold no dot"
+            )
+            self._refused.append(Refusal("slices", "surplus_slice", message))
+
+    def _add_label(self, read: Callable[[], LabelRow]) -> None:
+        try:
+            self._labels.append(read())
+        except RefusedRecord as refused:
+            self._refused.append(Refusal("labels", refused.reason, str(refused)))
+
+    def _label_of_span(self, span: Span, attributes: Attributes, resource: Attributes) -> LabelRow:
+        if len(span.links) > 1:
+            raise RefusedRecord(
+                "ambiguous_link",
+                f"a label links to one prediction; span {span.name!r:.80} has {len(span.links)} "
+                "links: send a label for each",
+            )
+        link = (
+            span_context(span.links[0].trace_id, span.links[0].span_id) if span.links else NO_LINK
+        )
+        return self._label(attributes, resource, link)
+
+    def _label_of_log(
+        self, record: LogRecord, attributes: Attributes, resource: Attributes
+    ) -> LabelRow:
+        return self._label(attributes, resource, _log_link(record))
+
+    def _label(self, attributes: Attributes, resource: Attributes, link: Link) -> LabelRow:
+        if semconv.LABEL_ID not in attributes:
+            raise RefusedRecord(
+                "missing_label_id",
+                f"{semconv.LABEL_ID} is missing: a retry of this label could not be told from "
+                "another one",
+            )
+        if semconv.PREDICTION_ITEM_ID in attributes:
+            raise RefusedRecord(
+                "unsupported_item",
+                f"{semconv.PREDICTION_ITEM_ID}: labels of single items are not read by this "
+                "version; label the prediction as a whole",
+            )
+        fields = {field: attributes.value(name) for field, name in ATTRIBUTES.items()}
+        environment = _origin(resource).environment
+        return read_label(fields, ATTRIBUTES, self._received_ns, link=link, environment=environment)
+
+    def _evaluation(
+        self, record: LogRecord, attributes: Attributes, resource: Attributes
+    ) -> LabelRow:
+        name = attributes.text(semconv.GEN_AI_EVALUATION_NAME)
+        if name is None:
+            raise RefusedRecord(
+                "missing_target",
+                f"{semconv.GEN_AI_EVALUATION_NAME} is missing: name what was evaluated",
+            )
+        link = _log_link(record)
+        verdict = attributes.value(semconv.GEN_AI_EVALUATION_SCORE_LABEL)
+        score = attributes.number(semconv.GEN_AI_EVALUATION_SCORE_VALUE)
+        fields: dict[str, object] = {
+            "model": attributes.value(semconv.MODEL_NAME),
+            "prediction_id": attributes.value(semconv.PREDICTION_ID),
+            "response_id": attributes.value(semconv.GEN_AI_RESPONSE_ID),
+            "target": name,
+            "kind": "evaluation",
+            "time": record.time_unix_nano or record.observed_time_unix_nano or None,
+        }
+        fields["id"] = content_id({**fields, "link": link, "label": verdict, "score": score})
+        if verdict in (None, ""):
+            fields["value"] = attributes.value(semconv.GEN_AI_EVALUATION_SCORE_VALUE)
+        else:
+            fields["class"] = verdict
+        environment = _origin(resource).environment
+        row = read_label(
+            fields, _EVALUATION_NAMES, self._received_ns, link=link, environment=environment
+        )
+        return row if math.isnan(score) else replace(row, value=score)
+
+
+_EVALUATION_NAMES = {
+    **ATTRIBUTES,
+    "class": semconv.GEN_AI_EVALUATION_SCORE_LABEL,
+    "value": semconv.GEN_AI_EVALUATION_SCORE_VALUE,
+    "time": "time_unix_nano",
+}
+
+
+def _is_prediction(scope: str, attributes: Attributes) -> bool:
+    if scope == semconv.SCOPE_PROCESSOR or semconv.STAGE_NAME in attributes:
+        return False
+    if scope == semconv.SCOPE_PREDICTIONS:
+        return semconv.OPERATION_NAME in attributes or semconv.MODEL_NAME in attributes
+    return semconv.OPERATION_NAME in attributes and semconv.MODEL_NAME in attributes
+
+
+def _origin(resource: Attributes) -> Origin:
+    return Origin(
+        environment=resource.text(semconv.DEPLOYMENT_ENVIRONMENT_NAME),
+        service=resource.text(semconv.SERVICE_NAME),
+    )
+
+
+def _log_link(record: LogRecord) -> Link:
+    """The span a log record stands in; a record outside any, or with half a context, has none."""
+    if not record.trace_id or not record.span_id:
+        return NO_LINK
+    return span_context(record.trace_id, record.span_id)

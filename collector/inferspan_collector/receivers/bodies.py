@@ -1,0 +1,182 @@
+"""The body of an HTTP request: read and inflated under one limit."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import IO, Final
+
+import zstandard
+from isal import igzip, isal_zlib
+from starlette.types import Receive, Scope
+
+from inferspan_collector.pipeline import Overloaded
+
+ENCODINGS: Final = ("identity", "gzip", "zstd")
+CHUNK_BYTES: Final = 256 * 1024
+ZSTD_INPUT_BYTES: Final = 1024
+"""Fed to zstd at once: it gives at most 128 KiB for every 3 bytes, so 43 MiB over the limit."""
+ZSTD_WINDOW_BYTES: Final = 8 * 1024 * 1024
+"""RFC 9659: what a receiver of Content-Encoding zstd must be ready to hold, and no more."""
+
+
+class RefusedBody(Exception):
+    """The request cannot be read; `status` is the HTTP status that says so."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class ClientDisconnected(Exception):
+    """The client went away before its request was whole: there is nobody to answer."""
+
+
+class Budget:
+    """Bytes that unfinished requests may hold together. One event loop uses it."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self._limit = limit_bytes
+        self._held = 0
+
+    def take(self, count: int) -> None:
+        """Hold `count` bytes more.
+
+        Raises:
+            Overloaded: that would be over the limit.
+        """
+        if self._held + count > self._limit:
+            raise Overloaded(
+                f"requests under way hold {self._held} bytes; {self._limit} is the limit"
+            )
+        self._held += count
+
+    def give(self, count: int) -> None:
+        """Let go of bytes that were taken."""
+        self._held -= count
+
+
+@dataclass(frozen=True, slots=True)
+class Headers:
+    """What the headers of a request say about its body; names and values in lower case."""
+
+    media_type: str
+    """Without parameters; empty where there is none."""
+    encoding: str
+    length: int | None
+
+    @classmethod
+    def of(cls, scope: Scope) -> Headers:
+        """Read an ASGI scope's headers.
+
+        Raises:
+            RefusedBody: 400 for a length that is no number.
+        """
+        found = {name.lower(): value for name, value in scope["headers"]}
+        media_type = found.get(b"content-type", b"").decode("latin-1").partition(";")[0]
+        encoding = found.get(b"content-encoding", b"").decode("latin-1").strip().lower()
+        length = found.get(b"content-length")
+        if length is not None and not length.isdigit():
+            raise RefusedBody(400, f"Content-Length {length!r:.40} is not a number")
+        return cls(
+            media_type.strip().lower(), encoding or "identity", int(length) if length else None
+        )
+
+
+@asynccontextmanager
+async def received(
+    headers: Headers, receive: Receive, limit: int, budget: Budget
+) -> AsyncIterator[bytes]:
+    """The body as it came, still compressed; the budget holds it as long as the context lasts.
+
+    Raises:
+        RefusedBody: 415 for an unknown encoding; 413 over `limit` bytes, before reading where
+            the length is announced.
+        Overloaded: requests under way hold too much.
+        ClientDisconnected: it will never be whole.
+    """
+    if headers.encoding not in ENCODINGS:
+        raise RefusedBody(
+            415,
+            f"Content-Encoding {headers.encoding!r:.40} is not one of {', '.join(ENCODINGS)}",
+        )
+    if headers.length is not None and headers.length > limit:
+        raise _too_large(f"{headers.length} bytes", limit)
+    chunks: list[bytes] = []
+    held = 0
+    try:
+        more = True
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise ClientDisconnected
+            chunk = message.get("body", b"")
+            more = message.get("more_body", False)
+            if held + len(chunk) > limit:
+                raise _too_large("more", limit)
+            budget.take(len(chunk))
+            held += len(chunk)
+            chunks.append(chunk)
+        yield b"".join(chunks)
+    finally:
+        budget.give(held)
+
+
+def inflated(body: bytes, encoding: str, limit: int) -> bytes:
+    """Undo the content encoding; stops at the limit instead of inflating a bomb to its end.
+
+    Args:
+        body: the body as it came.
+        encoding: one of `ENCODINGS`.
+        limit: the most bytes to return.
+
+    Raises:
+        RefusedBody: 413 over the limit, 400 where the data are damaged or cut off.
+    """
+    if encoding == "identity" or not body:
+        return body
+    try:
+        if encoding == "gzip":
+            with igzip.IGzipFile(fileobj=io.BytesIO(body)) as stream:
+                return _joined(_chunks(stream), limit)
+        return _joined(_zstd_chunks(body), limit)
+    except (OSError, EOFError, isal_zlib.IsalError, zstandard.ZstdError) as error:
+        raise RefusedBody(400, f"the body is not whole {encoding} data: {error}") from error
+
+
+def _chunks(stream: IO[bytes]) -> Iterable[bytes]:
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _zstd_chunks(body: bytes) -> Iterable[bytes]:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
+    frame = decompressor.decompressobj()
+    position = 0
+    while position < len(body):
+        if frame.eof:
+            frame = decompressor.decompressobj()
+        piece = body[position : position + ZSTD_INPUT_BYTES]
+        yield frame.decompress(piece)
+        position += len(piece) - len(frame.unused_data)
+    if not frame.eof:
+        raise EOFError("it ends within a frame")
+
+
+def _joined(chunks: Iterable[bytes], limit: int) -> bytes:
+    kept: list[bytes] = []
+    length = 0
+    for chunk in chunks:
+        length += len(chunk)
+        if length > limit:
+            raise _too_large("more after decompression", limit)
+        kept.append(chunk)
+    return b"".join(kept)
+
+
+def _too_large(size: str, limit: int) -> RefusedBody:
+    return RefusedBody(
+        413, f"the body has {size}; at most {limit} bytes are read: send smaller batches"
+    )
