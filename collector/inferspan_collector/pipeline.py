@@ -296,6 +296,7 @@ class Driver:
         committed: set when there may be something new.
         name: of the thread, and in messages.
         idle_seconds: how long to wait for a commit before looking anyway.
+        retry_seconds: the pause after a first failure; it doubles up to 32 times that.
     """
 
     def __init__(
@@ -304,10 +305,12 @@ class Driver:
         committed: threading.Event,
         name: str,
         idle_seconds: float = 2.0,
+        retry_seconds: float = 1.0,
     ) -> None:
         self._publish_once = publish_once
         self._committed = committed
         self._idle_seconds = idle_seconds
+        self._retry_seconds = retry_seconds
         self._name = name
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"inferspan-{name}", daemon=True)
@@ -337,6 +340,6 @@ class Driver:
                 if failures == 1:
                     logger.warning("%s: %s; tried again until it succeeds", self._name, error)
             if failures:
-                self._stopping.wait(min(30.0, 0.5 * 2 ** min(failures, 6)))
+                self._stopping.wait(self._retry_seconds * 2 ** min(failures - 1, 5))
             elif not sent:
                 self._committed.wait(self._idle_seconds)
