@@ -124,11 +124,11 @@ def keys(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, object]]:
         default = field.get_default(call_default_factory=True)
         if isinstance(default, BaseModel):
             yield from keys(type(default), f"{prefix}{name}.")
-        elif name == "models":
+        elif section is config.Config and name == "models":
             yield from keys(config.Model, f"{prefix}models.<name>.")
         else:
             yield f"{prefix}{name}", default
-        if name == "targets":
+        if section is config.Model and name == "targets":
             yield from keys(config.Target, f"{prefix}targets.<target>.")
 
 
