@@ -1,0 +1,125 @@
+"""Take the addresses we listen on; where one is taken, find out what holds it."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from inferspan_collector.config import split_address
+
+LISTEN_STATE = "0A"
+"""TCP_LISTEN, as Linux writes it in /proc/net/tcp."""
+COMMAND_LENGTH_MAX = 80
+PORTS_TRIED = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """A process that listens on a port."""
+
+    pid: int
+    command: str
+
+
+class AddressTaken(OSError):
+    """Something else listens there; `holder` is what seems to, None where it cannot be seen."""
+
+    def __init__(self, address: str, holder: Holder | None) -> None:
+        by = f"by process {holder.pid}: {holder.command}" if holder else "by another process"
+        super().__init__(f"{address} is taken, it seems {by}")
+        self.address = address
+        self.holder = holder
+
+
+def bind(address: str) -> socket.socket:
+    """Take an address and hold it, not yet listening.
+
+    Args:
+        address: `HOST:PORT`; port 0 takes a free one.
+
+    Returns:
+        The bound socket, non-blocking; its `getsockname()` tells the port.
+
+    Raises:
+        AddressTaken: something listens there already.
+        OSError: the address is not one of this machine, or needs a privilege.
+    """
+    host, port = split_address(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # Lets a restart take the port back while old connections linger in TIME_WAIT; on Linux
+        # it never lets two listeners share one.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        if error.errno == errno.EADDRINUSE:
+            raise AddressTaken(address, holder(port)) from error
+        raise OSError(error.errno, f"cannot listen on {address}: {error.strerror}") from error
+    listener.setblocking(False)
+    return listener
+
+
+def free_address(address: str) -> str:
+    """The next address upwards, on the same host, that nobody holds at this moment.
+
+    Port 0 where none of the next 200 is free.
+    """
+    host, port = split_address(address)
+    shown = f"[{host}]" if ":" in host else host
+    for candidate in range(port + 1, min(port + PORTS_TRIED, 65536)):
+        try:
+            bind(f"{shown}:{candidate}").close()
+        except OSError:
+            continue
+        return f"{shown}:{candidate}"
+    return f"{shown}:0"
+
+
+def address_of(listener: socket.socket) -> str:
+    """`HOST:PORT` of a bound socket."""
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def holder(port: int) -> Holder | None:
+    """The process that listens on a TCP port of this machine.
+
+    None where nothing does, where it is another user's, or where there is no Linux `/proc`.
+    """
+    inodes = set(_listening_inodes(port))
+    if not inodes:
+        return None
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            links = {str(descriptor.readlink()) for descriptor in (process / "fd").iterdir()}
+        except OSError:
+            continue  # another user's, or it has just ended
+        if links & {f"socket:[{inode}]" for inode in inodes}:
+            return Holder(int(process.name), _command(process))
+    return None
+
+
+def _listening_inodes(port: int) -> Iterator[str]:
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        try:
+            lines = Path(table).read_text(encoding="ascii").splitlines()[1:]
+        except OSError:
+            continue
+        for line in lines:
+            fields = line.split()
+            if fields[3] == LISTEN_STATE and int(fields[1].rpartition(":")[2], 16) == port:
+                yield fields[9]
+
+
+def _command(process: Path) -> str:
+    try:
+        words = (process / "cmdline").read_bytes().decode("utf-8", "replace").split("\0")
+    except OSError:
+        return "(ended)"
+    text = " ".join(word for word in words if word)
+    return text if len(text) <= COMMAND_LENGTH_MAX else f"{text[:COMMAND_LENGTH_MAX]}…"
