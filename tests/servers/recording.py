@@ -1,0 +1,83 @@
+"""An OTLP/HTTP endpoint that keeps what it is sent, and answers as it is told."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+
+@dataclass
+class Recorder:
+    """What came: bodies after decompression, in order of arrival.
+
+    `answers` are the status codes of the next requests; 200 once they are used up. `rejected` is
+    how many spans of each request a 200 says were rejected.
+    """
+
+    url: str = ""
+    traces: list[bytes] = field(default_factory=list)
+    logs: list[bytes] = field(default_factory=list)
+    answers: list[int] = field(default_factory=list)
+    rejected: int = 0
+
+    def spans(self) -> list[tuple[str, Span]]:
+        """(scope name, span) of all traces taken."""
+        return [
+            (scope.scope.name, span)
+            for body in self.traces
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+            for scope in resource.scope_spans
+            for span in scope.spans
+        ]
+
+    def log_requests(self) -> list[ExportLogsServiceRequest]:
+        """All log requests taken."""
+        return [ExportLogsServiceRequest.FromString(body) for body in self.logs]
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[Recorder]:
+    """Serve a recorder on a free loopback port."""
+    recorder = Recorder()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            if self.headers.get("Content-Encoding") == "gzip":
+                body = gzip.decompress(body)
+            status = recorder.answers.pop(0) if recorder.answers else 200
+            if status == 200:
+                (recorder.traces if self.path == "/v1/traces" else recorder.logs).append(body)
+            answer = ExportTraceServiceResponse()
+            if recorder.rejected:
+                answer.partial_success.rejected_spans = recorder.rejected
+            text = answer.SerializeToString()
+            self.send_response(status)
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", str(len(text)))
+            self.end_headers()
+            self.wfile.write(text)
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        recorder.url = f"http://127.0.0.1:{server.server_port}"
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        try:
+            yield recorder
+        finally:
+            server.shutdown()
+            thread.join()
