@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from inferspan_collector import config
 from pydantic import BaseModel
+
+from inferspan_collector import config
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
