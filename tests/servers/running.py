@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+
 from servers.build import ROOT, SERVERS, build
 from waiting import wait_until
 

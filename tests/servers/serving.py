@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import uvicorn
 from starlette.applications import Starlette
+
 from waiting import wait_until
 
 
