@@ -6,7 +6,7 @@ import io
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import IO, Final
+from typing import IO, Final, cast
 
 import zstandard
 from isal import igzip, isal_zlib
@@ -22,12 +22,27 @@ ZSTD_WINDOW_BYTES: Final = 8 * 1024 * 1024
 """RFC 9659: what a receiver of Content-Encoding zstd must be ready to hold, and no more."""
 
 
-class RefusedBody(Exception):
-    """The request cannot be read; `status` is the HTTP status that says so."""
+_DAMAGE: Final[tuple[type[Exception], ...]] = (
+    OSError,
+    EOFError,
+    cast("type[Exception]", isal_zlib.error),
+    zstandard.ZstdError,
+)
 
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
+
+class RefusedBody(Exception):
+    """The request cannot be read.
+
+    `status` is the HTTP status that says so; `value` is what was found, `rule` what is allowed,
+    `remedy` what to do.
+    """
+
+    def __init__(self, status: int, value: str, rule: str, remedy: str) -> None:
+        super().__init__(f"{value}: {rule}; {remedy}")
         self.status = status
+        self.value = value
+        self.rule = rule
+        self.remedy = remedy
 
 
 class ClientDisconnected(Exception):
@@ -79,7 +94,8 @@ class Headers:
         encoding = found.get(b"content-encoding", b"").decode("latin-1").strip().lower()
         length = found.get(b"content-length")
         if length is not None and not length.isdigit():
-            raise RefusedBody(400, f"Content-Length {length!r:.40} is not a number")
+            value = f"Content-Length {length!r:.40}"
+            raise RefusedBody(400, value, "it is a number of bytes", "send one, or none")
         return cls(
             media_type.strip().lower(), encoding or "identity", int(length) if length else None
         )
@@ -100,7 +116,9 @@ async def received(
     if headers.encoding not in ENCODINGS:
         raise RefusedBody(
             415,
-            f"Content-Encoding {headers.encoding!r:.40} is not one of {', '.join(ENCODINGS)}",
+            f"Content-Encoding {headers.encoding!r:.40}",
+            f"{', '.join(ENCODINGS)} are read",
+            "compress with one of these, or not at all",
         )
     if headers.length is not None and headers.length > limit:
         raise _too_large(f"{headers.length} bytes", limit)
@@ -139,11 +157,13 @@ def inflated(body: bytes, encoding: str, limit: int) -> bytes:
         return body
     try:
         if encoding == "gzip":
-            with igzip.IGzipFile(fileobj=io.BytesIO(body)) as stream:
-                return _joined(_chunks(stream), limit)
+            stream = igzip.open(io.BytesIO(body))  # type: ignore[no-untyped-call]
+            return _joined(_chunks(stream), limit)
         return _joined(_zstd_chunks(body), limit)
-    except (OSError, EOFError, isal_zlib.IsalError, zstandard.ZstdError) as error:
-        raise RefusedBody(400, f"the body is not whole {encoding} data: {error}") from error
+    except _DAMAGE as error:
+        value = f"the body is not whole {encoding} data ({error})"
+        rule = "it must be what Content-Encoding says"
+        raise RefusedBody(400, value, rule, "correct one of the two") from error
 
 
 def _chunks(stream: IO[bytes]) -> Iterable[bytes]:
@@ -171,12 +191,11 @@ def _joined(chunks: Iterable[bytes], limit: int) -> bytes:
     for chunk in chunks:
         length += len(chunk)
         if length > limit:
-            raise _too_large("more after decompression", limit)
+            raise _too_large("more once it is inflated", limit)
         kept.append(chunk)
     return b"".join(kept)
 
 
 def _too_large(size: str, limit: int) -> RefusedBody:
-    return RefusedBody(
-        413, f"the body has {size}; at most {limit} bytes are read: send smaller batches"
-    )
+    rule = f"at most {limit} bytes are read, after decompression"
+    return RefusedBody(413, f"the body has {size}", rule, "send smaller batches")

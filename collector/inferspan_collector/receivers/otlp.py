@@ -1,10 +1,8 @@
-"""What both OTLP transports do with a request's content: decode, submit, count, answer."""
+"""The two kinds of OTLP export, whatever the transport: how each is addressed, read, answered."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Mapping
-from concurrent.futures import Future
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
@@ -13,16 +11,6 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from inferspan_collector.batches import Decoded, Refusal
 from inferspan_collector.decode import decode_logs, decode_traces
-from inferspan_collector.pipeline import Sink
-from inferspan_collector.store.cells import Committed
-from inferspan_collector.telemetry import (
-    ACCEPTED,
-    CLOCK_SKEWED,
-    IGNORED,
-    LABELS,
-    REFUSED,
-    Telemetry,
-)
 
 Response = ExportTraceServiceResponse | ExportLogsServiceResponse
 REJECTING: Final = ("predictions", "labels")
@@ -78,31 +66,6 @@ SIGNALS: Final = (
         _answer_logs,
     ),
 )
-
-
-def submitted(decoded: Decoded, sink: Sink, transport: str) -> Future[Committed] | None:
-    """Hand a request on; None where nothing in it is for the store.
-
-    Raises:
-        Overloaded: the sender should come again.
-        Unstorable: it never can be stored.
-    """
-    if not len(decoded.predictions) and not len(decoded.labels):
-        return None
-    return sink.submit(decoded, transport)
-
-
-def count(decoded: Decoded, telemetry: Telemetry, transport: str) -> None:
-    """Count what a request held, once it is committed: a retry must not count it twice."""
-    telemetry.add(ACCEPTED, len(decoded.predictions), signal="predictions", transport=transport)
-    telemetry.add(ACCEPTED, len(decoded.labels), signal="labels", transport=transport)
-    telemetry.add(IGNORED, decoded.ignored, transport=transport)
-    telemetry.add(CLOCK_SKEWED, decoded.clock_skewed, transport=transport)
-    reasons: Mapping[tuple[str, str], int] = Counter((r.signal, r.reason) for r in decoded.refused)
-    for (signal, reason), n in reasons.items():
-        telemetry.add(REFUSED, n, signal=signal, transport=transport, reason=reason)
-        if signal == "labels":
-            telemetry.add(LABELS, n, result="invalid")
 
 
 def _rejected(decoded: Decoded) -> int:

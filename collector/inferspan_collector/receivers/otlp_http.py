@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,8 +23,8 @@ from inferspan_collector.config import Limits
 from inferspan_collector.decode import MalformedRequest
 from inferspan_collector.pipeline import Overloaded, Sink, Unstorable
 from inferspan_collector.receivers import bodies
-from inferspan_collector.receivers.otlp import SIGNALS, Signal, count, submitted
-from inferspan_collector.store.cells import Committed
+from inferspan_collector.receivers.intake import committed, count, submitted
+from inferspan_collector.receivers.otlp import SIGNALS, Signal
 from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
 
 TRANSPORT: Final = "otlp_http"
@@ -64,21 +63,6 @@ def _refusal(status: int, message: str, *headers: tuple[bytes, bytes]) -> _Answe
 
 def _come_again(message: str, seconds: int = RETRY_AFTER_SECONDS) -> _Answer:
     return _refusal(503, message, (b"retry-after", b"%d" % max(1, seconds)))
-
-
-async def committed(future: Future[Committed]) -> Committed:
-    """Wait for a commit.
-
-    Raises:
-        Overloaded: the pipeline gave the request up because it is stopping; or as the future ends.
-    """
-    try:
-        # Shielded: a request that is cancelled must not cancel the commit it waits for.
-        return await asyncio.shield(asyncio.wrap_future(future))
-    except asyncio.CancelledError:
-        if not future.cancelled():
-            raise
-        raise Overloaded("the collector is stopping") from None
 
 
 class _Receiver:

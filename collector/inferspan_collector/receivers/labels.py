@@ -1,0 +1,191 @@
+"""`POST /v1/labels`: labels as NDJSON, each line answered with what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qs
+
+from starlette.responses import Response
+from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
+
+from inferspan_collector.batches import Decoded, PredictionBatch, Refusal
+from inferspan_collector.config import Limits
+from inferspan_collector.decode.columns import label_batch
+from inferspan_collector.pipeline import Overloaded, Sink, Unstorable
+from inferspan_collector.publish.problems import problem
+from inferspan_collector.receivers import bodies
+from inferspan_collector.receivers.intake import committed, count
+from inferspan_collector.receivers.label_lines import (
+    LINES_MAX,
+    Line,
+    NotLabels,
+    TooManyLines,
+    read_lines,
+)
+from inferspan_collector.store.reader import Reader
+from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
+
+PATH: Final = "/v1/labels"
+TRANSPORT: Final = "labels"
+NDJSON: Final = "application/x-ndjson"
+JSON: Final = "application/json"
+CLIENT_CLOSED: Final = "499"
+"""How a request without anybody left to answer is counted."""
+RETRY_AFTER_SECONDS: Final = 1
+_TITLES: Final = {
+    400: "Unreadable labels",
+    413: "Too large",
+    415: "Unsupported media type",
+    503: "Try again later",
+}
+
+_log = logging.getLogger(__name__)
+
+
+def routes(sink: Sink, reader: Reader, telemetry: Telemetry, limits: Limits) -> list[Route]:
+    """The label receiver, to be mounted on the API port.
+
+    `?dry_run=true` stores nothing and says of each line whether it would join now.
+
+    Args:
+        sink: takes the labels.
+        reader: answers dry runs.
+        telemetry: counts.
+        limits: `request_bytes` is the largest body.
+    """
+    return [Route(PATH, _Receiver(sink, reader, telemetry, limits))]
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    lines: list[Line]
+    decoded: Decoded
+
+
+class _Receiver:
+    def __init__(self, sink: Sink, reader: Reader, telemetry: Telemetry, limits: Limits) -> None:
+        self._sink = sink
+        self._reader = reader
+        self._telemetry = telemetry
+        self._limit = limits.request_bytes
+        self._budget = bodies.Budget(max(limits.queue_bytes, limits.request_bytes))
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            response = await self._answer(scope, receive)
+        except bodies.ClientDisconnected:
+            self._telemetry.add(REQUESTS, transport=TRANSPORT, code=CLIENT_CLOSED)
+            return
+        except bodies.RefusedBody as refused:
+            response = _refused(refused)
+        except TooManyLines as error:
+            rule = f"a request holds at most {LINES_MAX} labels"
+            response = _refused(bodies.RefusedBody(413, str(error), rule, "send several requests"))
+        except (NotLabels, Unstorable) as error:
+            rule = f"{NDJSON} has an object per line, {JSON} an object or an array"
+            response = _refused(bodies.RefusedBody(400, str(error), rule, "correct the body"))
+        except Overloaded as error:
+            response = _come_again(str(error), error.retry_after_seconds)
+        except Exception as error:
+            self._telemetry.add(CONTAINED, where=TRANSPORT)
+            _log.exception("a request with labels failed; its sender was told to come again")
+            response = _come_again(f"unexpected {type(error).__name__}; see the collector's log")
+        self._telemetry.add(REQUESTS, transport=TRANSPORT, code=str(response.status_code))
+        await response(scope, receive, send)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Response:
+        if scope["method"] != "POST":
+            return problem(
+                405,
+                "Method not allowed",
+                f"{scope['method']} is not allowed on {PATH}; POST is",
+                headers={"allow": "POST"},
+                value=scope["method"],
+                rule="POST",
+                remedy="send labels by POST",
+            )
+        headers = bodies.Headers.of(scope)
+        if headers.media_type not in (NDJSON, JSON):
+            raise bodies.RefusedBody(
+                415,
+                f"Content-Type {headers.media_type!r:.80}",
+                f"{NDJSON} (an object per line) and {JSON} (an object or an array) are read",
+                f"send the header Content-Type: {NDJSON}",
+            )
+        dry_run = _dry_run(scope)
+        async with bodies.received(headers, receive, self._limit, self._budget) as body:
+            request = await asyncio.to_thread(self._read, headers, body)
+        if not len(request.decoded.labels):
+            results: Sequence[str] = ()
+        elif dry_run:
+            joining = await asyncio.to_thread(self._reader.resolve_labels, request.decoded.labels)
+            results = ["joined" if joins else "waiting" for joins in joining.tolist()]
+        else:
+            future = self._sink.submit(request.decoded, TRANSPORT)
+            results = (await committed(future)).labels
+        if not dry_run:
+            count(request.decoded, self._telemetry, TRANSPORT)
+        return await asyncio.to_thread(_response, request.lines, results)
+
+    def _read(self, headers: bodies.Headers, body: bytes) -> _Request:
+        content = bodies.inflated(body, headers.encoding, self._limit)
+        received_ns = self._sink.now_ns()
+        lines = read_lines(content, ndjson=headers.media_type == NDJSON, received_ns=received_ns)
+        labels = [line.label for line in lines if line.label is not None]
+        refused = (line for line in lines if line.label is None)
+        decoded = Decoded(
+            predictions=PredictionBatch.empty(),
+            labels=label_batch(labels, received_ns),
+            refused=tuple(Refusal("labels", line.reason, line.error) for line in refused),
+            clock_skewed=sum(label.skewed for label in labels),
+            size_bytes=len(content),
+        )
+        return _Request(lines, decoded)
+
+
+def _dry_run(scope: Scope) -> bool:
+    given = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    text = given.get("dry_run", ["false"])[-1]
+    if text not in ("true", "false"):
+        value = f"dry_run = {text!r:.40}"
+        raise bodies.RefusedBody(400, value, "it is true or false", "send ?dry_run=true")
+    return text == "true"
+
+
+def _response(lines: list[Line], results: Sequence[str]) -> Response:
+    stored = iter(results)
+    answers: list[dict[str, object]] = []
+    for line in lines:
+        answer: dict[str, object] = {"line": line.number, "id": line.label_id}
+        if line.label is None:
+            answer |= {"result": "invalid", "error": line.error}
+        else:
+            answer["result"] = next(stored)
+        answers.append(answer)
+    status = 400 if lines and not results else 200
+    content = "".join(json.dumps(answer) + "\n" for answer in answers)
+    return Response(content, status, media_type=NDJSON)
+
+
+def _refused(refused: bodies.RefusedBody) -> Response:
+    return problem(
+        refused.status,
+        _TITLES[refused.status],
+        str(refused),
+        value=refused.value,
+        rule=refused.rule,
+        remedy=refused.remedy,
+    )
+
+
+def _come_again(message: str, seconds: int = RETRY_AFTER_SECONDS) -> Response:
+    headers = {"retry-after": str(max(1, seconds))}
+    return problem(
+        503, _TITLES[503], message, headers=headers, remedy="send the same request again"
+    )
