@@ -52,6 +52,7 @@ class Guard:
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse with 403, or pass on."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return

@@ -151,7 +151,7 @@ class _Receiver:
 
 def _dry_run(scope: Scope) -> bool:
     given = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    text = given.get("dry_run", ["false"])[-1]
+    text: str = given.get("dry_run", ["false"])[-1]
     if text not in ("true", "false"):
         value = f"dry_run = {text!r:.40}"
         raise bodies.RefusedBody(400, value, "it is true or false", "send ?dry_run=true")
