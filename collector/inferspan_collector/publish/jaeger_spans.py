@@ -40,6 +40,7 @@ from inferspan_collector.telemetry import Telemetry
 SPANS_PER_REQUEST: Final = 512
 TIMEOUT_SECONDS: Final = 10.0
 """For one request to Jaeger, and for the store to forget what was sent."""
+ANSWER_BYTES_MAX: Final = 64 * 1024
 LENGTH_NS: Final = 1_000
 """An evaluation span ends with its prediction: a start after its parent's end, or no length at
 all, makes Jaeger warn about the clock."""
@@ -115,7 +116,7 @@ class EvaluationPublisher:
             self._url, data=body, headers={"Content-Type": "application/x-protobuf"}, method="POST"
         )
         with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-            response = ExportTraceServiceResponse.FromString(answer.read())
+            response = ExportTraceServiceResponse.FromString(answer.read(ANSWER_BYTES_MAX))
         return response.partial_success.rejected_spans
 
     def _report_failure(self, error: Exception) -> None:

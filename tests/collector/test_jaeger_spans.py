@@ -1,0 +1,307 @@
+"""Evaluation spans: equal bytes at every attempt, deleted only once Jaeger has them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
+from records import START_NS, Label, Prediction
+from stored import Stored, stored
+
+from inferspan import semconv
+from inferspan_collector.config import Config, Jaeger, load
+from inferspan_collector.publish.jaeger_names import safe_names
+from inferspan_collector.publish.jaeger_spans import EvaluationPublisher, evaluation_spans
+from inferspan_collector.store.cells import Evaluation
+from inferspan_collector.telemetry import PUBLISHED
+from servers.recording import Recorder, recording
+
+EVALUATION = Evaluation(
+    sequence=1,
+    span_id=0x1234,
+    trace_id=f"{7:032x}",
+    prediction_span_id=f"{9:016x}",
+    prediction_end=START_NS + 5_000_000,
+    environment="prod",
+    service="fraud-api",
+    model="fraud",
+    version="7",
+    variant=None,
+    prediction_id="order-1",
+    index=0,
+    target="default",
+    label_id="label-1",
+    revision=0,
+    label_time=START_NS + 60_000_000_000,
+    label_delay_ns=60_000_000_000,
+    outcome="incorrect",
+    predicted="fraud",
+    expected="legit",
+    error=None,
+)
+
+
+@pytest.fixture
+def recorder() -> Iterator[Recorder]:
+    with recording() as started:
+        yield started
+
+
+@pytest.fixture
+def config(recorder: Recorder) -> Config:
+    return load(None, {"jaeger": {"otlp": recorder.url}})
+
+
+@pytest.fixture
+def store(tmp_path: Path, config: Config) -> Iterator[Stored]:
+    with stored(tmp_path, config) as opened:
+        yield opened
+
+
+def publisher(store: Stored) -> EvaluationPublisher:
+    return EvaluationPublisher(store, store.telemetry, store.config.jaeger)
+
+
+def attributes(pairs: Any) -> dict[str, str | int | float]:
+    def value(pair: KeyValue) -> Any:
+        return getattr(pair.value, pair.value.WhichOneof("value") or "string_value")
+
+    return {pair.key: value(pair) for pair in pairs}
+
+
+def span_of(evaluation: Evaluation, **settings: Any) -> Span:
+    names = safe_names([evaluation.service or "unknown_service"])
+    request = evaluation_spans([evaluation], names, settings.get("status", "error"))
+    return request.resource_spans[0].scope_spans[0].spans[0]
+
+
+def test_a_wrong_prediction_gives_the_whole_span() -> None:
+    request = evaluation_spans([EVALUATION], {"fraud-api": "fraud-api"}, "error")
+
+    (resource,) = request.resource_spans
+    assert attributes(resource.resource.attributes) == {
+        semconv.SERVICE_NAME: "fraud-api-quality",
+        semconv.DEPLOYMENT_ENVIRONMENT_NAME: "prod",
+    }
+    (scope,) = resource.scope_spans
+    assert (scope.scope.name, scope.schema_url) == (semconv.SCOPE_PROCESSOR, semconv.SCHEMA_URL)
+    (span,) = scope.spans
+    assert span.name == "evaluate fraud"
+    assert span.kind == Span.SPAN_KIND_SERVER
+    assert (span.trace_id.hex(), span.parent_span_id.hex()) == (f"{7:032x}", f"{9:016x}")
+    assert span.span_id.hex() == f"{0x1234:016x}"
+    assert [(link.trace_id, link.span_id) for link in span.links] == [
+        (span.trace_id, span.parent_span_id)
+    ]
+    assert span.end_time_unix_nano == EVALUATION.prediction_end
+    assert span.start_time_unix_nano == EVALUATION.prediction_end - 1_000
+    assert span.status.code == Status.STATUS_CODE_ERROR
+    assert span.status.message == "predicted fraud, expected legit"
+    assert attributes(span.attributes) == {
+        semconv.MODEL_NAME: "fraud",
+        semconv.MODEL_VERSION: "7",
+        semconv.PREDICTION_ID: "order-1",
+        semconv.PREDICTION_INDEX: 0,
+        semconv.TARGET_NAME: "default",
+        semconv.EVALUATION_OUTCOME: "incorrect",
+        semconv.EVALUATION_PREDICTED: "fraud",
+        semconv.EVALUATION_EXPECTED: "legit",
+        semconv.LABEL_ID: "label-1",
+        semconv.LABEL_REVISION: 0,
+        semconv.LABEL_TIME_UNIX_NANO: EVALUATION.label_time,
+        semconv.LABEL_DELAY: 60.0,
+    }
+    (event,) = span.events
+    assert (event.name, event.time_unix_nano) == (
+        semconv.EVENT_EVALUATION_RESULT,
+        EVALUATION.prediction_end,
+    )
+    assert attributes(event.attributes) == {
+        semconv.GEN_AI_EVALUATION_NAME: "default",
+        semconv.GEN_AI_EVALUATION_SCORE_LABEL: "incorrect",
+        semconv.GEN_AI_EVALUATION_SCORE_VALUE: 0.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("outcome", "setting", "code"),
+    [
+        ("incorrect", "error", Status.STATUS_CODE_ERROR),
+        ("incorrect", "unset", Status.STATUS_CODE_UNSET),
+        ("correct", "error", Status.STATUS_CODE_UNSET),
+        ("retracted", "error", Status.STATUS_CODE_UNSET),
+    ],
+)
+def test_only_a_wrong_prediction_is_an_error_and_only_if_wanted(
+    outcome: str, setting: str, code: int
+) -> None:
+    assert span_of(replace(EVALUATION, outcome=outcome), status=setting).status.code == code
+
+
+def test_a_retraction_has_no_score() -> None:
+    (event,) = span_of(replace(EVALUATION, outcome="retracted")).events
+
+    assert semconv.GEN_AI_EVALUATION_SCORE_VALUE not in attributes(event.attributes)
+
+
+def test_names_are_safe_and_originals_stay_readable() -> None:
+    evaluation = replace(EVALUATION, service="fraud api/eu", model="fraud v2+", error=-0.5)
+    request = evaluation_spans([evaluation], safe_names(["fraud api/eu"]), "error")
+
+    (resource,) = request.resource_spans
+    span = resource.scope_spans[0].spans[0]
+    assert attributes(resource.resource.attributes)[semconv.SERVICE_NAME] == "fraud_api_eu-quality"
+    assert span.name == "evaluate fraud_v2_"
+    assert attributes(span.attributes)[semconv.MODEL_NAME] == "fraud v2+"
+    assert attributes(span.attributes)[semconv.EVALUATION_ERROR] == -0.5
+
+
+def test_a_prediction_without_a_trace_gets_one_of_its_own() -> None:
+    evaluation = replace(EVALUATION, trace_id="0" * 32)
+
+    span, again = span_of(evaluation), span_of(evaluation)
+
+    assert any(span.trace_id)
+    assert len(span.trace_id) == 16
+    assert span.trace_id == again.trace_id
+    assert (span.parent_span_id, list(span.links)) == (b"", [])
+
+
+def test_services_and_environments_are_resources_of_their_own() -> None:
+    others = [
+        replace(EVALUATION, span_id=2, environment="test"),
+        replace(EVALUATION, span_id=3, service=None),
+        replace(EVALUATION, span_id=4),
+    ]
+    names = safe_names(["fraud-api", "unknown_service"])
+
+    request = evaluation_spans([EVALUATION, *others], names, "error")
+
+    assert [
+        (
+            attributes(resource.resource.attributes)[semconv.SERVICE_NAME],
+            [span.span_id[-1] for span in resource.scope_spans[0].spans],
+        )
+        for resource in request.resource_spans
+    ] == [
+        ("fraud-api-quality", [0x34, 4]),
+        ("fraud-api-quality", [2]),
+        ("unknown_service-quality", [3]),
+    ]
+
+
+def test_the_outbox_is_sent_and_emptied(store: Stored, recorder: Recorder) -> None:
+    store.commit(Prediction(), Label(actual="legit"))
+    entries = store.reader.outbox(10)
+
+    assert publisher(store).publish_once() == 1
+    assert publisher(store).publish_once() == 0
+
+    ((scope, span),) = recorder.spans()
+    assert scope == semconv.SCOPE_PROCESSOR
+    assert span.span_id == entries[0].span_id.to_bytes(8, "big")
+    assert store.acknowledged == [entries[0].sequence]
+    assert store.telemetry.get(PUBLISHED, result="ok") == 1
+
+
+@pytest.mark.parametrize("status", [500, 503, 404, 400])
+def test_what_jaeger_refuses_stays_and_is_sent_again_byte_for_byte(
+    store: Stored, recorder: Recorder, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    store.commit(Prediction(), Label(actual="legit"))
+    before = publisher(store).request(store.reader.outbox(10))
+    recorder.answers[:] = [status, status]
+    sender = publisher(store)
+    caplog.set_level(logging.INFO, "inferspan_collector")
+
+    assert [sender.publish_once(), sender.publish_once(), sender.publish_once()] == [0, 0, 1]
+
+    assert recorder.traces == [before]
+    assert store.telemetry.get(PUBLISHED, result="error") == 2
+    assert store.telemetry.get(PUBLISHED, result="ok") == 1
+    # Said once, not at every attempt; and once that it works again.
+    assert [record.levelno for record in caplog.records] == [logging.WARNING, logging.INFO]
+    assert recorder.url in caplog.records[0].getMessage()
+
+
+def test_a_jaeger_that_is_not_there_loses_nothing(tmp_path: Path) -> None:
+    with recording() as gone:
+        url = gone.url
+    with stored(tmp_path, load(None, {"jaeger": {"otlp": url}})) as store:
+        store.commit(Prediction(), Label())
+
+        assert publisher(store).publish_once() == 0
+        assert len(store.reader.outbox(10)) == 1
+        assert store.acknowledged == []
+
+
+def test_what_jaeger_rejects_for_good_is_counted_and_done_with(
+    store: Stored, recorder: Recorder
+) -> None:
+    recorder.rejected = 1
+    store.commit(Prediction(), Label())
+
+    assert publisher(store).publish_once() == 1
+
+    assert store.telemetry.get(PUBLISHED, result="rejected") == 1
+    assert store.telemetry.get(PUBLISHED, result="ok") == 0
+    assert store.reader.outbox(10) == []
+
+
+def test_a_correction_is_a_span_of_its_own(store: Stored, recorder: Recorder) -> None:
+    store.commit(Prediction(), Label(actual="legit"))
+    publisher(store).publish_once()
+    store.commit(Label(actual="fraud", revision=1))
+    publisher(store).publish_once()
+
+    spans = [span for _, span in recorder.spans()]
+    assert len({span.span_id for span in spans}) == 2
+    assert [
+        (
+            attributes(span.attributes)[semconv.LABEL_REVISION],
+            attributes(span.attributes)[semconv.EVALUATION_OUTCOME],
+        )
+        for span in spans
+    ] == [(0, "incorrect"), (1, "correct")]
+
+
+def test_services_that_look_alike_are_told_apart(store: Stored, recorder: Recorder) -> None:
+    store.commit(
+        Prediction(prediction_id="a", service="shop.eu", span=1),
+        Prediction(prediction_id="b", service="shop/eu", span=2),
+        Label(prediction_id="a", label_id="a"),
+        Label(prediction_id="b", label_id="b"),
+    )
+
+    publisher(store).publish_once()
+
+    request = ExportTraceServiceRequest.FromString(recorder.traces[0])
+    services = {
+        str(attributes(resource.resource.attributes)[semconv.SERVICE_NAME])
+        for resource in request.resource_spans
+    }
+    assert len(services) == 2
+    assert "shop_eu-quality" in services
+
+
+@pytest.mark.parametrize("otlp", [None, "127.0.0.1:14318", "ftp://jaeger"])
+def test_an_address_that_is_no_url_is_named_at_start(tmp_path: Path, otlp: str | None) -> None:
+    with stored(tmp_path, Config()) as store, pytest.raises(ValueError, match=r"jaeger\.otlp = "):
+        EvaluationPublisher(store, store.telemetry, Jaeger(otlp=otlp))
+
+
+@pytest.mark.parametrize("path", ["", "/", "/v1/traces"])
+def test_the_endpoint_may_be_given_with_or_without_its_path(
+    tmp_path: Path, recorder: Recorder, path: str
+) -> None:
+    with stored(tmp_path, load(None, {"jaeger": {"otlp": recorder.url + path}})) as store:
+        store.commit(Prediction(), Label())
+        assert publisher(store).publish_once() == 1
+    assert len(recorder.traces) == 1
