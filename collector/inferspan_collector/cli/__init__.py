@@ -1,1 +1,44 @@
-"""The `inferspan` command: one file per command."""
+"""The command line: `inferspan serve | demo | labels`."""
+
+from __future__ import annotations
+
+import typer
+
+from inferspan_collector import __version__
+from inferspan_collector.cli import labels, serve
+
+app = typer.Typer(
+    name="inferspan",
+    help=(
+        "Distributed tracing for model serving that ends in accuracy.\n\n"
+        "See it work, in under a minute:  inferspan demo\n\n"
+        "Run a collector:  inferspan serve"
+    ),
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+serve.register(app)
+# demo.register(app)
+app.add_typer(labels.app, name="labels")
+
+
+def main() -> None:
+    """Run the command line; the process ends with the command's exit code."""
+    app()
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"inferspan {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: bool = typer.Option(
+        False, "--version", callback=_print_version, is_eager=True, help="Show the version."
+    ),
+) -> None:
+    pass

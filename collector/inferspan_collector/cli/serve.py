@@ -1,0 +1,165 @@
+"""`inferspan serve`: run a collector until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import shlex
+import signal
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from inferspan_collector import config, listening
+from inferspan_collector.cli.exits import Exit, exit_codes, fail
+from inferspan_collector.config import Config, ConfigError
+
+HELP = """Run a collector: predictions and labels in, accuracy and latency out.
+
+Listens on this machine only, unless the configuration says otherwise. When it is ready it prints
+one line of JSON on standard output; logs go to standard error. Ctrl+C or SIGTERM drains what is
+queued and stops; a second one stops at once. Nothing that was answered is ever lost, even by
+kill -9.
+
+Example:
+
+  inferspan serve --data ./inferspan-data --jaeger http://127.0.0.1:14318
+"""
+OPTIONS = {"otlp_http": "--otlp-http", "otlp_grpc": "--otlp-grpc", "api": "--api"}
+LogLevel = Literal["debug", "info", "warning", "error"]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command(
+        "serve",
+        help=HELP,
+        epilog=exit_codes(Exit.OK, Exit.USAGE, Exit.PORT_TAKEN, Exit.STORE_UNUSABLE),
+    )(serve)
+
+
+def serve(
+    config_file: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Configuration, YAML.", show_default=False),
+    ] = None,
+    otlp_http: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="OTLP/HTTP. Default 127.0.0.1:4318; port 0 = a free one; off."
+        ),
+    ] = None,
+    otlp_grpc: Annotated[
+        str | None, typer.Option(metavar="HOST:PORT", help="OTLP/gRPC. Default 127.0.0.1:4317.")
+    ] = None,
+    api: Annotated[
+        str | None,
+        typer.Option(
+            metavar="HOST:PORT", help="API, labels, /metrics, Jaeger views. Default 127.0.0.1:4319."
+        ),
+    ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Data directory. Default ./inferspan-data."),
+    ] = None,
+    jaeger: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Jaeger's OTLP/HTTP endpoint, for evaluation spans."),
+    ] = None,
+    log_level: Annotated[LogLevel, typer.Option(help="What is logged.")] = "info",
+    as_json: Annotated[bool, typer.Option("--json", help="Logs as JSON, one per line.")] = False,
+) -> None:
+    """Run a collector until a signal; arguments win over the configuration file."""
+    _log_to_stderr(log_level, as_json)
+    overrides = {
+        "receivers": {"otlp_http": otlp_http, "otlp_grpc": otlp_grpc, "api": api},
+        "store": {"data": None if data is None else str(data)},
+        "jaeger": {"otlp": jaeger},
+    }
+    try:
+        settings = config.load(config_file, overrides)
+    except ConfigError as error:
+        fail(Exit.USAGE, str(error))
+    # Imported late: the store and the servers take a second, and `--help` needs none of them.
+    from inferspan_collector.server import PortsTaken
+    from inferspan_collector.store.database import StoreError
+
+    try:
+        asyncio.run(_run(settings))
+    except PortsTaken as error:
+        taken = {key: problem.address for key, problem in error.taken.items()}
+        fail(Exit.PORT_TAKEN, f"{error}. Stop that, or run: {_command_with(taken)}")
+    except StoreError as error:
+        fail(Exit.STORE_UNUSABLE, str(error))
+    except (OSError, ValueError) as error:
+        fail(Exit.USAGE, str(error))
+
+
+async def _run(settings: Config) -> None:
+    from inferspan_collector.server import Collector
+
+    collector = Collector(settings)
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def stop(number: int) -> None:
+        if stopping.is_set():
+            # Asked twice: now. What was answered is on disk already.
+            os._exit(128 + number)
+        logging.getLogger(__name__).info("stopping: what is queued is written first")
+        stopping.set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop, number)
+    addresses = await collector.start()
+    try:
+        print(json.dumps({"ready": True, **asdict(addresses)}), flush=True)
+        await stopping.wait()
+    finally:
+        await collector.stop()
+
+
+def _command_with(taken: dict[str, str]) -> str:
+    """The command line as it was given, with a free address for each one that is taken."""
+    options = {OPTIONS[key]: address for key, address in taken.items()}
+    words = []
+    arguments = iter(sys.argv[1:])
+    for word in arguments:
+        name, separator, _ = word.partition("=")
+        if name not in options:
+            words.append(word)
+        elif not separator:
+            next(arguments, None)
+    for option, address in options.items():
+        words += [option, listening.free_address(address)]
+    return shlex.join(["inferspan", *words])
+
+
+class _JsonFormatter(logging.Formatter):
+    def format(self, record: logging.LogRecord) -> str:
+        entry = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S%z"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            entry["exception"] = self.formatException(record.exc_info)
+        return json.dumps(entry)
+
+
+def _log_to_stderr(level: LogLevel, as_json: bool) -> None:
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(
+        _JsonFormatter()
+        if as_json
+        else logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s")
+    )
+    # At info uvicorn only repeats what we say ourselves.
+    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)

@@ -1,0 +1,237 @@
+"""One whole collector: the store, the pipeline, and every receiver and publisher around it.
+
+`inferspan serve`, the tests and the demo all start this one object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import Coroutine, Generator
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import uvicorn
+from starlette.applications import Starlette
+from starlette.types import ASGIApp
+
+from inferspan_collector import listening
+from inferspan_collector.config import OFF, Config
+from inferspan_collector.listening import AddressTaken
+from inferspan_collector.pipeline import Driver, Pipeline
+from inferspan_collector.publish import api, jaeger_monitor, jaeger_quality, prometheus
+from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
+from inferspan_collector.receivers import labels, otlp_http
+from inferspan_collector.receivers.guard import Guard
+from inferspan_collector.receivers.otlp_grpc import GrpcReceiver
+from inferspan_collector.store.database import Database
+from inferspan_collector.telemetry import Telemetry
+
+GRACE_SECONDS: Final = 10
+"""How long requests that are under way may take when the collector stops."""
+KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than exporters' intervals, so that they keep their connections."""
+
+_T = TypeVar("_T")
+
+
+class PortsTaken(OSError):
+    """Addresses that something else holds: `taken` is key of `receivers` → what holds it."""
+
+    def __init__(self, taken: dict[str, AddressTaken]) -> None:
+        super().__init__("; ".join(f"{key}: {error}" for key, error in taken.items()))
+        self.taken = taken
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Where a running collector listens; None = not at all."""
+
+    otlp_http: str | None
+    """`http://HOST:PORT`."""
+    otlp_grpc: str | None
+    """`HOST:PORT`."""
+    api: str | None
+    """`http://HOST:PORT`."""
+
+
+class Collector:
+    """A collector of this process; `start` and `stop` run in one event loop.
+
+    `addresses` is set once it has started.
+    """
+
+    addresses: Addresses
+
+    def __init__(self, config: Config) -> None:
+        self.telemetry = Telemetry()
+        self._config = config
+        self._running = contextlib.AsyncExitStack()
+
+    async def start(self) -> Addresses:
+        """Take the ports, open the store, and begin to listen.
+
+        Raises:
+            PortsTaken: something else listens there.
+            OSError: an address is not one of this machine, or needs a privilege.
+            StoreError: the data directory cannot be used.
+        """
+        async with contextlib.AsyncExitStack() as stack:
+            sockets = _bind_all(self._config)
+            for listener in sockets.values():
+                stack.callback(listener.close)
+            # Whatever is stopped later was started earlier: listeners, publishers, the store.
+            pipeline = await self._start_pipeline(stack)
+            await self._start_receivers(stack, pipeline, sockets)
+            self.addresses = Addresses(
+                otlp_http=_url(sockets.get("otlp_http")),
+                otlp_grpc=await self._start_grpc(stack, pipeline),
+                api=_url(sockets.get("api")),
+            )
+            self._running = stack.pop_all()
+        return self.addresses
+
+    async def stop(self) -> None:
+        """Stop accepting, finish what is queued, close the store. Idempotent."""
+        await self._running.aclose()
+
+    async def _start_pipeline(self, stack: contextlib.AsyncExitStack) -> Pipeline:
+        config = self._config
+        database = await asyncio.to_thread(Database.open, config.store.data, config.store.memory)
+        stack.callback(database.close)
+        pipeline = Pipeline(database, config, self.telemetry).start()
+        stack.push_async_callback(asyncio.to_thread, pipeline.close)
+        if config.jaeger.otlp:
+            publisher = EvaluationPublisher(pipeline, self.telemetry, config.jaeger)
+            driver = Driver(publisher.publish_once, pipeline.committed, "jaeger").start()
+            stack.push_async_callback(asyncio.to_thread, driver.stop)
+        return pipeline
+
+    async def _start_receivers(
+        self,
+        stack: contextlib.AsyncExitStack,
+        pipeline: Pipeline,
+        sockets: dict[str, socket.socket],
+    ) -> None:
+        config, telemetry = self._config, self.telemetry
+        hosts = config.receivers.allowed_hosts
+        if "api" in sockets:
+            app = Starlette(
+                routes=[
+                    *labels.routes(pipeline, pipeline.reader, telemetry, config.limits),
+                    *api.routes(pipeline, config),
+                    *prometheus.routes(pipeline, telemetry, config),
+                    *jaeger_monitor.routes(pipeline, config),
+                    *jaeger_quality.routes(pipeline, config),
+                ]
+            )
+            readable = {jaeger_quality.PATH: config.jaeger.ui} if config.jaeger.ui else {}
+            await _serve(stack, Guard(app, telemetry, "api", hosts, readable), sockets["api"])
+        if "otlp_http" in sockets:
+            receiver = otlp_http.application(pipeline, telemetry, config.limits)
+            guarded = Guard(receiver, telemetry, otlp_http.TRANSPORT, hosts)
+            await _serve(stack, guarded, sockets["otlp_http"])
+
+    async def _start_grpc(self, stack: contextlib.AsyncExitStack, pipeline: Pipeline) -> str | None:
+        address = self._config.receivers.otlp_grpc
+        if address == OFF:
+            return None
+        receiver = GrpcReceiver(pipeline, self.telemetry, self._config.limits, address)
+        stack.push_async_callback(asyncio.to_thread, receiver.stop, GRACE_SECONDS)
+        try:
+            return receiver.start()
+        except AddressTaken as error:
+            raise PortsTaken({"otlp_grpc": error}) from error
+
+
+@contextlib.contextmanager
+def running_collector(config: Config) -> Generator[Collector]:
+    """A collector in a thread of this process; stopped, drained, at the end of the block.
+
+    Raises:
+        PortsTaken, OSError, StoreError: as `Collector.start`.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, name="inferspan-server", daemon=True)
+    thread.start()
+
+    def call(coroutine: Coroutine[Any, Any, _T]) -> _T:
+        return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+    collector = Collector(config)
+    try:
+        call(collector.start())
+        try:
+            yield collector
+        finally:
+            call(collector.stop())
+    finally:
+        call(loop.shutdown_default_executor())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: who runs the collector decides about those."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+async def _serve(stack: contextlib.AsyncExitStack, app: ASGIApp, listener: socket.socket) -> None:
+    config = uvicorn.Config(
+        app,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    config.load()
+    server = _Server(config)
+    server.lifespan = config.lifespan_class(config)
+    # The steps of `Server.serve`, for it alone would not tell when the port is open.
+    await server.startup(sockets=[listener])
+    ticking = asyncio.create_task(server.main_loop())
+
+    async def stop() -> None:
+        server.should_exit = True
+        await ticking
+        await server.shutdown(sockets=[listener])
+
+    stack.push_async_callback(stop)
+
+
+def _bind_all(config: Config) -> dict[str, socket.socket]:
+    """Take the HTTP addresses and look whether gRPC's is free, which gRPC takes by itself.
+
+    All that are taken are named at once.
+    """
+    sockets: dict[str, socket.socket] = {}
+    taken: dict[str, AddressTaken] = {}
+    try:
+        for key in ("otlp_http", "otlp_grpc", "api"):
+            address = getattr(config.receivers, key)
+            if address != OFF:
+                try:
+                    sockets[key] = listening.bind(address)
+                except AddressTaken as error:
+                    taken[key] = error
+        if taken:
+            raise PortsTaken(taken)
+    except BaseException:
+        for listener in sockets.values():
+            listener.close()
+        raise
+    if grpc_listener := sockets.pop("otlp_grpc", None):
+        grpc_listener.close()
+    return sockets
+
+
+def _url(listener: socket.socket | None) -> str | None:
+    return f"http://{listening.address_of(listener)}" if listener else None
