@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Generator
+import subprocess
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -13,13 +17,36 @@ hypothesis.settings.register_profile("here", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("here")
 
 
-@pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _no_settings_from_outside() -> Iterator[None]:
     """What this shell has set for OpenTelemetry or inferspan must not decide a test."""
-    for name in tuple(os.environ):
-        # INFERSPAN_CACHE only says where the real servers are kept between runs.
-        if name.startswith(("OTEL_", "INFERSPAN_")) and name != "INFERSPAN_CACHE":
-            monkeypatch.delenv(name)
+    with pytest.MonkeyPatch.context() as patch:
+        for name in tuple(os.environ):
+            # INFERSPAN_CACHE only says where the real servers are kept between runs.
+            if name.startswith(("OTEL_", "INFERSPAN_")) and name != "INFERSPAN_CACHE":
+                patch.delenv(name)
+        yield
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """The addresses of `inferspan serve`, run as a user runs it, on free ports."""
+    free = "127.0.0.1:0"
+    addresses = ("--otlp-http", free, "--otlp-grpc", free, "--api", free)
+    command = (Path(sys.executable).with_name("inferspan"), "serve", *addresses)
+    directory = tmp_path_factory.mktemp("served")
+    with (
+        (directory / "log").open("w+") as log,
+        subprocess.Popen(
+            command, cwd=directory, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        assert ready, f"inferspan serve ended: {(directory / 'log').read_text()}"
+        yield json.loads(ready)
+        process.terminate()
+    assert process.returncode == 0
 
 
 @pytest.hookimpl(wrapper=True)

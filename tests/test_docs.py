@@ -32,26 +32,12 @@ def blocks(page: Path, language: str) -> list[str]:
     return [body for found, body in fences if found == language]
 
 
-@pytest.fixture(scope="module")
-def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """A collector on free ports; its line of addresses."""
-    free = "127.0.0.1:0"
-    addresses = ("--otlp-http", free, "--otlp-grpc", free, "--api", free)
-    data = tmp_path_factory.mktemp("data")
-    with subprocess.Popen(
-        (COMMAND, "serve", *addresses, "--data", data), stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdout is not None
-        yield json.loads(process.stdout.readline())
-        process.terminate()
-
-
-def run_page(page: Path, collector: dict[str, str], directory: Path) -> None:
+def run_page(page: Path, served: dict[str, str], directory: Path) -> None:
     """Run a page's Python blocks as one program, with our defaults meaning this collector."""
     program = "\n".join(blocks(page, "python"))
     for default, key in (("4318", "otlp_http"), ("4319", "api")):
-        program = program.replace(f"http://127.0.0.1:{default}", collector[key])
-    environment = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector["otlp_http"]}
+        program = program.replace(f"http://127.0.0.1:{default}", served[key])
+    environment = os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": served["otlp_http"]}
     done = subprocess.run(
         (sys.executable, "-W", "error", "-c", program),
         cwd=directory,
@@ -67,8 +53,8 @@ WITH_PYTHON = [page for page in PAGES if blocks(page, "python")]
 
 
 @pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
-def test_python_in_a_page_runs(page: Path, collector: dict[str, str], tmp_path: Path) -> None:
-    run_page(page, collector, tmp_path)
+def test_python_in_a_page_runs(page: Path, served: dict[str, str], tmp_path: Path) -> None:
+    run_page(page, served, tmp_path)
 
 
 SPANS_OF_THE_README = """
@@ -86,7 +72,7 @@ print(json.dumps({span.name: dict(span.attributes) for span in exporter.get_fini
 """
 
 
-def test_the_span_in_the_readme_is_the_one_its_code_makes(collector: dict[str, str]) -> None:
+def test_the_span_in_the_readme_is_the_one_its_code_makes(served: dict[str, str]) -> None:
     shown: dict[str, dict[str, str]] = {}
     name = ""
     for line in blocks(ROOT / "README.md", "text")[0].splitlines():
@@ -101,7 +87,7 @@ def test_the_span_in_the_readme_is_the_one_its_code_makes(collector: dict[str, s
     done = subprocess.run(
         (sys.executable, "-c", SPANS_OF_THE_README),
         input=blocks(ROOT / "README.md", "python")[0],
-        env=os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": collector["otlp_http"]},
+        env=os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": served["otlp_http"]},
         capture_output=True,
         text=True,
     )
@@ -110,9 +96,9 @@ def test_the_span_in_the_readme_is_the_one_its_code_makes(collector: dict[str, s
         assert {key: str(made[name].get(key)) for key in attributes} == attributes
 
 
-def test_the_readme_ends_in_accuracy(collector: dict[str, str], tmp_path: Path) -> None:
-    run_page(ROOT / "README.md", collector, tmp_path)
-    url = f"{collector['api']}/api/v1/models/fraud/predictions?outcome=incorrect&version=7"
+def test_the_readme_ends_in_accuracy(served: dict[str, str], tmp_path: Path) -> None:
+    run_page(ROOT / "README.md", served, tmp_path)
+    url = f"{served['api']}/api/v1/models/fraud/predictions?outcome=incorrect&version=7"
     with urllib.request.urlopen(url, timeout=10) as response:
         answer = response.read().decode()
     assert "order-17" in answer
