@@ -1,0 +1,87 @@
+"""A filled store behind the API's routes, asked over ASGI without a socket."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
+from pathlib import Path
+
+import httpx
+from records import START_NS, Label, Prediction, decoded
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from inferspan_collector.config import Config
+from inferspan_collector.store.database import Database
+from inferspan_collector.store.reader import Reader, StoreReader
+from inferspan_collector.store.writer import Writer
+from inferspan_collector.telemetry import Telemetry
+
+
+class FilledStore:
+    """A store as publishers see it (`pipeline.Queries`), with a clock that stands still."""
+
+    def __init__(self, directory: Path, config: Config | None = None) -> None:
+        self.config = config or Config()
+        self.telemetry = Telemetry()
+        self.database = Database.open(directory)
+        self.now = START_NS
+        self._writer = Writer(self.database, self.config, self.telemetry)
+        self._reader = StoreReader(self.database)
+
+    @property
+    def reader(self) -> Reader:
+        return self._reader
+
+    def now_ns(self) -> int:
+        return self.now
+
+    def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
+        raise AssertionError("the API and /metrics only read")
+
+    def add(self, *rows: Prediction | Label) -> None:
+        """Commit records as one request."""
+        self._writer.commit([decoded(*rows)], self.now)
+
+    def close(self) -> None:
+        self.database.close()
+
+
+def ask(routes: Iterable[Route], url: str, headers: dict[str, str] | None = None) -> httpx.Response:
+    """One GET request."""
+
+    async def get() -> httpx.Response:
+        transport = httpx.ASGITransport(Starlette(routes=list(routes)))
+        async with httpx.AsyncClient(transport=transport, base_url="http://collector") as client:
+            return await client.get(url, headers=headers)
+
+    return asyncio.run(get())
+
+
+Ask = Callable[[str], httpx.Response]
+
+
+def labelled_predictions(
+    pairs: Sequence[tuple[str, str]], first: int = 0, **fields: object
+) -> list[Prediction | Label]:
+    """A prediction and its label per (predicted, actual), a second apart."""
+    rows: list[Prediction | Label] = []
+    start = int(fields.pop("start", START_NS))  # type: ignore[call-overload]
+    model = str(fields.get("model", "fraud"))
+    for i, (predicted, actual) in enumerate(pairs, start=first):
+        key = f"order-{i}"
+        rows.append(
+            Prediction(
+                prediction_id=key,
+                predicted=predicted,
+                trace=i + 1,
+                span=i + 1,
+                event_time=start + i * 1_000_000_000,
+                **fields,  # type: ignore[arg-type]
+            )
+        )
+        rows.append(
+            Label(prediction_id=key, actual=actual, label_id=f"label-{model}-{i}", model=model)
+        )
+    return rows
