@@ -73,3 +73,20 @@ def test_no_name_of_the_vocabulary_is_spelled_by_hand() -> None:
                 if spelled and (file, node.value) not in SPELLED_OUT:
                     by_hand.append(f"{file}:{node.lineno}: {node.value!r}")
     assert by_hand == []
+
+
+def test_every_name_is_explained() -> None:
+    page = (ROOT / "docs/vocabulary.md").read_text(encoding="utf-8")
+    missing = [value for value in constants().values() if f"`{value}`" not in page]
+    assert missing == []
+
+
+def test_every_vocabulary_is_written_out() -> None:
+    page = (ROOT / "docs/vocabulary.md").read_text(encoding="utf-8")
+    values = {
+        text
+        for name, choices in vars(semconv).items()
+        if name.isupper() and isinstance(choices, tuple)
+        for text in choices
+    }
+    assert [text for text in sorted(values) if f"`{text}`" not in page] == []
