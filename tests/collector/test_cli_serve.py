@@ -1,0 +1,147 @@
+"""`inferspan serve` says where it listens and what holds a port, and loses nothing it answered."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import signal
+import socket
+import urllib.request
+from pathlib import Path
+
+import pytest
+from collector_process import (
+    DEADLINE_SECONDS,
+    FREE,
+    counts,
+    inferspan,
+    models,
+    send_predictions,
+    serving,
+)
+
+from inferspan_collector import listening
+from inferspan_collector.cli.exits import Exit
+
+
+def test_one_line_of_json_says_where_it_listens(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served:
+        assert served.otlp_http.startswith("http://127.0.0.1:")
+        assert served.api.startswith("http://127.0.0.1:")
+        host, port = served.otlp_grpc.split(":")
+        socket.create_connection((host, int(port)), DEADLINE_SECONDS).close()
+        with urllib.request.urlopen(f"{served.api}/readyz", timeout=DEADLINE_SECONDS) as answer:
+            assert answer.status == 200
+        assert models(served.api) == []
+
+
+def test_a_listener_that_is_off_is_null(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", otlp_grpc="off") as served:
+        assert served.otlp_grpc is None
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> None:
+    with serving(tmp_path / "data") as served:
+        send_predictions(served.otlp_http, ["a", "b"])
+        served.process.send_signal(number)
+        assert served.process.wait(DEADLINE_SECONDS) == 0
+    with serving(tmp_path / "data") as served:
+        assert counts(served.api) == (2, 0)
+
+
+def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:
+    label = json.dumps({"prediction_id": "7", "model": "fraud", "class": "legit", "id": "l"})
+    with serving(tmp_path / "data") as served:
+        send_predictions(served.otlp_http, [str(i) for i in range(300)])
+        pushed = inferspan("labels", "push", "-", "--api", served.api, stdin=label)
+        assert pushed.returncode == Exit.OK, pushed.stderr
+        assert counts(served.api) == (300, 1)
+        served.process.kill()
+        served.process.wait(DEADLINE_SECONDS)
+    with serving(tmp_path / "data") as served:
+        assert counts(served.api) == (300, 1)
+        send_predictions(served.otlp_http, [str(i) for i in range(300)])  # a sender that retries
+        assert counts(served.api) == (300, 1)
+
+
+def test_a_taken_port_is_answered_with_its_holder_and_a_command_that_works(tmp_path: Path) -> None:
+    with serving(tmp_path / "first") as first:
+        taken = [url.rpartition("/")[2] for url in (first.otlp_http, first.otlp_grpc, first.api)]
+        addresses = ("--otlp-http", taken[0], "--otlp-grpc", taken[1], f"--api={taken[2]}")
+        second = str(tmp_path / "second")
+        refused = inferspan("serve", "--data", second, *addresses)
+        assert refused.returncode == Exit.PORT_TAKEN
+        assert refused.stdout == ""
+        for address in taken:
+            assert address in refused.stderr
+        assert f"process {first.process.pid}" in refused.stderr
+        command = shlex.split(refused.stderr.strip().rpartition("or run: ")[2])
+        assert command[:4] == ["inferspan", "serve", "--data", second]
+        options = dict(zip(command[4::2], command[5::2], strict=True))
+        with serving(
+            tmp_path / "second",
+            otlp_http=options["--otlp-http"],
+            otlp_grpc=options["--otlp-grpc"],
+            api=options["--api"],
+        ) as works:
+            assert models(works.api) == []
+
+
+def test_a_data_directory_in_use_is_said(tmp_path: Path) -> None:
+    with serving(tmp_path / "data"):
+        addresses = ("--otlp-http", FREE, "--otlp-grpc", FREE, "--api", FREE)
+        refused = inferspan("serve", "--data", str(tmp_path / "data"), *addresses)
+    assert refused.returncode == Exit.STORE_UNUSABLE
+    assert "in use" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--api", "nonsense"), "receivers.api"),
+        (("--api", "0.0.0.0:0"), "allow_public"),
+        (("--config", "absent.yaml"), "absent.yaml"),
+        (("--jaeger", "jaeger:4318", "--otlp-http", FREE, "--api", FREE), "jaeger.otlp"),
+    ],
+)
+def test_a_mistake_ends_it_before_it_starts(
+    tmp_path: Path, arguments: tuple[str, ...], said: str
+) -> None:
+    refused = inferspan("serve", "--data", str(tmp_path / "data"), "--otlp-grpc", "off", *arguments)
+    assert refused.returncode == Exit.USAGE
+    assert said in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+def test_arguments_win_over_the_configuration(tmp_path: Path) -> None:
+    file = tmp_path / "inferspan.yaml"
+    file.write_text(f"receivers: {{otlp_http: off}}\nstore: {{data: {tmp_path / 'elsewhere'}}}\n")
+    with serving(tmp_path / "data", "--config", str(file)) as served:
+        assert served.otlp_http is not None
+    assert (tmp_path / "data").exists()
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_logs_can_be_json(tmp_path: Path) -> None:
+    with serving(tmp_path / "data", "--json") as served:
+        pass
+    entries = [json.loads(line) for line in served.log.read_text().splitlines()]
+    assert any("stopping" in entry["message"] for entry in entries)
+
+
+def test_help_teaches_by_an_example_and_exit_codes() -> None:
+    for command in (("serve",), ("labels", "push"), ("labels", "status"), ("demo",)):
+        shown = inferspan(*command, "--help").stdout
+        assert f"inferspan {' '.join(command)}" in shown
+        assert "Exit codes:" in shown
+        assert "--json" in shown
+
+
+def test_a_free_port_nobody_holds_has_no_holder() -> None:
+    with listening.bind(FREE) as listener:
+        port = listener.getsockname()[1]
+    assert listening.holder(port) is None
+    with listening.bind(f"127.0.0.1:{port}") as listener:
+        assert listening.address_of(listener) == f"127.0.0.1:{port}"
