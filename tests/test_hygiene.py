@@ -25,7 +25,7 @@ LOCK_FILES = {"uv.lock", "poetry.lock", "Pipfile.lock", "pdm.lock"}
 def tracked() -> Iterator[Path]:
     """Every file that is, or is about to be, in the repository."""
     listed = subprocess.run(
-        ("git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"),
+        ("git", "-c", "safe.directory=*", "ls-files", "-z", "-co", "--exclude-standard"),
         cwd=ROOT,
         capture_output=True,
         text=True,
