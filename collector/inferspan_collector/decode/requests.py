@@ -158,7 +158,7 @@ class _Found:
         return self._label(attributes, resource, _log_link(record))
 
     def _label(self, attributes: Attributes, resource: Attributes, link: Link) -> LabelRow:
-        if semconv.LABEL_ID not in attributes:
+        if attributes.value(semconv.LABEL_ID) in (None, ""):
             raise RefusedRecord(
                 "missing_label_id",
                 f"{semconv.LABEL_ID} is missing: a retry of this label could not be told from "
