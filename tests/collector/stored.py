@@ -1,4 +1,4 @@
-"""A real store in a directory, as publishers see it: `Queries` with a clock that a test sets."""
+"""A real store in a directory, as the publisher of evaluations sees it."""
 
 from __future__ import annotations
 
@@ -7,32 +7,18 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
-from records import START_NS, Label, Prediction, decoded
+from asking import FilledStore
+from records import SECOND_NS, Label, Prediction
 
 from inferspan_collector.config import Config
-from inferspan_collector.store.database import Database
-from inferspan_collector.store.reader import Reader, StoreReader
-from inferspan_collector.store.writer import Writer
-from inferspan_collector.telemetry import Telemetry
 
 
-class Stored:
-    """A store, its reader, and what was acknowledged."""
+class Stored(FilledStore):
+    """A store with its outbox; each commit is a second after the one before."""
 
-    def __init__(self, database: Database, config: Config) -> None:
-        self.config = config
-        self.telemetry = Telemetry()
+    def __init__(self, directory: Path, config: Config) -> None:
+        super().__init__(directory, config)
         self.acknowledged: list[int] = []
-        self.now = START_NS
-        self._reader = StoreReader(database)
-        self._writer = Writer(database, config, self.telemetry)
-
-    @property
-    def reader(self) -> Reader:
-        return self._reader
-
-    def now_ns(self) -> int:
-        return self.now
 
     def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
         self._writer.delete_outbox(sequences)
@@ -42,16 +28,16 @@ class Stored:
         return done
 
     def commit(self, *rows: Prediction | Label) -> None:
-        """Commit records as one request, a second after the one before."""
-        self.now += 1_000_000_000
-        self._writer.commit([decoded(*rows)], self.now)
+        """Commit records as one request."""
+        self.now += SECOND_NS
+        self.add(*rows)
 
 
 @contextlib.contextmanager
 def stored(directory: Path, config: Config) -> Iterator[Stored]:
     """Open a store; closed when the block ends."""
-    database = Database.open(directory)
+    store = Stored(directory, config)
     try:
-        yield Stored(database, config)
+        yield store
     finally:
-        database.close()
+        store.close()

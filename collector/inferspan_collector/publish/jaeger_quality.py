@@ -199,7 +199,7 @@ def _banner(
     ]
     unmatched: Mapping[str, int] = reader.waiting_labels(now_ns - UNMATCHED_AFTER_NS)
     words += [
-        f"{unmatched[name]} labels of {name} match no prediction."
+        f"Labels of {name} that match no prediction: {unmatched[name]}."
         for name in names
         if unmatched.get(name)
     ]
