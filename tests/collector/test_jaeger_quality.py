@@ -24,7 +24,6 @@ CONFIG = load(
     None,
     {
         "models": {"risk": {"primary_target": "chargeback", "latency_objective_ms": 50.0}},
-        "jaeger": {"ui": "http://jaeger.example:16686/some/path"},
     },
 )
 SERVICE = "fraud-api"
@@ -380,17 +379,6 @@ def test_a_regression_is_judged_by_its_tolerance(tmp_path: Path) -> None:
         0,
     )
     assert "Confusion matrix" not in [table["header"] for table in accuracy["details"]]
-
-
-def test_jaegers_page_alone_may_read_it(store: Stored) -> None:
-    routes = jaeger_quality.routes(store, CONFIG)
-    for query in ("?service=x", ""):
-        answer = ask(routes, jaeger_quality.PATH + query, {"Origin": "http://evil.example"})
-        assert answer.headers["Access-Control-Allow-Origin"] == "http://jaeger.example:16686"
-        assert answer.headers["Vary"] == "Origin"
-        assert "Access-Control-Allow-Credentials" not in answer.headers
-    closed = ask(jaeger_quality.routes(store, load(None)), f"{jaeger_quality.PATH}?service=x")
-    assert "Access-Control-Allow-Origin" not in closed.headers
 
 
 @pytest.mark.parametrize("query", ["", "service=", "service=x&hours=0", "service=x&hours=soon"])

@@ -1,7 +1,7 @@
 """Jaeger's Model Quality page: exact figures, with example traces behind every count.
 
 The page is dormant in every Jaeger since v1.x; `ui.json` wakes it and points it here. The browser
-fetches the reply, so Jaeger's own origin is the one foreign origin that may read it.
+fetches the reply, so `receivers/guard.py` lets the origin of `jaeger.ui` read this one path.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -36,10 +36,6 @@ UNMATCHED_AFTER_NS: Final = 10 * MINUTE_NS
 
 def routes(queries: Queries, config: Config) -> list[Route]:
     """`GET /jaeger/quality-metrics?service=&hours=`."""
-    headers = {"Vary": "Origin"}
-    if config.jaeger.ui is not None:
-        page = urlsplit(config.jaeger.ui)
-        headers["Access-Control-Allow-Origin"] = f"{page.scheme}://{page.netloc}"
 
     def quality_metrics(request: Request) -> Response:
         try:
@@ -48,12 +44,9 @@ def routes(queries: Queries, config: Config) -> list[Route]:
             if not service:
                 raise BadParameter("service", service, "a service is needed", "Jaeger's page picks")
         except BadParameter as error:
-            response = error.response()
-            response.headers.update(headers)
-            return response
+            return error.response()
         return JSONResponse(
-            reply(queries.reader, config, service, hours, queries.now_ns(), str(request.base_url)),
-            headers=headers,
+            reply(queries.reader, config, service, hours, queries.now_ns(), str(request.base_url))
         )
 
     return [Route(PATH, quality_metrics, methods=["GET"])]
