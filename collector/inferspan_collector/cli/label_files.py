@@ -221,7 +221,9 @@ def _row(line: int, fields: Mapping[str, Any] | str, columns: Columns, id_key: b
 
 def _record(fields: Mapping[str, Any], columns: Columns, id_key: bytes | None) -> dict[str, Any]:
     record: dict[str, Any] = dict(columns.constants or {})
-    for name in FIELDS & set(fields):
+    # A column that an option names is what the option says, even if it is called `id`.
+    named = {columns.id, columns.actual, columns.time, columns.index}
+    for name in FIELDS & set(fields) - named:
         if not _absent(fields[name]):
             record[name] = fields[name]
     if columns.id is not None:

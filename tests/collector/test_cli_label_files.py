@@ -1,0 +1,209 @@
+"""Files → label records: the same truth in any format gives the same label."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferspan.semconv import class_text, prediction_id_text
+from inferspan_collector.cli.label_files import (
+    FORMATS_BY_SUFFIX,
+    Columns,
+    FileUnusable,
+    Format,
+    Row,
+    format_of,
+    read,
+)
+
+COLUMNS = Columns(id="id", actual="truth", constants={"model": "fraud"})
+# What a CSV cell keeps: no surrounding space, no NUL, no lone surrogate.
+TEXTS = st.text(
+    st.characters(exclude_categories=["Cs", "Cc", "Z"]), min_size=1, max_size=20
+).filter(lambda text: not text.isspace())
+
+
+def rows_of(text: str, format: Format, columns: Columns = COLUMNS, **options: Any) -> list[Row]:
+    return list(read(io.BytesIO(text.encode()), format, columns, **options))
+
+
+def csv_of(*rows: dict[str, str]) -> str:
+    file = io.StringIO(newline="")
+    writer = csv.DictWriter(file, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def record_of(text: str, format: Format, columns: Columns = COLUMNS) -> dict[str, Any]:
+    (row,) = rows_of(text, format, columns)
+    assert row.record is not None, row.reason
+    return row.record
+
+
+@given(identifier=TEXTS, actual=TEXTS)
+def test_texts_survive_csv(identifier: str, actual: str) -> None:
+    columns = Columns(id="id", actual="truth", actual_type="text")
+    record = record_of(csv_of({"id": identifier, "truth": actual}), "csv", columns)
+    assert record["prediction_id"] == prediction_id_text(identifier)
+    assert record["class"] == class_text(actual)
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False) | st.integers(-(10**15), 10**15))
+def test_a_number_is_the_same_label_in_every_format(number: float) -> None:
+    in_csv = record_of(csv_of({"id": "a", "truth": repr(number)}), "csv")
+    in_json = record_of(json.dumps({"id": "a", "truth": number}), "ndjson")
+    assert in_csv["value"] == in_json["value"] == number
+    assert "class" not in in_csv
+    tsv = record_of(f"id\ttruth\na\t{number!r}\n", "tsv")
+    assert tsv["value"] == number
+
+
+@pytest.mark.parametrize(
+    ("cell", "field", "value"),
+    [
+        ("fraud", "class", "fraud"),
+        ("1", "value", 1.0),
+        ("1.0", "value", 1.0),
+        ("-2.5e-3", "value", -0.0025),
+        ("007", "class", "007"),
+        ("0x10", "class", "0x10"),
+        ("1_000", "class", "1_000"),
+        ("inf", "class", "inf"),
+        ("True", "class", "true"),
+        ("False", "class", "false"),
+    ],
+)
+def test_a_plain_decimal_is_a_number_and_all_else_a_class(
+    cell: str, field: str, value: object
+) -> None:
+    assert record_of(f"id,truth\na,{cell}\n", "csv")[field] == value
+
+
+@pytest.mark.parametrize(
+    ("actual_type", "given_value", "field", "value"),
+    [
+        ("text", "1.0", "class", "1.0"),
+        ("text", 1.0, "class", "1"),
+        ("number", "1", "value", 1.0),
+        ("auto", True, "class", "true"),
+        ("auto", ["a", "b"], "classes", ["a", "b"]),
+        ("number", [1.0, 2.0], "values", [1.0, 2.0]),
+    ],
+)
+def test_the_type_can_be_said(
+    actual_type: Literal["auto", "text", "number"], given_value: object, field: str, value: object
+) -> None:
+    columns = Columns(id="id", actual="truth", actual_type=actual_type)
+    record = record_of(json.dumps({"id": "a", "truth": given_value}), "ndjson", columns)
+    assert record[field] == value
+
+
+def test_a_label_id_follows_from_the_content_alone() -> None:
+    plain = record_of("id,truth\na,fraud\n", "csv")
+    reordered = record_of("other,truth,id\nx,fraud,a\n", "csv")
+    assert plain["id"] == reordered["id"]
+    corrected = record_of("id,truth\na,legit\n", "csv")
+    elsewhere = record_of("id,truth\na,fraud\n", "csv", Columns(id="id", actual="truth"))
+    assert len({plain["id"], corrected["id"], elsewhere["id"]}) == 3
+    given_id = record_of('{"prediction_id": "a", "class": "b", "id": "mine"}', "ndjson", Columns())
+    assert given_id["id"] == "mine"
+
+
+def test_columns_nobody_named_do_not_leave() -> None:
+    record = record_of("id,truth,email\na,fraud,a@example.com\n", "csv")
+    assert "a@example.com" not in json.dumps(record)
+    assert set(record) == {"prediction_id", "class", "model", "id"}
+
+
+def test_a_column_named_id_may_hold_the_prediction() -> None:
+    first = record_of("id,truth\na,fraud\n", "csv")
+    assert first["prediction_id"] == "a"
+    assert first["id"] != "a"
+
+
+def test_a_row_without_truth_is_no_mistake_but_a_deletion_needs_none() -> None:
+    rows = rows_of("id,truth\na,\nb,fraud\n", "csv")
+    assert [(row.line, row.reason, row.record is None) for row in rows] == [
+        (2, None, True),
+        (3, None, False),
+    ]
+    deletion = {"prediction_id": "a", "id": "l", "action": "delete", "revision": 1}
+    assert record_of(json.dumps(deletion), "ndjson", Columns())["action"] == "delete"
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("a,fraud,x\n", "columns"),
+        ("a\n", "columns"),
+        (",fraud\n", "id is empty"),
+    ],
+)
+def test_a_broken_line_is_named(line: str, said: str) -> None:
+    bad, good = rows_of(f"id,truth\n{line}b,legit\n", "csv")
+    assert bad.line == 2
+    assert said in str(bad.reason)
+    assert good.record is not None
+
+
+def test_a_cell_may_hold_lines() -> None:
+    first, second = rows_of('id,truth\n"a\nb",fraud\nc,legit\n', "csv")
+    assert first.record is not None
+    assert first.record["prediction_id"] == "a\nb"
+    assert second.line == 4
+
+
+@pytest.mark.parametrize(
+    ("given_time", "time"),
+    [
+        ("2026-11-21T06:00:00Z", "2026-11-21T06:00:00+00:00"),
+        ("2026-11-21T06:00:00.5+01:00", "2026-11-21T06:00:00.500000+01:00"),
+        ("1795000000000000000", 1_795_000_000_000_000_000),
+    ],
+)
+def test_times_keep_their_offset(given_time: str, time: object) -> None:
+    columns = Columns(id="id", actual="truth", time="at")
+    assert record_of(f"id,truth,at\na,fraud,{given_time}\n", "csv", columns)["time"] == time
+
+
+def test_a_time_without_offset_needs_a_word() -> None:
+    text = "id,truth,at\na,fraud,2026-11-21 06:00:00\n"
+    (refused,) = rows_of(text, "csv", Columns(id="id", actual="truth", time="at"))
+    assert "--assume-utc" in str(refused.reason)
+    assumed = Columns(id="id", actual="truth", time="at", assume_utc=True)
+    assert record_of(text, "csv", assumed)["time"] == "2026-11-21T06:00:00+00:00"
+
+
+def test_a_file_that_is_not_text_is_said() -> None:
+    with pytest.raises(FileUnusable, match="not UTF-8"):
+        list(read(io.BytesIO(b"id,truth\n\xff\xfe,x\n"), "csv", COLUMNS))
+    with pytest.raises(FileUnusable, match="not CSV"):
+        rows_of('id,truth\n"a"b,x\n', "csv")
+
+
+def test_parquet_needs_a_package_and_says_which(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(FileUnusable, match=r"pip install 'inferspan-collector\[parquet\]'"):
+        rows_of("", "parquet")
+
+
+@pytest.mark.parametrize("suffix", sorted(FORMATS_BY_SUFFIX))
+def test_a_name_tells_the_format(suffix: str) -> None:
+    assert format_of(Path(f"labels{suffix.upper()}"), None) == FORMATS_BY_SUFFIX[suffix]
+    assert format_of(Path(f"labels{suffix}"), "csv") == "csv"
+    with pytest.raises(FileUnusable, match="--format"):
+        format_of(Path("labels"), None)
+
+
+def test_an_empty_file_holds_no_labels() -> None:
+    assert rows_of("", "ndjson") == []
+    assert rows_of("id,truth\n", "csv") == []
