@@ -169,8 +169,10 @@ def test_noise_is_read_or_refused(body: bytes, as_json: bool) -> None:
             continue
 
 
-JSON_KEYS = """resourceSpans scopeSpans spans traceId links attributes key value stringValue
-    arrayValue values resource kind""".split()
+JSON_KEYS = [
+    *("resourceSpans", "resource", "scopeSpans", "spans", "traceId", "kind", "links"),
+    *("attributes", "key", "value", "stringValue", "arrayValue", "values"),
+]
 JSON_VALUES = st.recursive(
     st.one_of(st.none(), st.booleans(), INTEGERS, st.floats(), TEXTS),
     lambda inner: st.one_of(

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import IO, Final, cast
+from typing import Final, cast
 
 import zstandard
 from isal import igzip, isal_zlib
@@ -14,7 +14,8 @@ from starlette.types import Receive, Scope
 
 from inferspan_collector.pipeline import Overloaded
 
-ENCODINGS: Final = ("identity", "gzip", "zstd")
+ENCODINGS: Final = ("identity", "gzip", "deflate", "zstd")
+"""What the stock exporters and the stock Collector can be set to, and we can bound."""
 CHUNK_BYTES: Final = 256 * 1024
 ZSTD_INPUT_BYTES: Final = 1024
 """Fed to zstd at once: it gives at most 128 KiB for every 3 bytes, so 43 MiB over the limit."""
@@ -156,22 +157,34 @@ def inflated(body: bytes, encoding: str, limit: int) -> bytes:
     if encoding == "identity" or not body:
         return body
     try:
-        if encoding == "gzip":
-            stream = igzip.open(io.BytesIO(body))  # type: ignore[no-untyped-call]
-            return _joined(_chunks(stream), limit)
-        return _joined(_zstd_chunks(body), limit)
+        return _joined(_INFLATERS[encoding](body), limit)
     except _DAMAGE as error:
         value = f"the body is not whole {encoding} data ({error})"
         rule = "it must be what Content-Encoding says"
         raise RefusedBody(400, value, rule, "correct one of the two") from error
 
 
-def _chunks(stream: IO[bytes]) -> Iterable[bytes]:
+def _gzip_chunks(body: bytes) -> Iterator[bytes]:
+    stream = igzip.open(io.BytesIO(body))  # type: ignore[no-untyped-call]
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
 
 
-def _zstd_chunks(body: bytes) -> Iterable[bytes]:
+def _deflate_chunks(body: bytes) -> Iterator[bytes]:
+    # HTTP's `deflate` is the zlib format, RFC 9110 section 8.4.1.2.
+    stream = isal_zlib.decompressobj()
+    rest = body
+    while not stream.eof:
+        chunk = stream.decompress(rest, CHUNK_BYTES)
+        rest = stream.unconsumed_tail
+        if not chunk and not rest and not stream.eof:
+            raise EOFError("it ends too early")
+        yield chunk
+    if stream.unused_data:
+        raise EOFError(f"{len(stream.unused_data)} bytes follow its end")
+
+
+def _zstd_chunks(body: bytes) -> Iterator[bytes]:
     decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
     frame = decompressor.decompressobj()
     position = 0
@@ -183,6 +196,9 @@ def _zstd_chunks(body: bytes) -> Iterable[bytes]:
         position += len(piece) - len(frame.unused_data)
     if not frame.eof:
         raise EOFError("it ends within a frame")
+
+
+_INFLATERS: Final = {"gzip": _gzip_chunks, "deflate": _deflate_chunks, "zstd": _zstd_chunks}
 
 
 def _joined(chunks: Iterable[bytes], limit: int) -> bytes:
