@@ -1,158 +1,173 @@
-"""How many predictions and labels a collector takes: `python benchmarks/bench_ingest.py`.
+"""How many spans a collector takes per second, and per second of its own CPU.
 
-One collector, fresh store, requests of 512 predictions and then of 256 labels, sent over OTLP/HTTP
-by a few connections at once. An answer means that the request is on disk, joined and counted; the
-last line checks that the API counts exactly what was sent. CPU seconds are the collector's own,
-start included. Shared machines vary by some 15 %: compare runs, not numbers from elsewhere.
+A collector in a process of its own takes predictions and label spans, 2 : 1, over OTLP/HTTP from
+concurrent senders; every request is answered after its commit. The peer will be the stock
+Collector's spanmetrics connector; today the ratio to compare with is the same load without labels.
+
+    python benchmarks/bench_ingest.py [--spans 60000] [--batch 500] [--senders 8]
 """
 
 from __future__ import annotations
 
 import argparse
-import concurrent.futures
+import asyncio
 import json
-import resource
+import os
 import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections.abc import Sequence
 from pathlib import Path
 
+import httpx
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
 
 from inferspan import semconv
 
-PREDICTIONS_PER_REQUEST = 512
-LABELS_PER_REQUEST = 256
-CONNECTIONS = 4
+CLASSES = ("fraud", "legit")
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
-def attribute(key: str, value: str | float) -> KeyValue:
+def attribute(span: Span, name: str, value: str | float) -> None:
+    """Set one attribute."""
+    entry = span.attributes.add(key=name)
     if isinstance(value, str):
-        return KeyValue(key=key, value=AnyValue(string_value=value))
-    return KeyValue(key=key, value=AnyValue(double_value=value))
+        entry.value.string_value = value
+    else:
+        entry.value.double_value = value
 
 
-def request_of(scope: str, spans: Sequence[Span]) -> bytes:
-    request = ExportTraceServiceRequest()
-    resource_spans = request.resource_spans.add()
-    resource_spans.resource.attributes.append(attribute(semconv.SERVICE_NAME, "bench"))
-    scope_spans = resource_spans.scope_spans.add(schema_url=semconv.SCHEMA_URL)
-    scope_spans.scope.name = scope
-    scope_spans.spans.extend(spans)
-    return request.SerializeToString()
-
-
-def prediction(number: int, start_ns: int) -> Span:
-    """A span as the SDK makes it, with what a binary classifier says."""
-    attributes: dict[str, str | float] = {
-        semconv.OPERATION_NAME: "predict",
-        semconv.MODEL_NAME: "bench",
-        semconv.MODEL_VERSION: "1",
-        semconv.TASK_TYPE: semconv.BINARY,
-        semconv.PREDICTION_ID: f"order-{number}",
-        semconv.OUTPUT_CLASS: str(number % 2),
-        semconv.OUTPUT_SCORE: (number % 1000) / 1000,
-        semconv.OUTPUT_POSITIVE_CLASS: "1",
-        semconv.CAPTURE_POLICY: "shapes",
-        semconv.SLICE_PREFIX + "country": f"C{number % 20}",
-    }
-    return Span(
-        trace_id=(number + 1).to_bytes(16),
-        span_id=(number + 1).to_bytes(8),
-        name="predict bench",
-        start_time_unix_nano=start_ns + number * 1_000_000,
-        end_time_unix_nano=start_ns + number * 1_000_000 + 2_000_000 + number % 997 * 10_000,
-        attributes=[attribute(key, value) for key, value in attributes.items()],
+def prediction(number: int, now_ns: int) -> Span:
+    """A prediction span as the SDK sends it."""
+    span = Span(
+        trace_id=number.to_bytes(16, "big"),
+        span_id=number.to_bytes(8, "big"),
+        name="predict fraud",
+        kind=Span.SPAN_KIND_INTERNAL,
+        start_time_unix_nano=now_ns,
+        end_time_unix_nano=now_ns + 3_000_000 + number % 1_000_000,
     )
+    attribute(span, semconv.OPERATION_NAME, "predict")
+    attribute(span, semconv.MODEL_NAME, "fraud")
+    attribute(span, semconv.MODEL_VERSION, "7")
+    attribute(span, semconv.TASK_TYPE, semconv.BINARY)
+    attribute(span, semconv.OUTPUT_POSITIVE_CLASS, "fraud")
+    attribute(span, semconv.OUTPUT_CLASS, CLASSES[number % 2])
+    attribute(span, semconv.OUTPUT_SCORE, (number % 100) / 100)
+    attribute(span, semconv.SLICE_PREFIX + "country", ("DE", "FR", "IT")[number % 3])
+    attribute(span, semconv.PREDICTION_ID, f"order-{number:012d}")
+    return span
 
 
-def label(number: int) -> Span:
-    """The truth about one prediction; one in ten was wrong."""
-    attributes = {
-        semconv.LABEL_ID: f"label-{number}",
-        semconv.MODEL_NAME: "bench",
-        semconv.PREDICTION_ID: f"order-{number}",
-        semconv.LABEL_CLASS: str((number + (number % 10 == 0)) % 2),
-    }
-    return Span(
-        trace_id=(number + 1).to_bytes(16, "little"),
-        span_id=(number + 1).to_bytes(8, "little"),
-        name="label bench",
-        start_time_unix_nano=time.time_ns(),
-        end_time_unix_nano=time.time_ns(),
-        attributes=[attribute(key, value) for key, value in attributes.items()],
+def label(number: int, now_ns: int) -> Span:
+    """A label span as the SDK sends it."""
+    span = Span(
+        trace_id=(number + 2**64).to_bytes(16, "big"),
+        span_id=number.to_bytes(8, "big"),
+        name="label fraud",
+        start_time_unix_nano=now_ns,
+        end_time_unix_nano=now_ns,
     )
+    attribute(span, semconv.LABEL_ID, f"label-{number:012d}")
+    attribute(span, semconv.MODEL_NAME, "fraud")
+    attribute(span, semconv.PREDICTION_ID, f"order-{number:012d}")
+    attribute(span, semconv.LABEL_CLASS, CLASSES[number % 3 % 2])
+    return span
 
 
-def send_all(url: str, bodies: Sequence[bytes]) -> list[float]:
-    """Send every body; seconds until each answer."""
+def bodies(spans: int, batch: int, labels: bool, now_ns: int) -> list[bytes]:
+    """OTLP requests; every second prediction gets its label in the same request."""
+    made = []
+    per_request = batch * 2 // 3 if labels else batch
+    for first in range(1, spans * (2 if labels else 3) // 3, per_request):
+        request = ExportTraceServiceRequest()
+        resource = request.resource_spans.add()
+        entry = resource.resource.attributes.add(key=semconv.SERVICE_NAME)
+        entry.value.string_value = "bench"
+        numbers = range(first, first + per_request)
+        resource.scope_spans.append(
+            ScopeSpans(scope={"name": "inferspan"}, spans=[prediction(n, now_ns) for n in numbers])
+        )
+        if labels:
+            resource.scope_spans.append(
+                ScopeSpans(
+                    scope={"name": "inferspan.labels"},
+                    spans=[label(n, now_ns) for n in numbers if n % 2],
+                )
+            )
+        made.append(request.SerializeToString())
+    return made
 
-    def send(body: bytes) -> float:
-        request = urllib.request.Request(url, body, {"Content-Type": "application/x-protobuf"})
-        begun = time.perf_counter()
-        with urllib.request.urlopen(request, timeout=60) as response:
-            response.read()
-        return time.perf_counter() - begun
 
-    with concurrent.futures.ThreadPoolExecutor(CONNECTIONS) as pool:
-        return list(pool.map(send, bodies))
+def cpu_seconds(pid: int) -> float:
+    """User and system time that a process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
 
 
-def report(what: str, n: int, seconds: float, answers: Sequence[float]) -> None:
-    slowest = sorted(answers)
-    p50, p99 = (slowest[int(q * (len(slowest) - 1))] * 1e3 for q in (0.5, 0.99))
-    rate = f"{n / seconds:>9,.0f}/s"
-    print(f"{what:<12} {n:>9,}  {rate}  answers p50 {p50:.0f} ms, p99 {p99:.0f} ms")
+async def send(url: str, requests: list[bytes], senders: int) -> list[float]:
+    """Send all requests from concurrent senders; the seconds each answer took."""
+    left = iter(requests)
+    took: list[float] = []
+    async with httpx.AsyncClient(base_url=url, timeout=60.0) as client:
+
+        async def sender() -> None:
+            for body in left:
+                began = time.perf_counter()
+                answer = await client.post(
+                    "/v1/traces", content=body, headers={"Content-Type": "application/x-protobuf"}
+                )
+                answer.raise_for_status()
+                took.append(time.perf_counter() - began)
+
+        await asyncio.gather(*(sender() for _ in range(senders)))
+    return sorted(took)
+
+
+def measure(name: str, requests: list[bytes], spans: int, senders: int) -> float:
+    """Run one load against a fresh collector and print its line; spans per CPU-second."""
+    with tempfile.TemporaryDirectory() as data:
+        addresses = ["--otlp-http", "127.0.0.1:0", "--otlp-grpc", "off", "--api", "127.0.0.1:0"]
+        with subprocess.Popen(
+            [sys.executable, "-m", "inferspan_collector.cli", "serve", "--data", data, *addresses],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as collector:
+            assert collector.stdout is not None
+            url = json.loads(collector.stdout.readline())["otlp_http"]
+            before, began = cpu_seconds(collector.pid), time.perf_counter()
+            took = asyncio.run(send(url, requests, senders))
+            seconds = time.perf_counter() - began
+            used = cpu_seconds(collector.pid) - before
+            collector.terminate()
+    p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
+    print(
+        f"{name:24} {spans / seconds:10,.0f} spans/s {spans / used:10,.0f} spans/CPU-s"
+        f"   answers p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms"
+    )
+    return spans / used
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--predictions", type=int, default=100_000)
-    n = parser.parse_args().predictions
-    start_ns = time.time_ns() - n * 1_000_000 - 60_000_000_000
-    step = PREDICTIONS_PER_REQUEST
-    predictions = [
-        request_of(
-            semconv.SCOPE_PREDICTIONS,
-            [prediction(k, start_ns) for k in range(first, min(first + step, n))],
+    """Measure predictions alone, then predictions with labels, and print the ratio."""
+    parser = argparse.ArgumentParser(description="Ingest speed of a collector, labels included.")
+    parser.add_argument("--spans", type=int, default=60_000)
+    parser.add_argument("--batch", type=int, default=500)
+    parser.add_argument("--senders", type=int, default=8)
+    arguments = parser.parse_args()
+    now_ns = time.time_ns()
+    rates = []
+    for name, labels in (("predictions alone", False), ("with labels, 2 : 1", True)):
+        requests = bodies(arguments.spans, arguments.batch, labels, now_ns)
+        spans = sum(
+            len(scope.spans)
+            for body in requests
+            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
+            for scope in resource.scope_spans
         )
-        for first in range(0, n, step)
-    ]
-    step = LABELS_PER_REQUEST
-    labels = [
-        request_of(semconv.SCOPE_LABELS, [label(k) for k in range(first, min(first + step, n))])
-        for first in range(0, n, step)
-    ]
-    with tempfile.TemporaryDirectory() as directory:
-        free = "127.0.0.1:0"
-        command = [str(Path(sys.executable).with_name("inferspan")), "serve"]
-        addresses = ["--otlp-http", free, "--otlp-grpc", "off", "--api", free, "--data", directory]
-        options = [*addresses, "--log-level", "error"]
-        with subprocess.Popen([*command, *options], stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            ready = json.loads(process.stdout.readline())
-            for what, bodies in (("predictions", predictions), ("labels", labels)):
-                begun = time.perf_counter()
-                answers = send_all(f"{ready['otlp_http']}/v1/traces", bodies)
-                report(what, n, time.perf_counter() - begun, answers)
-            url = f"{ready['api']}/api/v1/models/bench/quality?every=all"
-            with urllib.request.urlopen(url, timeout=60) as response:
-                (window,) = json.load(response)["windows"]
-            process.terminate()
-    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu = usage.ru_utime + usage.ru_stime
-    memory = usage.ru_maxrss / 1024
-    print(f"collector    {2 * n / cpu:>9,.0f} records per CPU second, {memory:,.0f} MiB at most")
-    wrong = len(range(0, n, 10))
-    accuracy = window["metrics"]["accuracy"]["value"]
-    assert (window["predictions"], window["labeled"]) == (n, n), window
-    assert abs(accuracy - (1 - wrong / n)) < 1e-12, accuracy
-    print(f"accuracy     {accuracy:.4f} over all {n:,}, as sent")
+        rates.append(measure(name, requests, spans, arguments.senders))
+    print(f"joining costs: {rates[0] / rates[1]:.2f} x the CPU of a span without labels")
 
 
 if __name__ == "__main__":
