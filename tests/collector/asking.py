@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -57,9 +57,6 @@ def ask(routes: Iterable[Route], url: str, headers: dict[str, str] | None = None
             return await client.get(url, headers=headers)
 
     return asyncio.run(get())
-
-
-Ask = Callable[[str], httpx.Response]
 
 
 def labelled_predictions(

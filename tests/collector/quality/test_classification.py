@@ -19,6 +19,7 @@ from inferspan_collector.quality.classification import (
     figures,
     per_class,
 )
+from inferspan_collector.quality.counts import Counts
 from inferspan_collector.quality.figure import Figure, Question
 from inferspan_collector.telemetry import OTHER
 
@@ -175,7 +176,7 @@ def test_folded_classes_void_only_what_they_touch() -> None:
 
 def test_large_counts_stay_exact() -> None:
     n = 10**12
-    counts = counts_of([], correct=2 * n, incorrect=n, predictions=3 * n).__class__(
+    counts = Counts(
         predictions=3 * n,
         correct=2 * n,
         incorrect=n,
