@@ -99,13 +99,20 @@ class RecordingSink:
             held, self._held = self._held, []
             self.holding = False
         for decoded, future in held:
-            self._resolve(decoded, future)
+            if not future.cancelled():
+                self._resolve(decoded, future)
 
     @property
     def submitted(self) -> list[tuple[Decoded, str]]:
         """(request, transport), in order of arrival."""
         with self._lock:
             return list(self._submitted)
+
+    @property
+    def held(self) -> list[Future[Committed]]:
+        """Futures not answered yet."""
+        with self._lock:
+            return [future for _, future in self._held]
 
     @property
     def predictions(self) -> PredictionBatch:
