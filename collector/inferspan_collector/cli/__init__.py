@@ -6,6 +6,7 @@ import typer
 
 from inferspan_collector import __version__
 from inferspan_collector.cli import labels, serve
+from inferspan_collector.cli.demo import command as demo
 
 app = typer.Typer(
     name="inferspan",
@@ -20,7 +21,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 serve.register(app)
-# demo.register(app)
+demo.register(app)
 app.add_typer(labels.app, name="labels")
 
 

@@ -15,7 +15,7 @@ class Exit(IntEnum):
     FAILED = 1
     """Done, but not everything: a record was refused, a figure differs."""
     USAGE = 2
-    """A wrong argument, configuration or input file; nothing was done."""
+    """A wrong argument, configuration or input file."""
     PORT_TAKEN = 3
     STORE_UNUSABLE = 4
     UNREACHABLE = 5
@@ -36,7 +36,7 @@ def exit_codes(*codes: Exit) -> str:
 _MEANINGS = {
     Exit.OK: "done",
     Exit.FAILED: "done, but not everything: see the message",
-    Exit.USAGE: "wrong argument, configuration or file; nothing was done",
+    Exit.USAGE: "wrong argument, configuration or file",
     Exit.PORT_TAKEN: "a port is taken",
     Exit.STORE_UNUSABLE: "the data directory cannot be used",
     Exit.UNREACHABLE: "no collector answers",
