@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferspan_collector.publish.jaeger_names import (
+    Meaning,
+    meanings,
     quality_service,
     safe_names,
-    services_named,
     versioned,
 )
 
@@ -40,15 +41,16 @@ def test_the_choice_depends_on_the_set_alone(names: list[str]) -> None:
 
 @given(NAMES)
 def test_every_service_is_found_under_its_names(names: set[str]) -> None:
+    found = meanings(names)
     for original, safe in safe_names(names).items():
-        assert services_named(safe, names)[0] == original
-        assert services_named(quality_service(safe), names)[1] == original
+        assert found[original].predictions == found[safe].predictions == original
+        assert found[quality_service(safe)].evaluations == original
 
 
-def test_who_is_unknown_is_not_found() -> None:
-    assert services_named("shop", {"shop.eu", "shop-eu"}) == (None, None)
-    assert services_named("shop-quality", {"shop-quality"}) == ("shop-quality", None)
-    assert services_named("shop-quality", {"shop-quality", "shop"}) == ("shop-quality", "shop")
+def test_somebodys_twin_may_be_a_service_itself() -> None:
+    found = meanings({"shop-quality", "shop"})
+    assert found["shop-quality"] == Meaning(predictions="shop-quality", evaluations="shop")
+    assert "shop-eu" not in meanings({"shop.eu"})
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ before t that the range covers; nothing is extrapolated, and 0 ÷ 0 gives no poi
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs
@@ -23,7 +23,7 @@ from starlette.routing import Route
 from inferspan_collector.config import Config
 from inferspan_collector.latency_sketch import bucket_values_ns
 from inferspan_collector.pipeline import Queries
-from inferspan_collector.publish.jaeger_names import services_named
+from inferspan_collector.publish.jaeger_names import Meaning, meanings
 from inferspan_collector.publish.monitor_rows import (
     Counts,
     Durations,
@@ -49,6 +49,13 @@ MINUTES_MAX = 14 * 24 * 60
 """How far one question may reach: minute cells are kept so long."""
 MINUTE_MS = 60_000
 YEAR_9999_MS = 253_370_764_800_000
+SERIES_MAX = 50
+"""Rows of one service in one answer, the busiest ones: a table of more is no help in a browser."""
+
+Wanted = Callable[[str], bool]
+"""Whether rows of a span kind are asked for."""
+Values = tuple[str | None, NDArray[np.float64]]
+"""A row's operation (None = the whole service) and its value at each time, NaN = no point."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,73 +119,104 @@ def answer(
             f"{minutes.last - minutes.first} minutes are asked for and {MINUTES_MAX} are kept; "
             "ask for less"
         )
-    at = ends - minutes.first
-    known = {service for model in reader.models() for service in model.services}
+    windows = Windows(minutes, ends, length)
+    names = meanings(service for model in reader.models() for service in model.services)
 
     def wanted(kind: str) -> bool:
         return not query.kinds or kind in query.kinds
 
     result: list[dict[str, object]] = []
     for asked in query.services:
-        predictions, evaluations = services_named(_literal(asked, known), known)
+        # As it stands, or, should Jaeger begin to escape it, without the backslashes.
+        name = asked if asked in names else asked.replace("\\", "")
+        meaning = names.get(name, Meaning())
         if query.measure == "latency":
-            found = (
-                operation_durations(reader, config, predictions, minutes, wanted)
-                if predictions is not None
-                else []
+            series = _latencies(
+                _durations(reader, config, meaning, minutes, wanted), query, windows
             )
-            series = _latencies(found, query, at, length)
         else:
-            rows = []
-            if predictions is not None:
-                rows += operation_rows(reader, config, predictions, minutes, wanted)
-            if evaluations is not None:
-                rows += evaluation_rows(reader, config, evaluations, minutes, wanted)
-            series = _rates(rows, query, at, length)
+            series = _rates(_rows(reader, config, meaning, minutes, wanted), query, windows)
         result += [
-            _series(_literal(asked, known), operation, times, values)
+            _series(name, operation, times, values)
             for operation, values in series
             if not np.isnan(values).all()
         ]
     return result
 
 
-def _rates(
-    rows: Sequence[Row], query: MonitorQuery, at: NDArray[np.int64], length: int
-) -> list[tuple[str | None, NDArray[np.float64]]]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Windows:
+    """The minutes before each point: [end - length, end) for each of `ends`."""
+
+    minutes: Minutes
+    ends: NDArray[np.int64]
+    length: int
+
+    def sums(self, minute: Counts, n: Counts) -> Counts:
+        """How many of the entries (minute, n) each window holds, by one running sum."""
+        running = np.zeros(self.minutes.last - self.minutes.first + 1, dtype=np.int64)
+        np.add.at(running, minute - self.minutes.first + 1, n)
+        np.cumsum(running, out=running)
+        at = self.ends - self.minutes.first
+        return running[at] - running[at - self.length]
+
+
+def _rows(
+    reader: Reader,
+    config: Config,
+    meaning: Meaning,
+    minutes: Minutes,
+    wanted: Callable[[str], bool],
+) -> list[Row]:
+    rows = []
+    if meaning.predictions is not None:
+        rows += operation_rows(reader, config, meaning.predictions, minutes, wanted)
+    if meaning.evaluations is not None:
+        rows += evaluation_rows(reader, config, meaning.evaluations, minutes, wanted)
+    return sorted(rows, key=lambda row: int(row.calls.sum()), reverse=True)
+
+
+def _durations(
+    reader: Reader,
+    config: Config,
+    meaning: Meaning,
+    minutes: Minutes,
+    wanted: Callable[[str], bool],
+) -> list[Durations]:
+    if meaning.predictions is None:
+        return []
+    found = operation_durations(reader, config, meaning.predictions, minutes, wanted)
+    return sorted(found, key=lambda one: int(one.calls.sum()), reverse=True)
+
+
+def _rates(rows: list[Row], query: MonitorQuery, windows: Windows) -> Iterator[Values]:
     if not query.by_operation and rows:
-        rows = [Row("", _total([row.calls for row in rows]), _total([row.errors for row in rows]))]
-    series: list[tuple[str | None, NDArray[np.float64]]] = []
-    for row in rows:
-        calls = _windows(row.calls, at, length)
+        columns = [(row.minute, row.calls, row.errors) for row in rows]
+        rows = [Row("", *(np.concatenate(column) for column in zip(*columns, strict=True)))]
+    for row in rows[:SERIES_MAX]:
+        calls = windows.sums(row.minute, row.calls)
         if query.measure == "calls":
-            values = calls / (length * 60.0)
+            values = calls / (windows.length * 60.0)
         else:
-            errors = _windows(row.errors, at, length)
+            errors = windows.sums(row.minute, row.errors)
             values = np.where(calls > 0, errors / np.maximum(calls, 1), np.nan)
-        series.append((row.operation if query.by_operation else None, values))
-    return series
+        yield row.operation or None, values
 
 
-def _latencies(
-    found: Sequence[Durations], query: MonitorQuery, at: NDArray[np.int64], length: int
-) -> list[tuple[str | None, NDArray[np.float64]]]:
+def _latencies(found: list[Durations], query: MonitorQuery, windows: Windows) -> Iterator[Values]:
     if not query.by_operation and found:
-        found = [_merged(found)]
-    return [
-        (
-            one.operation if query.by_operation else None,
-            _quantiles_ms(one.buckets, _windows(one.counts, at, length), query.quantile),
+        columns = [(one.minute, one.bucket, one.calls) for one in found]
+        found = [Durations("", *(np.concatenate(column) for column in zip(*columns, strict=True)))]
+    for one in found[:SERIES_MAX]:
+        buckets = np.unique(one.bucket)
+        counts = np.stack(
+            [
+                windows.sums(one.minute[one.bucket == bucket], one.calls[one.bucket == bucket])
+                for bucket in buckets
+            ],
+            axis=1,
         )
-        for one in found
-    ]
-
-
-def _windows(per_minute: Counts, at: NDArray[np.int64], length: int) -> Counts:
-    """Sums over [at - length, at) of a count per minute, by differences of one running sum."""
-    running = np.zeros((len(per_minute) + 1, *per_minute.shape[1:]), dtype=np.int64)
-    np.cumsum(per_minute, axis=0, out=running[1:])
-    return running[at] - running[at - length]
+        yield one.operation or None, _quantiles_ms(buckets, counts, query.quantile)
 
 
 def _quantiles_ms(
@@ -190,19 +228,6 @@ def _quantiles_ms(
     ranks = np.floor(quantile * np.maximum(total - 1, 0))
     positions = np.minimum((cumulative <= ranks).sum(axis=1), len(buckets) - 1)
     return np.where(total[:, 0] > 0, bucket_values_ns(buckets)[positions] / 1e6, np.nan)
-
-
-def _merged(found: Sequence[Durations]) -> Durations:
-    buckets = np.unique(np.concatenate([one.buckets for one in found]))
-    counts = np.zeros((len(found[0].counts), len(buckets)), dtype=np.int64)
-    for one in found:
-        counts[:, np.searchsorted(buckets, one.buckets)] += one.counts
-    return Durations("", buckets, counts)
-
-
-def _total(columns: Sequence[Counts]) -> Counts:
-    total: Counts = np.sum(columns, axis=0)
-    return total
 
 
 def _series(
@@ -217,11 +242,6 @@ def _series(
         if not math.isnan(value)
     ]
     return {"metric": metric, "values": points}
-
-
-def _literal(asked: str, known: set[str]) -> str:
-    """The name meant: as it stands, or, should Jaeger begin to escape it, without backslashes."""
-    return asked if services_named(asked, known) != (None, None) else asked.replace("\\", "")
 
 
 async def _fields(request: Request) -> dict[str, str]:

@@ -7,6 +7,7 @@ Jaeger escapes neither regular expressions nor URLs in names, so they are made o
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Final
 
 from inferspan import semconv
@@ -47,24 +48,40 @@ def evaluation_name(model: str) -> str:
     return f"evaluate {semconv.safe_name(model)}"
 
 
-def services_named(asked: str, known: Iterable[str]) -> tuple[str | None, str | None]:
-    """Find what a name in Jaeger stands for.
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What a service in Jaeger stands for; originals, None where there is none."""
+
+    predictions: str | None = None
+    """The service whose predictions are meant."""
+    evaluations: str | None = None
+    """The service whose evaluations are meant."""
+
+    @property
+    def service(self) -> str | None:
+        """The service, under whichever of its two names."""
+        return self.predictions or self.evaluations
+
+
+def meanings(known: Iterable[str]) -> dict[str, Meaning]:
+    """Find what each name in Jaeger stands for.
 
     Args:
-        asked: a service as Jaeger names it.
         known: the original names of all services.
 
     Returns:
-        The original service whose predictions are meant, and the original service whose
-        evaluations are meant; None where there is none.
+        Every name under which one of them can be asked for → what is meant.
     """
-    predictions = evaluations = None
-    for original, safe in safe_names(known).items():
-        if asked in (original, safe):
-            predictions = original
-        if asked in (quality_service(original), quality_service(safe)):
-            evaluations = original
-    return predictions, evaluations
+    found: dict[str, Meaning] = {}
+    names = safe_names(known)
+    for original, safe in names.items():
+        for name in (safe, original):
+            found[name] = Meaning(predictions=original)
+    for original, safe in names.items():
+        for name in (quality_service(safe), quality_service(original)):
+            # Somebody's own service may have the name of another's twin: both are meant.
+            found[name] = replace(found.get(name, Meaning()), evaluations=original)
+    return found
 
 
 def versioned(model: str, version: str | None) -> str:

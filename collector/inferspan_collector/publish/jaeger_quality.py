@@ -19,7 +19,7 @@ from inferspan_collector.config import Config
 from inferspan_collector.pipeline import Queries
 from inferspan_collector.publish import jaeger_metrics as metrics
 from inferspan_collector.publish import jaeger_tables as tables
-from inferspan_collector.publish.jaeger_names import services_named, versioned
+from inferspan_collector.publish.jaeger_names import Meaning, meanings, versioned
 from inferspan_collector.publish.parameters import BadParameter, whole_number
 from inferspan_collector.quality.counts import Counts, grouped_counts, merged
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery, PredictionRow
@@ -67,7 +67,7 @@ def reply(
     """
     summaries = reader.models()
     known = {name for summary in summaries for name in summary.services}
-    original = next((name for name in services_named(service, known) if name is not None), None)
+    original = meanings(known).get(service, Meaning()).service
     if original is None:
         return _page(base_url, [], f"inferspan has seen no prediction of the service {service}.")
     last = now_ns // MINUTE_NS + 1

@@ -26,39 +26,41 @@ VERSIONS: Final = "CONSUMER"
 CLASSES: Final = "PRODUCER"
 
 Counts = NDArray[np.int64]
+"""Integers: minutes, or how many of something."""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Minutes:
     """A span of Unix minutes, [first, last)."""
 
     first: int
     last: int
 
-    def zeros(self) -> Counts:
-        """One count per minute."""
-        return np.zeros(self.last - self.first, dtype=np.int64)
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """One row of the tab: what happened in each minute."""
+    """One row of the tab: entries of (minute, calls, errors); a minute may have several.
+
+    Only what happened is held: a model has up to `limits.classes` rows, most of them sparse.
+    """
 
     operation: str
+    minute: Counts
     calls: Counts
     errors: Counts
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Durations:
-    """How long the calls of one row took: `counts[minute, i]` calls in `buckets[i]`.
+    """How long the calls of one row took: entries of (minute, bucket, calls).
 
-    Buckets are numbers of `latency_sketch`, ascending.
+    Buckets are numbers of `latency_sketch`.
     """
 
     operation: str
-    buckets: NDArray[np.int16]
-    counts: Counts
+    minute: Counts
+    bucket: NDArray[np.int16]
+    calls: Counts
 
 
 def operation_rows(
@@ -76,7 +78,7 @@ def operation_rows(
     if not wanted(config.jaeger.span_kind.upper()):
         return []
     cells = _predictions(reader, service, minutes)
-    rows = _Rows(minutes)
+    rows = _Rows()
     for group, minute, failed, n in zip(
         cells.groups, cells.window.tolist(), cells.failed.tolist(), cells.n.tolist(), strict=True
     ):
@@ -91,15 +93,12 @@ def operation_durations(
     if not wanted(config.jaeger.span_kind.upper()):
         return []
     cells = _predictions(reader, service, minutes)
-    names = [_operation(group) for group in cells.groups]
-    found = []
-    for name in sorted(set(names)):
-        mine = np.array([one == name for one in names], dtype=np.bool_)
-        buckets, columns = np.unique(cells.bucket[mine], return_inverse=True)
-        counts = np.zeros((minutes.last - minutes.first, len(buckets)), dtype=np.int64)
-        np.add.at(counts, (cells.window[mine] - minutes.first, columns), cells.n[mine])
-        found.append(Durations(name, buckets, counts))
-    return found
+    names = np.array([_operation(group) for group in cells.groups], dtype=np.object_)
+    return [
+        Durations(name, cells.window[mine], cells.bucket[mine], cells.n[mine])
+        for name in sorted(set(names))
+        for mine in (names == name,)
+    ]
 
 
 def evaluation_rows(
@@ -111,7 +110,7 @@ def evaluation_rows(
     """
     if not any(wanted(kind) for kind in (EVALUATIONS, VERSIONS, CLASSES)):
         return []
-    rows = _Rows(minutes)
+    rows = _Rows()
     for target in _primary_targets(config):
         cells = reader.outcome_cells(
             CellQuery(
@@ -173,18 +172,14 @@ def _operation(group: tuple[str | None, ...]) -> str:
 
 
 class _Rows:
-    def __init__(self, minutes: Minutes) -> None:
-        self._minutes = minutes
-        self._calls: defaultdict[str, Counts] = defaultdict(minutes.zeros)
-        self._errors: defaultdict[str, Counts] = defaultdict(minutes.zeros)
+    def __init__(self) -> None:
+        self._entries: defaultdict[str, list[tuple[int, int, int]]] = defaultdict(list)
 
     def add(self, operation: str, minute: int, calls: int, errors: int) -> None:
-        at = minute - self._minutes.first
-        self._calls[operation][at] += calls
-        self._errors[operation][at] += errors
+        self._entries[operation].append((minute, calls, errors))
 
     def rows(self) -> list[Row]:
         return [
-            Row(operation, calls, self._errors[operation])
-            for operation, calls in sorted(self._calls.items())
+            Row(operation, *np.array(entries, dtype=np.int64).T)
+            for operation, entries in sorted(self._entries.items())
         ]

@@ -1,0 +1,83 @@
+"""The files we ship for Jaeger and the gateway point at what exists."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from inferspan import semconv
+from inferspan_collector.publish import jaeger_monitor, jaeger_quality
+
+ROOT = Path(__file__).parents[2]
+JAEGER = ROOT / "collector/jaeger/jaeger.yaml"
+GATEWAY = ROOT / "collector/otelcol/gateway.yaml"
+UI: dict[str, Any] = json.loads((ROOT / "collector/jaeger/ui.json").read_text())
+DASHBOARD = json.loads((ROOT / "collector/grafana/dashboards/model.json").read_text())
+
+
+def test_the_page_asks_our_path_and_has_all_three_keys() -> None:
+    # Jaeger does not merge the object with its defaults: one key missing, and there is no page.
+    assert set(UI["qualityMetrics"]) == {"menuEnabled", "menuLabel", "apiEndpoint"}
+    assert UI["qualityMetrics"]["apiEndpoint"].endswith(jaeger_quality.PATH)
+    assert UI["monitor"]["menuEnabled"]
+
+
+def test_the_tab_asks_our_path_with_the_full_names() -> None:
+    backends = yaml.safe_load(JAEGER.read_text())["extensions"]["jaeger_storage"]["metric_backends"]
+    ((_, settings),) = backends["quality"].items()
+    assert settings["endpoint"].endswith(jaeger_monitor.PATH.removesuffix("/api/v1/query_range"))
+    assert settings["normalize_calls"]
+    assert settings["normalize_duration"]
+
+
+def test_links_name_attributes_and_the_dashboard_that_exist() -> None:
+    names = {value for value in vars(semconv).values() if isinstance(value, str)}
+    of_a_trace = {"startTime", "endTime", "traceID"}
+    for pattern in UI["linkPatterns"]:
+        used = re.findall(r"#\{([^}|]+?)\s*(?:\|[^}]*)?\}", pattern["url"] + pattern["text"])
+        known = of_a_trace if pattern["type"] == "traces" else names
+        assert set(used) <= known
+        assert pattern.get("key", semconv.MODEL_NAME) in names
+        if "/d/" in pattern["url"]:
+            assert f"/d/{DASHBOARD['uid']}?" in pattern["url"]
+            variables = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
+            assert set(re.findall(r"var-(\w+)=", pattern["url"])) <= variables
+
+
+def test_no_sampler_and_no_batch_stand_before_us() -> None:
+    gateway = yaml.safe_load(GATEWAY.read_text())
+    for name, pipeline in gateway["service"]["pipelines"].items():
+        if name.endswith("/inferspan"):
+            assert pipeline["processors"] == ["memory_limiter"]
+    exporter = gateway["exporters"]["otlphttp/inferspan"]
+    assert exporter["sending_queue"]["storage"] == "file_storage"
+    assert exporter["retry_on_failure"]["max_elapsed_time"] == "0s"
+
+
+def test_the_filter_names_our_scopes() -> None:
+    conditions = yaml.safe_load(GATEWAY.read_text())["processors"]["filter/jaeger"]["traces"][
+        "span"
+    ]
+    assert conditions == [
+        f'instrumentation_scope.name == "{scope}"'
+        for scope in (semconv.SCOPE_RECORDS, semconv.SCOPE_LABELS)
+    ]
+
+
+@pytest.mark.parametrize("file", [JAEGER, GATEWAY])
+def test_listeners_are_local_unless_the_environment_says_otherwise(file: Path) -> None:
+    defaults = re.findall(r"endpoint: \$\{env:\w+:-([\d.]+):\d+\}", file.read_text())
+    assert len(defaults) >= 3
+    assert set(defaults) == {"127.0.0.1"}
+
+
+def test_every_variable_is_documented_with_its_default() -> None:
+    page = (ROOT / "docs/jaeger.md").read_text()
+    for file in (JAEGER, GATEWAY):
+        for name, default in re.findall(r"\$\{env:(\w+):-([^}]*)\}", file.read_text()):
+            assert re.search(rf"`{name}`.*`{re.escape(default)}`", page), (name, default)
