@@ -7,6 +7,7 @@ import math
 import random
 from collections import defaultdict
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -311,8 +312,28 @@ def test_what_cannot_be_answered_is_an_error_as_prometheus_writes_it(
     assert says in answer.json()["error"]
 
 
-def test_an_empty_store_answers_with_nothing(tmp_path: Any) -> None:
+def test_an_empty_store_answers_with_nothing(tmp_path: Path) -> None:
     with stored(tmp_path, Config()) as store, asking(store) as client:
         form = {"query": promql("errors", SERVICE, "SERVER", 10, True), "start": 0, "end": 60}
         answer = client.post(PATH, data=form | {"step": 60})
     assert answer.json() == {"status": "success", "data": {"resultType": "matrix", "result": []}}
+
+
+def test_a_service_shows_its_busiest_rows(tmp_path: Path) -> None:
+    quiet = {"model-007", "model-011"}
+    models = [f"model-{number:03}" for number in range(jaeger_monitor.SERIES_MAX + len(quiet))]
+    rows = [
+        Prediction(
+            prediction_id=f"{model}-{number}", model=model, span=1 + 2 * position + number,
+            trace=1 + 2 * position + number,
+        )
+        for position, model in enumerate(models)
+        for number in range(1 if model in quiet else 2)
+    ]  # fmt: skip
+    end = START_NS // SECOND_NS + 60
+    with stored(tmp_path, Config()) as store, asking(store) as client:
+        store.commit(*rows)
+        form = {"query": promql("calls", "fraud-api", "SERVER", 10, True), "start": end, "end": end}
+        answer = client.post(PATH, data=form | {"step": 60})
+    shown = [one["metric"]["span_name"] for one in answer.json()["data"]["result"]]
+    assert sorted(shown) == [f"predict {model}" for model in models if model not in quiet]

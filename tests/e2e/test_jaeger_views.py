@@ -254,3 +254,19 @@ def test_a_correction_changes_the_past_of_the_monitor_tab(
     store.commit(*right)
 
     assert metrics(jaeger, "errors", f"{service}-quality")[""][-1] == 0.0
+
+
+def test_names_that_jaeger_would_misread_work_all_the_same(
+    jaeger: Jaeger, store: Stored, config: Config
+) -> None:
+    service = "shop.*(EU)/v2+"
+    rows = predictions(service)
+    store.commit(*rows, *labels(rows))
+    EvaluationPublisher(store, store.telemetry, config.jaeger).publish_once()
+
+    safe = "shop___EU__v2_-quality"
+    wait_until(lambda: safe in (jaeger.get("/api/services")["data"] or []), SECONDS, safe)
+    judged = PREDICTIONS - FAILED
+    assert metrics(jaeger, "errors", safe)[""][-1] == pytest.approx(WRONG / judged)
+    assert metrics(jaeger, "errors", service)[""][-1] == pytest.approx(FAILED / PREDICTIONS)
+    assert metrics(jaeger, "errors", "shop.*") == {}
