@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from urllib.parse import urlsplit
 
 import typer
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -54,7 +55,7 @@ def register(app: typer.Typer) -> None:
 def demo(
     seconds: Annotated[
         int, typer.Option(min=6, max=600, help="How long predictions are made.")
-    ] = 40,
+    ] = 36,
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same figures.")] = 7,
     api: Annotated[
         str | None,
@@ -163,6 +164,7 @@ def _close(console: Console, outcome: Outcome, page: str | None, stage: Stage) -
         title="Accuracy, with its 95 % interval",
         title_justify="left",
         title_style="bold",
+        box=box.SIMPLE_HEAD,
     )
     for hospital, acts in sorted(outcome.acts.items()):
         table.add_row(hospital, *(percent(acts.get(act)) for act in ACTS))
@@ -171,22 +173,29 @@ def _close(console: Console, outcome: Outcome, page: str | None, stage: Stage) -
     wrong = different(outcome.comparisons)
     n = len(outcome.comparisons)
     if wrong:
-        console.print(f"[bold red]✗ {len(wrong)} of {n} figures differ from scikit-learn's[/]")
+        console.print(
+            f"[bold red]✗ {len(wrong)} of {n} figures differ from scikit-learn's[/]",
+            highlight=False,
+        )
         for comparison in wrong[:DIFFERENCES_SHOWN]:
             console.print(
                 f"  {comparison.group}: {comparison.figure}: inferspan {comparison.ours}, "
-                f"scikit-learn {comparison.theirs}"
+                f"scikit-learn {comparison.theirs}",
+                highlight=False,
             )
     else:
         console.print(
             f"[bold green]✓ all {n} figures equal scikit-learn's[/]: counts, confusion matrices, "
             "accuracy, precision, recall and F1 (binary, macro, micro, weighted); over all, per "
-            "hospital, per version"
+            "hospital, per version",
+            highlight=False,
         )
     if outcome.survived_kill is False:
-        console.print("[bold red]✗ the figures were not the same after kill -9[/]")
+        console.print("[bold red]✗ the figures were not the same after kill -9[/]", highlight=False)
     elif outcome.survived_kill:
-        console.print("[bold green]✓ kill -9 lost nothing and counted nothing twice[/]")
+        console.print(
+            "[bold green]✓ kill -9 lost nothing and counted nothing twice[/]", highlight=False
+        )
     _point_onward(console, outcome, page, stage)
 
 

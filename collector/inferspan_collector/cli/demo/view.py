@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.table import Table
@@ -54,18 +55,16 @@ class LiveView:
             f"{min(elapsed, total):.0f} of {total:.0f} s · {board.predictions:,} predictions · "
             f"{board.labelled:,} labelled"
         )
-        table = Table(title=title, title_justify="left", title_style="bold")
+        table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
         table.add_column("hospital")
-        for heading in ("predictions", "labelled", "errors", "p50", "p95", "before", "now"):
+        for heading in ("labelled", "errors", "p50 / p95", "accuracy before", "now"):
             table.add_column(heading, justify="right", no_wrap=True)
         for hospital in board.hospitals:
             table.add_row(
                 hospital.name,
-                f"{hospital.predictions:,}",
-                f"{hospital.labelled:,}",
+                f"{hospital.labelled:,} of {hospital.predictions:,}",
                 Text(str(hospital.errors), "green" if hospital.errors == 0 else "red"),
-                Text(milliseconds(hospital.p50), "green"),
-                Text(milliseconds(hospital.p95), "green"),
+                Text(f"{milliseconds(hospital.p50)} / {milliseconds(hospital.p95)}", "green"),
                 percent(hospital.before),
                 Text(percent(hospital.now), "bold red" if hospital.fell else ""),
             )
@@ -110,10 +109,10 @@ class LinesView:
 
 
 def percent(accuracy: Accuracy | None) -> str:
-    """`63.1 % [58.0, 68.0]`, or a dash."""
+    """`63.1% [58, 68]`, the 95 % interval in brackets, or a dash."""
     if accuracy is None:
         return "–"
-    return f"{accuracy.value:.1%} [{accuracy.low * 100:.1f}, {accuracy.high * 100:.1f}]"
+    return f"{accuracy.value:.1%} [{accuracy.low * 100:.0f}, {accuracy.high * 100:.0f}]"
 
 
 def milliseconds(seconds: float | None) -> str:

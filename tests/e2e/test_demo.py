@@ -1,0 +1,134 @@
+"""`inferspan demo`: the whole way, short, with a real kill and scikit-learn as the judge."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from collector_process import inferspan, models, serving
+from typer.testing import CliRunner
+
+from inferspan_collector.cli import app
+from inferspan_collector.cli.demo.clinic import VISITS_PER_SECOND, Plan
+from inferspan_collector.cli.demo.names import CHANGED, HOSPITALS, MODEL
+from inferspan_collector.cli.demo.verdict import Comparison, different
+from inferspan_collector.cli.exits import Exit
+
+SECONDS = 8
+VISITS = SECONDS * VISITS_PER_SECOND
+
+
+def played(*arguments: str) -> tuple[dict[str, Any], str]:
+    done = inferspan("demo", "--seconds", str(SECONDS), "--json", *arguments)
+    assert done.returncode == Exit.OK, done.stdout + done.stderr
+    summary: dict[str, Any] = json.loads(done.stdout)
+    return summary, done.stderr
+
+
+def check(summary: dict[str, Any]) -> None:
+    assert summary["ok"] is True
+    assert summary["different"] == []
+    assert summary["figures"] > 100
+    assert summary["predictions"] == VISITS
+    assert VISITS * 0.9 < summary["labelled"] < VISITS
+    accuracy = summary["accuracy"]
+    assert set(accuracy) == set(HOSPITALS)
+    assert accuracy[CHANGED]["changed"]["high"] < accuracy[CHANGED]["before"]["low"]
+    assert accuracy[CHANGED]["fixed"]["low"] > accuracy[CHANGED]["changed"]["high"]
+    for mistake in summary["mistakes"]:
+        assert len(mistake["trace_id"]) == 32
+        assert mistake["predicted"] != mistake["expected"]
+
+
+def test_every_figure_is_scikit_learns_after_a_kill_in_the_middle(tmp_path: Path) -> None:
+    summary, story = played("--data", str(tmp_path / "data"))
+    check(summary)
+    assert summary["survived_kill"] is True
+    assert "kill -9" in story
+    assert "as before" in story
+    assert "centimetres" in story
+    with serving(tmp_path / "data") as served:
+        (model,) = models(served.api)
+        assert (model["model"], model["predictions"]) == (MODEL, VISITS)
+
+
+def test_a_running_collector_is_used_and_left_alive(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served:
+        summary, _ = played("--api", served.api, "--otlp", served.otlp_http)
+        check(summary)
+        assert summary["survived_kill"] is None
+        assert served.process.poll() is None
+        (model,) = models(served.api)
+        assert model["predictions"] == VISITS
+
+
+def test_nothing_listens_is_said_before_anything_starts() -> None:
+    done = inferspan("demo", "--api", "http://127.0.0.1:1")
+    assert done.returncode == Exit.UNREACHABLE
+    assert "inferspan serve" in done.stderr
+
+
+def test_scikit_learn_is_asked_for_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sklearn", None)
+    result = CliRunner().invoke(app, ["demo"])
+    assert result.exit_code == Exit.USAGE
+    assert result.stderr.splitlines() == [
+        "inferspan: the demo trains a scikit-learn model: pip install 'inferspan-collector[demo]'"
+    ]
+
+
+def test_the_same_seed_plays_the_same() -> None:
+    first, again, other = Plan(SECONDS, 7), Plan(SECONDS, 7), Plan(SECONDS, 8)
+
+    def course(plan: Plan) -> list[object]:
+        return [(plan.hospital(v), plan.actual(v), plan.labels(v)) for v in range(plan.visits)]
+
+    assert course(first) == course(again)
+    assert course(first) != course(other)
+
+
+def test_labels_come_late_shuffled_twice_and_corrected() -> None:
+    plan = Plan(36, 7)
+    labels = [plan.labels(visit) for visit in range(plan.visits)]
+    events = [event for of_visit in labels for event in of_visit]
+    assert all(event.delay > 0 for event in events)
+    due = sorted(events, key=lambda event: event.visit / VISITS_PER_SECOND + event.delay)
+    assert [event.visit for event in due] != sorted(event.visit for event in due)
+    kinds = Counter(tuple(event.revision for event in of_visit) for of_visit in labels)
+    assert set(kinds) == {(), (0,), (0, 0), (0, 1)}
+    for visit, of_visit in enumerate(labels):
+        if len(of_visit) == 2 and of_visit[1].revision == 1:
+            wrong, right = of_visit
+            assert wrong.actual != right.actual == plan.actual(visit)
+            assert wrong.delay < right.delay
+
+
+def test_only_the_changed_hospital_reports_another_unit() -> None:
+    plan = Plan(36, 7)
+    units = {(plan.hospital(v), plan.minute(v) >= 12, plan.unit(v)) for v in range(plan.visits)}
+    assert {unit for unit in units if unit[2] == "cm"} == {(CHANGED, True, "cm")}
+    assert len(units) == 2 * len(HOSPITALS)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "equal"),
+    [
+        (0.1 + 0.2, 0.3, True),
+        (0.3 + 1e-11, 0.3, False),
+        (None, float("nan"), True),
+        (None, 0.0, False),
+        (0.0, float("nan"), False),
+        (480, 480, True),
+        (481, 480, False),
+        ([[1, 2], [3, 4]], [[1, 2], [3, 4]], True),
+        ([[1, 2], [4, 3]], [[1, 2], [3, 4]], False),
+        (None, 480, False),
+    ],
+)
+def test_a_figure_that_differs_is_found(ours: object, theirs: object, equal: bool) -> None:
+    comparison = Comparison("all", "figure", ours, theirs)
+    assert different([comparison]) == ([] if equal else [comparison])
