@@ -15,6 +15,9 @@ from typing import Any, Final, TypeVar
 
 import uvicorn
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from inferspan_collector import listening
@@ -23,11 +26,12 @@ from inferspan_collector.listening import AddressTaken
 from inferspan_collector.pipeline import Driver, Pipeline
 from inferspan_collector.publish import api, jaeger_monitor, jaeger_quality, prometheus
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
+from inferspan_collector.publish.problems import problem
 from inferspan_collector.receivers import labels, otlp_http
 from inferspan_collector.receivers.guard import Guard
 from inferspan_collector.receivers.otlp_grpc import GrpcReceiver
 from inferspan_collector.store.database import Database
-from inferspan_collector.telemetry import Telemetry
+from inferspan_collector.telemetry import CONTAINED, Telemetry
 
 GRACE_SECONDS: Final = 10
 """How long requests that are under way may take when the collector stops."""
@@ -125,7 +129,8 @@ class Collector:
                     *prometheus.routes(pipeline, telemetry, config),
                     *jaeger_monitor.routes(pipeline, config),
                     *jaeger_quality.routes(pipeline, config),
-                ]
+                ],
+                exception_handlers={HTTPException: _unanswered, Exception: self._contained},
             )
             readable = {jaeger_quality.PATH: config.jaeger.ui} if config.jaeger.ui else {}
             await _serve(stack, Guard(app, telemetry, "api", hosts, readable), sockets["api"])
@@ -144,6 +149,11 @@ class Collector:
             return receiver.start()
         except AddressTaken as error:
             raise PortsTaken({"otlp_grpc": error}) from error
+
+    def _contained(self, request: Request, error: Exception) -> Response:
+        self.telemetry.add(CONTAINED, where="api")
+        detail = f"unexpected {type(error).__name__}; the collector's log says more"
+        return problem(500, "Internal error", detail)
 
 
 @contextlib.contextmanager
@@ -180,6 +190,13 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
+
+
+def _unanswered(request: Request, error: Exception) -> Response:
+    """No such path, or not by this method."""
+    assert isinstance(error, HTTPException)
+    detail = f"{request.method} {request.url.path} is nothing here; GET / lists what is"
+    return problem(error.status_code, error.detail, detail, headers=error.headers)
 
 
 async def _serve(stack: contextlib.AsyncExitStack, app: ASGIApp, listener: socket.socket) -> None:
