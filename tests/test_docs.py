@@ -98,7 +98,7 @@ def test_the_span_in_the_readme_is_the_one_its_code_makes(served: dict[str, str]
 
 def test_the_readme_ends_in_accuracy(served: dict[str, str], tmp_path: Path) -> None:
     run_page(ROOT / "README.md", served, tmp_path)
-    url = f"{served['api']}/api/v1/models/fraud/predictions?outcome=incorrect&version=7"
+    url = f"{served['api']}/api/v1/models/fraud/predictions?outcome=incorrect"
     with urllib.request.urlopen(url, timeout=10) as response:
         answer = response.read().decode()
     assert "order-17" in answer
