@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 
 from inferspan_collector.cli import app
 from inferspan_collector.cli.demo.clinic import VISITS_PER_SECOND, Plan
-from inferspan_collector.cli.demo.names import CHANGED, HOSPITALS, MODEL
+from inferspan_collector.cli.demo.names import CHANGED, HOSPITALS, MODEL, SERVICE
 from inferspan_collector.cli.demo.verdict import Comparison, different
 from inferspan_collector.cli.exits import Exit
+from servers.running import Jaeger
+from waiting import wait_until
 
 SECONDS = 8
 VISITS = SECONDS * VISITS_PER_SECOND
@@ -64,6 +66,33 @@ def test_a_running_collector_is_used_and_left_alive(tmp_path: Path) -> None:
         assert served.process.poll() is None
         (model,) = models(served.api)
         assert model["predictions"] == VISITS
+
+
+@pytest.mark.real
+def test_mistakes_stand_in_a_real_jaeger(jaeger: Jaeger) -> None:
+    summary, story = played("--jaeger", jaeger.otlp_http, "--jaeger-ui", jaeger.query)
+    check(summary)
+    for mistake in summary["mistakes"]:
+        assert f"{jaeger.query}/trace/{mistake['trace_id']}" in story
+        spans = wait_until(
+            lambda trace=mistake["trace_id"]: whole_trace(jaeger, trace), 30.0, "the evaluation"
+        )
+        names = {span["operationName"]: span["service"] for span in spans}
+        assert names == {
+            f"predict {MODEL}": SERVICE,
+            f"features {MODEL}": SERVICE,
+            f"scale {MODEL}": SERVICE,
+            f"classify {MODEL}": SERVICE,
+            f"evaluate {MODEL}": f"{SERVICE}-quality",
+        }
+        assert [span["warnings"] for span in spans if span.get("warnings")] == []
+
+
+def whole_trace(jaeger: Jaeger, trace_id: str) -> list[dict[str, Any]]:
+    """A prediction's spans once its evaluation is among them."""
+    spans = jaeger.trace(trace_id)
+    evaluated = any(span["operationName"].startswith("evaluate") for span in spans)
+    return spans if evaluated else []
 
 
 def test_nothing_listens_is_said_before_anything_starts() -> None:

@@ -205,14 +205,16 @@ def _point_onward(console: Console, outcome: Outcome, page: str | None, stage: S
     lines = []
     if page:
         lines += [f"a mistake's trace: {page}/trace/{m.trace_id}" for m in outcome.board.mistakes]
+    else:
+        lines.append("the same in Jaeger: inferspan demo --jaeger URL (docs/jaeger.md)")
+    if stage.embedded is None:
+        lines.append(f"figures per minute: {stage.api}/api/v1/models/{MODEL}/quality?every=1m")
+    if page and stage.embedded is None:
+        # Jaeger asks the collector for these, and an embedded one is gone by now.
         lines += [
             f"request rate, errors, latency: {page}/monitor?service={SERVICE}",
             f"1 − accuracy as error rate: {page}/monitor?service={SERVICE}-quality",
         ]
-    if stage.embedded is None:
-        lines.append(f"figures per minute: {stage.api}/api/v1/models/{MODEL}/quality?every=1m")
-    if not page:
-        lines.append("the same in Jaeger: inferspan demo --jaeger URL (docs/jaeger.md)")
     lines += [
         "your own model: ten lines, docs/instrument.md",
         "a collector that stays: inferspan serve (docs/run-the-collector.md)",
