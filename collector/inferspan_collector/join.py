@@ -34,26 +34,24 @@ ORDER BY s.row_id
 
 def prepare(cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
     """Give the writer's connection what the join asks of the configuration."""
-    cursor.execute(
-        "CREATE OR REPLACE TEMP TABLE source_ranks"
-        " (model VARCHAR, target VARCHAR, source VARCHAR, rank INTEGER)"
-    )
-    cursor.execute("CREATE OR REPLACE TEMP TABLE tolerances (model VARCHAR, tolerance DOUBLE)")
+    models = config.models.items()
     ranks = [
         (name, target, source, rank)
-        for name, model in config.models.items()
+        for name, model in models
         for target, section in model.targets.items()
         for rank, source in enumerate(section.sources)
     ]
-    if ranks:
-        cursor.executemany("INSERT INTO source_ranks VALUES (?, ?, ?, ?)", ranks)
-    tolerances = [
-        (name, model.tolerance)
-        for name, model in config.models.items()
-        if model.tolerance is not None
-    ]
-    if tolerances:
-        cursor.executemany("INSERT INTO tolerances VALUES (?, ?)", tolerances)
+    tolerances = [(name, model.tolerance) for name, model in models if model.tolerance is not None]
+    aliases = [(name, *pair) for name, model in models for pair in model.class_aliases.items()]
+    for table, columns, rows in (
+        ("source_ranks", "model VARCHAR, target VARCHAR, source VARCHAR, rank INTEGER", ranks),
+        ("tolerances", "model VARCHAR, tolerance DOUBLE", tolerances),
+        ("class_aliases", "model VARCHAR, alias VARCHAR, class VARCHAR", aliases),
+    ):
+        cursor.execute(f"CREATE OR REPLACE TEMP TABLE {table} ({columns})")
+        if rows:
+            places = ", ".join("?" * len(rows[0]))
+            cursor.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
 
 
 def join_delta(cursor: duckdb.DuckDBPyConnection) -> None:

@@ -1,7 +1,7 @@
 -- Step 3: the Δ-join. New labels ⋈ stored predictions, new predictions ⋈ stored labels.
 --
 -- Reads new_predictions, new_labels, contenders, superseded (TEMP), and predictions, labels,
--- series, outcomes, source_ranks, tolerances. Makes matches, winners, removed and added (TEMP).
+-- series, outcomes, source_ranks, tolerances, class_aliases. Makes matches, winners, removed and added (TEMP).
 -- The result depends on the set of records only, never on their order.
 
 -- Which predictions a label is about: by its prediction id and model, else by its one link.
@@ -67,15 +67,17 @@ SELECT
     s.model,
     CASE
         WHEN s.task IN ('regression', 'forecasting') OR p.predicted IS NULL THEN NULL
-        ELSE p.predicted
+        ELSE coalesce(pa.class, p.predicted)
     END AS predicted_class,
     CASE
         WHEN s.task IN ('regression', 'forecasting') OR p.predicted IS NULL THEN NULL
-        ELSE l.actual
+        ELSE coalesce(la.class, l.actual)
     END AS actual_class,
     CASE
         WHEN s.task NOT IN ('regression', 'forecasting') AND p.predicted IS NOT NULL
-            THEN CASE WHEN l.actual IS NULL THEN -1 ELSE (p.predicted = l.actual)::TINYINT END
+            THEN coalesce(
+                (coalesce(pa.class, p.predicted) = coalesce(la.class, l.actual))::TINYINT, -1
+            )
         WHEN tol.tolerance IS NULL OR coalesce(isnan(p.value), TRUE) OR coalesce(isnan(l.value), TRUE)
             THEN -1
         ELSE (abs(p.value - l.value) <= tol.tolerance)::TINYINT
@@ -85,6 +87,8 @@ JOIN predictions AS p ON p.row_id = m.prediction_row
 JOIN labels AS l ON l.row_id = m.label_row
 JOIN series AS s ON s.series_id = p.series_id
 LEFT JOIN tolerances AS tol ON tol.model = s.model
+LEFT JOIN class_aliases AS pa ON pa.model = s.model AND pa.alias = p.predicted
+LEFT JOIN class_aliases AS la ON la.model = s.model AND la.alias = l.actual
 LEFT JOIN source_ranks AS r
     ON r.model = s.model AND r.target = l.target AND r.source = l.source
 QUALIFY row_number() OVER (

@@ -27,6 +27,7 @@ CONFIG = load(
         "models": {
             "fraud": {"targets": {"default": {"sources": ["clicks", "bank"]}}},
             "price": {"tolerance": 0.5},
+            "churn": {"class_aliases": {"1": "yes", "true": "yes", "0": "no"}},
         },
         "jaeger": {"otlp": "http://127.0.0.1:1", "evaluations_per_second": 1_000_000},
     },
@@ -194,6 +195,17 @@ def test_numbers_are_judged_within_the_tolerance(store: Store) -> None:
 
     minute = START_NS // MINUTE_NS
     assert {(minute, None, None, 1): 1, (minute, None, None, 0): 1} == store.cells(model="price")
+
+
+def test_other_spellings_of_a_class_count_as_the_class(store: Store) -> None:
+    said = Prediction("a", "1", model="churn", positive_class="true")
+    store.commit((said, Label("a", "yes", model="churn")))
+
+    assert store.cells(model="churn", by=("positive_class",)) == {
+        (START_NS // MINUTE_NS, "yes", "yes", 1): 1
+    }
+    assert store.reader.outcome_cells(CellQuery(by=("positive_class",))).groups == [("yes",)]
+    assert [row.predicted for row in store.reader.predictions("churn", predicted="yes")] == ["1"]
 
 
 def test_a_commit_survives_reopening(tmp_path: Path) -> None:

@@ -8,10 +8,13 @@ from inferspan_collector.quality.intervals import wilson
 
 
 def figures(counts: Counts, question: Question) -> dict[str, Figure]:
-    """`coverage` = labelled ÷ predictions, failed calls included; Wilson interval."""
+    """`coverage` = labelled ÷ predictions that gave an output; Wilson interval.
+
+    A call that raised said nothing that a label could judge, so it waits for none.
+    """
     # The two are counted by two questions to the store: a prediction superseded in between may
     # leave its label counted a moment longer.
-    n = max(counts.predictions, counts.labelled)
+    n = max(counts.predictions - counts.errors, counts.labelled)
     if n == 0:
         return {"coverage": Figure.missing("no predictions in this window and group")}
     return {"coverage": Figure(counts.labelled / n, n, *wilson(counts.labelled, n))}

@@ -118,8 +118,10 @@ class Interner:
         self._folded[kind] = self._folded.get(kind, 0) + 1
 
     def _series_of(self, key: SeriesKey) -> tuple[int, int]:
-        if key[-1] is None:
-            key = (*key[:-1], self._config.model(str(key[_MODEL])).positive_class)
+        configured = self._config.model(str(key[_MODEL]))
+        positive = configured.positive_class if key[-1] is None else key[-1]
+        if positive is not None:
+            key = (*key[:-1], configured.class_aliases.get(positive, positive))
         known = self._series.get(key)
         if known is not None:
             return known

@@ -32,12 +32,6 @@ WITH counted AS (
     )
     GROUP BY ALL
 ),
-answered AS (
-    SELECT series_id, sum(n) AS n
-    FROM prediction_cells
-    WHERE slice_key = '' AND NOT failed
-    GROUP BY ALL
-),
 labeled AS (
     SELECT series_id, target, sum(n) AS n
     FROM outcome_cells
@@ -60,10 +54,9 @@ SELECT
     ),
     min(c.first_minute) * {MINUTE_NS},
     max(c.last_minute) * {MINUTE_NS},
-    coalesce(sum(a.n), 0)::BIGINT
+    sum(c.n)::BIGINT
 FROM series AS s
 JOIN counted AS c ON c.series_id = s.series_id
-LEFT JOIN answered AS a ON a.series_id = s.series_id
 GROUP BY s.model
 ORDER BY s.model
 """
@@ -234,7 +227,11 @@ def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
         if wanted is not None:
             conditions.append(f"coalesce(s.{key}, '') = ${key}")
             parameters[key] = wanted
-    for key, column in (("predicted", "p.predicted"), ("expected", "l.actual")):
+    for key, column in (
+        # A confusion cell is named by the classes as they are counted, aliases applied.
+        ("predicted", "coalesce(o.predicted, p.predicted)"),
+        ("expected", "o.actual"),
+    ):
         wanted = getattr(filters, key)
         if wanted is not None:
             conditions.append(f"{column} = ${key}")
