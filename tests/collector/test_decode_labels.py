@@ -131,6 +131,11 @@ def test_a_reference_answer_is_kept_as_text() -> None:
     assert (found["actual"], found["value"], found["text"]) == (None, None, "because")
 
 
+def test_a_reference_answer_may_stand_beside_a_class() -> None:
+    found = row(decode(label_span("p", {semconv.LABEL_TEXT: "because", **FRAUD})))
+    assert (found["actual"], found["text"]) == ("fraud", "because")
+
+
 def test_a_deletion_needs_no_value() -> None:
     found = row(decode(label_span("p", {semconv.LABEL_ACTION: "delete"})))
     assert (found["deleted"], found["actual"]) == (True, None)
@@ -163,6 +168,7 @@ REFUSED = [
     ({semconv.LABEL_CLASSES: ["a", None]}, {}, "bad_class"),
     ({semconv.LABEL_CLASS: b"x"}, {}, "bad_class"),
     ({semconv.LABEL_CLASS: "x" * 1025}, {}, "text_too_long"),
+    ({semconv.LABEL_TEXT: "x" * 16_385}, {}, "text_too_long"),
     ({**FRAUD, semconv.LABEL_ID: ""}, {}, "missing_label_id"),
     ({**FRAUD, semconv.MODEL_NAME: ""}, {}, "missing_model"),
     ({**FRAUD, semconv.PREDICTION_ID: ""}, {}, "missing_prediction"),

@@ -237,6 +237,13 @@ def test_one_multilabel_prediction_needs_no_offsets() -> None:
     assert batch.predicted.objects().tolist() == ['["a","b"]']
 
 
+def test_a_batch_call_of_nothing_is_no_prediction() -> None:
+    empty = {semconv.PREDICTION_COUNT: 0, semconv.PREDICTION_IDS: []}
+    decoded = decode(prediction_span("a", empty), prediction_span("b"))
+    assert decoded.predictions.prediction_id.tolist() == ["b"]
+    assert (decoded.ignored, decoded.refused) == (1, ())
+
+
 # --- probabilities --------------------------------------------------------------------------------
 
 
@@ -305,7 +312,6 @@ REFUSED = [
     ({semconv.OUTPUT_SCORE: "0.9"}, {}, "bad_type"),
     ({semconv.OUTPUT_SCORE: True}, {}, "bad_type"),
     ({semconv.OUTPUT_VALUES: 3.0}, {}, "bad_type"),
-    ({semconv.PREDICTION_COUNT: 0}, {}, "bad_count"),
     ({semconv.PREDICTION_COUNT: -1}, {}, "bad_count"),
     ({semconv.PREDICTION_COUNT: "3"}, {}, "bad_type"),
     ({semconv.PREDICTION_COUNT: ROWS_MAX + 1}, {}, "too_many_rows"),

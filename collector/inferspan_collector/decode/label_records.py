@@ -49,7 +49,9 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
 """Field of a label → the attribute that carries it."""
 
 TRUTHS: Final = ("class", "classes", "value", "values", "text")
-"""Fields of which a label has exactly one."""
+"""Fields of which a label has exactly one; only `text` may also stand beside another."""
+LABEL_TEXT_LENGTH_MAX: Final = 16_384
+"""Characters of a reference answer."""
 INDEX_MAX: Final = 2**31 - 1
 REVISION_MAX: Final = 2**63 - 1
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
@@ -145,32 +147,35 @@ class _Reader:
             )
 
     def _truth(self, deleted: bool) -> tuple[str | None, float, str | None]:
-        given = [field for field in TRUTHS if self._present(field)]
         if deleted:
             return None, math.nan, None
-        if len(given) != 1:
+        text = self._text("text", LABEL_TEXT_LENGTH_MAX)
+        given = [field for field in TRUTHS if field != "text" and self._present(field)]
+        if len(given) > 1 or not (given or text):
             spelled = ", ".join(self._names[field] for field in given) or "none"
             raise RefusedRecord(
-                "missing_value" if not given else "ambiguous_value",
+                "ambiguous_value" if given else "missing_value",
                 f"a label has exactly one of {', '.join(self._names[f] for f in TRUTHS)}; "
                 f"this one has {spelled}",
             )
-        field = given[0]
+        actual, value = self._classified(given[0]) if given else (None, math.nan)
+        return actual, value, text
+
+    def _classified(self, field: str) -> tuple[str, float]:
+        """The truth as text and as number."""
         if field == "class":
             actual = self._class_text(field, self._fields[field])
-            return actual, _number_in(actual), None
+            return actual, _number_in(actual)
         if field == "value":
             value = self._number(field, self._fields[field])
-            return semconv.class_text(value), value, None
-        if field == "text":
-            return None, math.nan, self._text(field, semconv.CONTENT_BYTES_MAX)
+            return semconv.class_text(value) or "", value
         entries = self._fields[field]
         if not isinstance(entries, list):
             raise self._bad_type(field, "a list")
         if field == "classes":
-            return class_set_text(self._class_text(field, e) for e in entries), math.nan, None
+            return class_set_text(self._class_text(field, entry) for entry in entries), math.nan
         numbers = [self._number(field, entry) for entry in entries]
-        return json.dumps(numbers, separators=(",", ":")), math.nan, None
+        return json.dumps(numbers, separators=(",", ":")), math.nan
 
     def _present(self, field: str) -> bool:
         return self._fields.get(field) not in (None, "")

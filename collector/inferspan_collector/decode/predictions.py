@@ -161,9 +161,9 @@ def _identities(span: Span, attributes: Attributes, rows_max: int) -> tuple[list
     count = attributes.integer(semconv.PREDICTION_COUNT)
     if count is None:
         count = 1 if ids is None else len(ids)
-    if count < 1:
+    if count < 0:
         raise RefusedRecord(
-            "bad_count", f"{semconv.PREDICTION_COUNT} = {count}: a span holds one row or more"
+            "bad_count", f"{semconv.PREDICTION_COUNT} = {count}: a span holds no row or more"
         )
     if count > rows_max:
         raise RefusedRecord(

@@ -125,6 +125,9 @@ class _Found:
         except RefusedRecord as refused:
             self._refused.append(Refusal("predictions", refused.reason, str(refused)))
             return
+        if not rows:  # a batch call of nothing
+            self._ignored += 1
+            return
         self._rows_left -= len(rows)
         self._predictions.append(rows)
         for key in surplus_slices(rows.slices, attributes):
