@@ -1,0 +1,205 @@
+"""Where in a call a declared value stands: resolved once at decoration, read by position."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from inferspan.attributes import is_table
+
+Arguments = tuple[Any, ...]
+Keywords = Mapping[str, Any]
+SourceName = str | Callable[..., object]
+"""The name of an argument or column, or a callable that gets the call's arguments."""
+
+ABSENT: Final = object()
+"""Read where the call does not hold the value."""
+
+_TABLE_ANNOTATIONS: Final = ("DataFrame", "Mapping", "dict", "Dict", "TypedDict")
+_TABLE_PARAMETERS: Final = ("df", "X", "x_df", "frame", "table", "rows", "row", "batch", "data")
+"""What an argument without annotation is called where people pass data frames."""
+
+
+class Source(Protocol):
+    """Reads one declared value from a call."""
+
+    def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
+        """Read the value, or `ABSENT`.
+
+        Args:
+            arguments: positional arguments, without `self` or `cls`.
+            keywords: keyword arguments.
+            bound: 1 if the first parameter of the signature was taken by binding, else 0.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """A parameter of the function."""
+
+    name: str
+    position: int | None
+    default: object = ABSENT
+
+    def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
+        """Read the argument, its default where the call does not give it."""
+        if self.position is not None and 0 <= self.position - bound < len(arguments):
+            return arguments[self.position - bound]
+        return keywords.get(self.name, self.default)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a data frame, a key of a mapping or an attribute of an argument."""
+
+    argument: Argument
+    name: str
+
+    def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
+        """Read the column: a list of its values where the argument is a data frame."""
+        owner = self.argument.read(arguments, keywords, bound)
+        if is_table(owner):
+            return owner[self.name] if self.name in owner.columns else ABSENT  # type: ignore[index,attr-defined]
+        if isinstance(owner, Mapping):
+            return owner.get(self.name, ABSENT)
+        return getattr(owner, self.name, ABSENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What a callable makes of the call's arguments."""
+
+    function: Callable[..., object]
+
+    def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
+        """Call it; what it raises passes through."""
+        return self.function(*arguments, **keywords)
+
+
+class Parameters:
+    """The parameters of a function, as far as it lets itself be asked.
+
+    Args:
+        function: any callable, also a `classmethod` or `staticmethod` object.
+    """
+
+    def __init__(self, function: object) -> None:
+        self._label = getattr(function, "__qualname__", type(function).__qualname__)
+        self.binds = inspect.isfunction(function) or isinstance(function, classmethod)
+        """Whether the signature still holds `self` or `cls`."""
+        raw = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
+        try:
+            signature = inspect.signature(raw)  # type: ignore[arg-type]  # wrapt only wraps callables
+        except (TypeError, ValueError):
+            self._known: dict[str, inspect.Parameter] | None = None
+            return
+        self._known = dict(signature.parameters)
+
+    def source(self, what: str, name: SourceName) -> Source:
+        """Find where a declared value stands.
+
+        A plain name is a parameter; `frame.column` is a column (or key, or attribute) of one. A
+        plain name that is no parameter is a column where one parameter is evidently a table: by
+        its annotation (DataFrame, Mapping, dict), or without one by its usual name (df, X …).
+
+        Args:
+            what: the option that named it, for the error.
+            name: the name or callable.
+
+        Raises:
+            ValueError: the signature has no such name.
+        """
+        if callable(name):
+            return Computed(name)
+        if not isinstance(name, str) or not name:
+            raise ValueError(
+                f"{what}={name!r}: must be the name of an argument or column, or a callable"
+            )
+        owner, dot, column = name.partition(".")
+        if (argument := self._argument(owner)) is not None:
+            return Column(argument, column) if dot else argument
+        if not dot and (argument := self._table()) is not None:
+            return Column(argument, name)
+        raise ValueError(self._unknown(what, name))
+
+    def first(self) -> str | None:
+        """The name of the first parameter that is neither `self` nor `cls`."""
+        names = [name for name in self._known or () if name not in ("self", "cls")]
+        return names[0] if names else None
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the positional parameters, `self` included."""
+        kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        return tuple(n for n, parameter in (self._known or {}).items() if parameter.kind in kinds)
+
+    def _argument(self, name: str) -> Argument | None:
+        for position, (known, parameter) in enumerate((self._known or {}).items()):
+            if parameter.kind is parameter.VAR_KEYWORD:
+                return Argument(name, None)
+            if known != name or parameter.kind is parameter.VAR_POSITIONAL:
+                continue
+            default = ABSENT if parameter.default is parameter.empty else parameter.default
+            named_only = parameter.kind is parameter.KEYWORD_ONLY
+            return Argument(name, None if named_only else position, default)
+        return None
+
+    def _table(self) -> Argument | None:
+        tables = [n for n, p in (self._known or {}).items() if _may_be_table(n, p)]
+        return self._argument(tables[0]) if len(tables) == 1 else None
+
+    def _unknown(self, what: str, name: str) -> str:
+        if self._known is None:
+            return (
+                f"{what}={name!r}: the signature of {self._label} cannot be read; give a callable "
+                f"instead, {what}=lambda *args, **kwargs: …"
+            )
+        names = [known for known in self._known if known not in ("self", "cls")]
+        close = difflib.get_close_matches(name, names, 1)
+        first = names[0] if names else "frame"
+        return (
+            f"{what}={name!r}: {self._label}({', '.join(names)}) has no such argument"
+            + (f"; did you mean {close[0]!r}?" if close else ".")
+            + f" A column of an argument is written {f'{first}.{name}'!r}; or give a callable."
+        )
+
+
+def _may_be_table(name: str, parameter: inspect.Parameter) -> bool:
+    if parameter.annotation is parameter.empty:
+        return name in _TABLE_PARAMETERS
+    annotation = parameter.annotation
+    written = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    return any(table in written for table in _TABLE_ANNOTATIONS)
+
+
+def named_sources(
+    parameters: Parameters,
+    what: str,
+    names: Iterable[str] | Mapping[str, SourceName] | Callable[..., object] | None,
+) -> tuple[tuple[tuple[str, Source], ...], Source | None]:
+    """Resolve an option that names several values.
+
+    Args:
+        parameters: of the decorated function.
+        what: the option, for errors.
+        names: names; or a mapping from what each is called to its name or callable; or one
+            callable whose answer is a mapping.
+
+    Returns:
+        Name and source of each value, and the source of a mapping of further ones.
+
+    Raises:
+        ValueError: the signature lacks a name, or the option is a single string.
+    """
+    if names is None:
+        return (), None
+    if callable(names):
+        return (), Computed(names)
+    if isinstance(names, str):
+        raise ValueError(f"{what}={names!r}: must be a list of names; write {what}=[{names!r}]")
+    if isinstance(names, Mapping):
+        return tuple((k, parameters.source(what, v)) for k, v in names.items()), None
+    # A column is called by its own name: `order.country` is the slice `country`.
+    return tuple((n.rpartition(".")[2], parameters.source(what, n)) for n in names), None

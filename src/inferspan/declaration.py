@@ -1,0 +1,173 @@
+"""What a decorator or `wrap` was told about a model, checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Self
+
+from inferspan import semconv, settings
+from inferspan.arguments import Parameters, SourceName, named_sources
+from inferspan.attributes import Attributes, text
+from inferspan.containment import errors
+from inferspan.features import FEATURES_MAX
+from inferspan.output_columns import OutputRule
+from inferspan.predictions import PredictionPlan
+from inferspan.settings import checked_choice
+
+NAME_LENGTH_MAX: Final = 128
+Names = Iterable[str] | Mapping[str, SourceName] | Callable[..., object]
+"""Names of arguments or columns; or what each is called → its name; or a callable → a mapping."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Declaration:
+    """The options of `predict` and `wrap`, checked as far as no signature is needed."""
+
+    model: str | None = None
+    version: str | None = None
+    task: str | None = None
+    operation: str = "predict"
+    positive: str | None = None
+    classes: tuple[str, ...] = ()
+    threshold: float | None = None
+    variant: str | None = None
+    framework: str | None = None
+    prediction_id: SourceName | None = None
+    slices: Names | None = None
+    features: Names | None = None
+    output: Callable[[Any], object] | None = None
+    capture: str | None = None
+
+    @classmethod
+    def of(
+        cls,
+        *,
+        task: str | None = None,
+        operation: str = "predict",
+        positive: object = None,
+        classes: Iterable[object] | None = None,
+        threshold: float | None = None,
+        capture: str | None = None,
+        output: Callable[[Any], object] | None = None,
+        **others: Any,
+    ) -> Self:
+        """Check the options.
+
+        Raises:
+            ValueError: a value breaks its rule; says which, and what to do.
+            TypeError: an unknown option.
+        """
+        # Settings of the environment that break a rule shall say so here, at the start.
+        settings.current()
+        if task is not None:
+            checked_choice("task", task, semconv.TASKS)
+        checked_choice("operation", operation, semconv.OPERATIONS)
+        if capture is not None:
+            checked_choice("capture", capture, semconv.CAPTURE_POLICIES)
+        for name in ("model", "version", "variant", "framework"):
+            others[name] = _checked_name(name, others.get(name))
+        if output is not None and not callable(output):
+            raise ValueError(f"output={output!r:.80}: must be a callable of what is returned")
+        if threshold is not None and not isinstance(threshold, (int, float)):
+            raise ValueError(f"threshold={threshold!r:.80}: must be a number such as 0.5")
+        return cls(
+            task=task,
+            operation=operation,
+            positive=None if positive is None else _checked_class("positive", positive),
+            classes=tuple(_checked_class("classes", known) for known in classes or ()),
+            threshold=None if threshold is None else float(threshold),
+            capture=capture,
+            output=output,
+            **others,
+        )
+
+    def plan(
+        self,
+        parameters: Parameters,
+        *,
+        default_model: str,
+        owner: object = None,
+        live_rule: Callable[[], OutputRule] | None = None,
+    ) -> PredictionPlan:
+        """Resolve the declaration against a function's signature.
+
+        Raises:
+            ValueError: the signature lacks a name that was declared.
+        """
+        model = self.model or text(default_model, NAME_LENGTH_MAX)
+        slices, more_slices = named_sources(parameters, "slices", self.slices)
+        features, more_features = named_sources(parameters, "features", self.features)
+        _check_slices([key for key, _ in slices])
+        if len(features) > FEATURES_MAX:
+            raise ValueError(f"features: {len(features)} names; at most {FEATURES_MAX}")
+        source = self.prediction_id
+        self._say_what_is_missing(model)
+        return PredictionPlan(
+            span_name=f"{self.operation} {model}",
+            model=model,
+            version=self.version,
+            constants=self._constants(model),
+            rule=self.rule(),
+            capture=self.capture,
+            prediction_id=None if source is None else parameters.source("prediction_id", source),
+            slices=slices,
+            more_slices=more_slices,
+            features=features,
+            more_features=more_features,
+            output=self.output,
+            argument_names=parameters.names(),
+            owner=owner,
+            live_rule=live_rule,
+        )
+
+    def rule(self) -> OutputRule:
+        """What is declared about outputs."""
+        return OutputRule(self.task, self.operation, self.positive, self.classes, self.threshold)
+
+    def _constants(self, model: str) -> Attributes:
+        known = {
+            semconv.OPERATION_NAME: self.operation,
+            semconv.MODEL_NAME: model,
+            semconv.MODEL_VERSION: self.version,
+            semconv.MODEL_VARIANT: self.variant,
+            semconv.MODEL_FRAMEWORK: self.framework,
+            semconv.TASK_TYPE: self.task,
+        }
+        return {name: value for name, value in known.items() if value is not None}
+
+    def _say_what_is_missing(self, model: str) -> None:
+        if self.task is None and not self.rule().untyped:
+            errors.warn_once(
+                f"no task {model}",
+                f"inferspan: {model} declares no task, so only equality or numeric error is "
+                "computed of it; declare task='binary_classification', 'regression', …",
+            )
+
+
+def _check_slices(keys: list[str]) -> None:
+    if len(keys) > semconv.SLICE_KEYS_MAX:
+        raise ValueError(
+            f"slices={keys}: {len(keys)} keys, at most {semconv.SLICE_KEYS_MAX}; slice by fewer"
+        )
+    for key in keys:
+        if not key or "." in key:
+            raise ValueError(f"slices: the key {key!r} must be a name without a dot")
+
+
+def _checked_name(what: str, value: object) -> str | None:
+    if value is None:
+        return None
+    written = semconv.class_text(value)
+    if not written or len(written) > NAME_LENGTH_MAX:
+        raise ValueError(
+            f"{what}={value!r:.150}: must be a text of 1 to {NAME_LENGTH_MAX} characters"
+        )
+    return written
+
+
+def _checked_class(what: str, value: object) -> str:
+    written = semconv.class_text(value)
+    if written is None:
+        raise ValueError(f"{what} holds {value!r:.80}: must be a string, boolean or number")
+    return written

@@ -1,0 +1,263 @@
+"""Function call → wrapper: `predict`, `stage` and `snapshot`."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from typing import Any, Final, TypeVar, overload
+
+import wrapt
+from opentelemetry.trace import get_current_span
+
+from inferspan import semconv
+from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
+from inferspan.attributes import Attributes, statistics, tensor, text
+from inferspan.calls import CallShape, Start, run
+from inferspan.containment import Contained
+from inferspan.declaration import Declaration, Names
+from inferspan.predictions import PredictionCall, current_call
+from inferspan.spans import SpanScope
+
+# Quoted: these two take parameters for type checkers only.
+F = TypeVar("F", bound="Callable[..., Any] | classmethod[Any, ..., Any] | staticmethod[..., Any]")
+
+_STATE_TENSOR: Final = "inferspan.state."
+_SNAPSHOT: Final = Contained("take a snapshot")
+_STAGE: Final = Contained("begin a stage")
+
+
+class _BoundTracedFunction(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
+    """A traced method, bound; pickles as the attribute of its owner."""
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        owner = self._self_instance if self._self_instance is not None else self._self_owner
+        return getattr, (owner, self.__wrapped__.__name__)
+
+    def __reduce__(self) -> Any:
+        return self.__reduce_ex__(2)
+
+
+class TracedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+    """A function under a span. It pickles by reference, and copies are itself, as functions do."""
+
+    __bound_function_wrapper__ = _BoundTracedFunction
+
+    def __init__(
+        self, function: Callable[..., Any], start: Start, binds: bool, again: tuple[Any, Any]
+    ) -> None:
+        shape = CallShape.of(function)
+
+        def wrapper(
+            wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
+        ) -> Any:
+            bound = 1 if binds and instance is not None else 0
+            return run(shape, start, wrapped, args, kwargs, bound)
+
+        super().__init__(function, wrapper)
+        self._self_again = again
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return self.__reduce__()
+
+    def __reduce__(self) -> Any:
+        name = getattr(self.__wrapped__, "__qualname__", None)
+        module = sys.modules.get(getattr(self.__wrapped__, "__module__", None) or "")
+        if name is not None and _found(module, name) is self:
+            return name
+        make, told = self._self_again
+        return make, (self.__wrapped__, told)
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, memo: object) -> Any:
+        return self
+
+
+def _found(module: object, qualified_name: str) -> object:
+    for name in qualified_name.split("."):
+        module = getattr(module, name, None)
+    return module
+
+
+@overload
+def predict(function: F, /) -> F: ...
+
+
+@overload
+def predict(
+    *,
+    model: str | None = None,
+    version: str | None = None,
+    task: str | None = None,
+    operation: str = "predict",
+    positive: object = None,
+    classes: Iterable[object] | None = None,
+    threshold: float | None = None,
+    variant: str | None = None,
+    framework: str | None = None,
+    prediction_id: SourceName | None = None,
+    slices: Names | None = None,
+    features: Names | None = None,
+    output: Callable[[Any], object] | None = None,
+    capture: str | None = None,
+) -> Callable[[F], F]: ...
+
+
+def predict(function: Any = None, /, **options: Any) -> Any:
+    """Make every call of a function a prediction: a span with identity, inputs and typed output.
+
+    Works bare (`@predict`) and with arguments, on functions, coroutine functions, generators,
+    async generators, methods, class and static methods, callable objects and partials. The
+    function behaves as before: same signature, results, exceptions and pickles.
+
+    Args:
+        function: the function, where used bare; its name is then the model's.
+        **options:
+            model: the model's name; absent = the function's.
+            version: of the model.
+            task: `binary_classification`, `multiclass_classification`, `multilabel_classification`,
+                `regression`, `ranking`, `forecasting`, `detection`, `embedding` or `generation`.
+            operation: `predict`, `predict_proba`, `embed`, `rank`, `detect`, `forecast`,
+                `transform` or `generate`.
+            positive: the positive class of a binary task. A score is P(positive).
+            classes: the classes, in the order of the columns of probabilities.
+            threshold: the score from which the positive class is answered.
+            variant: how the call was routed: `canary`, `shadow`.
+            framework: what the model is made with: `sklearn`.
+            prediction_id: name of the argument (or column, `frame.column`) that identifies the
+                prediction, or a callable of the call's arguments. Absent = a new UUIDv7.
+            slices: up to 8 names by which quality is broken down.
+            features: names of inputs that may be recorded: an explicit allow-list.
+            output: maps an unusual return value to a class, a number, `{"label", "score",
+                "value", "probabilities"}` or `(label, score)`.
+            capture: `shapes`, `values` or `none`; absent = what `configure()` or
+                `INFERSPAN_CAPTURE` say at the time of the call. Declared slices and typed outputs
+                are recorded under every policy.
+
+    Raises:
+        ValueError: an unknown task, operation or policy, or a name that the signature lacks.
+        TypeError: what is decorated is not callable, or is a class.
+    """
+    declaration = Declaration.of(**options)
+    if function is not None:
+        return _traced(function, declaration)
+
+    def decorate(decorated: F) -> F:
+        return _traced(decorated, declaration)  # type: ignore[no-any-return]
+
+    return decorate
+
+
+def _traced(function: Any, declaration: Declaration) -> Any:
+    if isinstance(function, type) or not (
+        callable(function) or isinstance(function, (classmethod, staticmethod))
+    ):
+        raise TypeError(
+            f"predict() got {function!r:.80}: must be a function or another callable; write "
+            "@inferspan.predict(model=…) above a function, or inferspan.wrap(object, model=…)"
+        )
+    parameters = Parameters(function)
+    plan = declaration.plan(parameters, default_model=_name_of(function))
+
+    def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
+        return PredictionCall(plan, arguments, keywords, bound)
+
+    return TracedFunction(function, start, parameters.binds, (_traced, declaration))
+
+
+def _name_of(function: Any) -> str:
+    inner = getattr(function, "func", function)  # of a partial
+    return getattr(inner, "__name__", None) or type(inner).__name__
+
+
+class StageScope(SpanScope):
+    """One intermediate step of a prediction."""
+
+    def __init__(self, name: str) -> None:
+        call = current_call()
+        self._name = name
+        self._records_messages = call is not None and call.records_messages()
+        super().__init__(name if call is None else text(f"{name} {call.plan.model}"))
+
+    def records_messages(self) -> bool:
+        """As the prediction it is a step of."""
+        return self._records_messages
+
+    def identity(self) -> Attributes:
+        """The stage's name."""
+        return {semconv.STAGE_NAME: self._name}
+
+
+class stage:  # used as a function: `with stage("features"):`, `@stage("features")`
+    """An intermediate step of a prediction: a span of its own, `{stage} {model}`.
+
+    A context manager for one block, and a decorator for functions of every kind.
+
+    Args:
+        name: what the step is called: `features`.
+
+    Raises:
+        ValueError: the name is empty or no text.
+    """
+
+    def __init__(self, name: str) -> None:
+        if not isinstance(name, str) or not name:
+            raise ValueError(f"stage({name!r:.80}): must be a text; write stage('features')")
+        self._name = text(name, 128)
+        self._open: list[StageScope | None] = []
+
+    def __enter__(self) -> None:
+        scope: StageScope | None = None
+        with _STAGE:
+            scope = StageScope(self._name)
+            scope.attach()
+        self._open.append(scope)
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        scope = self._open.pop()
+        if scope is not None:
+            scope.detach()
+            if error is None:
+                scope.succeed(None)
+            else:
+                scope.fail(error)
+
+    def __call__(self, function: F) -> F:
+        """Make every call of a function such a step."""
+        return _staged(function, self._name)  # type: ignore[no-any-return]
+
+
+def _staged(function: Any, name: str) -> Any:
+    def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
+        return StageScope(name)
+
+    return TracedFunction(function, start, False, (_staged, name))
+
+
+def snapshot(name: str, value: object) -> None:
+    """Record an intermediate state of the current prediction as an event on its span.
+
+    Size, shape and element type under every policy but `none`; for numbers also count, NaN count,
+    mean, standard deviation, least and greatest. Under `values`, arrays of more than 64 elements
+    go along packed, where they fit. Outside of a prediction, and where its span is not sampled,
+    nothing is done.
+
+    Args:
+        name: what the state is called: `embedding`.
+        value: an array, a list of numbers, a data frame, a number; of others only the type.
+    """
+    with _SNAPSHOT:
+        call = current_call()
+        if call is None or not call.recording or call.policy == "none":
+            return
+        found: Attributes = {semconv.STATE_NAME: text(str(name), 128), **statistics(value)}
+        if call.policy == "values":
+            found.update(tensor(_STATE_TENSOR, name, value, semconv.CONTENT_BYTES_MAX // 4))
+        get_current_span().add_event(semconv.EVENT_SNAPSHOT, found)

@@ -1,0 +1,120 @@
+"""The declared features of a call → attributes: numbers packed, categories as text."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+
+from inferspan import semconv
+from inferspan.attributes import Attributes
+
+FEATURES_MAX: Final = 256
+"""Declared features of one model."""
+_NUMBERS: Final = (bool, int, float)
+
+
+class ColumnTooLong(ValueError):
+    """A column of more rows than are recorded."""
+
+
+def as_column(value: object, rows_max: int) -> list[object] | None:
+    """A column's values as a list of Python objects; None where `value` is a single value.
+
+    Args:
+        value: list, tuple, 1-D array, or a series (anything with `to_numpy` or `to_list`).
+        rows_max: a longer one is refused.
+
+    Raises:
+        ColumnTooLong: longer than `rows_max`.
+    """
+    kind = type(value)
+    if kind in (str, bool, int, float):
+        return None
+    series = hasattr(kind, "to_numpy") or (isinstance(value, np.ndarray) and value.ndim == 1)
+    if not series and not isinstance(value, (list, tuple)):
+        return None
+    length = len(value)  # type: ignore[arg-type]  # all of the above have one
+    if length > rows_max:
+        raise ColumnTooLong(f"{length} rows, at most {rows_max} are recorded; use smaller batches")
+    if not series:
+        return list(value)  # type: ignore[call-overload,no-any-return]
+    convert = getattr(value, "tolist", None) or getattr(value, "to_list")  # noqa: B009
+    return list(convert())
+
+
+def pack_features(
+    features: Mapping[str, object], rows: int | None, bytes_max: int
+) -> tuple[Attributes, list[str]]:
+    """Pack declared features; names that are numbers now go as float64, the others as text.
+
+    Args:
+        features: name → value, or a list of one value per row.
+        rows: rows of a batch; None = a single prediction. Batches are row-major.
+        bytes_max: what numbers and texts may take together.
+
+    Returns:
+        The attributes, and what was left out with the reason.
+    """
+    numeric: dict[str, list[float]] = {}
+    texts: dict[str, list[str]] = {}
+    dropped: list[str] = []
+    for name, value in features.items():
+        column = value if isinstance(value, list) and rows is not None else [value]
+        if rows is not None and len(column) == 1 != rows:
+            column = column * rows
+        if len(column) != (rows or 1):
+            dropped.append(f"feature {name}:{len(column)} values for {rows or 1} rows")
+        elif (numbers := _numbers(column)) is not None:
+            numeric[name] = numbers
+        elif (words := _texts(column)) is not None:
+            texts[name] = words
+        else:
+            dropped.append(f"feature {name}:neither number nor text")
+    size = 8 * sum(map(len, numeric.values()))
+    size += sum(len(word.encode()) for words in texts.values() for word in words)
+    if size > bytes_max:
+        return {}, [*dropped, f"features:{size} bytes, at most {bytes_max} are recorded"]
+    packed: Attributes = {}
+    if numeric:
+        packed[semconv.FEATURE_NAMES] = _names(tuple(numeric))
+        rows_first = np.array(list(numeric.values()), dtype="<f8").T
+        packed[semconv.FEATURE_DATA] = rows_first.tobytes()
+    if texts:
+        packed[semconv.FEATURE_CATEGORY_NAMES] = _names(tuple(texts))
+        packed[semconv.FEATURE_CATEGORY_VALUES] = [
+            word for row in zip(*texts.values(), strict=True) for word in row
+        ]
+    return packed, dropped
+
+
+@lru_cache(maxsize=256)
+def _names(names: tuple[str, ...]) -> str:
+    return json.dumps(names, ensure_ascii=False, separators=(",", ":"))
+
+
+def _numbers(column: Sequence[object]) -> list[float] | None:
+    """Numbers, with NaN for what is missing; None where a value is something else."""
+    numbers = []
+    for value in column:
+        plain = value.item() if isinstance(value, np.generic) else value
+        if plain is None:
+            numbers.append(math.nan)
+        elif type(plain) in _NUMBERS and _fits(plain):
+            numbers.append(float(plain))  # type: ignore[arg-type]
+        else:
+            return None
+    return numbers
+
+
+def _fits(number: object) -> bool:
+    return not isinstance(number, int) or number.bit_length() <= 1023
+
+
+def _texts(column: Sequence[object]) -> list[str] | None:
+    words = ["" if value is None else semconv.class_text(value) for value in column]
+    return None if any(word is None for word in words) else [word or "" for word in words]

@@ -1,0 +1,74 @@
+"""Where ids come from: UUIDv7 for records, random trace and span ids, HMAC for personal ids.
+
+All of them are drawn from a generator of our own. OpenTelemetry draws its ids from the global
+`random`; user code that seeds it (`random.seed(42)` before each call) repeats them.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+from collections.abc import Callable
+
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+
+from inferspan.containment import errors
+
+_random = random.Random()
+
+
+def uuid7(time_ns: int, bits: int) -> str:
+    """Write a UUIDv7 (RFC 9562, section 5.7) as 32 hex digits.
+
+    Args:
+        time_ns: Unix time in nanoseconds; its milliseconds (48 bits) lead, so ids sort by time.
+        bits: 74 random bits.
+    """
+    milliseconds = time_ns // 1_000_000 & 0xFFFF_FFFF_FFFF
+    high, low = bits >> 62, bits & 0x3FFF_FFFF_FFFF_FFFF
+    return f"{milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low:032x}"
+
+
+def _random_record_id() -> str:
+    return uuid7(time.time_ns(), _random.getrandbits(74))
+
+
+_new_record_id: Callable[[], str] = _random_record_id
+
+
+def new_record_id() -> str:
+    """A new id for a prediction or a label that came without one: UUIDv7, 32 hex digits."""
+    return _new_record_id()
+
+
+def replace_record_ids(source: Callable[[], str] | None) -> None:
+    """Draw record ids from `source` (None: from our generator again). For tests."""
+    global _new_record_id
+    _new_record_id = source or _random_record_id
+
+
+class RandomIds(IdGenerator):
+    """Trace and span ids that no `random.seed()` of the user's repeats."""
+
+    def generate_span_id(self) -> int:
+        """64 random bits, not zero."""
+        return _random.getrandbits(64) or 1
+
+    def generate_trace_id(self) -> int:
+        """128 random bits, not zero."""
+        return _random.getrandbits(128) or 1
+
+    def is_trace_id_random(self) -> bool:
+        """Samplers may rely on the ids' randomness."""
+        return True
+
+
+def _after_fork() -> None:
+    # A child that kept the parent's state would repeat its ids, one by one.
+    _random.seed(os.urandom(32))
+    errors.renew_lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

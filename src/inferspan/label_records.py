@@ -1,0 +1,251 @@
+"""A label's value, time and options → the attributes of its record: pure."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+
+import numpy as np
+
+from inferspan import semconv
+from inferspan.attributes import Attributes, text, type_name
+from inferspan.settings import checked_choice
+
+Time = datetime | int | str
+"""A datetime with offset, Unix nanoseconds, or an RFC 3339 text with offset."""
+
+VALUES_MAX: Final = 4096
+"""Members of a label that is a set of classes or a list of numbers."""
+TEXT_LENGTH_MAX: Final = 16_384
+"""Characters of a reference answer."""
+NAME_LENGTH_MAX: Final = 128
+"""Characters of a model, version, target or source."""
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_NANOSECONDS_MIN: Final = 10**17
+"""March 1973; a smaller integer is surely in seconds, milli- or microseconds."""
+_INT64_MAX: Final = 2**63 - 1
+
+
+class RefusedLabel(ValueError):
+    """A label that cannot count; says the value, the rule and the remedy."""
+
+
+def check_options(model: str | None, kind: str, annotator_kind: str | None, action: str) -> str:
+    """Check what is wrong whatever the data.
+
+    Returns:
+        The model's name.
+
+    Raises:
+        ValueError: no model, or a choice that does not exist.
+    """
+    if not isinstance(model, str) or not model:
+        raise ValueError(f"model={model!r}: a label names its model; write model='…'")
+    checked_choice("kind", kind, semconv.TARGET_KINDS)
+    checked_choice("action", action, semconv.LABEL_ACTIONS)
+    if annotator_kind is not None:
+        checked_choice("annotator_kind", annotator_kind, semconv.ANNOTATOR_KINDS)
+    return model
+
+
+def label_attributes(
+    wire_id: str | None,
+    value: object,
+    *,
+    model: str,
+    target: str = semconv.DEFAULT_TARGET,
+    time: object = None,
+    source: object = None,
+    kind: str = semconv.TARGET_KINDS[0],
+    annotator_kind: str | None = None,
+    revision: object = 0,
+    action: str = semconv.LABEL_ACTIONS[0],
+    weight: object = None,
+    index: object = None,
+    version: object = None,
+    reference: object = None,
+) -> Attributes:
+    """Make a label record, without its id.
+
+    Args:
+        wire_id: the prediction's id as it is sent; None refuses.
+        value: as `inferspan.label` takes it.
+        model: the model's name.
+        target: which truth.
+        time: when it became known; None or NaT = absent.
+        source: where it comes from.
+        kind: one of `semconv.TARGET_KINDS`.
+        annotator_kind: one of `semconv.ANNOTATOR_KINDS`.
+        revision: 0 or more.
+        action: one of `semconv.LABEL_ACTIONS`.
+        weight: greater than 0.
+        index: row of a batch call, 0 or more.
+        version: of the model.
+        reference: a reference answer.
+
+    Raises:
+        RefusedLabel: value, id, time or a number cannot count.
+    """
+    if wire_id is None:
+        raise RefusedLabel("the prediction's id is empty; give a string, integer or UUID")
+    record: Attributes = {
+        semconv.MODEL_NAME: _name("model", model),
+        semconv.PREDICTION_ID: wire_id,
+        semconv.TARGET_NAME: _name("target", target),
+        semconv.TARGET_KIND: kind,
+    }
+    if action != semconv.LABEL_ACTIONS[0]:
+        record[semconv.LABEL_ACTION] = action
+    elif reference is None or value is not None:
+        record.update(value_attributes(value))
+    if reference is not None:
+        if not isinstance(reference, str):
+            raise RefusedLabel(f"text is a {type_name(type(reference))}; give a string")
+        record[semconv.LABEL_TEXT] = text(reference, TEXT_LENGTH_MAX)
+    if (known := time_ns(time)) is not None:
+        record[semconv.LABEL_TIME_UNIX_NANO] = known
+    for name, option, attribute in (
+        ("version", version, semconv.MODEL_VERSION),
+        ("source", source, semconv.LABEL_SOURCE),
+        ("annotator_kind", annotator_kind, semconv.LABEL_ANNOTATOR_KIND),
+    ):
+        if not is_missing(option):
+            record[attribute] = _name(name, option)
+    for name, option, attribute in (
+        ("index", index, semconv.PREDICTION_INDEX),
+        ("revision", revision, semconv.LABEL_REVISION),
+    ):
+        if not is_missing(option) and (number := _count(name, option)):
+            record[attribute] = number
+    if not is_missing(weight):
+        record[semconv.LABEL_WEIGHT] = _weight(weight)
+    return record
+
+
+def value_attributes(value: object) -> Attributes:
+    """Write a label's value: `.class`, `.classes`, `.value` or `.values`.
+
+    Raises:
+        RefusedLabel: None, NaN, an infinity, an empty list, or a type that is no label.
+    """
+    plain = _plain(value)
+    if isinstance(plain, (str, bool)):
+        return {semconv.LABEL_CLASS: semconv.class_text(plain) or ""}
+    if isinstance(plain, (int, float)):
+        return {semconv.LABEL_VALUE: _finite(plain)}
+    if isinstance(plain, (set, frozenset)):
+        plain = sorted(plain, key=lambda item: semconv.class_text(item) or "")
+    elif isinstance(plain, np.ndarray) and plain.ndim == 1:
+        plain = plain.tolist()
+    if isinstance(plain, (list, tuple)):
+        return _values([_plain(item) for item in plain])
+    if is_missing(plain):
+        raise RefusedLabel(
+            f"the value is {'None' if plain is None else 'missing'}: absence is no label; leave "
+            "it out, or take a label back with action='delete'"
+        )
+    raise RefusedLabel(
+        f"a {type_name(type(value))} is no label; give a class, a number, or a list of either"
+    )
+
+
+def time_ns(time: object) -> int | None:
+    """A time as Unix nanoseconds; None where it is missing.
+
+    Raises:
+        RefusedLabel: no offset, another unit than nanoseconds, out of range, or no time at all.
+    """
+    if is_missing(time):
+        return None
+    if isinstance(time, str):
+        try:
+            time = datetime.fromisoformat(time)
+        except ValueError:
+            raise RefusedLabel(
+                f"time {time!r:.60} is not RFC 3339; write 2026-11-21T06:00:00Z"
+            ) from None
+    if isinstance(time, datetime):
+        if time.utcoffset() is None:
+            raise RefusedLabel(
+                f"time {time.isoformat()} has no offset, so it names no moment; give a datetime "
+                "with a time zone (pandas: .dt.tz_localize('UTC'))"
+            )
+        nanoseconds = (time - _EPOCH) // _MICROSECOND * 1000 + int(getattr(time, "nanosecond", 0))
+    elif isinstance(time, (int, np.integer)) and not isinstance(time, bool):
+        nanoseconds = int(time)
+    else:
+        raise RefusedLabel(
+            f"a {type_name(type(time))} is no time; give a datetime with offset or nanoseconds"
+        )
+    if not _NANOSECONDS_MIN <= nanoseconds <= _INT64_MAX:
+        raise RefusedLabel(
+            f"time {nanoseconds} is not Unix time in nanoseconds; multiply seconds by 10**9"
+        )
+    return nanoseconds
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is None, NaN, NaT or pandas' NA, without importing pandas."""
+    if value is None:
+        return True
+    if isinstance(value, (float, np.floating)):
+        return math.isnan(value)
+    if isinstance(value, np.datetime64):
+        return bool(np.isnat(value))
+    return type(value).__name__ in ("NaTType", "NAType")
+
+
+def _values(items: Sequence[Any]) -> Attributes:
+    if len(items) > VALUES_MAX:
+        raise RefusedLabel(f"{len(items)} values; a label holds at most {VALUES_MAX}")
+    numbers = [item for item in items if isinstance(item, (int, float))]
+    if items and len(numbers) == len(items) and not any(isinstance(i, bool) for i in items):
+        return {semconv.LABEL_VALUES: [_finite(number) for number in numbers]}
+    classes = [semconv.class_text(item) for item in items]
+    texts = [written for written in classes if written is not None]
+    if len(texts) != len(items):
+        raise RefusedLabel("a list holds something that is no class; give strings or numbers")
+    return {semconv.LABEL_CLASSES: texts}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU":
+        return value.item()
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return _plain(value[()])
+    return value
+
+
+def _finite(number: int | float) -> float:
+    try:
+        finite = float(number)
+    except OverflowError:
+        finite = math.inf
+    if not math.isfinite(finite):
+        raise RefusedLabel("the value is NaN, infinite or beyond float64; give a finite number")
+    return finite
+
+
+def _name(what: str, value: object) -> str:
+    written = semconv.class_text(value)
+    if not written:
+        raise RefusedLabel(f"{what} is a {type_name(type(value))} or empty; give a text")
+    return text(written, NAME_LENGTH_MAX)
+
+
+def _count(what: str, value: object) -> int:
+    plain = _plain(value)
+    whole = isinstance(plain, (int, float)) and not isinstance(plain, bool)
+    if not whole or plain != int(plain) or not 0 <= plain < 2**31:  # type: ignore[operator,call-overload]
+        raise RefusedLabel(f"{what} is no whole number from 0 on; count from 0")
+    return int(plain)  # type: ignore[call-overload,no-any-return]
+
+
+def _weight(value: object) -> float:
+    plain = _plain(value)
+    if isinstance(plain, bool) or not isinstance(plain, (int, float)) or not _finite(plain) > 0:
+        raise RefusedLabel("weight must be a finite number greater than 0; leave it out for 1")
+    return float(plain)

@@ -1,0 +1,172 @@
+"""A table of labels → label records: loading it twice changes nothing."""
+
+from __future__ import annotations
+
+import difflib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from inferspan import semconv
+from inferspan.attributes import is_table
+from inferspan.containment import logger
+from inferspan.label_records import RefusedLabel, check_options, label_attributes
+from inferspan.labels import send_label, wire_prediction_id
+from inferspan.providers import LabelBatchSender, label_exporter
+
+Table = Mapping[str, Sequence[object]] | Iterable[Mapping[str, object]]
+"""A mapping of columns, or rows that are mappings; data frames are accepted too."""
+
+CHUNK_ROWS: Final = 2048
+"""Labels that wait for export at a time."""
+REASONS_MAX: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class LabelTableReport:
+    """What became of a table of labels."""
+
+    sent: int
+    """Rows that the receiver accepted."""
+    refused: int
+    """Rows that cannot be labels."""
+    failed: int
+    """Rows that could not be delivered; load the table again, nothing counts twice."""
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    """Why rows were refused, and how many."""
+
+    def __str__(self) -> str:
+        reasons = "".join(f"\n  {count} × {reason}" for reason, count in self.reasons.items())
+        return f"{self.sent} sent, {self.refused} refused, {self.failed} failed{reasons}"
+
+
+def label_table(
+    table: Any,
+    *,
+    model: str,
+    prediction_id: str = "prediction_id",
+    actual: str = "actual",
+    time: str | None = None,
+    index: str | None = None,
+    version: str | None = None,
+    target: str = semconv.DEFAULT_TARGET,
+    source: str | None = None,
+    kind: str = semconv.TARGET_KINDS[0],
+    annotator_kind: str | None = None,
+) -> LabelTableReport:
+    """Send a table of labels and wait until they are accepted.
+
+    A label's id is a hash of its row, so that loading the same rows again changes nothing.
+
+    Args:
+        table: a data frame (pandas, polars), a mapping of columns, or an iterable of mappings.
+        model: the model's name.
+        prediction_id: column of the predictions' ids.
+        actual: column of what turned out to be true; see `inferspan.label` for its values.
+        time: column of when it became known; None = when the collector first accepts it.
+        index: column of the row within a batch call whose rows share one id.
+        version: the model's version, to narrow the match.
+        target: which truth, where a prediction has several.
+        source: where the labels come from.
+        kind: `ground_truth`, `feedback` or `evaluation`.
+        annotator_kind: `HUMAN`, `LLM`, `CODE` or `SYSTEM`.
+
+    Returns:
+        How many rows were sent, refused and not delivered, and why; also logged.
+
+    Raises:
+        ValueError: a column that the table lacks, a wrong option, or nothing says where labels go.
+        TypeError: `table` is none of the above.
+    """
+    check_options(model, kind, annotator_kind, semconv.LABEL_ACTIONS[0])
+    columns = [name for name in (prediction_id, actual, time, index) if name is not None]
+    exporter = label_exporter()
+    if exporter is None:
+        raise ValueError(
+            "nothing says where labels go; set INFERSPAN_ENDPOINT=http://HOST:4318 or call "
+            "inferspan.configure(endpoint=…) first"
+        )
+    rows = table_rows(table, columns)
+    reasons: Counter[str] = Counter()
+    refused = 0
+    with LabelBatchSender(exporter, CHUNK_ROWS) as sender:
+        for row in rows:
+            try:
+                record = label_attributes(
+                    wire_prediction_id(_cell(row, prediction_id)),
+                    _cell(row, actual),
+                    model=model,
+                    target=target,
+                    time=_cell(row, time),
+                    source=source,
+                    kind=kind,
+                    annotator_kind=annotator_kind,
+                    index=_cell(row, index),
+                    version=version,
+                )
+            except RefusedLabel as refusal:
+                refused += 1
+                reason = str(refusal)
+                reasons[reason if len(reasons) < REASONS_MAX or reason in reasons else "…"] += 1
+            else:
+                send_label(sender.tracer, record, semconv.label_record_id(record))
+                sender.sent_one()
+    report = LabelTableReport(sender.sent, refused, sender.failed, dict(reasons))
+    logger.log(30 if refused or sender.failed else 20, "inferspan: labels of %s: %s", model, report)
+    return report
+
+
+def table_rows(table: Any, columns: Sequence[str]) -> Iterator[Mapping[str, object]]:
+    """Iterate over the rows of any kind of table, as mappings of the wanted columns.
+
+    Raises:
+        ValueError: a column is missing, or columns differ in length.
+        TypeError: no table.
+    """
+    if is_table(table):
+        _check_columns(columns, [str(name) for name in table.columns])
+        return _zipped({name: _values(table[name]) for name in columns})
+    if isinstance(table, Mapping):
+        _check_columns(columns, [str(name) for name in table])
+        return _zipped({name: _values(table[name]) for name in columns})
+    if isinstance(table, Iterable) and not isinstance(table, (str, bytes)):
+        return _checked_rows(table)
+    raise TypeError(
+        f"a {type(table).__name__} is no table; give a data frame, a mapping of columns or an "
+        "iterable of mappings"
+    )
+
+
+def _check_columns(wanted: Sequence[str], present: Sequence[str]) -> None:
+    for name in wanted:
+        if name not in present:
+            close = difflib.get_close_matches(name, present, 1)
+            meant = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(
+                f"the table has no column {name!r}{meant}; it has {', '.join(present[:20])}"
+            )
+
+
+def _values(column: Any) -> list[object]:
+    convert = getattr(column, "tolist", None) or getattr(column, "to_list", None)
+    return list(convert()) if convert is not None else list(column)
+
+
+def _zipped(columns: Mapping[str, list[object]]) -> Iterator[Mapping[str, object]]:
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise ValueError(f"columns differ in length: {lengths}; give as many values in each")
+    names = tuple(columns)
+    return (dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True))
+
+
+def _checked_rows(rows: Iterable[Any]) -> Iterator[Mapping[str, object]]:
+    for row in rows:
+        if not isinstance(row, Mapping):
+            raise TypeError(f"a row is a {type(row).__name__}; give mappings of column to value")
+        yield row
+
+
+def _cell(row: Mapping[str, object], column: str | None) -> object:
+    return None if column is None else row.get(column)

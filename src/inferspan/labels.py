@@ -1,0 +1,209 @@
+"""Ground truth → label record: the truth that arrives later, joined by the prediction's id."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from dataclasses import dataclass
+from typing import Final, Literal, Self, TypedDict, Unpack
+
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags, Tracer
+
+from inferspan import semconv, settings
+from inferspan.attributes import Attributes
+from inferspan.containment import Contained, errors
+from inferspan.identity import new_record_id
+from inferspan.label_records import RefusedLabel, Time, check_options, label_attributes
+from inferspan.providers import label_tracer
+from inferspan.spans import emit_record
+
+_SEND: Final = Contained("send a label")
+
+
+class LabelOptions(TypedDict, total=False):
+    """What may be said of a label besides its prediction, its value and its model."""
+
+    target: str
+    time: Time | None
+    id: str | None
+    source: str | None
+    kind: str
+    annotator_kind: str | None
+    revision: int
+    action: Literal["upsert", "delete"]
+    weight: float | None
+    index: int | None
+    version: str | None
+    text: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionRef:
+    """What a caller keeps of a prediction, to label it later."""
+
+    id: str
+    """The prediction's id, as the caller gave it or as it was made."""
+    model: str
+    version: str | None = None
+    span_context: SpanContext = INVALID_SPAN_CONTEXT
+    wire_id: str = ""
+    """The id as it is sent: keyed where `INFERSPAN_ID_KEY` is set."""
+
+    @classmethod
+    def of(cls, prediction_id: str, model: str, version: str | None, span: SpanContext) -> Self:
+        """Refer to a prediction of this process."""
+        wire_id = semconv.prediction_id_text(prediction_id, settings.current().id_key)
+        return cls(prediction_id, model, version, span, wire_id or prediction_id)
+
+    @classmethod
+    def from_token(cls, token: str) -> Self:
+        """Read what `to_token` wrote, in any process.
+
+        Raises:
+            ValueError: the text is no such token.
+        """
+        try:
+            padded = token + "=" * (-len(token) % 4)
+            fields = json.loads(base64.urlsafe_b64decode(padded))
+            wire_id, model, version, trace_id, span_id, flags = fields
+            if not (isinstance(wire_id, str) and isinstance(model, str)):
+                raise TypeError("id and model are texts")
+            span = SpanContext(
+                int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(flags)
+            )
+        except (binascii.Error, TypeError, ValueError) as error:
+            raise ValueError(
+                f"{token!r:.80} is no prediction token; give what PredictionRef.to_token() returned"
+            ) from error
+        return cls(wire_id, model, version, span, wire_id)
+
+    @property
+    def traceparent(self) -> str:
+        """The span's context in the form of W3C Trace Context, version 00."""
+        span = self.span_context
+        return f"00-{span.trace_id:032x}-{span.span_id:016x}-{span.trace_flags:02x}"
+
+    def to_token(self) -> str:
+        """Write the reference as one URL-safe text; a keyed id travels keyed."""
+        span = self.span_context
+        fields = (
+            self.wire_id or self.id,
+            self.model,
+            self.version,
+            f"{span.trace_id:x}",
+            f"{span.span_id:x}",
+            int(span.trace_flags),
+        )
+        packed = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
+        return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
+
+    def label(self, value: object = None, **options: Unpack[LabelOptions]) -> str | None:
+        """Say what turned out to be true; see `inferspan.label` for value and options."""
+        return label(self, value, **options)
+
+
+def label(
+    prediction: object,
+    value: object = None,
+    *,
+    model: str | None = None,
+    target: str = semconv.DEFAULT_TARGET,
+    time: Time | None = None,
+    id: str | None = None,
+    source: str | None = None,
+    kind: str = semconv.TARGET_KINDS[0],
+    annotator_kind: str | None = None,
+    revision: int = 0,
+    action: Literal["upsert", "delete"] = "upsert",
+    weight: float | None = None,
+    index: int | None = None,
+    version: str | None = None,
+    text: str | None = None,
+) -> str | None:
+    """Say what turned out to be true of a prediction: from any process, at any later time.
+
+    Args:
+        prediction: the prediction's id, or its `PredictionRef`.
+        value: a class (string or boolean), a number (a class or a quantity; the model's task
+            decides), a list or set of classes, or a list of numbers. None with `text` or `delete`.
+        model: the model's name; a `PredictionRef` knows its own.
+        target: which truth, where a prediction has several: `chargeback`.
+        time: when it became known: a datetime with offset, Unix nanoseconds, or RFC 3339 text.
+            Absent = when the collector first accepts it.
+        id: the label's own id; the same (id, revision) counts once. Absent = a new UUIDv7.
+        source: where it comes from; sources may be ranked in the collector's configuration.
+        kind: `ground_truth`, `feedback` or `evaluation`.
+        annotator_kind: `HUMAN`, `LLM`, `CODE` or `SYSTEM`.
+        revision: 0, then 1 for the first correction under the same id.
+        action: `delete` takes the label back.
+        weight: greater than 0; absent = 1.
+        index: the row within a batch call whose rows share one prediction id, from 0.
+        version: narrows the match to one version of the model.
+        text: a reference answer.
+
+    Returns:
+        The label's id. None where it is not sent: refused, because its value, id or time cannot
+        count (None, NaN, no offset …), or nothing says where labels go. That is counted and
+        logged, and does not raise: data is no reason to end a program.
+
+    Raises:
+        ValueError: an option that is wrong whatever the data: no model, an unknown kind.
+    """
+    linked = prediction.span_context if isinstance(prediction, PredictionRef) else None
+    if isinstance(prediction, PredictionRef):
+        model = model or prediction.model
+    model = check_options(model, kind, annotator_kind, action)
+    try:
+        label_id = _label_id(id)
+        record = label_attributes(
+            wire_prediction_id(prediction),
+            value,
+            model=model,
+            target=target,
+            time=time,
+            source=source,
+            kind=kind,
+            annotator_kind=annotator_kind,
+            revision=revision,
+            action=action,
+            weight=weight,
+            index=index,
+            version=version,
+            reference=text,
+        )
+    except RefusedLabel as refusal:
+        errors.warn_sometimes(
+            f"label {model}", f"inferspan: a label of {model!r} is refused: {refusal}"
+        )
+        return None
+    with _SEND:
+        if (tracer := label_tracer()) is not None:
+            send_label(tracer, record, label_id, linked)
+            return label_id
+    return None
+
+
+def wire_prediction_id(prediction: object) -> str | None:
+    """A prediction's id as it is sent; None for what cannot be an id."""
+    if isinstance(prediction, PredictionRef):
+        return prediction.wire_id or prediction.id
+    return semconv.prediction_id_text(prediction, settings.current().id_key)
+
+
+def send_label(
+    tracer: Tracer, record: Attributes, label_id: str, linked: SpanContext | None = None
+) -> None:
+    """Emit one label record: the root of its own trace, with one link where the span is known."""
+    links = (linked,) if linked is not None and linked.is_valid else ()
+    attributes = {semconv.LABEL_ID: label_id, **record}
+    emit_record(tracer, f"label {record[semconv.MODEL_NAME]!s}", attributes, links)
+
+
+def _label_id(given: object) -> str:
+    if given is None:
+        return new_record_id()
+    written = semconv.prediction_id_text(given)
+    if written is None:
+        raise RefusedLabel(f"id={given!r:.80} is no id; give a string, or leave it out")
+    return written

@@ -1,0 +1,167 @@
+"""For your tests: spans caught in memory, with ids and times that are the same in every run.
+
+In a `conftest.py`, `from inferspan.testing import captured_spans` gives the pytest fixture.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final, overload
+
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import Sampler
+
+from inferspan import providers, semconv
+from inferspan.containment import errors
+from inferspan.identity import replace_record_ids
+from inferspan.spans import replace_clock
+
+START_TIME_NS: Final = 1_790_000_000_000_000_000
+"""The manual clock's first time: September 2026."""
+STEP_NS: Final = 1_000_000
+"""What passes between two looks at the manual clock: a millisecond."""
+
+
+class ManualClock:
+    """Unix time in nanoseconds that moves only when told, and by one step at each look.
+
+    Args:
+        now_ns: the first time.
+        step_ns: what each look adds.
+    """
+
+    def __init__(self, now_ns: int = START_TIME_NS, step_ns: int = STEP_NS) -> None:
+        self.now_ns = now_ns
+        self._step_ns = step_ns
+
+    def __call__(self) -> int:
+        """Look at the clock, Unix ns."""
+        now = self.now_ns
+        self.now_ns += self._step_ns
+        return now
+
+    def advance(self, seconds: float) -> None:
+        """Let time pass."""
+        self.now_ns += round(seconds * 1e9)
+
+
+class SequentialIds(IdGenerator):
+    """Trace ids, span ids and record ids that count from 1."""
+
+    def __init__(self) -> None:
+        self._traces = self._spans = self._records = 0
+
+    def generate_trace_id(self) -> int:
+        """The next trace id."""
+        self._traces += 1
+        return self._traces
+
+    def generate_span_id(self) -> int:
+        """The next span id."""
+        self._spans += 1
+        return self._spans
+
+    def record_id(self) -> str:
+        """The next id of a prediction or label, 32 hex digits."""
+        self._records += 1
+        return f"{self._records:032x}"
+
+
+class CapturedSpans(SpanExporter, Sequence[ReadableSpan]):
+    """Spans in the order in which they ended."""
+
+    def __init__(self) -> None:
+        self._spans: list[ReadableSpan] = []
+
+    @property
+    def predictions(self) -> list[ReadableSpan]:
+        """Prediction spans."""
+        return [s for s in self._spans if semconv.OPERATION_NAME in (s.attributes or {})]
+
+    @property
+    def stages(self) -> list[ReadableSpan]:
+        """Stage spans."""
+        return [s for s in self._spans if semconv.STAGE_NAME in (s.attributes or {})]
+
+    @property
+    def labels(self) -> list[ReadableSpan]:
+        """Label records."""
+        providers.flush()
+        return [s for s in self._spans if semconv.LABEL_ID in (s.attributes or {})]
+
+    def clear(self) -> None:
+        """Forget what was caught."""
+        self._spans.clear()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Catch spans."""
+        self._spans.extend(spans)
+        return SpanExportResult.SUCCESS
+
+    @overload
+    def __getitem__(self, index: int) -> ReadableSpan: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[ReadableSpan]: ...
+    def __getitem__(self, index: int | slice) -> ReadableSpan | list[ReadableSpan]:
+        return self._spans[index]
+
+    def __len__(self) -> int:
+        return len(self._spans)
+
+
+@contextmanager
+def capture_spans(
+    *, clock: Callable[[], int] | None = None, sampler: Sampler | None = None
+) -> Iterator[CapturedSpans]:
+    """Catch predictions, stages and labels instead of sending them.
+
+    Ids count from 1; times come from `clock`. Only inferspan's own spans are caught: the global
+    TracerProvider is neither used nor changed.
+
+    Args:
+        clock: Unix time in nanoseconds; absent = a `ManualClock`.
+        sampler: absent = every span is sampled.
+    """
+    caught, ids = CapturedSpans(), SequentialIds()
+    provider = TracerProvider(
+        sampler, resource=Resource({}), id_generator=ids, shutdown_on_exit=False
+    )
+    provider.add_span_processor(SimpleSpanProcessor(caught))
+    restore = providers.divert(provider, lambda: caught)
+    replace_record_ids(ids.record_id)
+    replace_clock(clock or ManualClock())
+    try:
+        yield caught
+    finally:
+        replace_clock(None)
+        replace_record_ids(None)
+        restore()
+        provider.shutdown()
+
+
+@contextmanager
+def record_contained_errors() -> Iterator[list[BaseException]]:
+    """Collect the errors that inferspan keeps to itself, so that a test can fail on them."""
+    collected: list[BaseException] = []
+    stop = errors.observe(collected.append)
+    try:
+        yield collected
+    finally:
+        stop()
+
+
+try:
+    import pytest
+except ImportError:  # pytest is your choice, not our dependency
+    pass
+else:
+
+    @pytest.fixture
+    def captured_spans() -> Iterator[CapturedSpans]:
+        """Spans of this test, caught in memory."""
+        with capture_spans() as caught:
+            yield caught

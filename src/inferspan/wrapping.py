@@ -1,0 +1,241 @@
+"""`wrap`: a model object whose own predicting methods run under spans."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any, Final, TypeVar, cast
+
+import numpy as np
+import wrapt
+
+from inferspan import semconv
+from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
+from inferspan.calls import CallShape, run
+from inferspan.declaration import Declaration, Names
+from inferspan.output_columns import Misfit, OutputRule
+from inferspan.predictions import PredictionCall, PredictionPlan, current_call
+from inferspan.spans import SpanScope
+
+Model = TypeVar("Model")
+
+OPERATION_OF: Final = {
+    "predict": "predict",
+    "predict_proba": "predict_proba",
+    "decision_function": "predict",
+    "transform": "transform",
+    "__call__": "predict",
+}
+"""Traced method → operation."""
+
+
+class TracedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+    """A method of a traced model; pickles as the attribute of that model."""
+
+    def __init__(self, owner: TracedModel, name: str, method: Callable[..., Any]) -> None:
+        super().__init__(method, owner._self_method(name, method).call)
+        self._self_owner_and_name = (owner, name)
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return getattr, self._self_owner_and_name
+
+    def __reduce__(self) -> Any:
+        return getattr, self._self_owner_and_name
+
+
+class TracedModel(wrapt.ObjectProxy):  # type: ignore[type-arg]
+    """A model whose predicting methods are traced; everything else is the model's own.
+
+    `isinstance` and attributes are the model's. Pickles, copies and scikit-learn's clones of it
+    are traced models again, around a pickle, copy or clone of the inner one.
+    """
+
+    def __init__(self, model: object, declaration: Declaration) -> None:
+        super().__init__(model)
+        self._self_declaration = declaration
+        self._self_methods: dict[str, _Method] = {}
+
+    def __getattr__(self, name: str) -> Any:
+        found = getattr(self.__wrapped__, name)
+        if name not in OPERATION_OF or not callable(found):
+            return found
+        return TracedMethod(self, name, found)
+
+    def _self_method(self, name: str, found: Callable[..., Any]) -> _Method:
+        method = self._self_methods.get(name)
+        if method is None:
+            method = _Method(self.__wrapped__, name, found, self._self_declaration)
+            self._self_methods[name] = method
+        return method
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return _traced_model, (self.__wrapped__, self._self_declaration)
+
+    def __reduce__(self) -> Any:
+        return _traced_model, (self.__wrapped__, self._self_declaration)
+
+    def __copy__(self) -> Any:
+        return _traced_model(copy.copy(self.__wrapped__), self._self_declaration)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return _traced_model(copy.deepcopy(self.__wrapped__, memo), self._self_declaration)
+
+    def __sklearn_clone__(self) -> Any:
+        return _traced_model(self.__wrapped__.__sklearn_clone__(), self._self_declaration)
+
+
+class TracedCallableModel(TracedModel):
+    """A traced model that can be called itself."""
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the model."""
+        method = self._self_method("__call__", self.__wrapped__)
+        return method.call(self.__wrapped__, None, args, kwargs)
+
+
+class _Method:
+    """How one method of one model is traced."""
+
+    def __init__(
+        self, model: object, name: str, found: Callable[..., Any], declaration: Declaration
+    ) -> None:
+        self._model = model
+        self._shape = CallShape.of(found)
+        self._classes: tuple[object, tuple[str, ...]] = (None, declaration.classes)
+        declared = replace(declaration, operation=OPERATION_OF[name])
+        if name == "decision_function" and declared.output is None:
+            declared = replace(declared, output=self._decided)
+        self._rule = declared.rule()
+        self._plan: PredictionPlan = declared.plan(
+            Parameters(found),
+            default_model=type(model).__name__,
+            owner=model,
+            live_rule=self._live_rule,
+        )
+
+    def call(
+        self,
+        wrapped: Callable[..., Any],
+        instance: object,
+        args: Arguments,
+        kwargs: dict[str, Any],
+    ) -> Any:
+        """Call the method; inside another call of the same model it is part of that one."""
+        running = current_call()
+        if running is not None and running.plan.owner is self._model:
+            return wrapped(*args, **kwargs)
+        return run(self._shape, self._start, wrapped, args, kwargs, 0)
+
+    def _start(self, arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
+        return PredictionCall(self._plan, arguments, keywords, bound)
+
+    def _live_rule(self) -> OutputRule:
+        """The declared rule with the classes that the fitted model knows now."""
+        if self._rule.classes:
+            return self._rule
+        classes = self._known_classes()
+        return replace(self._rule, classes=classes, floats_are_classes=bool(classes))
+
+    def _known_classes(self) -> tuple[str, ...]:
+        found = getattr(self._model, "classes_", None)
+        seen, classes = self._classes
+        if found is not seen:
+            listed = found.tolist() if isinstance(found, np.ndarray) else found
+            texts = [semconv.class_text(known) for known in listed or ()]
+            # Several outputs have a list of classes each, which is no list of classes.
+            classes = () if None in texts else tuple(cast("list[str]", texts))
+            self._classes = (found, classes)
+        return classes
+
+    def _decided(self, scores: object) -> list[str]:
+        """scikit-learn's rule for two classes: above zero is the second. It has no other."""
+        classes = self._live_rule().classes
+        if len(classes) != 2 or not isinstance(scores, np.ndarray) or scores.ndim != 1:
+            raise Misfit("decision_function of other than two known classes says no class")
+        return [classes[int(positive)] for positive in scores > 0]
+
+
+def wrap(
+    obj: Model,
+    /,
+    *,
+    model: str | None = None,
+    version: str | None = None,
+    task: str | None = None,
+    positive: object = None,
+    classes: Iterable[object] | None = None,
+    threshold: float | None = None,
+    variant: str | None = None,
+    framework: str | None = None,
+    prediction_id: SourceName | None = None,
+    slices: Names | None = None,
+    features: Names | None = None,
+    output: Callable[[Any], object] | None = None,
+    capture: str | None = None,
+) -> Model:
+    """Trace the predicting methods of a model object.
+
+    `predict`, `predict_proba`, `decision_function`, `transform` and calling the object itself
+    become predictions, as far as the object has them. The object is not changed; use the result
+    in its place. `isinstance` keeps working. Pickling gives a traced model around the inner one,
+    and so do `copy` and `sklearn.base.clone`.
+
+    Args:
+        obj: the model: a scikit-learn estimator or pipeline, or anything with such methods.
+        model: the model's name; absent = the name of its class.
+        version: of the model.
+        task: see `inferspan.predict`.
+        positive: the positive class of a binary task.
+        classes: the classes, in the order of the columns of probabilities; absent = the object's
+            `classes_`.
+        threshold: the score from which the positive class is answered.
+        variant: how the call was routed.
+        framework: absent = the package that the object's class comes from.
+        prediction_id: name of the method's argument, or of a column of its data frame.
+        slices: up to 8 names by which quality is broken down.
+        features: names of inputs that may be recorded.
+        output: maps an unusual return value.
+        capture: `shapes`, `values` or `none`.
+
+    Raises:
+        ValueError: an option breaks its rule.
+        TypeError: the object has none of these methods.
+    """
+    if not any(callable(getattr(obj, name, None)) for name in OPERATION_OF):
+        raise TypeError(
+            f"wrap() got a {type(obj).__name__}: must have one of {', '.join(OPERATION_OF)}; for a "
+            "function use @inferspan.predict"
+        )
+    declaration = Declaration.of(
+        model=model,
+        version=version,
+        task=task,
+        positive=positive,
+        classes=classes,
+        threshold=threshold,
+        variant=variant,
+        framework=framework or _framework(obj),
+        prediction_id=prediction_id,
+        slices=slices,
+        features=features,
+        output=output,
+        capture=capture,
+    )
+    return cast("Model", _traced_model(obj, declaration))
+
+
+def _traced_model(obj: object, declaration: Declaration) -> TracedModel:
+    kind = TracedCallableModel if callable(obj) else TracedModel
+    traced = kind(obj, declaration)
+    # Names that a signature lacks shall be said now, not at the first call.
+    for name in OPERATION_OF:
+        found = obj if name == "__call__" else getattr(obj, name, None)
+        if callable(found):
+            traced._self_method(name, found)
+    return traced
+
+
+def _framework(obj: object) -> str | None:
+    package = type(obj).__module__.partition(".")[0]
+    return None if package in ("__main__", "builtins") else package
