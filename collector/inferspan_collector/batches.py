@@ -236,7 +236,8 @@ class Refusal:
     """One span, log record or line that was refused; its neighbours are not."""
 
     signal: str
-    """`predictions` or `labels`."""
+    """`predictions` or `labels`: the record is left out. `slices`: a slice of a prediction that was
+    taken is."""
     reason: str
     """A short code of a fixed set, fit for a counter's label: `missing_model`."""
     message: str

@@ -366,25 +366,6 @@ def test_a_failed_commit_is_503(receiver: Receiver) -> None:
     assert receiver.post(ONE.SerializeToString()).status_code == 503
 
 
-def test_requests_under_way_have_a_limit_together(receiver: Receiver) -> None:
-    head = f"POST /v1/traces HTTP/1.1\r\nHost: a\r\nContent-Type: {PROTOBUF}\r\n"
-    with (
-        connected(receiver.url) as a,
-        connected(receiver.url) as b,
-        connected(receiver.url) as c,
-        connected(receiver.url) as d,
-    ):
-        for slow in (a, b, c, d):
-            # All but the last byte.
-            slow.sendall(f"{head}Content-Length: {LIMIT}\r\n\r\n".encode() + bytes(LIMIT - 1))
-        body = traces_request([prediction_span(f"p{i}") for i in range(100)]).SerializeToString()
-        wait_until(lambda: receiver.post(body).status_code == 503, 20, "the limit to be reached")
-        for slow in (a, b, c, d):
-            slow.sendall(b"\0")
-            assert answer_on(slow)[0] == 400
-        assert receiver.post(body).status_code == 200
-
-
 @pytest.fixture
 def quiet(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     caplog.set_level(logging.ERROR, "inferspan_collector")

@@ -1,0 +1,92 @@
+"""What unfinished requests hold together has a limit, and all of it is given back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferspan_collector.pipeline import Overloaded
+from inferspan_collector.receivers.bodies import (
+    Budget,
+    ClientDisconnected,
+    Headers,
+    RefusedBody,
+    inflated,
+    received,
+)
+
+LIMIT = 100
+
+
+def sending(*chunks: bytes, whole: bool = True) -> Callable[[], Awaitable[dict[str, object]]]:
+    """An ASGI `receive` that gives these chunks; then the end, or a client that goes away."""
+    messages: list[dict[str, object]] = [
+        {"type": "http.request", "body": chunk, "more_body": True} for chunk in chunks
+    ]
+    end = {"type": "http.request"} if whole else {"type": "http.disconnect"}
+
+    async def receive() -> dict[str, object]:
+        return messages.pop(0) if messages else end
+
+    return receive
+
+
+def reading(
+    budget: Budget, *chunks: bytes, whole: bool = True
+) -> AbstractAsyncContextManager[bytes]:
+    headers = Headers("application/json", "identity", None)
+    return received(headers, sending(*chunks, whole=whole), LIMIT, budget)
+
+
+def test_requests_under_way_have_a_limit_together() -> None:
+    async def scene() -> None:
+        budget = Budget(150)
+        async with reading(budget, bytes(60), bytes(30)) as first:
+            assert first == bytes(90)
+            async with reading(budget, bytes(60)):
+                with pytest.raises(Overloaded, match="hold 150 bytes; 150 is the limit"):
+                    async with reading(budget, b"x"):
+                        pass
+            async with reading(budget, bytes(60)) as second:
+                assert second == bytes(60)
+
+    asyncio.run(scene())
+
+
+@pytest.mark.parametrize(
+    ("chunks", "whole", "ends_with"),
+    [
+        ([bytes(60), bytes(41)], True, RefusedBody),
+        ([bytes(60)], False, ClientDisconnected),
+        ([bytes(100)], True, None),
+    ],
+)
+def test_whatever_happens_the_bytes_are_given_back(
+    chunks: list[bytes], whole: bool, ends_with: type[Exception] | None
+) -> None:
+    async def scene() -> None:
+        budget = Budget(LIMIT)
+        if ends_with is None:
+            async with reading(budget, *chunks, whole=whole):
+                pass
+        else:
+            with pytest.raises(ends_with):
+                async with reading(budget, *chunks, whole=whole):
+                    pass
+        async with reading(budget, bytes(LIMIT)) as body:
+            assert len(body) == LIMIT
+
+    asyncio.run(scene())
+
+
+@given(st.binary(max_size=100), st.sampled_from(["gzip", "deflate", "zstd"]))
+def test_no_bytes_crash_the_inflaters(body: bytes, encoding: str) -> None:
+    try:
+        assert len(inflated(body, encoding, LIMIT)) <= LIMIT
+    except RefusedBody as refused:
+        assert refused.status in (400, 413)  # noqa: PT017
