@@ -13,6 +13,7 @@ from inferspan.containment import errors
 from inferspan.features import FEATURES_MAX
 from inferspan.output_columns import OutputRule
 from inferspan.predictions import PredictionPlan
+from inferspan.redaction import Redaction, Redactor
 from inferspan.settings import checked_choice
 
 NAME_LENGTH_MAX: Final = 128
@@ -38,6 +39,7 @@ class Declaration:
     features: Names | None = None
     output: Callable[[Any], object] | None = None
     capture: str | None = None
+    redactor: Redactor | None = None
 
     @classmethod
     def of(
@@ -50,6 +52,7 @@ class Declaration:
         threshold: float | None = None,
         capture: str | None = None,
         output: Callable[[Any], object] | None = None,
+        redact: Redaction | None = None,
         **others: Any,
     ) -> Self:
         """Check the options.
@@ -79,6 +82,7 @@ class Declaration:
             threshold=None if threshold is None else float(threshold),
             capture=capture,
             output=output,
+            redactor=Redactor.of(redact),
             **others,
         )
 
@@ -116,6 +120,7 @@ class Declaration:
             features=features,
             more_features=more_features,
             output=self.output,
+            redactor=self.redactor,
             argument_names=parameters.names(),
             owner=owner,
             live_rule=live_rule,
@@ -133,6 +138,8 @@ class Declaration:
             semconv.MODEL_VARIANT: self.variant,
             semconv.MODEL_FRAMEWORK: self.framework,
             semconv.TASK_TYPE: self.task,
+            semconv.OUTPUT_POSITIVE_CLASS: self.positive,
+            semconv.OUTPUT_THRESHOLD: self.threshold,
         }
         return {name: value for name, value in known.items() if value is not None}
 

@@ -17,6 +17,7 @@ from inferspan.calls import CallShape, Start, run
 from inferspan.containment import Contained
 from inferspan.declaration import Declaration, Names
 from inferspan.predictions import PredictionCall, current_call
+from inferspan.redaction import Redaction
 from inferspan.spans import SpanScope
 
 # Quoted: these two take parameters for type checkers only.
@@ -102,6 +103,7 @@ def predict(
     features: Names | None = None,
     output: Callable[[Any], object] | None = None,
     capture: str | None = None,
+    redact: Redaction | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -135,6 +137,9 @@ def predict(function: Any = None, /, **options: Any) -> Any:
             capture: `shapes`, `values` or `none`; absent = what `configure()` or
                 `INFERSPAN_CAPTURE` say at the time of the call. Declared slices and typed outputs
                 are recorded under every policy.
+            redact: patterns of names (`["*card*"]`) whose values are replaced, or a hook
+                (name, value) → what may be recorded. Of inputs, outputs shown to people, slices
+                and features; the typed output stays.
 
     Raises:
         ValueError: an unknown task, operation or policy, or a name that the signature lacks.

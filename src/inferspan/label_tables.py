@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -113,7 +114,12 @@ def label_table(
                 send_label(sender.tracer, record, semconv.label_record_id(record))
                 sender.sent_one()
     report = LabelTableReport(sender.sent, refused, sender.failed, dict(reasons))
-    logger.log(30 if refused or sender.failed else 20, "inferspan: labels of %s: %s", model, report)
+    logger.log(
+        logging.WARNING if refused or sender.failed else logging.INFO,
+        "inferspan: labels of %s: %s",
+        model,
+        report,
+    )
     return report
 
 

@@ -15,6 +15,9 @@ from inferspan.attributes import type_name
 ROWS_MAX: Final = 65_536
 """Rows of one batch call whose outputs are recorded."""
 RANKING: Final = "ranking"
+CLASS_TASKS: Final = (semconv.BINARY, semconv.MULTICLASS, semconv.MULTILABEL)
+ROUNDING: Final = 1e-6
+"""How far a probability in float32 may lie above 1."""
 MAPPER: Final = "or map it: @inferspan.predict(output=lambda returned: {'label': …})"
 """The remedy that always works."""
 _UNTYPED_TASKS: Final = ("embedding", "detection", "generation")
@@ -135,14 +138,14 @@ def class_of(value: object) -> str:
 
 
 def probability_of(value: float) -> float:
-    """The same number, if it can be a probability.
+    """The number, if it can be a probability, at most 1.
 
     Raises:
         Misfit: it cannot.
     """
-    if not 0.0 <= value <= 1.0:
+    if not 0.0 <= value <= 1.0 + ROUNDING:
         raise Misfit("a score outside [0, 1] is no probability; return P(positive) or the label")
-    return value
+    return min(value, 1.0)
 
 
 def number_of(value: object) -> float:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from inferspan import semconv
 from inferspan.output_columns import (
     MAPPER,
+    ROUNDING,
     ROWS_MAX,
     Columns,
     Misfit,
@@ -43,9 +44,10 @@ def read_probabilities(matrix: NDArray[Any], rule: OutputRule) -> Columns:
     if rows > ROWS_MAX:
         raise Misfit(f"{rows} rows, at most {ROWS_MAX} are recorded; call in smaller batches")
     floats = matrix.astype(np.float64)
-    if not np.all((floats >= 0.0) & (floats <= 1.0 + 1e-6)):
+    if not np.all((floats >= 0.0) & (floats <= 1.0 + ROUNDING)):
         raise Misfit(f"numbers outside [0, 1] are no probabilities; return probabilities, {MAPPER}")
     best = np.argmax(floats, axis=1)
+    floats = np.minimum(floats, 1.0)
     if rule.threshold is not None and width == 2 and rule.positive in rule.classes:
         column = rule.classes.index(rule.positive)
         best = np.where(floats[:, column] >= rule.threshold, column, 1 - column)

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from inferspan import semconv
 from inferspan.attributes import Attributes, type_name
 from inferspan.output_columns import (
+    CLASS_TASKS,
     MAPPER,
     ROWS_MAX,
     Columns,
@@ -74,7 +75,7 @@ def read_output(returned: object, rule: OutputRule, input_rows: int | None = Non
             raise Misfit(f"{rows} rows, at most {ROWS_MAX} are recorded; call in smaller batches")
         if not rows:
             return Output({}, rows=0)
-        return Output(_attributes(columns, rule), None if columns.single or rows == 1 else rows)
+        return Output(_attributes(columns), None if columns.single or rows == 1 else rows)
     except Misfit as misfit:
         return Output({}, dropped=str(misfit))
 
@@ -121,8 +122,9 @@ def _parts(get: Callable[[str], object], rule: OutputRule) -> Columns:
     label, score, value = get("label"), get("score"), get("value")
     probabilities = get("probabilities")
     if rule.numeric or (label is None and probabilities is None and score is None):
-        if value is None:
-            raise Misfit(f"no 'value' among what was returned; return {wanted(rule)}, {MAPPER}")
+        if value is None or rule.task in CLASS_TASKS:
+            missing = "value" if rule.numeric else "label"
+            raise Misfit(f"no {missing!r} among what was returned; return {wanted(rule)}, {MAPPER}")
         if is_column(value):
             return Columns(False, values=floats_of(listed(value)))
         return Columns(True, values=[number_of(plain_of(value))])
@@ -154,8 +156,8 @@ def _sequence(
         if isinstance(items, list) and rows and all(is_column(row) for row in rows):
             return read_sets([read_set(row, None, rule) for row in rows])
         return read_set(rows, None, rule)
-    if isinstance(items, (set, frozenset)):
-        raise Misfit(f"a set is the answer of {semconv.MULTILABEL}; declare that task")
+    if not isinstance(items, list):
+        raise Misfit(f"a {type_name(type(items))} of {len(items)}; return {wanted(rule)}, {MAPPER}")
     if len(items) > ROWS_MAX:
         raise Misfit(f"{len(items)} rows, at most {ROWS_MAX} are recorded; call in smaller batches")
     if items and all(type(item) is float for item in items):
@@ -221,7 +223,7 @@ def _vector(array: NDArray[Any], rule: OutputRule) -> Columns:
     return Columns(False, classes=[class_of(item) for item in items])
 
 
-def _attributes(columns: Columns, rule: OutputRule) -> Attributes:
+def _attributes(columns: Columns) -> Attributes:
     found: Attributes = {}
     scalar = (columns.single or columns.rows == 1) and columns.offsets is None
     parts: tuple[tuple[Sequence[Any] | None, str, str], ...] = (
@@ -237,10 +239,6 @@ def _attributes(columns: Columns, rule: OutputRule) -> Attributes:
     if columns.probabilities is not None:
         found[semconv.OUTPUT_CLASSES] = list(columns.names)
         found[semconv.OUTPUT_PROBABILITIES] = columns.probabilities
-    if rule.positive is not None:
-        found[semconv.OUTPUT_POSITIVE_CLASS] = rule.positive
-    if rule.threshold is not None:
-        found[semconv.OUTPUT_THRESHOLD] = rule.threshold
     return found
 
 

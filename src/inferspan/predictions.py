@@ -27,9 +27,12 @@ from inferspan.identity import new_record_id
 from inferspan.labels import PredictionRef
 from inferspan.output_columns import ROWS_MAX, Misfit, OutputRule
 from inferspan.outputs import read_output
+from inferspan.redaction import Redactor
 from inferspan.spans import SpanScope
 
 OPENINFERENCE_KIND: Final = "CHAIN"
+SLICE_LENGTH_MAX: Final = 128
+"""Characters of a slice's value."""
 _ARGUMENTS_MAX: Final = 16
 """Arguments that are looked at for the input's shape."""
 _INPUT_TENSOR: Final = "inferspan.input."
@@ -59,6 +62,7 @@ class PredictionPlan:
     features: tuple[tuple[str, Source], ...] = ()
     more_features: Source | None = None
     output: Callable[[Any], object] | None = None
+    redactor: Redactor | None = None
     argument_names: tuple[str, ...] = ()
     owner: object = None
     """The wrapped object, whose own inner calls are part of this prediction."""
@@ -92,8 +96,8 @@ class PredictionCall(SpanScope):
         return otel_context.set_value(_CURRENT, self, super().context_of(context))
 
     def records_messages(self) -> bool:
-        """Messages quote inputs, so they need the policy `values`."""
-        return self._policy == "values"
+        """Messages quote inputs, so they need the policy `values`, and nothing to redact."""
+        return self._policy == "values" and self.plan.redactor is None
 
     @property
     def policy(self) -> str:
@@ -124,7 +128,11 @@ class PredictionCall(SpanScope):
                 self._drop("output", _said_by("output=", error))
                 return
         rule = self.plan.live_rule() if self.plan.live_rule else self.plan.rule
-        output = read_output(value, rule, self._input_rows)
+        try:
+            output = read_output(value, rule, self._input_rows)
+        except Exception as error:
+            self._drop("output", f"reading it raised {type_name(type(error))}; give output=…")
+            return
         self.attributes.update(output.attributes)
         self._rows = output.rows
         self._recognised = bool(output.attributes)
@@ -194,12 +202,13 @@ class PredictionCall(SpanScope):
                 if not isinstance(computed, Mapping):
                     raise Misfit("the callable returned no mapping; return {name: value}")
                 found.update((str(name), value) for name, value in computed.items())
-            for name, source in sources:
-                value = source.read(*call)
+            found.update((name, source.read(*call)) for name, source in sources)
+            for name, value in self._redacted(list(found.items())):
                 column = as_column(value, ROWS_MAX)
                 found[name] = value if column is None else column
         except Exception as error:
             self._drop(option, _said_by(f"{option}=", error))
+            return {}
         return found
 
     def _given_id(self) -> str | None:
@@ -226,7 +235,7 @@ class PredictionCall(SpanScope):
 
     def _describe_input(self, arguments: Arguments, keywords: Keywords) -> None:
         values = (*arguments, *keywords.values())[:_ARGUMENTS_MAX]
-        array = next((value for value in values if shape_of(value) is not None), ABSENT)
+        array = next((value for value in values if shape_of(value)), ABSENT)
         if array is ABSENT and len(values) == 1:
             array = values[0]
         if array is ABSENT:
@@ -244,6 +253,7 @@ class PredictionCall(SpanScope):
             for i, value in enumerate(arguments)
         ]
         members.extend(keywords.items())
+        members = self._redacted(members)
         self._add_json(semconv.INPUT_VALUE, semconv.INPUT_MIME_TYPE, "input", members)
         for name, value in members:
             if packed := tensor(_INPUT_TENSOR, name, value, semconv.CONTENT_BYTES_MAX // 2):
@@ -254,11 +264,11 @@ class PredictionCall(SpanScope):
 
     def _show(self, value: object) -> None:
         members = list(value.items()) if type(value) is dict else [("output", value)]
-        shown = [(name, member) for name, member in members if type(name) is str]
+        shown = self._redacted([(name, member) for name, member in members if type(name) is str])
         self._add_json(semconv.OUTPUT_VALUE_JSON, semconv.OUTPUT_MIME_TYPE, "output", shown)
-        self.attributes.update(
-            tensor(_OUTPUT_TENSOR, "output", value, semconv.CONTENT_BYTES_MAX // 4)
-        )
+        if type(value) is not dict:
+            found = tensor(_OUTPUT_TENSOR, *shown[0], semconv.CONTENT_BYTES_MAX // 4)
+            self.attributes.update(found)
 
     def _add_json(
         self, name: str, mime_name: str, what: str, members: list[tuple[str, object]]
@@ -276,9 +286,11 @@ class PredictionCall(SpanScope):
     def _row_attributes(self) -> Attributes:
         """Slices and features, which are one per row in a batch."""
         found: Attributes = {}
-        for key, value in self._slices.items():
+        for position, (key, value) in enumerate(self._slices.items()):
             words = _slice_texts(value, self._rows)
-            if words is None:
+            if position >= semconv.SLICE_KEYS_MAX or not key or "." in key:
+                self._drop(f"slice {key}", f"keys: {semconv.SLICE_KEYS_MAX} at most, without dots")
+            elif words is None:
                 self._drop(f"slice {key}", "no text or number per prediction; give one")
             else:
                 found[semconv.SLICE_PREFIX + key] = words
@@ -307,6 +319,12 @@ class PredictionCall(SpanScope):
                 "prediction_id", "rows without a usable id got a new one; give every row one"
             )
         return [written or new_record_id() for written in ids]
+
+    def _redacted(self, members: list[tuple[str, object]]) -> list[tuple[str, object]]:
+        redactor = self.plan.redactor
+        if redactor is None:
+            return members
+        return [(name, redactor.apply(name, value)) for name, value in members]
 
     def _drop(self, what: str, reason: str) -> None:
         self._dropped.append(text(f"{what}:{reason}"))
@@ -346,6 +364,7 @@ def _slice_texts(value: object, rows: int | None) -> str | list[str] | None:
     if isinstance(value, list):
         if len(value) != (rows or 1):
             return None
-        words = [semconv.class_text(item) or "" for item in value]
+        words = [text(semconv.class_text(item) or "", SLICE_LENGTH_MAX) for item in value]
         return words[0] if rows is None or len(set(words)) == 1 else words
-    return semconv.class_text(value)
+    written = semconv.class_text(value)
+    return None if written is None else text(written, SLICE_LENGTH_MAX)

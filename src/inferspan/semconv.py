@@ -312,11 +312,9 @@ def prediction_id_text(value: object, key: bytes | None = None) -> str | None:
         text = class_text(value)
     if not text:
         return None
-    if key is not None:
-        return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
     if len(text) > PREDICTION_ID_LENGTH_MAX:
-        return hashlib.sha256(text.encode()).hexdigest()
-    return text
+        text = hashlib.sha256(text.encode()).hexdigest()
+    return text if key is None else hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def label_record_id(attributes: Mapping[str, object]) -> str:

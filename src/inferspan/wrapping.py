@@ -16,6 +16,7 @@ from inferspan.calls import CallShape, run
 from inferspan.declaration import Declaration, Names
 from inferspan.output_columns import Misfit, OutputRule
 from inferspan.predictions import PredictionCall, PredictionPlan, current_call
+from inferspan.redaction import Redaction
 from inferspan.spans import SpanScope
 
 Model = TypeVar("Model")
@@ -173,6 +174,7 @@ def wrap(
     features: Names | None = None,
     output: Callable[[Any], object] | None = None,
     capture: str | None = None,
+    redact: Redaction | None = None,
 ) -> Model:
     """Trace the predicting methods of a model object.
 
@@ -197,6 +199,7 @@ def wrap(
         features: names of inputs that may be recorded.
         output: maps an unusual return value.
         capture: `shapes`, `values` or `none`.
+        redact: patterns of names, or a hook; see `inferspan.predict`.
 
     Raises:
         ValueError: an option breaks its rule.
@@ -221,6 +224,7 @@ def wrap(
         features=features,
         output=output,
         capture=capture,
+        redact=redact,
     )
     return cast("Model", _traced_model(obj, declaration))
 
