@@ -183,6 +183,20 @@ def test_a_time_without_offset_needs_a_word() -> None:
     assert record_of(text, "csv", assumed)["time"] == "2026-11-21T06:00:00+00:00"
 
 
+@pytest.mark.parametrize(("given_index", "index"), [("3", 3), (3, 3), (3.0, 3)])
+def test_an_index_may_come_as_text_or_float(given_index: object, index: int) -> None:
+    columns = Columns(id="id", actual="truth", index="row")
+    line = json.dumps({"id": "a", "truth": "b", "row": given_index})
+    assert record_of(line, "ndjson", columns)["index"] == index
+
+
+@pytest.mark.parametrize("given_index", ["x", 1.5, [1], True])
+def test_an_index_that_is_none_is_named(given_index: object) -> None:
+    columns = Columns(id="id", actual="truth", index="row")
+    (row,) = rows_of(json.dumps({"id": "a", "truth": "b", "row": given_index}), "ndjson", columns)
+    assert "is not an integer" in str(row.reason)
+
+
 def test_a_file_that_is_not_text_is_said() -> None:
     with pytest.raises(FileUnusable, match="not UTF-8"):
         list(read(io.BytesIO(b"id,truth\n\xff\xfe,x\n"), "csv", COLUMNS))

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import json
 import shlex
 import signal
 import socket
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from collector_process import (
     DEADLINE_SECONDS,
     FREE,
+    Served,
     counts,
     inferspan,
     models,
@@ -20,8 +24,9 @@ from collector_process import (
     serving,
 )
 
-from inferspan_collector import listening
+from inferspan_collector import listening, testing
 from inferspan_collector.cli.exits import Exit
+from waiting import wait_until
 
 
 def test_one_line_of_json_says_where_it_listens(tmp_path: Path) -> None:
@@ -48,6 +53,53 @@ def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> No
         assert served.process.wait(DEADLINE_SECONDS) == 0
     with serving(tmp_path / "data") as served:
         assert counts(served.api) == (2, 0)
+
+
+@contextlib.contextmanager
+def half_sent(served: Served) -> Iterator[tuple[http.client.HTTPConnection, bytes]]:
+    """A request that is under way: the connection, and the rest of its body."""
+    spans = testing.traces_request([testing.prediction_span("late")]).SerializeToString()
+    connection = http.client.HTTPConnection(
+        served.otlp_http.removeprefix("http://"), timeout=DEADLINE_SECONDS
+    )
+    connection.putrequest("POST", "/v1/traces")
+    connection.putheader("Content-Type", "application/x-protobuf")
+    connection.putheader("Content-Length", str(len(spans)))
+    connection.endheaders(spans[:10])
+    try:
+        yield connection, spans[10:]
+    finally:
+        connection.close()
+
+
+def stop(served: Served) -> None:
+    """SIGTERM, and wait until it says that it stops."""
+    served.process.terminate()
+    wait_until(lambda: "stopping" in served.log.read_text(), DEADLINE_SECONDS, "the drain")
+
+
+def test_a_request_under_way_is_finished_before_it_ends(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served:
+        send_predictions(served.otlp_http, ["early"])
+        with half_sent(served) as (connection, rest):
+            # Once a later request is answered, the half one has been read.
+            send_predictions(served.otlp_http, ["other"])
+            stop(served)
+            connection.send(rest)
+            assert connection.getresponse().status == 200
+        assert served.process.wait(DEADLINE_SECONDS) == 0
+    with serving(tmp_path / "data") as served:
+        assert counts(served.api) == (3, 0)
+
+
+def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served, half_sent(served):
+        send_predictions(served.otlp_http, ["other"])
+        stop(served)
+        served.process.terminate()
+        assert served.process.wait(DEADLINE_SECONDS) == 128 + signal.SIGTERM
+    with serving(tmp_path / "data") as served:
+        assert counts(served.api) == (1, 0)
 
 
 def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:

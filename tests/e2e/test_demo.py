@@ -101,6 +101,13 @@ def test_nothing_listens_is_said_before_anything_starts() -> None:
     assert "inferspan serve" in done.stderr
 
 
+def test_both_ports_are_asked_before_anything_starts(tmp_path: Path) -> None:
+    with serving(tmp_path / "data") as served:
+        done = inferspan("demo", "--api", served.api, "--otlp", "http://127.0.0.1:1")
+    assert done.returncode == Exit.UNREACHABLE
+    assert "--otlp URL" in done.stderr
+
+
 def test_scikit_learn_is_asked_for_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "sklearn", None)
     result = CliRunner().invoke(app, ["demo"])

@@ -41,16 +41,20 @@ class Client:
     Args:
         api: `http://HOST:PORT`, the `api` address of `inferspan serve`.
         timeout: seconds for one answer.
+        option: the option by which the user names the address, for messages.
 
     Raises:
         ValueError: not an http URL with a host.
     """
 
-    def __init__(self, api: str = DEFAULT_API, timeout: float = TIMEOUT_SECONDS) -> None:
+    def __init__(
+        self, api: str = DEFAULT_API, timeout: float = TIMEOUT_SECONDS, option: str = "--api"
+    ) -> None:
         url = urlsplit(api)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"{api!r} is not a URL such as {DEFAULT_API}")
         self.api = api.rstrip("/")
+        self._option = option
         self._prefix = url.path.rstrip("/")
         connection = (
             http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
@@ -118,7 +122,7 @@ class Client:
                 return self.request(method, path, body, headers)
             raise Unreachable(
                 f"no collector answers at {self.api} ({_reason(error)}); start one with "
-                "`inferspan serve`, or name another with --api URL"
+                f"`inferspan serve`, or name another with {self._option} URL"
             ) from error
 
     def _once(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:

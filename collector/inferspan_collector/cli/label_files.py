@@ -11,6 +11,7 @@ import io
 import itertools
 import json
 import math
+import operator
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -242,7 +243,7 @@ def _record(fields: Mapping[str, Any], columns: Columns, id_key: bytes | None) -
                 raise ValueError(f"{name} {record[name]!r} is no id: a text or a whole number is")
             record[name] = text
     for name in INTEGERS:
-        if isinstance(record.get(name), str):
+        if name in record:
             record[name] = _integer(name, record[name])
     for name in NUMBERS:
         if isinstance(record.get(name), str):
@@ -275,10 +276,15 @@ def _truth(given: Any, actual_type: str) -> tuple[str, Any]:
     return "value", _finite(given)
 
 
-def _integer(name: str, given: str) -> int:
-    try:
+def _integer(name: str, given: Any) -> int:
+    """Whole numbers; a column with gaps often comes as floats or as texts."""
+    if isinstance(given, float) and given.is_integer():
         return int(given)
-    except ValueError:
+    try:
+        if isinstance(given, bool):
+            raise TypeError
+        return operator.index(int(given) if isinstance(given, str) else given)
+    except (TypeError, ValueError):
         raise ValueError(f"{name} {given!r} is not an integer") from None
 
 

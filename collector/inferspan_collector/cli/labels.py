@@ -32,12 +32,12 @@ leave this machine as HMAC-SHA-256, as the SDK sends them. Rows without a truth 
 
 Example:
 
-  inferspan labels push outcomes.csv --model fraud --id-column order_id \\\\
+  inferspan labels push outcomes.csv --model fraud --id-column order_id \\
     --actual-column is_fraud --time-column confirmed_at
 
 Look first, store nothing:
 
-  inferspan labels push outcomes.csv --model fraud --id-column order_id \\\\
+  inferspan labels push outcomes.csv --model fraud --id-column order_id \\
     --actual-column is_fraud --dry-run
 """
 STATUS_HELP = """Show how much of a model is labelled, and what became of the labels that came.

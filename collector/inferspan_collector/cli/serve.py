@@ -23,8 +23,8 @@ HELP = """Run a collector: predictions and labels in, accuracy and latency out.
 
 Listens on this machine only, unless the configuration says otherwise. When it is ready it prints
 one line of JSON on standard output; logs go to standard error. Ctrl+C or SIGTERM drains what is
-queued and stops; a second one stops at once. Nothing that was answered is ever lost, even by
-kill -9.
+queued and stops; a second one stops at once, with 128 + its number. Nothing that was answered is
+ever lost, even by kill -9.
 
 Example:
 

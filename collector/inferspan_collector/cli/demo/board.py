@@ -11,6 +11,8 @@ from inferspan_collector.cli.demo.names import HOSPITAL_SLICE, HOSPITALS, MODEL
 
 NOT_FOUND = 404
 MISTAKES_SHOWN = 4
+LABELLED_MIN = 20
+"""Fewer labelled predictions tell nothing of a fall."""
 RECENT_SHARE = 0.2
 """`now` is the last fifth of the clinic's time."""
 
@@ -40,8 +42,10 @@ class Hospital:
 
     @property
     def fell(self) -> bool:
-        """Whether the accuracy is lower than before by more than chance explains."""
-        return bool(self.before and self.now and self.now.high < self.before.low)
+        """Whether the intervals do not meet, and enough is labelled to say so."""
+        if self.before is None or self.now is None or self.now.n < LABELLED_MIN:
+            return False
+        return self.now.high < self.before.low
 
 
 @dataclass(frozen=True, slots=True)

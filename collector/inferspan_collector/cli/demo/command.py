@@ -19,7 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from inferspan_collector.cli.client import Client, Refused, Unreachable
+from inferspan_collector.cli.client import Client, Refused, Unreachable, expect_success
 from inferspan_collector.cli.exits import Exit, exit_codes, fail
 
 if TYPE_CHECKING:
@@ -125,9 +125,8 @@ def _stage(
     with tempfile.TemporaryDirectory(prefix="inferspan-demo-") as directory:
         logs = Path(directory)
         if api is not None:
-            with Client(api) as client:
-                client.get("/api/v1/models")  # nothing there is said before anything starts
             endpoint = otlp or _sibling(api, OTLP_PORT)
+            _check_running(api, endpoint)
             yield Stage(endpoint, api, None, jaeger, logs, run, time.time_ns())
             return
         collector = EmbeddedCollector(data or logs / "data", jaeger, logs)
@@ -136,6 +135,20 @@ def _stage(
             yield Stage(collector.otlp, collector.api, collector, jaeger, logs, run, time.time_ns())
         finally:
             collector.stop()
+
+
+def _check_running(api: str, otlp: str) -> None:
+    """Ask both ports for as little as they have, so that what is wrong is said before the play.
+
+    Raises:
+        Unreachable: one of them does not answer.
+        Refused: one of them is not what it should be.
+    """
+    with Client(api) as client:
+        client.get("/api/v1/models")
+    with Client(otlp, option="--otlp") as client:
+        headers = {"Content-Type": "application/x-protobuf"}
+        expect_success(client.request("POST", "/v1/traces", b"", headers))
 
 
 def _sibling(url: str, port: int) -> str:

@@ -262,12 +262,12 @@ class Demo:
         self._board = look(self._client, self._plan, self._stage.environment, start, minute)
         self._view.show(self._board, now - (self._began or now), float(self._plan.seconds))
         for hospital in self._board.hospitals:
-            if hospital.fell and not self._fall_told:
+            if hospital.name == CHANGED and hospital.fell and not self._fall_told:
                 self._fall_told = True
                 self._view.say(
                     f"Accuracy at {hospital.name} fell: {percent(hospital.before)} → "
                     f"{percent(hospital.now)}.",
-                    "The intervals do not meet: this is no chance, and only labels could tell.",
+                    "The intervals do not meet: more than chance, and only labels could tell.",
                 )
 
     @contextlib.contextmanager

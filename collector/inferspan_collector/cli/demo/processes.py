@@ -85,6 +85,7 @@ class Child:
         """`kill -9`, and wait for its end."""
         self._process.kill()
         self._process.wait()
+        self.end_input()
         self._listener.join()
 
     def stop(self) -> int:
