@@ -57,6 +57,15 @@ class Jaeger:
         assert answer.is_success, f"{answer.url} → {answer.status_code}: {answer.text}"
         return answer.json()
 
+    def send(self, body: bytes) -> None:
+        """Send it an OTLP request of traces, as an application would."""
+        httpx.post(
+            f"{self.otlp_http}/v1/traces",
+            content=body,
+            headers={"Content-Type": "application/x-protobuf"},
+            timeout=30.0,
+        ).raise_for_status()
+
     def trace(self, trace_id: str) -> list[dict[str, Any]]:
         """The spans of a trace, none where it is not there (yet)."""
         answer = httpx.get(f"{self.query}/api/traces/{trace_id}", timeout=30.0)
