@@ -173,8 +173,9 @@ def _json(value: object, depth: int) -> str:
         return str(number) if isinstance(number, int) else json.dumps(number)
     if kind is float:
         return _json_float(value)  # type: ignore[arg-type]
-    if isinstance(value, np.generic):
-        item = value.item()
+    # isinstance() would ask the value for its `__class__`.
+    if issubclass(kind, np.generic):
+        item = value.item()  # type: ignore[attr-defined]
         return _json(item, depth) if type(item) in _SCALARS else _json_type(value)
     if depth >= DEPTH_MAX:
         return _json_type(value)
@@ -286,7 +287,7 @@ def statistics(value: object) -> Attributes:
 def _numbers(value: object) -> NDArray[Any] | None:
     """The value as a numeric array, None where it is none or too large to look at."""
     kind = type(value)
-    if kind in (bool, int, float) or isinstance(value, np.generic):
+    if kind in (bool, int, float) or issubclass(kind, np.generic):
         array = np.asarray(value)
     elif kind is np.ndarray:
         array = value  # type: ignore[assignment]

@@ -218,14 +218,14 @@ class PredictionCall(SpanScope):
         try:
             given = source.read(*self._call)
             column = None if given is ABSENT else as_column(given, ROWS_MAX)
+            if column is not None and len(column) != 1:
+                self._ids = column
+                return None
+            given = given if column is None else column[0]
+            written = None if given is ABSENT else semconv.prediction_id_text(given)
         except Exception as error:
             self._drop("prediction_id", _said_by("prediction_id=", error))
             return None
-        if column is not None and len(column) != 1:
-            self._ids = column
-            return None
-        given = given if column is None else column[0]
-        written = None if given is ABSENT else semconv.prediction_id_text(given)
         if written is None:
             self._drop(
                 "prediction_id",

@@ -1,0 +1,507 @@
+"""A decorated call is a span with identity, inputs by policy and typed outputs."""
+
+from __future__ import annotations
+
+import functools
+import json
+import logging
+import math
+import uuid
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import SpanKind, StatusCode
+
+import inferspan
+from inferspan import semconv
+from inferspan.testing import CapturedSpans, capture_spans
+
+BINARY = "binary_classification"
+
+
+def test_one_call_is_one_span_that_says_it_all(spans: CapturedSpans) -> None:
+    @inferspan.predict(
+        model="fraud",
+        version="7",
+        task=BINARY,
+        positive="fraud",
+        prediction_id="order_id",
+        slices=["country"],
+        features=["amount", "channel"],
+        variant="canary",
+        framework="sklearn",
+    )
+    def score(order_id: str, amount: float, country: str, channel: str = "web") -> dict:
+        return {"label": "fraud", "score": 0.93}
+
+    assert score("order-17", 12.5, country="DE") == {"label": "fraud", "score": 0.93}
+    (span,) = spans
+    assert span.name == "predict fraud"
+    assert span.kind is SpanKind.INTERNAL
+    assert span.status.status_code is StatusCode.UNSET
+    assert span.instrumentation_scope is not None
+    assert span.instrumentation_scope.name == semconv.SCOPE_PREDICTIONS
+    assert span.instrumentation_scope.schema_url == semconv.SCHEMA_URL
+    assert span.start_time is not None
+    assert span.end_time == span.start_time + 1_000_000
+    assert dict(span.attributes or {}) == {
+        semconv.OPERATION_NAME: "predict",
+        semconv.MODEL_NAME: "fraud",
+        semconv.MODEL_VERSION: "7",
+        semconv.MODEL_VARIANT: "canary",
+        semconv.MODEL_FRAMEWORK: "sklearn",
+        semconv.TASK_TYPE: BINARY,
+        semconv.OUTPUT_POSITIVE_CLASS: "fraud",
+        semconv.OUTPUT_CLASS: "fraud",
+        semconv.OUTPUT_SCORE: 0.93,
+        semconv.SLICE_PREFIX + "country": "DE",
+        semconv.FEATURE_NAMES: '["amount"]',
+        semconv.FEATURE_DATA: np.array([12.5], "<f8").tobytes(),
+        semconv.FEATURE_CATEGORY_NAMES: '["channel"]',
+        semconv.FEATURE_CATEGORY_VALUES: ("web",),
+        semconv.INPUT_VALUE: '{"amount":12.5,"channel":"web"}',
+        semconv.INPUT_MIME_TYPE: semconv.MIME_JSON,
+        semconv.OPENINFERENCE_SPAN_KIND: "CHAIN",
+        semconv.CAPTURE_POLICY: "shapes",
+        semconv.PREDICTION_ID: "order-17",
+    }
+    # OpenTelemetry evicts the oldest attributes first; identity must be the youngest.
+    assert list(span.attributes or {})[-1] == semconv.PREDICTION_ID
+
+
+def test_bare_and_named_after_the_function(spans: CapturedSpans) -> None:
+    @inferspan.predict
+    def churn(x: float) -> str:
+        return "stays"
+
+    assert churn(1.0) == "stays"
+    (span,) = spans
+    assert span.name == "predict churn"
+    assert span.attributes is not None
+    assert span.attributes[semconv.OUTPUT_CLASS] == "stays"
+    assert span.attributes[semconv.PREDICTION_ID] == f"{1:032x}"
+
+
+class Model:
+    bias = 1
+
+    @inferspan.predict(model="m", task="regression", prediction_id="key")
+    def method(self, key: str, x: float) -> float:
+        return x + self.bias
+
+    @inferspan.predict(model="m", task="regression", prediction_id="key")
+    @classmethod
+    def outside_class(cls, key: str, x: float) -> float:
+        return x + cls.bias
+
+    @classmethod
+    @inferspan.predict(model="m", task="regression", prediction_id="key")
+    def inside_class(cls, key: str, x: float) -> float:
+        return x + cls.bias
+
+    @inferspan.predict(model="m", task="regression", prediction_id="key")
+    @staticmethod
+    def outside_static(key: str, x: float) -> float:
+        return x + 1
+
+    @staticmethod
+    @inferspan.predict(model="m", task="regression", prediction_id="key")
+    def inside_static(key: str, x: float) -> float:
+        return x + 1
+
+
+class CallableModel:
+    def __call__(self, key: str, x: float) -> float:
+        return x + 1
+
+
+def plain(key: str, x: float) -> float:
+    return x + 1
+
+
+declared = inferspan.predict(model="m", task="regression", prediction_id="key")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        Model().method,
+        functools.partial(Model.method, Model()),
+        Model.outside_class,
+        Model().outside_class,
+        Model.inside_class,
+        Model().inside_class,
+        Model.outside_static,
+        Model().outside_static,
+        Model.inside_static,
+        Model().inside_static,
+        declared(plain),
+        declared(CallableModel()),
+        declared(Model().method.__wrapped__),  # type: ignore[attr-defined]
+        declared(functools.partial(plain)),
+    ],
+)
+def test_every_kind_of_callable_finds_its_arguments(spans: CapturedSpans, call) -> None:
+    assert call("k-1", 2.0) == 3.0
+    assert call(key="k-2", x=3.0) == 4.0
+    assert call("k-3", x=4.0) == 5.0
+    attributes = [span.attributes or {} for span in spans]
+    assert [a[semconv.PREDICTION_ID] for a in attributes] == ["k-1", "k-2", "k-3"]
+    assert [a[semconv.OUTPUT_VALUE] for a in attributes] == [3.0, 4.0, 5.0]
+
+
+@pytest.mark.parametrize(
+    ("given", "sent"),
+    [
+        (17, "17"),
+        (np.int64(17), "17"),
+        (17.0, "17"),
+        (uuid.UUID(int=5), "00000000-0000-0000-0000-000000000005"),
+        ("a\udc80b", "a?b"),
+        ("x" * 128, "x" * 128),
+        (["only-one"], "only-one"),
+    ],
+)
+def test_ids_are_one_text(spans: CapturedSpans, given: object, sent: str) -> None:
+    inferspan.predict(model="m", task=BINARY, prediction_id="key")(lambda key: "a")(given)
+    assert (spans[0].attributes or {})[semconv.PREDICTION_ID] == sent
+
+
+@pytest.mark.parametrize("given", [None, "", float("nan"), object(), b"17"])
+def test_an_unusable_id_is_replaced_and_said(spans: CapturedSpans, given: object) -> None:
+    inferspan.predict(model="m", task=BINARY, prediction_id="key")(lambda key: "a")(given)
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.PREDICTION_ID] == f"{1:032x}"
+    assert attributes[semconv.CAPTURE_DROPPED] == (
+        "prediction_id:the call holds no usable id, so one was made up; give a string, int or UUID",
+    )
+
+
+def test_an_id_too_long_is_the_same_hash_for_prediction_and_label(
+    spans: CapturedSpans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFERSPAN_ID_KEY", "secret")
+    inferspan.predict(model="m", task=BINARY, prediction_id="key")(lambda key: "a")("k" * 500)
+    inferspan.label("k" * 500, "b", model="m")
+    sent = {(span.attributes or {})[semconv.PREDICTION_ID] for span in [*spans, *spans.labels]}
+    assert len(sent) == 1
+    assert len(str(sent.pop())) == 64
+
+
+def test_a_batch_is_one_span_with_columns(spans: CapturedSpans) -> None:
+    @inferspan.predict(
+        model="m",
+        task=BINARY,
+        positive=1,
+        prediction_id="order_id",
+        slices=["country", "plan"],
+        features=["amount", "channel"],
+    )
+    def score(df: pd.DataFrame) -> np.ndarray:
+        answer = (df["amount"] > 2).astype(int).to_numpy()
+        df["amount"] = 0.0  # what happens during the call must not reach the span
+        return answer
+
+    frame = pd.DataFrame(
+        {
+            "order_id": ["a", "b", "c"],
+            "amount": [1.0, math.nan, 3.0],
+            "country": ["DE", "NL", None],
+            "plan": ["pro", "pro", "pro"],
+            "channel": ["web", "app", "web"],
+        }
+    )
+    assert score(frame).tolist() == [0, 0, 1]
+    (span,) = spans
+    attributes = dict(span.attributes or {})
+    assert attributes[semconv.PREDICTION_COUNT] == 3
+    assert attributes[semconv.PREDICTION_IDS] == ("a", "b", "c")
+    assert attributes[semconv.PREDICTION_ID] == f"{1:032x}"
+    assert attributes[semconv.OUTPUT_CLASSES_PREDICTED] == ("0", "0", "1")
+    assert attributes[semconv.SLICE_PREFIX + "country"] == ("DE", "NL", "")
+    assert attributes[semconv.SLICE_PREFIX + "plan"] == "pro"
+    assert attributes[semconv.INPUT_SHAPE] == "3x5"
+    assert attributes[semconv.INPUT_SIZE] == 15
+    assert attributes[semconv.INPUT_DTYPE] == "table"
+    data = np.frombuffer(attributes[semconv.FEATURE_DATA], "<f8")  # type: ignore[call-overload]
+    np.testing.assert_array_equal(data, [1.0, math.nan, 3.0])
+    assert attributes[semconv.FEATURE_CATEGORY_VALUES] == ("web", "app", "web")
+
+
+def test_a_batch_without_ids_shares_one(spans: CapturedSpans) -> None:
+    inferspan.predict(model="m", task="regression")(lambda X: X[:, 0])(np.ones((4, 2)))
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.PREDICTION_COUNT] == 4
+    assert attributes[semconv.PREDICTION_ID] == f"{1:032x}"
+    assert semconv.PREDICTION_IDS not in attributes
+
+
+def test_a_batch_of_one_reads_like_a_single_prediction(spans: CapturedSpans) -> None:
+    frame = pd.DataFrame({"order_id": ["a"], "amount": [2.0]})
+    inferspan.predict(model="m", task="regression", prediction_id="df.order_id")(
+        lambda df: df["amount"].to_numpy()
+    )(frame)
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.PREDICTION_ID] == "a"
+    assert attributes[semconv.OUTPUT_VALUE] == 2.0
+    assert semconv.PREDICTION_COUNT not in attributes
+
+
+def test_a_failed_batch_is_still_its_rows(spans: CapturedSpans) -> None:
+    @inferspan.predict(model="m", task="regression", prediction_id="ids")
+    def score(ids: list[str]) -> list[float]:
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        score(["a", "b"])
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.PREDICTION_COUNT] == 2
+    assert attributes[semconv.PREDICTION_IDS] == ("a", "b")
+    assert attributes[semconv.ERROR_TYPE] == "OSError"
+
+
+def test_ids_that_do_not_fit_the_outputs_are_left_out(spans: CapturedSpans) -> None:
+    inferspan.predict(model="m", task="regression", prediction_id="ids")(
+        lambda ids: [1.0, 2.0, 3.0]
+    )(["a", "b"])
+    attributes = spans[0].attributes or {}
+    assert semconv.PREDICTION_IDS not in attributes
+    assert attributes[semconv.PREDICTION_COUNT] == 3
+    assert attributes[semconv.CAPTURE_DROPPED] == (
+        "prediction_id:2 ids for 3 outputs; give as many",
+    )
+
+
+@dataclass
+class Order:
+    id: str
+    country: str
+
+
+def test_attributes_keys_and_callables_as_sources(spans: CapturedSpans) -> None:
+    @inferspan.predict(
+        model="m",
+        task=BINARY,
+        prediction_id="order.id",
+        slices={"land": "order.country", "size": lambda order, row: "big"},
+        features=lambda order, row: {"amount": row["amount"]},
+    )
+    def score(order: Order, row: dict[str, float]) -> bool:
+        return True
+
+    score(Order("o-1", "DE"), {"amount": 2.0})
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.PREDICTION_ID] == "o-1"
+    assert attributes[semconv.SLICE_PREFIX + "land"] == "DE"
+    assert attributes[semconv.SLICE_PREFIX + "size"] == "big"
+    assert attributes[semconv.INPUT_VALUE] == '{"amount":2.0}'
+    assert attributes[semconv.OUTPUT_CLASS] == "true"
+
+
+def test_user_callables_that_raise_are_said_and_harmless(spans: CapturedSpans) -> None:
+    def raising(*args: object) -> object:
+        raise KeyError("secret")
+
+    @inferspan.predict(
+        model="m",
+        task=BINARY,
+        prediction_id=raising,
+        slices=raising,
+        features=raising,
+        output=raising,
+    )
+    def score(x: int) -> str:
+        return "a"
+
+    assert score(1) == "a"
+    dropped = (spans[0].attributes or {})[semconv.CAPTURE_DROPPED]
+    assert isinstance(dropped, tuple)
+    assert [str(entry).partition(":")[0] for entry in dropped] == [
+        "prediction_id",
+        "slices",
+        "features",
+        "output",
+    ]
+    assert all("raised KeyError" in str(entry) for entry in dropped)
+    assert "secret" not in str(dropped)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"task": "clasification"}, "'clasification': must be one of binary_classification"),
+        ({"operation": "guess"}, "'guess': must be one of predict, predict_proba"),
+        ({"capture": "all"}, "'all': must be one of shapes, values, none"),
+        ({"prediction_id": "ordre_id"}, r"no such argument; did you mean 'order_id'\?"),
+        ({"prediction_id": "nothing"}, r"written 'order_id\.nothing'; or give a callable"),
+        ({"prediction_id": 3}, "must be the name of an argument or column, or a callable"),
+        ({"slices": ["land"]}, r"slices='land'.*has no such argument"),
+        ({"slices": "amount"}, r"must be a list of names; write slices=\['amount'\]"),
+        ({"slices": [f"order_id.s{i}" for i in range(9)]}, "9 keys, at most 8"),
+        ({"slices": {"a.b": "amount"}}, "'a.b' must be a name without a dot"),
+        ({"features": ["amuont"]}, "did you mean 'amount'"),
+        ({"model": ""}, "must be a text of 1 to 128 characters"),
+        ({"positive": object()}, "must be a string, boolean or number"),
+        ({"output": "label"}, "must be a callable"),
+        ({"threshold": "high"}, "must be a number"),
+        ({"redact": "*card*"}, r"write \['\*card\*'\]"),
+    ],
+)
+def test_what_is_declared_wrong_is_said_at_once(options: dict[str, object], said: str) -> None:
+    def score(order_id: str, amount: float) -> str:
+        return "a"
+
+    with pytest.raises(ValueError, match=said):
+        inferspan.predict(**options)(score)  # type: ignore[call-overload]
+
+
+def test_an_unknown_option_and_a_class_are_refused() -> None:
+    with pytest.raises(TypeError, match="prediction_key"):
+        inferspan.predict(prediction_key="x")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"inferspan\.wrap"):
+        inferspan.predict(model="m")(Order)
+    with pytest.raises(TypeError, match="must be a function"):
+        inferspan.predict("fraud")  # type: ignore[call-overload]
+
+
+def test_a_bad_environment_is_said_at_decoration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFERSPAN_CAPTURE", "everything")
+    with pytest.raises(ValueError, match="INFERSPAN_CAPTURE is 'everything'"):
+        inferspan.predict(model="m")
+
+
+def test_the_policies(spans: CapturedSpans, monkeypatch: pytest.MonkeyPatch) -> None:
+    def score(text: str, vector: np.ndarray, numbers: list[float]) -> dict[str, object]:
+        return {"label": "a", "why": "because"}
+
+    arguments = ("hello", np.arange(100.0), [1.0, math.nan])
+    for policy in ("none", "shapes", "values"):
+        inferspan.predict(model="m", task=BINARY, capture=policy, features=["text"])(score)(
+            *arguments
+        )
+    none, shapes, values = [dict(span.attributes or {}) for span in spans]
+    assert [a[semconv.CAPTURE_POLICY] for a in (none, shapes, values)] == [
+        "none",
+        "shapes",
+        "values",
+    ]
+    assert all(a[semconv.OUTPUT_CLASS] == "a" for a in (none, shapes, values))
+    assert not any("input" in name or "feature" in name for name in none)
+    assert shapes[semconv.INPUT_SHAPE] == "100"
+    assert shapes[semconv.INPUT_DTYPE] == "float64"
+    assert shapes[semconv.INPUT_VALUE] == '{"text":"hello"}'
+    assert semconv.OUTPUT_VALUE_JSON not in shapes
+    assert json.loads(str(values[semconv.INPUT_VALUE])) == {
+        "text": "hello",
+        "vector": "<numpy.ndarray 100>",
+        "numbers": [1.0, None],
+    }
+    assert json.loads(str(values[semconv.OUTPUT_VALUE_JSON])) == {"label": "a", "why": "because"}
+    assert values["inferspan.input." + semconv.TENSOR_NAME] == "vector"
+    assert values["inferspan.input." + semconv.TENSOR_DATA] == np.arange(100.0).tobytes()
+
+
+def test_the_policy_of_the_environment_holds_unless_declared(
+    spans: CapturedSpans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFERSPAN_CAPTURE", "none")
+    inferspan.predict(model="m", task=BINARY)(lambda x: "a")("text")
+    inferspan.predict(model="m", task=BINARY, capture="shapes")(lambda x: "a")("text")
+    assert [(s.attributes or {})[semconv.CAPTURE_POLICY] for s in spans] == ["none", "shapes"]
+
+
+def test_redaction_by_name_and_by_hook(spans: CapturedSpans) -> None:
+    def score(card_number: str, person: dict[str, object]) -> str:
+        raise ValueError(card_number)
+
+    person = {"name": "J", "Card": "4000", "age": 3}
+    for redact in (["*card*"], lambda name, value: "X" if name == "card_number" else value):
+        traced = inferspan.predict(model="m", task=BINARY, capture="values", redact=redact)(score)
+        with pytest.raises(ValueError, match="4000"):
+            traced("4000", person)
+    by_name, by_hook = [json.loads(str((s.attributes or {})[semconv.INPUT_VALUE])) for s in spans]
+    assert by_name == {
+        "card_number": "__REDACTED__",
+        "person": {"name": "J", "Card": "__REDACTED__", "age": 3},
+    }
+    assert by_hook == {"card_number": "X", "person": {"name": "J", "Card": "4000", "age": 3}}
+    assert [span.status.description for span in spans] == [None, None]
+    assert person == {"name": "J", "Card": "4000", "age": 3}
+
+
+def test_a_redaction_hook_that_raises_redacts(spans: CapturedSpans) -> None:
+    def hook(name: str, value: object) -> object:
+        raise RuntimeError
+
+    inferspan.predict(model="m", task=BINARY, capture="values", redact=hook)(lambda x: "a")(
+        "secret"
+    )
+    assert "secret" not in str(spans[0].attributes)
+
+
+def test_an_unsampled_call_captures_nothing_and_still_has_an_id() -> None:
+    read: list[str] = []
+
+    def id_of(x: int, ask: bool) -> str:
+        read.append("id")
+        return f"k-{x}"
+
+    def unread(*args: object) -> object:
+        raise AssertionError("captured without need")
+
+    @inferspan.predict(model="m", task=BINARY, prediction_id=id_of, slices=unread, output=unread)
+    def score(x: int, ask: bool) -> str:
+        if ask:
+            ref = inferspan.current_prediction()
+            assert ref is not None
+            assert ref.id == f"k-{x}"
+            assert not ref.span_context.trace_flags.sampled
+        inferspan.snapshot("state", [1.0])
+        return "a"
+
+    with capture_spans(sampler=ALWAYS_OFF) as spans:
+        assert score(1, False) == "a"
+        assert read == []
+        assert score(2, True) == "a"
+        assert read == ["id"]
+        assert list(spans) == []
+
+
+def test_without_a_task_it_says_so_once(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.WARNING, "inferspan"):
+        for _ in range(2):
+            inferspan.predict(model="undeclared-task-model")(lambda x: 1)(2)
+    assert [r.message for r in caplog.records] == [
+        "inferspan: undeclared-task-model declares no task, so only equality or numeric error is "
+        "computed of it; declare task='binary_classification', 'regression', …"
+    ]
+    assert [(s.attributes or {})[semconv.OUTPUT_VALUE] for s in spans] == [1.0, 1.0]
+
+
+def test_what_does_not_fit_is_left_out_and_logged_once(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture
+) -> None:
+    traced = inferspan.predict(model="misfit-model", task="regression")(lambda x: object())
+    with caplog.at_level(logging.WARNING, "inferspan"):
+        traced(1)
+        traced(2)
+    assert len(caplog.records) == 1
+    assert "output=lambda" in caplog.records[0].message
+    for span in spans:
+        assert span.status.status_code is StatusCode.UNSET
+        assert (span.attributes or {})[semconv.CAPTURE_DROPPED] == (
+            "output:object holds no class, score or number that is known; return a number or "
+            "{'value': …}, or map it: @inferspan.predict(output=lambda returned: {'label': …})",
+        )
+
+
+def test_names_with_lone_surrogates_do_not_reach_the_span(spans: CapturedSpans) -> None:
+    inferspan.predict(model="a\udc80", task=BINARY)(lambda: "b\udc81")()
+    (span,) = spans
+    assert span.name == "predict a?"
+    assert (span.attributes or {})[semconv.OUTPUT_CLASS] == "b?"
