@@ -215,89 +215,11 @@ def test_spans_of_different_lengths_stack() -> None:
     assert batch.trace[1].tolist() == batch.trace[2].tolist() != batch.trace[3].tolist()
 
 
-def test_multilabel_rows_are_sorted_sets() -> None:
-    attributes = {
-        semconv.PREDICTION_COUNT: 3,
-        semconv.TASK_TYPE: semconv.MULTILABEL,
-        semconv.OUTPUT_CLASSES_PREDICTED: ["b", "a", "ä", "b", "b"],
-        semconv.OUTPUT_OFFSETS: [0, 2, 2, 5],
-        semconv.OUTPUT_SCORES: [0.1, 0.2, 0.3, 0.4, 0.5],
-    }
-    batch = decode(prediction_span("m", attributes)).predictions
-    assert batch.predicted.objects().tolist() == ['["a","b"]', "[]", '["b","ä"]']
-    assert np.isnan(batch.score).all()
-
-
-def test_one_multilabel_prediction_needs_no_offsets() -> None:
-    attributes = {
-        semconv.TASK_TYPE: semconv.MULTILABEL,
-        semconv.OUTPUT_CLASSES_PREDICTED: ["b", "a"],
-    }
-    batch = decode(prediction_span("m", attributes)).predictions
-    assert batch.predicted.objects().tolist() == ['["a","b"]']
-
-
 def test_a_batch_call_of_nothing_is_no_prediction() -> None:
     empty = {semconv.PREDICTION_COUNT: 0, semconv.PREDICTION_IDS: []}
     decoded = decode(prediction_span("a", empty), prediction_span("b"))
     assert decoded.predictions.prediction_id.tolist() == ["b"]
     assert (decoded.ignored, decoded.refused) == (1, ())
-
-
-# --- probabilities --------------------------------------------------------------------------------
-
-
-def probabilities(task, classes, rows, **more):
-    flat = [p for row in rows for p in row]
-    attributes = {
-        semconv.PREDICTION_COUNT: len(rows),
-        semconv.OUTPUT_CLASSES: classes,
-        semconv.OUTPUT_PROBABILITIES: flat,
-        **({semconv.TASK_TYPE: task} if task else {}),
-        **more,
-    }
-    batch = decode(prediction_span("p", attributes)).predictions
-    return batch.predicted.objects().tolist(), batch.score.tolist()
-
-
-def test_multiclass_takes_the_likeliest_class_and_its_probability() -> None:
-    rows = [[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]]
-    assert probabilities(semconv.MULTICLASS, ["a", "b", "c"], rows) == (["b", "a"], [0.7, 0.5])
-
-
-def test_binary_scores_the_positive_class_and_heeds_the_threshold() -> None:
-    rows = [[0.8, 0.2], [0.7, 0.3], [0.1, 0.9]]
-    positive = {semconv.OUTPUT_POSITIVE_CLASS: "fraud"}
-    classes = ["legit", "fraud"]
-    assert probabilities(semconv.BINARY, classes, rows, **positive) == (
-        ["legit", "legit", "fraud"],
-        [0.2, 0.3, 0.9],
-    )
-    low = {**positive, semconv.OUTPUT_THRESHOLD: 0.3}
-    assert probabilities(semconv.BINARY, classes, rows, **low)[0] == ["legit", "fraud", "fraud"]
-
-
-def test_binary_without_a_positive_class_has_no_score() -> None:
-    predicted, score = probabilities(semconv.BINARY, ["n", "p"], [[0.2, 0.8]])
-    assert predicted == ["p"]
-    assert math.isnan(score[0])
-
-
-def test_a_row_with_a_missing_probability_says_nothing() -> None:
-    rows = [[math.nan, 0.4], [0.6, 0.4]]
-    predicted, score = probabilities(None, ["a", "b"], rows)
-    assert predicted == [None, "a"]
-    np.testing.assert_array_equal(score, [math.nan, 0.6])
-
-
-def test_classes_that_were_answered_stand_above_probabilities() -> None:
-    answered = {semconv.OUTPUT_CLASSES_PREDICTED: ["b"]}
-    assert probabilities(None, ["a", "b"], [[0.9, 0.1]], **answered) == (["b"], [0.1])
-
-
-def test_one_column_of_probabilities_names_no_class() -> None:
-    positive = {semconv.OUTPUT_POSITIVE_CLASS: "1"}
-    assert probabilities(semconv.BINARY, ["1"], [[0.2]], **positive) == ([None], [0.2])
 
 
 # --- refusals -------------------------------------------------------------------------------------

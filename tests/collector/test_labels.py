@@ -12,24 +12,16 @@ import httpx
 import numpy as np
 import pytest
 import zstandard
-from hypothesis import given
-from hypothesis import strategies as st
 from receiving import Switch, connected, serving
 from starlette.applications import Starlette
 
 from inferspan_collector import telemetry as counters
 from inferspan_collector.batches import Bool, LabelBatch
 from inferspan_collector.config import Limits
-from inferspan_collector.decode.attributes import RefusedRecord
 from inferspan_collector.pipeline import Overloaded, Unstorable
 from inferspan_collector.receivers import labels
 from inferspan_collector.receivers.label_lines import (
-    FIELDS,
     LINES_MAX,
-    NotLabels,
-    TooManyLines,
-    read_lines,
-    rfc_3339_ns,
 )
 from inferspan_collector.telemetry import Telemetry
 from inferspan_collector.testing import NOW_NS, RecordingSink
@@ -271,63 +263,6 @@ def test_windows_line_ends(receiver: Receiver) -> None:
     assert receiver.post(line + b"\r\n" + line + b"\r\n").text.count("waiting") == 2
 
 
-# --- ids ------------------------------------------------------------------------------------------
-
-
-def ids_of(*rows: dict[str, object], received_ns: int = NOW_NS) -> list[str | None]:
-    body = "\n".join(map(json.dumps, rows)).encode()
-    return [line.label_id for line in read_lines(body, ndjson=True, received_ns=received_ns)]
-
-
-def test_a_row_loaded_again_has_the_same_id() -> None:
-    again = dict(reversed(GOOD.items()))
-    assert ids_of(GOOD) == ids_of(again, received_ns=NOW_NS + 10**15)
-    assert len(ids_of(GOOD)[0]) == 32
-
-
-def test_what_says_the_same_has_the_same_id() -> None:
-    one = {**GOOD, "class": 1, "time": "2026-11-18T07:00:00+01:00", "target": "default"}
-    other = {**GOOD, "class": "1", "time": "2026-11-18T06:00:00Z", "weight": 1}
-    assert ids_of(one) == ids_of(other)
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"prediction_id": "order-18"},
-        {"model": "churn"},
-        {"class": "fraud"},
-        {"index": 1},
-        {"target": "chargeback"},
-        {"time": "2026-11-18T06:00:00Z"},
-        {"revision": 1},
-        {"source": "bank"},
-        {"version": "7"},
-        {"action": "delete"},
-        {"entity_id": "card-9"},
-    ],
-)
-def test_what_says_something_else_has_another_id(change: dict[str, object]) -> None:
-    assert ids_of(GOOD) != ids_of({**GOOD, **change})
-
-
-# --- times ----------------------------------------------------------------------------------------
-
-
-@given(st.integers(1, 7_000_000_000), st.integers(0, 999_999_999), st.integers(-23 * 60, 23 * 60))
-def test_rfc_3339_is_read_to_the_nanosecond(seconds: int, ns: int, offset: int) -> None:
-    local = datetime.fromtimestamp(seconds + offset * 60, UTC).replace(tzinfo=None)
-    sign = "-" if offset < 0 else "+"
-    zone = f"{sign}{abs(offset) // 60:02d}:{abs(offset) % 60:02d}"
-    assert rfc_3339_ns(f"{local.isoformat()}.{ns:09d}{zone}") == seconds * 10**9 + ns
-
-
-@given(st.text(max_size=30))
-def test_other_texts_are_refused_not_crashed_on(text: str) -> None:
-    with pytest.raises(RefusedRecord, match="time = "):
-        rfc_3339_ns(text)
-
-
 # --- the request as a whole -----------------------------------------------------------------------
 
 
@@ -393,13 +328,6 @@ def test_other_methods_are_405(receiver: Receiver) -> None:
     assert problem_of(response)["value"] == "GET"
 
 
-def test_too_many_lines_are_413() -> None:
-    most = read_lines(b"{}\n" * LINES_MAX, ndjson=True, received_ns=NOW_NS)
-    assert len(most) == LINES_MAX
-    with pytest.raises(TooManyLines, match=str(LINES_MAX)):
-        read_lines(b"{}\n" * (LINES_MAX + 1), ndjson=True, received_ns=NOW_NS)
-
-
 def test_too_many_lines_are_said(receiver: Receiver) -> None:
     body = gzip.compress(b"7\n" * (LINES_MAX + 1))
     response = receiver.post(body, content_encoding="gzip")
@@ -435,29 +363,3 @@ def test_who_goes_away_is_counted(receiver: Receiver) -> None:
             b"Content-Length: 1000\r\n\r\n{"
         )
     wait_until(lambda: receiver.telemetry.get(counters.REQUESTS, code="499") == 1, 20)
-
-
-@given(st.binary(max_size=200), st.booleans())
-def test_no_bytes_crash_the_reader(body: bytes, ndjson: bool) -> None:
-    try:
-        lines = read_lines(body, ndjson=ndjson, received_ns=NOW_NS)
-    except NotLabels:
-        return
-    assert all(line.error for line in lines if line.label is None)
-
-
-JSON_VALUES = st.recursive(
-    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9)),
-    lambda inner: st.lists(inner, max_size=3),
-)
-
-
-@given(st.dictionaries(st.sampled_from(FIELDS), JSON_VALUES))
-def test_a_line_is_a_label_or_says_why_not(fields: dict[str, object]) -> None:
-    body = json.dumps(fields, allow_nan=True).encode()
-    (line,) = read_lines(body, ndjson=True, received_ns=NOW_NS)
-    assert (line.label is None) == bool(line.error)
-    if line.label is not None:
-        assert line.label.label_id == line.label_id != ""
-        assert 0 < line.label.time < 2**63
-        assert line.label.weight > 0

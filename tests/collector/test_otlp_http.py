@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import logging
-import threading
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,13 +13,10 @@ import pytest
 import zstandard
 from google.protobuf import json_format
 from google.rpc.status_pb2 import Status
-from opentelemetry.exporter.otlp.proto.http import Compression
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from receiving import Switch, answer_on, connected, serving
+from otlp_http_receiver import LIMIT, PROTOBUF, Receiver, receiving_on, switchable
+from receiving import Switch, answer_on, connected
 
 from inferspan import semconv
 from inferspan_collector import telemetry as counters
@@ -39,44 +35,20 @@ from inferspan_collector.testing import (
 )
 from waiting import wait_until
 
-PROTOBUF = "application/x-protobuf"
 JSON = "application/json"
-LIMIT = 1024 * 1024
 ONE = traces_request([prediction_span("order-17")])
-
-
-class Receiver:
-    """A receiver that runs, its sink, its counters and a client."""
-
-    def __init__(self, url: str, sink: RecordingSink, telemetry: Telemetry, client: httpx.Client):
-        self.url = url
-        self.sink = sink
-        self.telemetry = telemetry
-        self.client = client
-
-    def post(self, body: bytes, path: str = "/v1/traces", **headers: str) -> httpx.Response:
-        sent = {"content-type": PROTOBUF} | {k.replace("_", "-"): v for k, v in headers.items()}
-        return self.client.post(path, content=body, headers=sent)
-
-    def count(self, counter: counters.Counter, **labels: str) -> int:
-        return self.telemetry.get(counter, **labels)
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[tuple[Switch, str]]:
-    switch = Switch()
-    with serving(switch) as url:
-        yield switch, url
+    with switchable() as running:
+        yield running
 
 
 @pytest.fixture
 def receiver(server: tuple[Switch, str]) -> Iterator[Receiver]:
-    switch, url = server
-    sink, telemetry = RecordingSink(), Telemetry()
-    limits = Limits(request_bytes=LIMIT, queue_bytes=4 * LIMIT)
-    switch.app = otlp_http.application(sink, telemetry, limits)
-    with httpx.Client(base_url=url, timeout=20) as client:
-        yield Receiver(url, sink, telemetry, client)
+    with receiving_on(server) as running:
+        yield running
 
 
 # --- accepted -------------------------------------------------------------------------------------
@@ -409,44 +381,3 @@ def test_who_goes_away_is_counted_and_harms_nobody(receiver: Receiver) -> None:
         )
     wait_until(lambda: receiver.count(counters.REQUESTS, code="499") == 1, 20)
     assert receiver.post(ONE.SerializeToString()).status_code == 200
-
-
-# --- real exporters -------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("compression", list(Compression))
-def test_the_stock_exporter_is_understood(receiver: Receiver, compression: Compression) -> None:
-    exporter = OTLPSpanExporter(f"{receiver.url}/v1/traces", compression=compression)
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracer = provider.get_tracer(semconv.SCOPE_PREDICTIONS)
-    attributes = {semconv.MODEL_NAME: "m", semconv.OPERATION_NAME: "predict"}
-    with tracer.start_as_current_span("predict m", attributes=attributes) as span:
-        span.set_attribute(semconv.PREDICTION_ID, "p")
-    provider.shutdown()
-    assert receiver.sink.predictions.prediction_id.tolist() == ["p"]
-    context = span.get_span_context()
-    assert receiver.sink.predictions.span.tolist() == [context.span_id]
-    halves = [context.trace_id >> 64, context.trace_id & (2**64 - 1)]
-    assert receiver.sink.predictions.trace.tolist() == [halves]
-
-
-def test_the_stock_exporter_comes_again_after_503(receiver: Receiver) -> None:
-    exporter = OTLPSpanExporter(f"{receiver.url}/v1/traces", timeout=20)
-    provider = TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracer = provider.get_tracer(semconv.SCOPE_PREDICTIONS)
-    receiver.sink.refusing = Overloaded("full", 1)
-
-    def relieve() -> None:
-        wait_until(lambda: receiver.count(counters.REQUESTS, code="503") >= 1, 20)
-        receiver.sink.refusing = None
-
-    relief = threading.Thread(target=relieve)
-    relief.start()
-    attributes = {semconv.MODEL_NAME: "m", semconv.OPERATION_NAME: "predict"}
-    tracer.start_span("predict m", attributes=attributes).end()
-    relief.join()
-    provider.shutdown()
-    assert len(receiver.sink.predictions) == 1
-    assert receiver.count(counters.REQUESTS, code="200") == 1
