@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,14 +64,21 @@ def bind(address: str) -> socket.socket:
     return listener
 
 
-def free_address(address: str) -> str:
+def free_address(address: str, avoid: Collection[int] = ()) -> str:
     """The next address upwards, on the same host, that nobody holds at this moment.
 
-    Port 0 where none of the next 200 is free.
+    Args:
+        address: `HOST:PORT`.
+        avoid: ports that are meant for something else.
+
+    Returns:
+        `HOST:PORT`; port 0 where none of the next 200 is free.
     """
     host, port = split_address(address)
     shown = f"[{host}]" if ":" in host else host
     for candidate in range(port + 1, min(port + PORTS_TRIED, 65536)):
+        if candidate in avoid:
+            continue
         try:
             bind(f"{shown}:{candidate}").close()
         except OSError:

@@ -26,6 +26,7 @@ from collector_process import (
 
 from inferspan_collector import listening, testing
 from inferspan_collector.cli.exits import Exit
+from servers.running import free_addresses
 from waiting import wait_until
 
 
@@ -131,6 +132,7 @@ def test_a_taken_port_is_answered_with_its_holder_and_a_command_that_works(tmp_p
         command = shlex.split(refused.stderr.strip().rpartition("or run: ")[2])
         assert command[:4] == ["inferspan", "serve", "--data", second]
         options = dict(zip(command[4::2], command[5::2], strict=True))
+        assert len(set(options.values())) == 3
         with serving(
             tmp_path / "second",
             otlp_http=options["--otlp-http"],
@@ -138,6 +140,36 @@ def test_a_taken_port_is_answered_with_its_holder_and_a_command_that_works(tmp_p
             api=options["--api"],
         ) as works:
             assert models(works.api) == []
+
+
+def two_neighbours() -> tuple[str, str]:
+    """Two addresses with consecutive ports, both free."""
+    while True:
+        (address,) = free_addresses(1)
+        host, _, port = address.rpartition(":")
+        neighbour = f"{host}:{int(port) + 1}"
+        with contextlib.suppress(OSError):
+            listening.bind(neighbour).close()
+            return address, neighbour
+
+
+def test_the_command_that_works_takes_no_port_of_its_own_and_no_data_of_others(
+    tmp_path: Path,
+) -> None:
+    # The API's port is right where the search for another gRPC port begins.
+    taken, api = two_neighbours()
+    with serving(tmp_path / "data", otlp_grpc=taken) as first:
+        refused = inferspan(
+            *("serve", "--data", str(tmp_path / "data"), "--api", api),
+            *("--otlp-http", FREE, "--otlp-grpc", first.otlp_grpc),
+        )
+    assert refused.returncode == Exit.PORT_TAKEN
+    command = shlex.split(refused.stderr.strip().rpartition("or run: ")[2])
+    options = dict(zip(command[2::2], command[3::2], strict=True))
+    assert options["--api"] == api
+    assert options["--otlp-grpc"] not in (api, first.otlp_grpc)
+    assert options["--otlp-http"] == FREE
+    assert options["--data"] == f"{tmp_path / 'data'}-2"
 
 
 def test_a_data_directory_in_use_is_said(tmp_path: Path) -> None:

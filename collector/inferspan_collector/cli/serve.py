@@ -9,6 +9,7 @@ import os
 import shlex
 import signal
 import sys
+from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Literal
@@ -17,7 +18,7 @@ import typer
 
 from inferspan_collector import config, listening
 from inferspan_collector.cli.exits import Exit, exit_codes, fail
-from inferspan_collector.config import Config, ConfigError
+from inferspan_collector.config import OFF, Config, ConfigError, split_address
 
 HELP = """Run a collector: predictions and labels in, accuracy and latency out.
 
@@ -92,8 +93,8 @@ def serve(
     try:
         asyncio.run(_run(settings))
     except PortsTaken as error:
-        taken = {key: problem.address for key, problem in error.taken.items()}
-        fail(Exit.PORT_TAKEN, f"{error}. Stop that, or run: {_command_with(taken)}")
+        command = _command_that_works(settings, error.taken)
+        fail(Exit.PORT_TAKEN, f"{error}. Stop that, or run: {command}")
     except StoreError as error:
         fail(Exit.STORE_UNUSABLE, str(error))
     except (OSError, ValueError) as error:
@@ -124,20 +125,42 @@ async def _run(settings: Config) -> None:
         await collector.stop()
 
 
-def _command_with(taken: dict[str, str]) -> str:
-    """The command line as it was given, with a free address for each one that is taken."""
-    options = {OPTIONS[key]: address for key, address in taken.items()}
+def _command_that_works(settings: Config, taken: Collection[str]) -> str:
+    """The command line as it was given, with a free address for each one that is taken.
+
+    And with another data directory, where what holds the ports holds that too.
+    """
+    addresses = {key: getattr(settings.receivers, key) for key in OPTIONS}
+    ports = {split_address(text)[1] for text in addresses.values() if text != OFF}
+    replaced: dict[str, str] = {}
+    for key in taken:
+        replaced[OPTIONS[key]] = free = listening.free_address(addresses[key], ports)
+        ports.add(split_address(free)[1])
+    if _in_use(settings.store.data):
+        replaced["--data"] = f"{settings.store.data}-2"
     words = []
     arguments = iter(sys.argv[1:])
     for word in arguments:
         name, separator, _ = word.partition("=")
-        if name not in options:
+        if name not in replaced:
             words.append(word)
         elif not separator:
             next(arguments, None)
-    for option, address in options.items():
-        words += [option, listening.free_address(address)]
+    for option, text in replaced.items():
+        words += [option, text]
     return shlex.join(["inferspan", *words])
+
+
+def _in_use(data: Path) -> bool:
+    from inferspan_collector.store.database import FILE_NAME, Database, StoreError
+
+    if not (data / FILE_NAME).exists():
+        return False
+    try:
+        Database.open(data).close()
+    except StoreError:
+        return True
+    return False
 
 
 class _JsonFormatter(logging.Formatter):
