@@ -75,15 +75,27 @@ def add_probabilities(columns: Columns, given: object, rule: OutputRule) -> None
     if isinstance(given, Mapping):
         names = tuple(class_of(plain_of(name)) for name in given)
         given, rule = list(given.values()), _renamed(rule, names)
-    matrix = np.asarray(given, np.float64)
+    matrix = _matrix(given)
     found = read_probabilities(np.atleast_2d(matrix), rule)
     columns.single = columns.single and matrix.ndim == 1
+    if len(columns.classes or columns.scores or found.classes or ()) != found.rows:
+        raise Misfit(f"{found.rows} rows of probabilities for {columns.rows}; return as many")
     columns.probabilities, columns.names = found.probabilities, found.names
     if columns.classes is None:
         columns.classes = found.classes
         columns.scores = columns.scores or found.scores
     elif columns.scores is None:
         columns.scores = _scores_of(np.atleast_2d(matrix), columns.classes, rule)
+
+
+def _matrix(given: object) -> NDArray[np.float64]:
+    try:
+        matrix = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        raise Misfit("'probabilities' are no numbers; return a number per class") from None
+    if matrix.ndim not in (1, 2):
+        raise Misfit("'probabilities' need one number per class, or a row of them per prediction")
+    return matrix
 
 
 def _renamed(rule: OutputRule, names: tuple[str, ...]) -> OutputRule:

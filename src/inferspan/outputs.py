@@ -153,7 +153,8 @@ def _sequence(
             return _parts({"label": label, "score": score}.get, rule)
     if rule.ragged:
         rows = list(items)
-        if isinstance(items, list) and rows and all(is_column(row) for row in rows):
+        nested = all(is_column(row) and not isinstance(row, tuple) for row in rows)
+        if isinstance(items, list) and rows and nested:
             return read_sets([read_set(row, None, rule) for row in rows])
         return read_set(rows, None, rule)
     if not isinstance(items, list):

@@ -1,0 +1,374 @@
+"""What a function returned → class, score, value: by the declared task, and never by guessing."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferspan import semconv
+from inferspan.output_columns import ROWS_MAX, OutputRule
+from inferspan.outputs import read_output
+
+CLASS, SCORE, VALUE = semconv.OUTPUT_CLASS, semconv.OUTPUT_SCORE, semconv.OUTPUT_VALUE
+CLASSES, SCORES, VALUES = (
+    semconv.OUTPUT_CLASSES_PREDICTED,
+    semconv.OUTPUT_SCORES,
+    semconv.OUTPUT_VALUES,
+)
+OFFSETS, NAMES, MATRIX = (
+    semconv.OUTPUT_OFFSETS,
+    semconv.OUTPUT_CLASSES,
+    semconv.OUTPUT_PROBABILITIES,
+)
+
+UNDECLARED = OutputRule()
+BINARY = OutputRule("binary_classification", positive="1")
+MULTI = OutputRule("multiclass_classification")
+REGRESSION = OutputRule("regression")
+SETS = OutputRule("multilabel_classification", classes=("a", "b", "c"))
+RANKING = OutputRule("ranking", operation="rank")
+PROBA = OutputRule(
+    "binary_classification", operation="predict_proba", positive="1", classes=("0", "1")
+)
+PROBA3 = OutputRule("multiclass_classification", operation="predict_proba", classes=("a", "b", "c"))
+THRESHOLD = OutputRule("binary_classification", positive="1", classes=("0", "1"), threshold=0.3)
+FLOAT_CLASSES = OutputRule(
+    "multiclass_classification", classes=("0", "1.5"), floats_are_classes=True
+)
+
+
+class Kind(StrEnum):
+    FRAUD = "fraud"
+
+
+class Number(Enum):
+    ONE = 1
+
+
+class Pair(NamedTuple):
+    label: str
+    score: float
+
+
+@dataclass
+class Answer:
+    label: object = None
+    score: float | None = None
+    value: float | None = None
+
+
+SINGLE = [
+    (UNDECLARED, "fraud", {CLASS: "fraud"}),
+    (UNDECLARED, True, {CLASS: "true"}),
+    (UNDECLARED, 3, {VALUE: 3.0}),
+    (UNDECLARED, 2.5, {VALUE: 2.5}),
+    (UNDECLARED, np.int64(3), {VALUE: 3.0}),
+    (UNDECLARED, np.str_("fraud"), {CLASS: "fraud"}),
+    (UNDECLARED, {"label": 3}, {CLASS: "3"}),
+    (UNDECLARED, {"value": 3}, {VALUE: 3.0}),
+    (UNDECLARED, Kind.FRAUD, {CLASS: "fraud"}),
+    (BINARY, 1, {CLASS: "1"}),
+    (BINARY, np.int64(1), {CLASS: "1"}),
+    (BINARY, np.bool_(True), {CLASS: "true"}),
+    (BINARY, 0.93, {SCORE: 0.93}),
+    (BINARY, 1.0, {SCORE: 1.0}),
+    (BINARY, np.float32(0.5), {SCORE: 0.5}),
+    (BINARY, np.array(0.5), {SCORE: 0.5}),
+    (BINARY, {"label": "1", "score": 0.93}, {CLASS: "1", SCORE: 0.93}),
+    (BINARY, {"label": "1", "score": np.float32(0.5), "extra": object()}, {CLASS: "1", SCORE: 0.5}),
+    (BINARY, {"score": 0.93}, {SCORE: 0.93}),
+    (BINARY, ("1", 0.93), {CLASS: "1", SCORE: 0.93}),
+    (BINARY, (np.int64(1), np.float32(0.5)), {CLASS: "1", SCORE: 0.5}),
+    (BINARY, Pair("1", 0.93), {CLASS: "1", SCORE: 0.93}),
+    (BINARY, Answer("1", 0.93), {CLASS: "1", SCORE: 0.93}),
+    (BINARY, np.array([1]), {CLASS: "1"}),
+    (BINARY, [1], {CLASS: "1"}),
+    (BINARY, 1.0 + 1e-9, {SCORE: 1.0}),
+    (THRESHOLD, 0.3, {CLASS: "1", SCORE: 0.3}),
+    (THRESHOLD, 0.29, {CLASS: "0", SCORE: 0.29}),
+    (MULTI, "a", {CLASS: "a"}),
+    (MULTI, 2.0, {CLASS: "2"}),
+    (MULTI, {"label": "a", "score": 7.0}, {CLASS: "a", SCORE: 7.0}),
+    (FLOAT_CLASSES, 1.5, {CLASS: "1.5"}),
+    (REGRESSION, 3, {VALUE: 3.0}),
+    (REGRESSION, np.float32(0.5), {VALUE: 0.5}),
+    (REGRESSION, {"value": 2.5, "label": "x"}, {VALUE: 2.5}),
+    (REGRESSION, Answer(value=2.5), {VALUE: 2.5}),
+    (REGRESSION, np.array([[2.5]]), {VALUE: 2.5}),
+    (SETS, {"b", "a"}, {CLASSES: ["a", "b"], OFFSETS: [0, 2]}),
+    (SETS, ["b", "a"], {CLASSES: ["b", "a"], OFFSETS: [0, 2]}),
+    (SETS, [], {CLASSES: [], OFFSETS: [0, 0]}),
+    (
+        SETS,
+        {"label": ["a"], "score": [0.5]},
+        {CLASSES: ["a"], SCORES: [0.5], OFFSETS: [0, 1]},
+    ),
+    (RANKING, ["i9", "i2"], {CLASSES: ["i9", "i2"], OFFSETS: [0, 2]}),
+    (
+        RANKING,
+        [("i9", 0.5), ("i2", 0.25)],
+        {CLASSES: ["i9", "i2"], SCORES: [0.5, 0.25], OFFSETS: [0, 2]},
+    ),
+    (
+        BINARY,
+        {"probabilities": {"0": 0.25, "1": 0.75}},
+        {CLASS: "1", SCORE: 0.75, NAMES: ["0", "1"], MATRIX: [0.25, 0.75]},
+    ),
+    (
+        BINARY,
+        {"label": 0, "probabilities": {0: 0.25, 1: 0.75}},
+        {CLASS: "0", SCORE: 0.75, NAMES: ["0", "1"], MATRIX: [0.25, 0.75]},
+    ),
+    (
+        PROBA3,
+        {"label": "a", "probabilities": [0.25, 0.5, 0.25]},
+        {CLASS: "a", SCORE: 0.25, NAMES: ["a", "b", "c"], MATRIX: [0.25, 0.5, 0.25]},
+    ),
+    (
+        PROBA3,
+        np.array([0.25, 0.5, 0.25]),
+        {CLASS: "b", SCORE: 0.5, NAMES: ["a", "b", "c"], MATRIX: [0.25, 0.5, 0.25]},
+    ),
+]
+
+BATCHES = [
+    (BINARY, np.array([1, 0]), {CLASSES: ["1", "0"]}),
+    (BINARY, np.array([0.5, 0.25]), {SCORES: [0.5, 0.25]}),
+    (BINARY, pd.Series([1, 0]), {CLASSES: ["1", "0"]}),
+    (BINARY, [True, False], {CLASSES: ["true", "false"]}),
+    (BINARY, ["a", "b"], {CLASSES: ["a", "b"]}),
+    (BINARY, [0.5, 0.25], {SCORES: [0.5, 0.25]}),
+    (
+        BINARY,
+        [{"label": "a", "score": 0.5}, ("b", 0.25)],
+        {CLASSES: ["a", "b"], SCORES: [0.5, 0.25]},
+    ),
+    (BINARY, (np.array([1, 0]), np.array([0.5, 0.25])), {CLASSES: ["1", "0"], SCORES: [0.5, 0.25]}),
+    (
+        BINARY,
+        {"label": ["a", "b"], "score": np.array([0.5, 0.25])},
+        {CLASSES: ["a", "b"], SCORES: [0.5, 0.25]},
+    ),
+    (MULTI, np.array(["a", "b"]), {CLASSES: ["a", "b"]}),
+    (MULTI, np.array(["a", "b"], dtype=object), {CLASSES: ["a", "b"]}),
+    (MULTI, np.array([1.0, 2.0]), {CLASSES: ["1", "2"]}),
+    (MULTI, np.array([[1], [2]]), {CLASSES: ["1", "2"]}),
+    (FLOAT_CLASSES, np.array([0.0, 1.5]), {CLASSES: ["0", "1.5"]}),
+    (UNDECLARED, np.array([1, 2]), {VALUES: [1.0, 2.0]}),
+    (UNDECLARED, np.array(["a", "b"]), {CLASSES: ["a", "b"]}),
+    (OutputRule(classes=("1", "2")), np.array([1, 2]), {CLASSES: ["1", "2"]}),
+    (REGRESSION, np.array([1, 2], np.float32), {VALUES: [1.0, 2.0]}),
+    (REGRESSION, [1, 2.5], {VALUES: [1.0, 2.5]}),
+    (REGRESSION, {"value": [1, 2.5]}, {VALUES: [1.0, 2.5]}),
+    (SETS, np.array([[1, 0, 1], [0, 0, 0]]), {CLASSES: ["a", "c"], OFFSETS: [0, 2, 2]}),
+    (SETS, [["a"], ["b", "c"]], {CLASSES: ["a", "b", "c"], OFFSETS: [0, 1, 3]}),
+    (RANKING, [["x", "y"], ["z", "w"]], {CLASSES: ["x", "y", "z", "w"], OFFSETS: [0, 2, 4]}),
+    (
+        PROBA,
+        np.array([[0.75, 0.25], [0.25, 0.75]]),
+        {
+            CLASSES: ["0", "1"],
+            SCORES: [0.25, 0.75],
+            NAMES: ["0", "1"],
+            MATRIX: [0.75, 0.25, 0.25, 0.75],
+        },
+    ),
+    (
+        OutputRule("binary_classification", "predict_proba", "1", ("0", "1"), 0.25),
+        np.array([[0.75, 0.25], [1.0, 0.0]]),
+        {
+            CLASSES: ["1", "0"],
+            SCORES: [0.25, 0.0],
+            NAMES: ["0", "1"],
+            MATRIX: [0.75, 0.25, 1.0, 0.0],
+        },
+    ),
+    (
+        OutputRule("binary_classification", "predict_proba", None, ("0", "1")),
+        np.array([[0.75, 0.25], [0.25, 0.75]]),
+        {CLASSES: ["0", "1"], NAMES: ["0", "1"], MATRIX: [0.75, 0.25, 0.25, 0.75]},
+    ),
+]
+
+MISFITS = [
+    (BINARY, None, "NoneType holds no class"),
+    (BINARY, {}, "no 'label'"),
+    (BINARY, {"value": 1}, "no 'label'"),
+    (BINARY, {"prediction": "a"}, "no 'label'"),
+    (BINARY, {"label": object()}, "a object is no class"),
+    (BINARY, {"label": None, "score": float("nan")}, "NaN"),
+    (BINARY, 1.5, "outside [0, 1]"),
+    (BINARY, -0.1, "outside [0, 1]"),
+    (BINARY, float("nan"), "outside [0, 1]"),
+    (BINARY, b"fraud", "bytes holds no class"),
+    (BINARY, ("fraud", 1), "a tuple of 2"),
+    (BINARY, ("fraud", "legit"), "a tuple of 2"),
+    (BINARY, (0.5, 0.5), "a tuple of 2"),
+    (BINARY, ("a", 0.5, 1), "a tuple of 3"),
+    (BINARY, {"a", "b"}, "a set of 2"),
+    (BINARY, Number.ONE, "no 'label'"),
+    (BINARY, np.datetime64("2026-01-01"), "no class or number"),
+    (BINARY, np.array(["2026-01-01"], "M8[D]"), "an array of type 'M'"),
+    (BINARY, np.array([0.5, math.nan]), "outside [0, 1]"),
+    (BINARY, np.array([[0.5, 0.5]]), "no class is known"),
+    (BINARY, [["a"], ["b"]], "a list of lists"),
+    (BINARY, [{"label": "a", "score": 0.5}, {"label": "b"}], "only some rows have scores"),
+    (BINARY, {"label": ["a", "b"], "score": [0.5]}, "1 and 2 labels and scores"),
+    (BINARY, object(), "object holds no class"),
+    (PROBA3, {"probabilities": "x"}, "'probabilities' are no numbers"),
+    (PROBA3, {"probabilities": 0.5}, "need one number per class"),
+    (PROBA3, {"label": ["a", "b"], "probabilities": [1.0, 0.0, 0.0]}, "1 rows of probabilities"),
+    (MULTI, 0.5, "a float with a fraction is no class"),
+    (MULTI, np.array([0.5, 1.0]), "floats are no classes"),
+    (MULTI, ["a", None], "NoneType holds no class"),
+    (MULTI, np.array(["a", None], dtype=object), "a NoneType is no class"),
+    (PROBA3, np.array([[0.5, 0.5]]), "2 columns of probabilities, but 3 classes are known"),
+    (PROBA3, np.array([[2.0, -1.0, 0.0]]), "outside [0, 1] are no probabilities"),
+    (PROBA3, np.array([[math.nan, 0.5, 0.5]]), "outside [0, 1] are no probabilities"),
+    (REGRESSION, "3", "a str is no number"),
+    (REGRESSION, True, "a bool is no number"),
+    (REGRESSION, math.inf, "NaN and infinities"),
+    (REGRESSION, 10**400, "beyond float64"),
+    (REGRESSION, {"label": 3}, "no 'value'"),
+    (REGRESSION, (3.0, 0.5), "a tuple of 2"),
+    (REGRESSION, np.ones((2, 3)), "an array of shape 2x3"),
+    (SETS, "a", "return a list of classes"),
+    (SETS, np.array([[1, 0]]), "2 indicator columns for 3 known classes"),
+    (RANKING, {"label": ["a"], "score": [1.0, 2.0]}, "1 classes with 2 scores"),
+    (BINARY, np.zeros(ROWS_MAX + 1, int), "call in smaller batches"),
+    (BINARY, ["a"] * (ROWS_MAX + 1), "call in smaller batches"),
+]
+
+
+@pytest.mark.parametrize(("rule", "returned", "expected"), SINGLE)
+def test_one_prediction(rule: OutputRule, returned: object, expected: dict[str, Any]) -> None:
+    output = read_output(returned, rule)
+    assert output.dropped is None
+    assert output.attributes == expected
+    assert output.rows is None
+
+
+@pytest.mark.parametrize(("rule", "returned", "expected"), BATCHES)
+def test_a_batch(rule: OutputRule, returned: object, expected: dict[str, Any]) -> None:
+    output = read_output(returned, rule, 2)
+    assert output.dropped is None
+    assert output.attributes == expected
+    assert output.rows == 2
+
+
+@pytest.mark.parametrize(("rule", "returned", "reason"), MISFITS)
+def test_what_does_not_fit_is_not_guessed(rule: OutputRule, returned: object, reason: str) -> None:
+    output = read_output(returned, rule)
+    assert output.attributes == {}
+    assert output.rows is None
+    assert reason in str(output.dropped)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        OutputRule("embedding"),
+        OutputRule("generation"),
+        OutputRule("detection"),
+        OutputRule(operation="embed"),
+        OutputRule(operation="transform"),
+    ],
+)
+def test_untyped_answers_are_no_misfits(rule: OutputRule) -> None:
+    assert read_output(np.ones((3, 4)), rule) == read_output("text", rule)
+    assert read_output("text", rule).dropped is None
+
+
+def test_a_batch_has_as_many_rows_as_its_input() -> None:
+    output = read_output(np.array([1, 0]), BINARY, 3)
+    assert output.dropped == "2 outputs for 3 input rows; return one per row"
+
+
+def test_missing_numbers_keep_their_row() -> None:
+    output = read_output(np.array([1.0, math.nan, math.inf]), REGRESSION)
+    np.testing.assert_array_equal(output.attributes[VALUES], [1.0, math.nan, math.nan])
+
+
+def test_nothing_in_nothing_out() -> None:
+    assert read_output(np.array([]), REGRESSION).rows == 0
+    assert read_output([], BINARY).rows == 0
+
+
+def test_what_was_returned_is_not_changed() -> None:
+    array = np.array([[1.0 + 1e-7, 0.0]])
+    array.setflags(write=False)
+    assert read_output(array, PROBA).attributes[MATRIX] == [1.0, 0.0]
+
+
+@given(
+    st.lists(
+        st.lists(st.floats(0.001, 1), min_size=3, max_size=3).map(
+            lambda row: [p / sum(row) for p in row]
+        ),
+        min_size=2,
+        max_size=20,
+    )
+)
+def test_class_and_score_follow_from_probabilities(rows: list[list[float]]) -> None:
+    matrix = np.array(rows)
+    attributes = read_output(matrix, PROBA3, len(rows)).attributes
+    best = matrix.argmax(axis=1)
+    assert attributes[CLASSES] == [PROBA3.classes[i] for i in best]
+    assert attributes[SCORES] == matrix.max(axis=1).tolist()
+
+
+leaves = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(max_size=3),
+    st.binary(max_size=3),
+    st.floats(width=32).map(np.float32),
+    st.lists(st.floats(), max_size=4).map(np.array),
+)
+anything = st.recursive(
+    leaves,
+    lambda inner: st.one_of(
+        st.lists(inner, max_size=4),
+        st.tuples(inner, inner),
+        st.dictionaries(
+            st.sampled_from(["label", "score", "value", "probabilities", "x"]), inner, max_size=4
+        ),
+    ),
+    max_leaves=8,
+)
+rules = st.builds(
+    OutputRule,
+    task=st.sampled_from([None, *semconv.TASKS]),
+    operation=st.sampled_from(semconv.OPERATIONS),
+    positive=st.sampled_from([None, "1"]),
+    classes=st.sampled_from([(), ("0", "1"), ("a", "b", "c")]),
+    threshold=st.sampled_from([None, 0.5]),
+)
+
+
+@given(anything, rules, st.sampled_from([None, 1, 2]))
+def test_whatever_comes_is_recognised_whole_or_dropped_with_a_reason(
+    returned: object, rule: OutputRule, input_rows: int | None
+) -> None:
+    output = read_output(returned, rule, input_rows)
+    if output.dropped is not None:
+        assert output.attributes == {}
+        return
+    rows = output.rows
+    for name in (CLASSES, SCORES, VALUES):
+        if rows is not None and name in output.attributes and OFFSETS not in output.attributes:
+            assert len(output.attributes[name]) == rows  # type: ignore[arg-type]
+    for name in (CLASS, SCORE, VALUE):
+        value = output.attributes.get(name)
+        assert value is None or rows is None
+        assert not isinstance(value, float) or math.isfinite(value)
