@@ -162,7 +162,7 @@ class Parameters:
         return (
             f"{what}={name!r}: {self._label}({', '.join(names)}) has no such argument"
             + (f"; did you mean {close[0]!r}?" if close else ".")
-            + f" A column of an argument is written {f'{first}.{name}'!r}; or give a callable."
+            + f" A column of an argument is written {f'{first}.{name.rpartition('.')[2]}'!r}; or give a callable."
         )
 
 

@@ -152,7 +152,7 @@ def _sequence(
         if pair or (is_column(label) and is_column(score)):
             return _parts({"label": label, "score": score}.get, rule)
     if rule.ragged:
-        rows = list(items)
+        rows = listed(items)
         nested = all(is_column(row) and not isinstance(row, tuple) for row in rows)
         if isinstance(items, list) and rows and nested:
             return read_sets([read_set(row, None, rule) for row in rows])
