@@ -74,7 +74,8 @@ SELECT
         ELSE coalesce(la.class, l.actual)
     END AS actual_class,
     CASE
-        WHEN s.task NOT IN ('regression', 'forecasting') AND p.predicted IS NOT NULL
+        WHEN coalesce(s.task, '') NOT IN ('regression', 'forecasting')
+            AND p.predicted IS NOT NULL
             THEN coalesce(
                 (coalesce(pa.class, p.predicted) = coalesce(la.class, l.actual))::TINYINT, -1
             )

@@ -197,6 +197,12 @@ def test_numbers_are_judged_within_the_tolerance(store: Store) -> None:
     assert {(minute, None, None, 1): 1, (minute, None, None, 0): 1} == store.cells(model="price")
 
 
+def test_without_a_declared_task_a_class_is_judged_by_equality(store: Store) -> None:
+    store.commit((Prediction(task=None, positive_class=None), Label()))
+
+    assert store.cells() == {(START_NS // MINUTE_NS, "fraud", "fraud", 1): 1}
+
+
 def test_other_spellings_of_a_class_count_as_the_class(store: Store) -> None:
     said = Prediction("a", "1", model="churn", positive_class="true")
     store.commit((said, Label("a", "yes", model="churn")))
@@ -232,6 +238,7 @@ predictions = st.builds(
     prediction_id=ids,
     predicted=classes | st.none(),
     index=st.integers(0, 1),
+    task=st.sampled_from(["binary_classification", None]),
     version=st.sampled_from(["7", "8"]),
     environment=st.sampled_from([None, "prod"]),
     kind=st.sampled_from([1, 2, 3]),
