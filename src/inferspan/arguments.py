@@ -158,11 +158,12 @@ class Parameters:
             )
         names = [known for known in self._known if known not in ("self", "cls")]
         close = difflib.get_close_matches(name, names, 1)
-        first = names[0] if names else "frame"
+        column = name.rpartition(".")[-1]
+        column = f"{names[0] if names else 'frame'}.{column}"
         return (
             f"{what}={name!r}: {self._label}({', '.join(names)}) has no such argument"
             + (f"; did you mean {close[0]!r}?" if close else ".")
-            + f" A column of an argument is written {f'{first}.{name.rpartition('.')[2]}'!r}; or give a callable."
+            + f" A column of an argument is written {column!r}; or give a callable."
         )
 
 
