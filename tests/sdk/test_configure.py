@@ -1,0 +1,235 @@
+"""`configure` and `flush`, in processes of their own, against a real OTLP receiver."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+
+import pytest
+
+import inferspan
+from inferspan import semconv, settings
+from inferspan.settings import Settings
+
+from .receiving import Receiver, attributes_of, receiver
+
+
+@pytest.fixture
+def server() -> Iterator[Receiver]:
+    with receiver() as running:
+        yield running
+
+
+def run(script: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in a fresh interpreter, where no global provider is set yet."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(script)],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done
+
+
+SCORE = """
+import inferspan
+@inferspan.predict(model="fraud", version="7", task="binary_classification", prediction_id="key")
+def score(key):
+    return "legit"
+"""
+
+
+def test_one_line_sends_predictions_and_labels(server: Receiver) -> None:
+    done = run(
+        SCORE
+        + f"""
+inferspan.configure(service_name="fraud-api", service_version="1.2", environment="test",
+                    endpoint={server.url!r})
+score("order-17")
+inferspan.label("order-17", "fraud", model="fraud")
+print(inferspan.flush(timeout=30))
+print(inferspan.label_table({{"prediction_id": ["a"], "actual": [1]}}, model="fraud"))
+"""
+    )
+    assert done.stdout.split() == ["True", "1", "sent,", "0", "refused,", "0", "failed"]
+    assert done.stderr == ""
+    assert {path for path, _ in server.requests} == {"/v1/traces"}
+    ((resource, prediction),) = server.spans(semconv.SCOPE_PREDICTIONS)
+    assert resource[semconv.SERVICE_NAME] == "fraud-api"
+    assert resource[semconv.SERVICE_VERSION] == "1.2"
+    assert resource[semconv.DEPLOYMENT_ENVIRONMENT_NAME] == "test"
+    assert attributes_of(prediction)[semconv.PREDICTION_ID] == "order-17"
+    labels = server.spans(semconv.SCOPE_LABELS)
+    assert [attributes_of(span)[semconv.PREDICTION_ID] for _, span in labels] == ["order-17", "a"]
+    assert all(resource[semconv.SERVICE_NAME] == "fraud-api" for resource, _ in labels)
+    assert all(resource[semconv.DEPLOYMENT_ENVIRONMENT_NAME] == "test" for resource, _ in labels)
+
+
+def test_leaving_sends_what_waits(server: Receiver) -> None:
+    run(
+        SCORE
+        + f"""
+inferspan.configure(endpoint={server.url!r})
+score("order-17")
+inferspan.label("order-17", "fraud", model="fraud")
+"""
+    )
+    assert len(server.spans(semconv.SCOPE_PREDICTIONS)) == 1
+    assert len(server.spans(semconv.SCOPE_LABELS)) == 1
+
+
+def test_the_environment_says_where(server: Receiver) -> None:
+    script = SCORE + "inferspan.configure()\nscore('a')\ninferspan.label('a', 1, model='fraud')\n"
+    run(script, OTEL_EXPORTER_OTLP_ENDPOINT=server.url, OTEL_SERVICE_NAME="from-otel")
+    ((resource, _),) = server.spans(semconv.SCOPE_PREDICTIONS)
+    assert resource[semconv.SERVICE_NAME] == "from-otel"
+    assert len(server.spans(semconv.SCOPE_LABELS)) == 1
+    with receiver() as own:
+        run(script, OTEL_EXPORTER_OTLP_ENDPOINT=server.url, INFERSPAN_ENDPOINT=own.url + "/")
+        assert len(server.spans(semconv.SCOPE_PREDICTIONS)) == 2
+        assert len(server.spans(semconv.SCOPE_LABELS)) == 1
+        assert own.spans(semconv.SCOPE_PREDICTIONS) == []
+        assert len(own.spans(semconv.SCOPE_LABELS)) == 1
+    with receiver() as own:
+        run(script, INFERSPAN_ENDPOINT=own.url)
+        assert len(own.spans(semconv.SCOPE_PREDICTIONS)) == 1
+        assert len(own.spans(semconv.SCOPE_LABELS)) == 1
+
+
+def test_labels_alone_need_no_configure(server: Receiver) -> None:
+    run(
+        "import inferspan\ninferspan.label('a', 1, model='fraud')\n",
+        INFERSPAN_ENDPOINT=server.url,
+    )
+    assert len(server.spans(semconv.SCOPE_LABELS)) == 1
+
+
+def test_without_a_way_nothing_is_sent_and_each_is_said_once() -> None:
+    done = run(
+        SCORE
+        + """
+for _ in range(3):
+    assert score("a") == "legit"
+    assert inferspan.label("a", 1, model="fraud") is None
+assert inferspan.flush()
+import threading
+assert threading.active_count() == 1
+"""
+    )
+    lines = done.stderr.splitlines()
+    assert len(lines) == 2
+    assert "predictions are not recorded. Call inferspan.configure(" in lines[0]
+    assert "labels go, so they are dropped. Set INFERSPAN_ENDPOINT" in lines[1]
+
+
+def test_an_existing_provider_is_used_as_it_is(server: Receiver) -> None:
+    run(
+        """
+from opentelemetry import trace
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+exporter = InMemorySpanExporter()
+provider = TracerProvider(resource=Resource({"service.name": "theirs"}))
+provider.add_span_processor(SimpleSpanProcessor(exporter))
+trace.set_tracer_provider(provider)
+"""
+        + SCORE
+        + f"""
+score("before")
+inferspan.configure(service_name="ours", endpoint={server.url!r})
+score("after")
+inferspan.label("after", "fraud", model="fraud")
+assert trace.get_tracer_provider() is provider
+spans = exporter.get_finished_spans()
+assert [s.attributes["inferspan.prediction.id"] for s in spans] == ["before", "after"]
+assert {{s.resource.attributes["service.name"] for s in spans}} == {{"theirs"}}
+"""
+    )
+    assert server.spans(semconv.SCOPE_PREDICTIONS) == []
+    ((resource, _),) = server.spans(semconv.SCOPE_LABELS)
+    assert resource[semconv.SERVICE_NAME] == "ours"
+
+
+def test_flush_keeps_its_time_and_says_what_failed(server: Receiver) -> None:
+    server.release.clear()
+    done = run(
+        f"""
+import os, time, inferspan
+inferspan.configure(endpoint={server.url!r})
+inferspan.label("a", 1, model="m")
+begun = time.monotonic()
+print(inferspan.flush(timeout=0.2), time.monotonic() - begun < 10, flush=True)
+os._exit(0)  # what waits at exit is not of interest here
+"""
+    )
+    assert done.stdout.split() == ["False", "True"]
+    with receiver(status=400) as refusing:
+        done = run(
+            f"""
+import logging, inferspan
+logging.disable()
+inferspan.configure(endpoint={refusing.url!r})
+inferspan.label("a", 1, model="m")
+print(inferspan.flush(timeout=30))
+table = {{"prediction_id": ["a", "b"], "actual": [1, 0]}}
+print(inferspan.label_table(table, model="m"))
+"""
+        )
+    assert done.stdout == "False\n0 sent, 0 refused, 2 failed\n"
+
+
+def test_a_forked_child_sends_its_own(server: Receiver) -> None:
+    run(
+        SCORE
+        + f"""
+import os
+inferspan.configure(endpoint={server.url!r})
+score("parent")
+child = os.fork()
+if child == 0:
+    score("child")
+    inferspan.label("child", 1, model="fraud")
+    assert inferspan.flush(30)
+    os._exit(0)
+assert os.waitpid(child, 0)[1] == 0
+inferspan.label("parent", 1, model="fraud")
+"""
+    )
+    spans = [span for _, span in server.spans(semconv.SCOPE_PREDICTIONS)]
+    assert sorted(attributes_of(s)[semconv.PREDICTION_ID] for s in spans) == ["child", "parent"]
+    labels = [span for _, span in server.spans(semconv.SCOPE_LABELS)]
+    assert len({attributes_of(s)[semconv.LABEL_ID] for s in labels}) == len(labels) == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({"endpoint": "localhost:4318"}, r"configure\(endpoint=…\) is 'localhost:4318': must be"),
+        ({"endpoint": "http://"}, "such as http://127.0.0.1:4318"),
+        ({"capture": "everything"}, "must be one of shapes, values, none"),
+        ({"service_name": " "}, "must not be empty; leave it out"),
+        ({"environment": ""}, "must not be empty; leave it out"),
+    ],
+)
+def test_wrong_arguments_are_said(arguments: dict[str, str], said: str) -> None:
+    before = settings.current()
+    with pytest.raises(ValueError, match=said):
+        inferspan.configure(**arguments)  # type: ignore[arg-type]
+    assert settings.current() is before
+
+
+def test_a_wrong_environment_names_the_variable() -> None:
+    with pytest.raises(ValueError, match="INFERSPAN_ENDPOINT is 'ftp://x'"):
+        Settings.read({"INFERSPAN_ENDPOINT": "ftp://x"})
+
+
+def test_the_key_is_not_shown() -> None:
+    assert "secret" not in repr(Settings.read({"INFERSPAN_ID_KEY": "secret"}))
