@@ -6,12 +6,15 @@ import csv
 import io
 import json
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+import pyarrow
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pyarrow import parquet
 
 from inferspan.semconv import class_text, prediction_id_text
 from inferspan_collector.cli.label_files import (
@@ -208,6 +211,27 @@ def test_parquet_needs_a_package_and_says_which(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(FileUnusable, match=r"pip install 'inferspan-collector\[parquet\]'"):
         rows_of("", "parquet")
+
+
+def test_parquet_gives_the_labels_that_csv_gives() -> None:
+    times = [datetime(2026, 11, 1, 8, tzinfo=UTC), datetime(2026, 11, 2, 9, tzinfo=UTC)]
+    table = pyarrow.table({"id": ["a", "b"], "truth": ["fraud", None], "known": times})
+    file = io.BytesIO()
+    parquet.write_table(table, file)
+    columns = Columns(id="id", actual="truth", time="known", constants={"model": "fraud"})
+    lines = ["id,truth,known", f"a,fraud,{times[0].isoformat()}", f"b,,{times[1].isoformat()}"]
+
+    found = list(read(io.BytesIO(file.getvalue()), "parquet", columns))
+
+    assert [row.record for row in found] == [
+        row.record for row in rows_of("\n".join(lines), "csv", columns)
+    ]
+    assert found[1].reason is None
+
+
+def test_a_file_that_is_not_parquet_is_said() -> None:
+    with pytest.raises(FileUnusable, match="not Parquet"):
+        rows_of("id,truth\n", "parquet")
 
 
 @pytest.mark.parametrize("suffix", sorted(FORMATS_BY_SUFFIX))
