@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -51,77 +52,74 @@ def check_options(model: str | None, kind: str, annotator_kind: str | None, acti
     return model
 
 
-def label_attributes(
-    wire_id: str | None,
-    value: object,
-    *,
-    model: str,
-    target: str = semconv.DEFAULT_TARGET,
-    time: object = None,
-    source: object = None,
-    kind: str = semconv.TARGET_KINDS[0],
-    annotator_kind: str | None = None,
-    revision: object = 0,
-    action: str = semconv.LABEL_ACTIONS[0],
-    weight: object = None,
-    index: object = None,
-    version: object = None,
-    reference: object = None,
-) -> Attributes:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LabelDetails:
+    """What a label says besides its prediction and its value; unchecked, as the caller gave it."""
+
+    model: str
+    target: str = semconv.DEFAULT_TARGET
+    time: object = None
+    """When it became known; None or NaT = absent."""
+    source: object = None
+    kind: str = semconv.TARGET_KINDS[0]
+    annotator_kind: str | None = None
+    revision: object = 0
+    """0 or more."""
+    action: str = semconv.LABEL_ACTIONS[0]
+    weight: object = None
+    """Greater than 0."""
+    index: object = None
+    """Row of a batch call, 0 or more."""
+    version: object = None
+    reference: object = None
+    """A reference answer."""
+
+
+def label_attributes(wire_id: str | None, value: object, details: LabelDetails) -> Attributes:
     """Make a label record, without its id.
 
     Args:
         wire_id: the prediction's id as it is sent; None refuses.
         value: as `inferspan.label` takes it.
-        model: the model's name.
-        target: which truth.
-        time: when it became known; None or NaT = absent.
-        source: where it comes from.
-        kind: one of `semconv.TARGET_KINDS`.
-        annotator_kind: one of `semconv.ANNOTATOR_KINDS`.
-        revision: 0 or more.
-        action: one of `semconv.LABEL_ACTIONS`.
-        weight: greater than 0.
-        index: row of a batch call, 0 or more.
-        version: of the model.
-        reference: a reference answer.
+        details: the rest.
 
     Raises:
         RefusedLabel: value, id, time or a number cannot count.
     """
     if wire_id is None:
         raise RefusedLabel("the prediction's id is empty; give a string, integer or UUID")
+    reference = details.reference
     record: Attributes = {
-        semconv.MODEL_NAME: _name("model", model),
+        semconv.MODEL_NAME: _name("model", details.model),
         semconv.PREDICTION_ID: wire_id,
-        semconv.TARGET_NAME: _name("target", target),
-        semconv.TARGET_KIND: kind,
+        semconv.TARGET_NAME: _name("target", details.target),
+        semconv.TARGET_KIND: details.kind,
     }
-    if action != semconv.LABEL_ACTIONS[0]:
-        record[semconv.LABEL_ACTION] = action
+    if details.action != semconv.LABEL_ACTIONS[0]:
+        record[semconv.LABEL_ACTION] = details.action
     elif reference is None or value is not None:
         record.update(value_attributes(value))
     if reference is not None:
         if not isinstance(reference, str):
             raise RefusedLabel(f"text is a {type_name(type(reference))}; give a string")
         record[semconv.LABEL_TEXT] = text(reference, TEXT_LENGTH_MAX)
-    if (known := time_ns(time)) is not None:
+    if (known := time_ns(details.time)) is not None:
         record[semconv.LABEL_TIME_UNIX_NANO] = known
-    for name, option, attribute in (
-        ("version", version, semconv.MODEL_VERSION),
-        ("source", source, semconv.LABEL_SOURCE),
-        ("annotator_kind", annotator_kind, semconv.LABEL_ANNOTATOR_KIND),
+    for attribute, option in (
+        (semconv.MODEL_VERSION, details.version),
+        (semconv.LABEL_SOURCE, details.source),
+        (semconv.LABEL_ANNOTATOR_KIND, details.annotator_kind),
     ):
         if not is_missing(option):
-            record[attribute] = _name(name, option)
-    for name, option, attribute in (
-        ("index", index, semconv.PREDICTION_INDEX),
-        ("revision", revision, semconv.LABEL_REVISION),
+            record[attribute] = _name(attribute, option)
+    for attribute, option in (
+        (semconv.PREDICTION_INDEX, details.index),
+        (semconv.LABEL_REVISION, details.revision),
     ):
-        if not is_missing(option) and (number := _count(name, option)):
+        if not is_missing(option) and (number := _count(attribute, option)):
             record[attribute] = number
-    if not is_missing(weight):
-        record[semconv.LABEL_WEIGHT] = _weight(weight)
+    if not is_missing(details.weight):
+        record[semconv.LABEL_WEIGHT] = _weight(details.weight)
     return record
 
 

@@ -6,13 +6,13 @@ import difflib
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from inferspan import semconv
-from inferspan.attributes import is_table
+from inferspan.attributes import Attributes, is_table
 from inferspan.containment import logger
-from inferspan.label_records import RefusedLabel, check_options, label_attributes
+from inferspan.label_records import LabelDetails, RefusedLabel, check_options, label_attributes
 from inferspan.labels import send_label, wire_prediction_id
 from inferspan.providers import LabelBatchSender, label_exporter
 
@@ -22,6 +22,7 @@ Table = Mapping[str, Sequence[object]] | Iterable[Mapping[str, object]]
 CHUNK_ROWS: Final = 2048
 """Labels that wait for export at a time."""
 REASONS_MAX: Final = 20
+OTHER_REASONS: Final = "other reasons"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,46 +82,55 @@ def label_table(
         TypeError: `table` is none of the above.
     """
     check_options(model, kind, annotator_kind, semconv.LABEL_ACTIONS[0])
-    columns = [name for name in (prediction_id, actual, time, index) if name is not None]
+    wanted = [name for name in (prediction_id, actual, time, index) if name is not None]
+    rows = table_rows(table, wanted)
+    details = LabelDetails(
+        model=model,
+        target=target,
+        source=source,
+        kind=kind,
+        annotator_kind=annotator_kind,
+        version=version,
+    )
+    records = (
+        _record(
+            _cell(row, prediction_id),
+            _cell(row, actual),
+            replace(details, time=_cell(row, time), index=_cell(row, index)),
+        )
+        for row in rows
+    )
+    report = _send_all(records)
+    level = logging.WARNING if report.refused or report.failed else logging.INFO
+    logger.log(level, "inferspan: labels of %s: %s", model, report)
+    return report
+
+
+def _record(prediction: object, value: object, details: LabelDetails) -> Attributes | RefusedLabel:
+    try:
+        return label_attributes(wire_prediction_id(prediction), value, details)
+    except RefusedLabel as refusal:
+        return refusal
+
+
+def _send_all(records: Iterable[Attributes | RefusedLabel]) -> LabelTableReport:
     exporter = label_exporter()
     if exporter is None:
         raise ValueError(
             "nothing says where labels go; set INFERSPAN_ENDPOINT=http://HOST:4318 or call "
             "inferspan.configure(endpoint=…) first"
         )
-    rows = table_rows(table, columns)
     reasons: Counter[str] = Counter()
-    refused = 0
     with LabelBatchSender(exporter, CHUNK_ROWS) as sender:
-        for row in rows:
-            try:
-                record = label_attributes(
-                    wire_prediction_id(_cell(row, prediction_id)),
-                    _cell(row, actual),
-                    model=model,
-                    target=target,
-                    time=_cell(row, time),
-                    source=source,
-                    kind=kind,
-                    annotator_kind=annotator_kind,
-                    index=_cell(row, index),
-                    version=version,
-                )
-            except RefusedLabel as refusal:
-                refused += 1
-                reason = str(refusal)
-                reasons[reason if len(reasons) < REASONS_MAX or reason in reasons else "…"] += 1
+        for record in records:
+            if isinstance(record, RefusedLabel):
+                reason = str(record)
+                known = reason in reasons or len(reasons) < REASONS_MAX
+                reasons[reason if known else OTHER_REASONS] += 1
             else:
                 send_label(sender.tracer, record, semconv.label_record_id(record))
                 sender.sent_one()
-    report = LabelTableReport(sender.sent, refused, sender.failed, dict(reasons))
-    logger.log(
-        logging.WARNING if refused or sender.failed else logging.INFO,
-        "inferspan: labels of %s: %s",
-        model,
-        report,
-    )
-    return report
+    return LabelTableReport(sender.sent, reasons.total(), sender.failed, dict(reasons))
 
 
 def table_rows(table: Any, columns: Sequence[str]) -> Iterator[Mapping[str, object]]:

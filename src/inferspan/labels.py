@@ -14,7 +14,13 @@ from inferspan import semconv, settings
 from inferspan.attributes import Attributes
 from inferspan.containment import Contained, errors
 from inferspan.identity import new_record_id
-from inferspan.label_records import RefusedLabel, Time, check_options, label_attributes
+from inferspan.label_records import (
+    LabelDetails,
+    RefusedLabel,
+    Time,
+    check_options,
+    label_attributes,
+)
 from inferspan.providers import label_tracer
 from inferspan.spans import emit_record
 
@@ -150,31 +156,34 @@ def label(
     Raises:
         ValueError: an option that is wrong whatever the data: no model, an unknown kind.
     """
-    linked = prediction.span_context if isinstance(prediction, PredictionRef) else None
     if isinstance(prediction, PredictionRef):
         model = model or prediction.model
-    model = check_options(model, kind, annotator_kind, action)
+    details = LabelDetails(
+        model=check_options(model, kind, annotator_kind, action),
+        target=target,
+        time=time,
+        source=source,
+        kind=kind,
+        annotator_kind=annotator_kind,
+        revision=revision,
+        action=action,
+        weight=weight,
+        index=index,
+        version=version,
+        reference=text,
+    )
+    return _send(prediction, value, id, details)
+
+
+def _send(prediction: object, value: object, given_id: object, details: LabelDetails) -> str | None:
+    linked = prediction.span_context if isinstance(prediction, PredictionRef) else None
     try:
-        label_id = _label_id(id)
-        record = label_attributes(
-            wire_prediction_id(prediction),
-            value,
-            model=model,
-            target=target,
-            time=time,
-            source=source,
-            kind=kind,
-            annotator_kind=annotator_kind,
-            revision=revision,
-            action=action,
-            weight=weight,
-            index=index,
-            version=version,
-            reference=text,
-        )
+        label_id = _label_id(given_id)
+        record = label_attributes(wire_prediction_id(prediction), value, details)
     except RefusedLabel as refusal:
         errors.warn_sometimes(
-            f"label {model}", f"inferspan: a label of {model!r} is refused: {refusal}"
+            f"label {details.model}",
+            f"inferspan: a label of {details.model!r} is refused: {refusal}",
         )
         return None
     with _SEND:

@@ -35,7 +35,7 @@ def read_probabilities(matrix: NDArray[Any], rule: OutputRule) -> Columns:
         Misfit: unknown classes, too many rows, or numbers outside [0, 1].
     """
     rows, width = matrix.shape
-    if width != len(rule.classes):
+    if not width or width != len(rule.classes):
         known = f"{len(rule.classes)} classes are known" if rule.classes else "no class is known"
         raise Misfit(
             f"{width} columns of probabilities, but {known}; declare classes=[…] in the order of "

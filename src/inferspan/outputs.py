@@ -233,8 +233,11 @@ def _attributes(columns: Columns) -> Attributes:
         (columns.values, semconv.OUTPUT_VALUE, semconv.OUTPUT_VALUES),
     )
     for column, one, many in parts:
-        if column is not None:
-            found[one if scalar else many] = column[0] if scalar else column
+        if column is None:
+            continue
+        if scalar and column[0] != column[0]:
+            raise Misfit("NaN and infinities are no outputs; return a finite number")
+        found[one if scalar else many] = column[0] if scalar else column
     if columns.offsets is not None:
         found[semconv.OUTPUT_OFFSETS] = columns.offsets
     if columns.probabilities is not None:

@@ -187,29 +187,24 @@ def wrap(
         obj: the model: a scikit-learn estimator or pipeline, or anything with such methods.
         model: the model's name; absent = the name of its class.
         version: of the model.
-        task: see `inferspan.predict`.
+        task: this and the options below are as in `inferspan.predict`.
         positive: the positive class of a binary task.
-        classes: the classes, in the order of the columns of probabilities; absent = the object's
-            `classes_`.
+        classes: in the order of the columns of probabilities; absent = the object's `classes_`.
         threshold: the score from which the positive class is answered.
         variant: how the call was routed.
         framework: absent = the package that the object's class comes from.
-        prediction_id: name of the method's argument, or of a column of its data frame.
+        prediction_id: name of the methods' argument, or of a column of its data frame.
         slices: up to 8 names by which quality is broken down.
         features: names of inputs that may be recorded.
         output: maps an unusual return value.
         capture: `shapes`, `values` or `none`.
-        redact: patterns of names, or a hook; see `inferspan.predict`.
+        redact: patterns of names, or a hook.
 
     Raises:
         ValueError: an option breaks its rule.
         TypeError: the object has none of these methods.
     """
-    if not any(callable(getattr(obj, name, None)) for name in OPERATION_OF):
-        raise TypeError(
-            f"wrap() got a {type(obj).__name__}: must have one of {', '.join(OPERATION_OF)}; for a "
-            "function use @inferspan.predict"
-        )
+    _check_model(obj)
     declaration = Declaration.of(
         model=model,
         version=version,
@@ -227,6 +222,14 @@ def wrap(
         redact=redact,
     )
     return cast("Model", _traced_model(obj, declaration))
+
+
+def _check_model(obj: object) -> None:
+    if not any(callable(getattr(obj, name, None)) for name in OPERATION_OF):
+        raise TypeError(
+            f"wrap() got a {type(obj).__name__}: must have one of {', '.join(OPERATION_OF)}; for a "
+            "function use @inferspan.predict"
+        )
 
 
 def _traced_model(obj: object, declaration: Declaration) -> TracedModel:

@@ -236,6 +236,8 @@ MISFITS = [
     (REGRESSION, "3", "a str is no number"),
     (REGRESSION, True, "a bool is no number"),
     (REGRESSION, math.inf, "NaN and infinities"),
+    (REGRESSION, np.array([math.inf]), "NaN and infinities"),
+    (REGRESSION, [None], "NoneType holds no class"),
     (REGRESSION, 10**400, "beyond float64"),
     (REGRESSION, {"label": 3}, "no 'value'"),
     (REGRESSION, (3.0, 0.5), "a tuple of 2"),

@@ -1,0 +1,99 @@
+"""A batch call is one span with columns, one entry per row."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import inferspan
+from inferspan import semconv
+from inferspan.testing import CapturedSpans
+
+BINARY = "binary_classification"
+
+
+def test_a_batch_is_one_span_with_columns(spans: CapturedSpans) -> None:
+    @inferspan.predict(
+        model="m",
+        task=BINARY,
+        positive=1,
+        prediction_id="order_id",
+        slices=["country", "plan"],
+        features=["amount", "channel"],
+    )
+    def score(df: pd.DataFrame) -> np.ndarray:
+        answer = (df["amount"] > 2).astype(int).to_numpy()
+        df["amount"] = 0.0  # what happens during the call must not reach the span
+        return answer
+
+    frame = pd.DataFrame(
+        {
+            "order_id": ["a", "b", "c"],
+            "amount": [1.0, math.nan, 3.0],
+            "country": ["DE", "NL", None],
+            "plan": ["pro", "pro", "pro"],
+            "channel": ["web", "app", "web"],
+        }
+    )
+    assert score(frame).tolist() == [0, 0, 1]
+    (span,) = spans
+    attributes = dict(span.attributes or {})
+    assert attributes[semconv.PREDICTION_COUNT] == 3
+    assert attributes[semconv.PREDICTION_IDS] == ("a", "b", "c")
+    assert attributes[semconv.PREDICTION_ID] == f"{1:032x}"
+    assert attributes[semconv.OUTPUT_CLASSES_PREDICTED] == ("0", "0", "1")
+    assert attributes[semconv.SLICE_PREFIX + "country"] == ("DE", "NL", "")
+    assert attributes[semconv.SLICE_PREFIX + "plan"] == "pro"
+    assert attributes[semconv.INPUT_SHAPE] == "3x5"
+    assert attributes[semconv.INPUT_SIZE] == 15
+    assert attributes[semconv.INPUT_DTYPE] == "table"
+    data = np.frombuffer(attributes[semconv.FEATURE_DATA], "<f8")  # type: ignore[call-overload]
+    np.testing.assert_array_equal(data, [1.0, math.nan, 3.0])
+    assert attributes[semconv.FEATURE_CATEGORY_VALUES] == ("web", "app", "web")
+
+
+def test_a_batch_without_ids_shares_one(spans: CapturedSpans) -> None:
+    inferspan.predict(model="m", task="regression")(lambda X: X[:, 0])(np.ones((4, 2)))
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.PREDICTION_COUNT] == 4
+    assert attributes[semconv.PREDICTION_ID] == f"{1:032x}"
+    assert semconv.PREDICTION_IDS not in attributes
+
+
+def test_a_batch_of_one_reads_like_a_single_prediction(spans: CapturedSpans) -> None:
+    frame = pd.DataFrame({"order_id": ["a"], "amount": [2.0]})
+    inferspan.predict(model="m", task="regression", prediction_id="df.order_id")(
+        lambda df: df["amount"].to_numpy()
+    )(frame)
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.PREDICTION_ID] == "a"
+    assert attributes[semconv.OUTPUT_VALUE] == 2.0
+    assert semconv.PREDICTION_COUNT not in attributes
+
+
+def test_a_failed_batch_is_still_its_rows(spans: CapturedSpans) -> None:
+    @inferspan.predict(model="m", task="regression", prediction_id="ids")
+    def score(ids: list[str]) -> list[float]:
+        raise OSError("disk")
+
+    with pytest.raises(OSError, match="disk"):
+        score(["a", "b"])
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.PREDICTION_COUNT] == 2
+    assert attributes[semconv.PREDICTION_IDS] == ("a", "b")
+    assert attributes[semconv.ERROR_TYPE] == "OSError"
+
+
+def test_ids_that_do_not_fit_the_outputs_are_left_out(spans: CapturedSpans) -> None:
+    inferspan.predict(model="m", task="regression", prediction_id="ids")(
+        lambda ids: [1.0, 2.0, 3.0]
+    )(["a", "b"])
+    attributes = spans[0].attributes or {}
+    assert semconv.PREDICTION_IDS not in attributes
+    assert attributes[semconv.PREDICTION_COUNT] == 3
+    assert attributes[semconv.CAPTURE_DROPPED] == (
+        "prediction_id:2 ids for 3 outputs; give as many",
+    )

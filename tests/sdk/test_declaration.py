@@ -1,0 +1,180 @@
+"""What is declared is found in every call, and what is declared wrong is said at once."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+import pytest
+
+import inferspan
+from inferspan import semconv
+from inferspan.testing import CapturedSpans
+
+BINARY = "binary_classification"
+
+
+class Model:
+    bias = 1
+
+    @inferspan.predict(model="m", task="regression", prediction_id="key")
+    def method(self, key: str, x: float) -> float:
+        return x + self.bias
+
+    @inferspan.predict(model="m", task="regression", prediction_id="key")
+    @classmethod
+    def outside_class(cls, key: str, x: float) -> float:
+        return x + cls.bias
+
+    @classmethod
+    @inferspan.predict(model="m", task="regression", prediction_id="key")
+    def inside_class(cls, key: str, x: float) -> float:
+        return x + cls.bias
+
+    @inferspan.predict(model="m", task="regression", prediction_id="key")
+    @staticmethod
+    def outside_static(key: str, x: float) -> float:
+        return x + 1
+
+    @staticmethod
+    @inferspan.predict(model="m", task="regression", prediction_id="key")
+    def inside_static(key: str, x: float) -> float:
+        return x + 1
+
+
+class CallableModel:
+    def __call__(self, key: str, x: float) -> float:
+        return x + 1
+
+
+def plain(key: str, x: float) -> float:
+    return x + 1
+
+
+declared = inferspan.predict(model="m", task="regression", prediction_id="key")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        Model().method,
+        functools.partial(Model.method, Model()),
+        Model.outside_class,
+        Model().outside_class,
+        Model.inside_class,
+        Model().inside_class,
+        Model.outside_static,
+        Model().outside_static,
+        Model.inside_static,
+        Model().inside_static,
+        declared(plain),
+        declared(CallableModel()),
+        declared(Model().method.__wrapped__),  # type: ignore[attr-defined]
+        declared(functools.partial(plain)),
+    ],
+)
+def test_every_kind_of_callable_finds_its_arguments(spans: CapturedSpans, call) -> None:
+    assert call("k-1", 2.0) == 3.0
+    assert call(key="k-2", x=3.0) == 4.0
+    assert call("k-3", x=4.0) == 5.0
+    attributes = [span.attributes or {} for span in spans]
+    assert [a[semconv.PREDICTION_ID] for a in attributes] == ["k-1", "k-2", "k-3"]
+    assert [a[semconv.OUTPUT_VALUE] for a in attributes] == [3.0, 4.0, 5.0]
+
+
+@dataclass
+class Order:
+    id: str
+    country: str
+
+
+def test_attributes_keys_and_callables_as_sources(spans: CapturedSpans) -> None:
+    @inferspan.predict(
+        model="m",
+        task=BINARY,
+        prediction_id="order.id",
+        slices={"land": "order.country", "size": lambda order, row: "big"},
+        features=lambda order, row: {"amount": row["amount"]},
+    )
+    def score(order: Order, row: dict[str, float]) -> bool:
+        return True
+
+    score(Order("o-1", "DE"), {"amount": 2.0})
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.PREDICTION_ID] == "o-1"
+    assert attributes[semconv.SLICE_PREFIX + "land"] == "DE"
+    assert attributes[semconv.SLICE_PREFIX + "size"] == "big"
+    assert attributes[semconv.INPUT_VALUE] == '{"amount":2.0}'
+    assert attributes[semconv.OUTPUT_CLASS] == "true"
+
+
+def test_user_callables_that_raise_are_said_and_harmless(spans: CapturedSpans) -> None:
+    def raising(*args: object) -> object:
+        raise KeyError("secret")
+
+    @inferspan.predict(
+        model="m",
+        task=BINARY,
+        prediction_id=raising,
+        slices=raising,
+        features=raising,
+        output=raising,
+    )
+    def score(x: int) -> str:
+        return "a"
+
+    assert score(1) == "a"
+    dropped = (spans[0].attributes or {})[semconv.CAPTURE_DROPPED]
+    assert isinstance(dropped, tuple)
+    assert [str(entry).partition(":")[0] for entry in dropped] == [
+        "prediction_id",
+        "slices",
+        "features",
+        "output",
+    ]
+    assert all("raised KeyError" in str(entry) for entry in dropped)
+    assert "secret" not in str(dropped)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"task": "clasification"}, "'clasification': must be one of binary_classification"),
+        ({"operation": "guess"}, "'guess': must be one of predict, predict_proba"),
+        ({"capture": "all"}, "'all': must be one of shapes, values, none"),
+        ({"prediction_id": "ordre_id"}, r"no such argument; did you mean 'order_id'\?"),
+        ({"prediction_id": "nothing"}, r"written 'order_id\.nothing'; or give a callable"),
+        ({"prediction_id": 3}, "must be the name of an argument or column, or a callable"),
+        ({"slices": ["land"]}, r"slices='land'.*has no such argument"),
+        ({"slices": "amount"}, r"must be a list of names; write slices=\['amount'\]"),
+        ({"slices": [f"order_id.s{i}" for i in range(9)]}, "9 keys, at most 8"),
+        ({"slices": {"a.b": "amount"}}, "'a.b' must be a name without a dot"),
+        ({"features": ["amuont"]}, "did you mean 'amount'"),
+        ({"model": ""}, "must be a text of 1 to 128 characters"),
+        ({"positive": object()}, "must be a string, boolean or number"),
+        ({"output": "label"}, "must be a callable"),
+        ({"threshold": "high"}, "must be a number"),
+        ({"redact": "*card*"}, r"write \['\*card\*'\]"),
+    ],
+)
+def test_what_is_declared_wrong_is_said_at_once(options: dict[str, object], said: str) -> None:
+    def score(order_id: str, amount: float) -> str:
+        return "a"
+
+    with pytest.raises(ValueError, match=said):
+        inferspan.predict(**options)(score)  # type: ignore[call-overload]
+
+
+def test_an_unknown_option_and_a_class_are_refused() -> None:
+    with pytest.raises(TypeError, match="prediction_key"):
+        inferspan.predict(prediction_key="x")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"inferspan\.wrap"):
+        inferspan.predict(model="m")(Order)
+    with pytest.raises(TypeError, match="must be a function"):
+        inferspan.predict("fraud")  # type: ignore[call-overload]
+
+
+def test_a_bad_environment_is_said_at_decoration(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFERSPAN_CAPTURE", "everything")
+    with pytest.raises(ValueError, match="INFERSPAN_CAPTURE is 'everything'"):
+        inferspan.predict(model="m")
