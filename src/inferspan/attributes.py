@@ -28,6 +28,8 @@ STATISTICS_ELEMENTS_MAX: Final = 1_000_000
 """Elements up to which a snapshot's statistics are computed (some milliseconds at most)."""
 
 _INT_MAX: Final = 2**63 - 1
+_SIZED: Final = frozenset((list, tuple, dict, set, frozenset, str, bytes, bytearray))
+_SHAPELESS: Final = _SIZED | {int, float, bool, type(None)}
 _SCALARS: Final = (str, bool, int, float)
 _DTYPE_NAMES_MAX: Final = 256
 _dtype_names: dict[Any, str] = {}
@@ -82,7 +84,7 @@ def shape_of(value: object) -> tuple[int, ...] | None:
     """The shape of an array, tensor, series or data frame; None for anything else."""
     if type(value) is np.ndarray:
         return cast("tuple[int, ...]", value.shape)
-    if not hasattr(type(value), "shape"):
+    if type(value) in _SHAPELESS or not hasattr(type(value), "shape"):
         return None
     shape = getattr(value, "shape", None)
     if not isinstance(shape, tuple) or not all(isinstance(length, int) for length in shape):
@@ -115,11 +117,13 @@ def describe(value: object, size: str, shape: str, dtype: str) -> Attributes:
         shape: attribute name of the shape, `1000x30`.
         dtype: attribute name of the element type.
     """
+    kind = type(value)
+    if kind in _SIZED:
+        length = len(value)  # type: ignore[arg-type]  # the types in there all have one
+        return {size: length, shape: str(length), dtype: kind.__name__}
     lengths = shape_of(value)
     if lengths is None:
-        if type(value) not in (list, tuple, dict, set, frozenset, str, bytes, bytearray):
-            return {}
-        lengths = (len(value),)  # type: ignore[arg-type]  # the types above all have one
+        return {}
     return {
         size: math.prod(lengths),
         shape: "x".join(map(str, lengths)),

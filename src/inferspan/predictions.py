@@ -148,16 +148,18 @@ class PredictionCall(SpanScope):
             # A batch that failed, or whose output was not understood, is still one of so many rows.
             self._rows = len(self._ids)
         written: Attributes = {}
-        with _SLICES:
-            written.update(self._row_attributes())
+        if self._slices or self._features:
+            with _SLICES:
+                written.update(self._row_attributes())
         written.update(self.plan.constants)
         written[semconv.CAPTURE_POLICY] = self._policy
         key = settings.current().id_key
         if self._rows is not None:
             written[semconv.PREDICTION_COUNT] = self._rows
-        with _IDENTITY:
-            if (ids := self._row_ids(key)) is not None:
-                written[semconv.PREDICTION_IDS] = ids
+        if self._ids is not None:
+            with _IDENTITY:
+                if (ids := self._row_ids(self._ids, key)) is not None:
+                    written[semconv.PREDICTION_IDS] = ids
         if self._dropped:
             written[semconv.CAPTURE_DROPPED] = self._dropped
         written[semconv.PREDICTION_ID] = semconv.prediction_id_text(prediction_id, key) or ""
@@ -175,12 +177,14 @@ class PredictionCall(SpanScope):
         if plan.prediction_id is not None:
             _ = self.prediction_id
         call = (arguments, keywords, bound)
-        with _SLICES:
-            self._slices = self._read_all("slices", plan.slices, plan.more_slices, call)
+        if plan.slices or plan.more_slices:
+            with _SLICES:
+                self._slices = self._read_all("slices", plan.slices, plan.more_slices, call)
         if self._policy == "none":
             return
-        with _SLICES:
-            self._features = self._read_all("features", plan.features, plan.more_features, call)
+        if plan.features or plan.more_features:
+            with _SLICES:
+                self._features = self._read_all("features", plan.features, plan.more_features, call)
         with _INPUT:
             self._describe_input(arguments, keywords)
         if self._policy == "values":
@@ -305,15 +309,13 @@ class PredictionCall(SpanScope):
                 self._add_json(semconv.INPUT_VALUE, semconv.INPUT_MIME_TYPE, "input", members)
         return found
 
-    def _row_ids(self, key: bytes | None) -> list[str] | None:
-        if self._ids is None:
-            return None
-        if len(self._ids) != (self._rows or 1):
+    def _row_ids(self, given: list[object], key: bytes | None) -> list[str] | None:
+        if len(given) != (self._rows or 1):
             self._drop(
-                "prediction_id", f"{len(self._ids)} ids for {self._rows or 1} outputs; give as many"
+                "prediction_id", f"{len(given)} ids for {self._rows or 1} outputs; give as many"
             )
             return None
-        ids = [semconv.prediction_id_text(value, key) for value in self._ids]
+        ids = [semconv.prediction_id_text(value, key) for value in given]
         if None in ids:
             self._drop(
                 "prediction_id", "rows without a usable id got a new one; give every row one"
