@@ -51,3 +51,15 @@ def test_both_wrong_arrows_are_found() -> None:
         "inferspan_collector.store",
         "inferspan.predict",
     ]
+
+
+def test_receivers_and_publishers_know_the_pipeline_only_by_what_they_need_of_it() -> None:
+    for room in ("receivers", "publish"):
+        others = {"receivers", "publish", "pipeline"} - {room}
+        found = [
+            f"{path.name} imports {name}"
+            for path in sorted((COLLECTOR / room).glob("*.py"))
+            for name in imported(path.read_text(encoding="utf-8"))
+            if set(name.split(".")[1:2]) & others
+        ]
+        assert found == []

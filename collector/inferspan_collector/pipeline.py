@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import duckdb
 
@@ -25,6 +25,7 @@ from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database
 from inferspan_collector.store.reader import Reader, StoreReader
 from inferspan_collector.store.writer import Writer
+from inferspan_collector.submission import Overloaded, Unstorable
 from inferspan_collector.telemetry import COMMIT_FAILURES, CONTAINED, Telemetry
 
 logger = logging.getLogger(__name__)
@@ -40,49 +41,6 @@ _STORAGE_FAULTS: Final = (
     duckdb.FatalException,
     duckdb.InternalException,
 )
-
-
-class Overloaded(Exception):
-    """The queue is full, or the store cannot write now: the sender should come again.
-
-    `retry_after_seconds` says when. Receivers answer 503 + Retry-After, or UNAVAILABLE.
-    """
-
-    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
-
-
-class Unstorable(Exception):
-    """This one request can never be stored, however often it is sent: 400."""
-
-
-class Sink(Protocol):
-    """What a receiver needs of the pipeline."""
-
-    def submit(self, decoded: Decoded, transport: str) -> Future[Committed]:
-        """Queue a request's batches; the future is done once they are on disk.
-
-        Raises at once, and the future may end with, `Overloaded` (passing) or `Unstorable`
-        (this request's own fault).
-        """
-
-    def now_ns(self) -> int:
-        """The time of receipt, Unix ns."""
-
-
-class Queries(Protocol):
-    """What publishers need of the pipeline."""
-
-    @property
-    def reader(self) -> Reader:
-        """Questions to the store."""
-
-    def now_ns(self) -> int:
-        """The current time, Unix ns."""
-
-    def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
-        """Delete outbox entries that were delivered."""
 
 
 @dataclass(frozen=True, slots=True)

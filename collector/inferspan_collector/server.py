@@ -24,9 +24,9 @@ from inferspan_collector import listening
 from inferspan_collector.config import OFF, Config
 from inferspan_collector.listening import AddressTaken
 from inferspan_collector.pipeline import Driver, Pipeline
+from inferspan_collector.problems import problem
 from inferspan_collector.publish import api, jaeger_monitor, jaeger_quality, prometheus
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
-from inferspan_collector.publish.problems import problem
 from inferspan_collector.receivers import labels, otlp_http
 from inferspan_collector.receivers.guard import Guard
 from inferspan_collector.receivers.otlp_grpc import GrpcReceiver

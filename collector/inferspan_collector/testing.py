@@ -57,7 +57,7 @@ class ManualClock:
 
 
 class RecordingSink:
-    """A `pipeline.Sink` that keeps what it is given and answers as it is told. Thread-safe.
+    """A `submission.Sink` that keeps what it is given and answers as it is told. Thread-safe.
 
     Attributes:
         refusing: raised by `submit`, where set.

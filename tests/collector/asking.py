@@ -20,7 +20,7 @@ from inferspan_collector.telemetry import Telemetry
 
 
 class FilledStore:
-    """A store as publishers see it (`pipeline.Queries`), with a clock that stands still."""
+    """A store as publishers see it (`submission.Queries`), with a clock that stands still."""
 
     def __init__(self, directory: Path, config: Config | None = None) -> None:
         self.config = config or Config()

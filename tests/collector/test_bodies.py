@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferspan_collector.pipeline import Overloaded
 from inferspan_collector.receivers.bodies import (
     Budget,
     ClientDisconnected,
@@ -19,6 +18,7 @@ from inferspan_collector.receivers.bodies import (
     inflated,
     received,
 )
+from inferspan_collector.submission import Overloaded
 
 LIMIT = 100
 

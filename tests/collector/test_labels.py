@@ -18,11 +18,11 @@ from starlette.applications import Starlette
 from inferspan_collector import telemetry as counters
 from inferspan_collector.batches import Bool, LabelBatch
 from inferspan_collector.config import Limits
-from inferspan_collector.pipeline import Overloaded, Unstorable
 from inferspan_collector.receivers import labels
 from inferspan_collector.receivers.label_lines import (
     LINES_MAX,
 )
+from inferspan_collector.submission import Overloaded, Unstorable
 from inferspan_collector.telemetry import Telemetry
 from inferspan_collector.testing import NOW_NS, RecordingSink
 from waiting import wait_until

@@ -22,8 +22,8 @@ from inferspan import semconv
 from inferspan_collector import telemetry as counters
 from inferspan_collector.config import Limits, split_address
 from inferspan_collector.listening import AddressTaken
-from inferspan_collector.pipeline import Overloaded, Unstorable
 from inferspan_collector.receivers.otlp_grpc import GrpcReceiver
+from inferspan_collector.submission import Overloaded, Unstorable
 from inferspan_collector.telemetry import Telemetry
 from inferspan_collector.testing import (
     RecordingSink,

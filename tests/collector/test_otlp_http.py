@@ -21,8 +21,8 @@ from receiving import Switch, answer_on, connected
 from inferspan import semconv
 from inferspan_collector import telemetry as counters
 from inferspan_collector.config import Limits
-from inferspan_collector.pipeline import Overloaded, Unstorable
 from inferspan_collector.receivers import otlp_http
+from inferspan_collector.submission import Overloaded, Unstorable
 from inferspan_collector.telemetry import Telemetry
 from inferspan_collector.testing import (
     RecordingSink,

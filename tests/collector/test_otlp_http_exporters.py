@@ -15,7 +15,7 @@ from receiving import Switch
 
 from inferspan import semconv
 from inferspan_collector import telemetry as counters
-from inferspan_collector.pipeline import Overloaded
+from inferspan_collector.submission import Overloaded
 from waiting import wait_until
 
 

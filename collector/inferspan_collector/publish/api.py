@@ -11,7 +11,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from inferspan_collector.config import Config
-from inferspan_collector.pipeline import Queries
+from inferspan_collector.problems import problem
 from inferspan_collector.publish.parameters import (
     MINUTES,
     BadParameter,
@@ -22,7 +22,6 @@ from inferspan_collector.publish.parameters import (
     rfc3339,
     whole_number,
 )
-from inferspan_collector.publish.problems import problem
 from inferspan_collector.publish.quality_json import default_average, windows_json
 from inferspan_collector.quality import classification
 from inferspan_collector.quality.counts import grouped_counts, merged
@@ -34,6 +33,7 @@ from inferspan_collector.store.cells import (
     PredictionRow,
     QueryError,
 )
+from inferspan_collector.submission import Queries
 
 OUTCOMES: Final = ("correct", "incorrect", "unlabeled", "failed")
 PREDICTIONS_DEFAULT: Final = 20

@@ -22,7 +22,6 @@ from starlette.routing import Route
 
 from inferspan_collector.config import Config
 from inferspan_collector.latency_sketch import bucket_values_ns
-from inferspan_collector.pipeline import Queries
 from inferspan_collector.publish.jaeger_names import Meaning, meanings
 from inferspan_collector.publish.monitor_rows import (
     Counts,
@@ -42,6 +41,7 @@ from inferspan_collector.publish.promql import (
 )
 from inferspan_collector.store.cells import QueryError
 from inferspan_collector.store.reader import Reader
+from inferspan_collector.submission import Queries
 
 PATH = "/jaeger/prometheus/api/v1/query_range"
 BODY_BYTES_MAX = 4 * QUERY_LENGTH_MAX

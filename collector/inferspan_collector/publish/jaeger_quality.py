@@ -16,7 +16,6 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from inferspan_collector.config import Config
-from inferspan_collector.pipeline import Queries
 from inferspan_collector.publish import jaeger_metrics as metrics
 from inferspan_collector.publish import jaeger_tables as tables
 from inferspan_collector.publish.jaeger_names import Meaning, meanings, versioned
@@ -24,6 +23,7 @@ from inferspan_collector.publish.parameters import BadParameter, whole_number
 from inferspan_collector.quality.counts import Counts, grouped_counts, merged
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery, PredictionRow
 from inferspan_collector.store.reader import Reader
+from inferspan_collector.submission import Queries
 
 PATH: Final = "/jaeger/quality-metrics"
 HOURS_DEFAULT: Final = 48

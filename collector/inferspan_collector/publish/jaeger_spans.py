@@ -27,7 +27,6 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from inferspan import semconv
 from inferspan_collector import telemetry as counters
 from inferspan_collector.config import Jaeger
-from inferspan_collector.pipeline import Overloaded, Queries
 from inferspan_collector.publish.jaeger_names import (
     UNKNOWN_SERVICE,
     evaluation_name,
@@ -35,6 +34,7 @@ from inferspan_collector.publish.jaeger_names import (
     safe_names,
 )
 from inferspan_collector.store.cells import Evaluation
+from inferspan_collector.submission import Overloaded, Queries
 from inferspan_collector.telemetry import Telemetry
 
 SPANS_PER_REQUEST: Final = 512

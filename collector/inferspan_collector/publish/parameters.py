@@ -10,7 +10,7 @@ from typing import Final
 from starlette.requests import Request
 from starlette.responses import Response
 
-from inferspan_collector.publish.problems import problem
+from inferspan_collector.problems import problem
 from inferspan_collector.store.cells import MINUTE_NS, SERIES_KEYS
 
 MINUTES: Final[Mapping[str, int | None]] = {"1m": 1, "5m": 5, "1h": 60, "1d": 1440, "all": None}

@@ -22,7 +22,6 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from inferspan_collector.config import Config, ConfigError
-from inferspan_collector.pipeline import Queries
 from inferspan_collector.publish.metric_series import Labels, fold, label, top
 from inferspan_collector.publish.parameters import span_minutes
 from inferspan_collector.quality import quality_figures
@@ -30,6 +29,7 @@ from inferspan_collector.quality.classification import AVERAGED
 from inferspan_collector.quality.counts import Counts, grouped_counts, merged
 from inferspan_collector.quality.figure import AVERAGES, Figure, Question, positive_class
 from inferspan_collector.store.cells import MINUTE_NS, SERIES_KEYS, CellQuery
+from inferspan_collector.submission import Queries
 from inferspan_collector.telemetry import CONTAINED, FOLDED, Telemetry
 
 TARGETS_MAX: Final = 20

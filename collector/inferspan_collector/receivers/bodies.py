@@ -12,7 +12,7 @@ import zstandard
 from isal import igzip, isal_zlib
 from starlette.types import Receive, Scope
 
-from inferspan_collector.pipeline import Overloaded
+from inferspan_collector.submission import Overloaded
 
 ENCODINGS: Final = ("identity", "gzip", "deflate", "zstd")
 """What the stock exporters and the stock Collector can be set to, and we can bound."""

@@ -15,7 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from inferspan_collector.publish.problems import problem
+from inferspan_collector.problems import problem
 from inferspan_collector.telemetry import REQUESTS, Telemetry
 
 LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -7,8 +7,8 @@ from collections import Counter
 from concurrent.futures import Future
 
 from inferspan_collector.batches import Decoded
-from inferspan_collector.pipeline import Overloaded, Sink
 from inferspan_collector.store.cells import Committed
+from inferspan_collector.submission import Overloaded, Sink
 from inferspan_collector.telemetry import (
     ACCEPTED,
     CLOCK_SKEWED,

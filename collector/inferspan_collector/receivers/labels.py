@@ -17,8 +17,7 @@ from starlette.types import Receive, Scope, Send
 from inferspan_collector.batches import Decoded, PredictionBatch, Refusal
 from inferspan_collector.config import Limits
 from inferspan_collector.decode.columns import label_batch
-from inferspan_collector.pipeline import Overloaded, Sink, Unstorable
-from inferspan_collector.publish.problems import problem
+from inferspan_collector.problems import problem
 from inferspan_collector.receivers import bodies
 from inferspan_collector.receivers.intake import committed, count
 from inferspan_collector.receivers.label_lines import (
@@ -29,6 +28,7 @@ from inferspan_collector.receivers.label_lines import (
     read_lines,
 )
 from inferspan_collector.store.reader import Reader
+from inferspan_collector.submission import Overloaded, Sink, Unstorable
 from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
 
 PATH: Final = "/v1/labels"

@@ -20,9 +20,9 @@ from google.rpc.status_pb2 import Status
 from inferspan_collector.config import Limits, split_address
 from inferspan_collector.decode import MalformedRequest
 from inferspan_collector.listening import AddressTaken, holder
-from inferspan_collector.pipeline import Overloaded, Sink, Unstorable
 from inferspan_collector.receivers.intake import count, submitted
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
+from inferspan_collector.submission import Overloaded, Sink, Unstorable
 from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
 
 TRANSPORT: Final = "otlp_grpc"

@@ -21,10 +21,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Limits
 from inferspan_collector.decode import MalformedRequest
-from inferspan_collector.pipeline import Overloaded, Sink, Unstorable
 from inferspan_collector.receivers import bodies
 from inferspan_collector.receivers.intake import committed, count, submitted
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
+from inferspan_collector.submission import Overloaded, Sink, Unstorable
 from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
 
 TRANSPORT: Final = "otlp_http"

@@ -1,0 +1,56 @@
+"""What receivers and publishers need of the pipeline, without what it is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    # Whoever only hands requests on does not load the database for it.
+    from inferspan_collector.batches import Decoded
+    from inferspan_collector.store.cells import Committed
+    from inferspan_collector.store.reader import Reader
+
+
+class Overloaded(Exception):
+    """The queue is full, or the store cannot write now: the sender should come again.
+
+    `retry_after_seconds` says when. Receivers answer 503 + Retry-After, or UNAVAILABLE.
+    """
+
+    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
+
+class Unstorable(Exception):
+    """This one request can never be stored, however often it is sent: 400."""
+
+
+class Sink(Protocol):
+    """What a receiver needs of the pipeline."""
+
+    def submit(self, decoded: Decoded, transport: str) -> Future[Committed]:
+        """Queue a request's batches; the future is done once they are on disk.
+
+        Raises at once, and the future may end with, `Overloaded` (passing) or `Unstorable`
+        (this request's own fault).
+        """
+
+    def now_ns(self) -> int:
+        """The time of receipt, Unix ns."""
+
+
+class Queries(Protocol):
+    """What publishers need of the pipeline."""
+
+    @property
+    def reader(self) -> Reader:
+        """Questions to the store."""
+
+    def now_ns(self) -> int:
+        """The current time, Unix ns."""
+
+    def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
+        """Delete outbox entries that were delivered."""
