@@ -192,6 +192,21 @@ def test_nothing_else_is_open_to_it(guarded: Guarded, verb: str, path: str, orig
     assert guarded.request(verb, path, origin=origin).status_code == 403
 
 
+@pytest.mark.parametrize("url", ["jaeger.example:16686", "", "null", "http://[", "file:///jaeger"])
+@pytest.mark.parametrize("origin", ["null", "", "jaeger.example:16686", "http://[", JAEGER])
+@pytest.mark.parametrize("verb", ["GET", "OPTIONS"])
+def test_an_address_that_is_none_opens_nothing(
+    server: tuple[Switch, str], url: str, origin: str, verb: str
+) -> None:
+    switch, own = server
+    app = Starlette(routes=[Route("/{path:path}", method)])
+    switch.app = Guard(app, Telemetry(), "api", readable_from={QUALITY: url})
+    headers = {"origin": origin, "access-control-request-method": "GET"}
+    response = httpx.request(verb, f"{own}{QUALITY}", headers=headers)
+    assert response.status_code == 403
+    assert "access-control-allow-origin" not in response.headers
+
+
 def test_a_preflight_for_reading_is_answered(guarded: Guarded) -> None:
     asked = {"origin": JAEGER, "access_control_request_method": "GET"}
     response = guarded.request("OPTIONS", QUALITY, **asked)

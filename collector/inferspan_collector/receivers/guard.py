@@ -98,7 +98,9 @@ class Guard:
             for prefix, origin in self._readable_from.items()
             if scope["path"] == prefix or scope["path"].startswith(prefix.rstrip("/") + "/")
         }
-        return origins[0] if _origin(origins[0]) in allowed else ""
+        origin = _origin(origins[0])
+        # A page without an origin (`null`) must not equal a jaeger.ui that names none.
+        return origins[0] if origin and origin in allowed else ""
 
 
 def _foreign_origin(origins: list[str]) -> Response:
