@@ -77,6 +77,13 @@ def test_binary_without_a_positive_class_has_no_score() -> None:
     assert math.isnan(score[0])
 
 
+def test_probabilities_of_a_multilabel_row_are_no_answer() -> None:
+    rows = [[0.9, 0.8, 0.1], [0.2, 0.7, 0.6]]
+    predicted, score = probabilities(semconv.MULTILABEL, ["a", "b", "c"], rows)
+    assert predicted == [None, None]
+    assert np.isnan(score).all()
+
+
 def test_a_row_with_a_missing_probability_says_nothing() -> None:
     rows = [[math.nan, 0.4], [0.6, 0.4]]
     predicted, score = probabilities(None, ["a", "b"], rows)

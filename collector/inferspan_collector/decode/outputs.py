@@ -28,7 +28,7 @@ def read_outputs(
     """Read the outputs of a span of `rows` predictions.
 
     A single prediction may use the scalar attributes, a batch uses the arrays. Where only
-    probabilities came, class and score follow from them.
+    probabilities came, class and score follow from them; not the sets of a multilabel task.
 
     Raises:
         RefusedRecord: an array whose length disagrees with the number of rows, or a wrong type.
@@ -127,8 +127,9 @@ class _Probabilities:
     def classes_predicted(
         self, task: str | None, positive: str | None, threshold: float
     ) -> list[str | None] | None:
-        # One column cannot say what the other answer would have been.
-        if len(self.classes) < 2:
+        # One column cannot say what the other answer would have been, and the set of a multilabel
+        # row needs a threshold for each class.
+        if len(self.classes) < 2 or task == semconv.MULTILABEL:
             return None
         complete: Bool = np.asarray(np.isfinite(self.matrix).all(axis=1))
         best = np.argmax(np.where(complete[:, None], self.matrix, 0.0), axis=1)
