@@ -6,14 +6,25 @@ A mistake names the key, the value and the rule, and the collector does not star
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 OFF = "off"
 """As an address: this listener is not started."""
+MEMORY_BYTES_MIN: Final = 1_000_000
+"""With less DuckDB cannot even open its file."""
+
+_PORT: Final = re.compile("[0-9]{1,5}")
+_MEMORY: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([KMGT]i?)?B", re.IGNORECASE)
+_MEMORY_SHARE: Final = re.compile(r"([1-9][0-9]?|100)%")
+_POWERS: Final = {"": 0, "K": 1, "M": 2, "G": 3, "T": 4}
+_SPAN: Final = re.compile(r"([1-9][0-9]{0,5})([mhd])")
+_SPAN_MINUTES: Final = {"m": 1, "h": 60, "d": 1440}
 
 
 class ConfigError(ValueError):
@@ -27,9 +38,47 @@ def split_address(address: str) -> tuple[str, int]:
         ValueError: it is not one.
     """
     host, separator, port = address.rpartition(":")
-    if not separator or not host or not port.isdigit() or int(port) > 65535:
+    host = host.strip("[]")
+    if not separator or not host or not _PORT.fullmatch(port) or int(port) > 65535:
         raise ValueError(f"{address!r} is not HOST:PORT with a port from 0 to 65535 (or `off`)")
-    return host.strip("[]"), int(port)
+    return host, int(port)
+
+
+def span_minutes(text: str) -> int:
+    """The minutes of `30m`, `1h` or `7d`.
+
+    Raises:
+        ValueError: it is none of these.
+    """
+    match = _SPAN.fullmatch(text)
+    if match is None:
+        raise ValueError(f"{text!r} is not a span of time like 30m, 1h or 7d")
+    return int(match[1]) * _SPAN_MINUTES[match[2]]
+
+
+def _check_url(value: str | None) -> str | None:
+    """Pass an http or https URL on.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        valid = (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not re.search(r"\s", value)
+        )
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError(
+            f"{value!r} is no http:// or https:// URL; write it as http://127.0.0.1:16686"
+        )
+    return value
 
 
 class Section(BaseModel):
@@ -102,9 +151,24 @@ class Store(Section):
 
     data: Path = Path("inferspan-data")
     memory: str = "1GB"
-    """DuckDB's memory limit."""
+    """DuckDB's memory limit: an amount, or a share of the machine's (`50%`)."""
     compact_every: int = Field(500, ge=1)
     """Transactions between two compactions of the counter tables."""
+
+    @field_validator("memory")
+    @classmethod
+    def _an_amount(cls, value: str) -> str:
+        if _MEMORY_SHARE.fullmatch(value):
+            return value
+        match = _MEMORY.fullmatch(value)
+        unit = (match[2] or "").upper() if match else ""
+        scale = (1024 if unit.endswith("I") else 1000) ** _POWERS[unit[:1]]
+        if match is None or float(match[1]) * scale < MEMORY_BYTES_MIN:
+            raise ValueError(
+                f"{value!r} is no amount of memory from {MEMORY_BYTES_MIN // 1_000_000}MB up; "
+                "write it as 500MB, 1.5GiB or 50%"
+            )
+        return value
 
 
 class Target(Section):
@@ -129,6 +193,10 @@ class Model(Section):
     primary_target: str = "default"
     targets: dict[str, Target] = Field(default_factory=dict)
 
+    def canonical(self, text: str | None) -> str | None:
+        """The class that a spelling means: its alias, else itself; None stays None."""
+        return None if text is None else self.class_aliases.get(text, text)
+
 
 class Jaeger(Section):
     """Jaeger's side: where evaluation spans go and what its page may ask."""
@@ -142,10 +210,17 @@ class Jaeger(Section):
     """Status of the span of a wrong prediction."""
     correct_share: float = Field(1.0, ge=0.0, le=1.0)
     """Share of the right predictions that get an evaluation span, chosen by hash."""
+    outbox_entries: int = Field(1_000_000, ge=1)
+    """Evaluation spans that may wait for a Jaeger that does not answer; more are left out."""
     evaluations_per_second: int = Field(200, ge=1)
     """Evaluation spans made per second of arrival, wrong predictions first."""
     span_kind: Literal["server", "internal", "client", "producer", "consumer"] = "server"
     """Kind under which the Monitor tab shows model operations (its own default is server)."""
+
+    @field_validator("otlp", "ui")
+    @classmethod
+    def _a_url(cls, value: str | None) -> str | None:
+        return _check_url(value)
 
 
 class Publish(Section):
@@ -153,6 +228,13 @@ class Publish(Section):
 
     quality_windows: tuple[str, ...] = ("1h", "1d")
     """Windows, back from now, of the gauges in /metrics."""
+
+    @field_validator("quality_windows")
+    @classmethod
+    def _spans(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for text in value:
+            span_minutes(text)
+        return value
 
 
 class Config(Section):

@@ -107,8 +107,10 @@ class Collector:
         stack.callback(database.close)
         pipeline = Pipeline(database, config, self.telemetry).start()
         stack.push_async_callback(asyncio.to_thread, pipeline.close)
-        if config.jaeger.otlp:
-            publisher = EvaluationPublisher(pipeline, self.telemetry, config.jaeger)
+        if config.jaeger.otlp is not None:
+            publisher = EvaluationPublisher(
+                pipeline, self.telemetry, config.jaeger.otlp, config.jaeger.evaluation_status
+            )
             driver = Driver(publisher.publish_once, pipeline.committed, "jaeger").start()
             stack.push_async_callback(asyncio.to_thread, driver.stop)
         return pipeline

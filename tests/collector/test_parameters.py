@@ -15,7 +15,6 @@ from inferspan_collector.publish.parameters import (
     group_keys,
     minute,
     rfc3339,
-    span_minutes,
     whole_number,
 )
 from inferspan_collector.publish.parameters import given as given_parameters
@@ -84,17 +83,6 @@ def test_keys_of_by(text: str, keys: tuple[str, ...]) -> None:
 def test_keys_of_by_have_a_limit() -> None:
     with pytest.raises(BadParameter, match="at most 8 keys"):
         group_keys({"by": ",".join(f"slice.k{i}" for i in range(9))})
-
-
-@pytest.mark.parametrize(("text", "minutes"), [("30m", 30), ("1h", 60), ("7d", 10080)])
-def test_spans_of_time(text: str, minutes: int) -> None:
-    assert span_minutes(text) == minutes
-
-
-@pytest.mark.parametrize("text", ["", "h", "0h", "1w", "1.5h", "-1h", "1h ", "١h", "9999999d"])
-def test_what_is_no_span_of_time(text: str) -> None:
-    with pytest.raises(ValueError, match="30m, 1h or 7d"):
-        span_minutes(text)
 
 
 def test_parameters_are_decoded_once() -> None:

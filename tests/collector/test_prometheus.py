@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,11 +15,10 @@ from prometheus_client.openmetrics.parser import (
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 from records import MINUTE_NS, SECOND_NS, START_NS, Label, Prediction
 
-from inferspan_collector.config import Config, ConfigError, Limits, Model, Publish
+from inferspan_collector.config import Config, Limits, Model, Publish
 from inferspan_collector.publish import prometheus
 from inferspan_collector.quality.intervals import wilson
-from inferspan_collector.store.reader import Reader
-from inferspan_collector.telemetry import ACCEPTED, CONTAINED, COUNTERS, FOLDED, Telemetry
+from inferspan_collector.telemetry import ACCEPTED, CONTAINED, COUNTERS, FOLDED
 
 PAIRS = [("fraud", "fraud")] * 3 + [("fraud", "legit")] + [("legit", "legit")] * 4
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -289,16 +287,3 @@ def test_a_broken_store_leaves_our_own_counters(
     assert store.telemetry.get(CONTAINED) == 1
     assert "inferspan_predictions" not in names(read)
     assert "did not answer" in caplog.text
-
-
-@pytest.mark.parametrize("window", ["", "hour", "0h", "all"])
-def test_a_window_that_is_no_span_of_time_fails_at_start(window: str) -> None:
-    class Unasked:
-        reader: Reader
-
-        def now_ns(self) -> int:
-            return 0
-
-    config = Config(publish=Publish(quality_windows=("1h", window)))
-    with pytest.raises(ConfigError, match=re.escape(f"publish.quality_windows: {window!r}")):
-        prometheus.routes(Unasked(), Telemetry(), config)  # type: ignore[arg-type]

@@ -144,7 +144,7 @@ def test_a_wrong_prediction_is_a_red_span_in_its_own_trace(
     rows = predictions("shop-spans")
     send(jaeger, rows)
     store.commit(*rows, *labels(rows))
-    publisher = EvaluationPublisher(store, store.telemetry, config.jaeger)
+    publisher = EvaluationPublisher(store, store.telemetry, str(config.jaeger.otlp))
 
     assert publisher.publish_once() == PREDICTIONS - FAILED
     assert store.reader.outbox(10) == []
@@ -187,7 +187,7 @@ def test_a_copy_sent_twice_stays_one_span_without_warning(
     rows = predictions("shop-twice")[:1]
     store.commit(*rows, *labels(rows))
     send(jaeger, rows)
-    publisher = EvaluationPublisher(store, store.telemetry, config.jaeger)
+    publisher = EvaluationPublisher(store, store.telemetry, str(config.jaeger.otlp))
     entries = store.reader.outbox(10)
 
     for _ in range(2):
@@ -262,7 +262,7 @@ def test_names_that_jaeger_would_misread_work_all_the_same(
     service = "shop.*(EU)/v2+"
     rows = predictions(service)
     store.commit(*rows, *labels(rows))
-    EvaluationPublisher(store, store.telemetry, config.jaeger).publish_once()
+    EvaluationPublisher(store, store.telemetry, str(config.jaeger.otlp)).publish_once()
 
     safe = "shop___EU__v2_-quality"
     wait_until(lambda: safe in (jaeger.get("/api/services")["data"] or []), SECONDS, safe)

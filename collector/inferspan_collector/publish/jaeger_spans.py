@@ -26,7 +26,6 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 from inferspan import semconv
 from inferspan_collector import telemetry as counters
-from inferspan_collector.config import Jaeger
 from inferspan_collector.publish.jaeger_names import (
     UNKNOWN_SERVICE,
     evaluation_name,
@@ -52,22 +51,26 @@ _log = logging.getLogger(__name__)
 class EvaluationPublisher:
     """Sends evaluation spans to Jaeger over OTLP/HTTP, at least once."""
 
-    def __init__(self, queries: Queries, telemetry: Telemetry, jaeger: Jaeger) -> None:
+    def __init__(
+        self,
+        queries: Queries,
+        telemetry: Telemetry,
+        endpoint: str,
+        evaluation_status: Literal["error", "unset"] = "error",
+    ) -> None:
         """Connect the outbox with Jaeger; nothing is sent yet.
 
-        Raises:
-            ValueError: `jaeger.otlp` is not an http or https URL.
+        Args:
+            queries: the outbox, and what delivers acknowledgements to it.
+            telemetry: counts what was sent.
+            endpoint: Jaeger's OTLP/HTTP endpoint, with or without `/v1/traces`.
+            evaluation_status: status of the span of a wrong prediction.
         """
-        if not (jaeger.otlp or "").startswith(("http://", "https://")):
-            raise ValueError(
-                f"jaeger.otlp = {jaeger.otlp} is no http:// or https:// URL; give the OTLP/HTTP "
-                "endpoint of Jaeger, such as http://127.0.0.1:14318"
-            )
-        endpoint = (jaeger.otlp or "").rstrip("/")
+        endpoint = endpoint.rstrip("/")
         self._url = endpoint if endpoint.endswith("/v1/traces") else f"{endpoint}/v1/traces"
         self._queries = queries
         self._telemetry = telemetry
-        self._status = jaeger.evaluation_status
+        self._status: Literal["error", "unset"] = evaluation_status
         self._failing = False
 
     def publish_once(self) -> int:

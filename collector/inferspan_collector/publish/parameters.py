@@ -23,8 +23,6 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS: Final = re.compile(r"[0-9]{1,10}(\.[0-9]+)?")
 _LATEST_MINUTE: Final = (2**63 - 1) // MINUTE_NS
 """Times travel as int64 nanoseconds, so until 2262."""
-_SPAN = re.compile(r"([1-9][0-9]{0,5})([mhd])")
-_SPAN_MINUTES: Final = {"m": 1, "h": 60, "d": 1440}
 
 
 class BadParameter(ValueError):
@@ -145,18 +143,6 @@ def group_keys(values: Mapping[str, str]) -> tuple[str, ...]:
     if len(keys) > BY_KEYS_MAX:
         raise BadParameter("by", text, f"at most {BY_KEYS_MAX} keys", "group by fewer")
     return keys
-
-
-def span_minutes(text: str) -> int:
-    """The minutes of `30m`, `1h` or `7d`.
-
-    Raises:
-        ValueError: it is none of these.
-    """
-    match = _SPAN.fullmatch(text)
-    if match is None:
-        raise ValueError(f"{text!r} is not a span of time like 30m, 1h or 7d")
-    return int(match[1]) * _SPAN_MINUTES[match[2]]
 
 
 def rfc3339(unix_ns: int) -> str:

@@ -21,9 +21,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from inferspan_collector.config import Config, ConfigError
+from inferspan_collector.config import Config, span_minutes
 from inferspan_collector.publish.metric_series import Labels, fold, label, top
-from inferspan_collector.publish.parameters import span_minutes
 from inferspan_collector.quality import quality_figures
 from inferspan_collector.quality.classification import AVERAGED
 from inferspan_collector.quality.counts import Counts, grouped_counts, merged
@@ -47,11 +46,7 @@ _SCORE_LABELS = (*_GROUP, "metric", "average", "window")
 
 
 def routes(queries: Queries, telemetry: Telemetry, config: Config) -> list[Route]:
-    """The route of `/metrics`, to be mounted at the root of the API port.
-
-    Raises:
-        ConfigError: `publish.quality_windows` holds what is no span of time.
-    """
+    """The route of `/metrics`, to be mounted at the root of the API port."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Exposition(queries, telemetry, config))
 
@@ -69,7 +64,7 @@ class _Exposition(Collector):
         self._queries = queries
         self._telemetry = telemetry
         self._config = config
-        self._windows = {text: _window_minutes(text) for text in config.publish.quality_windows}
+        self._windows = {text: span_minutes(text) for text in config.publish.quality_windows}
         self._series_max = config.limits.metric_series
         self._lock = threading.Lock()
         self._admitted: set[Labels] = set()
@@ -255,10 +250,3 @@ class _Exposition(Collector):
                 self._folded_max[what] = folded
         if more > 0:
             self._telemetry.add(FOLDED, more, label=f"metrics:{what}")
-
-
-def _window_minutes(text: str) -> int:
-    try:
-        return span_minutes(text)
-    except ValueError as error:
-        raise ConfigError(f"publish.quality_windows: {error}") from None
