@@ -103,7 +103,8 @@ def id_hashes(ids: Iterable[str | None]) -> UInt64:
 class PredictionBatch:
     """Predictions, one row each; a batch call of K rows gives K rows.
 
-    `index` is 0…K-1 within a batch call that shares one id, 0 where rows have their own.
+    `index` is 0…K-1 within a batch call that shares one id, 0 where rows have their own;
+    `span_row` is the place within the span, 0…K-1, in either case.
     Times are Unix nanoseconds, durations nanoseconds. `trace` is uint64[N, 2], the big-endian
     halves of the trace id. `predicted` is the class as `semconv.class_text` writes it (a
     multilabel row: the sorted set as a JSON array); `score` and `value` are NaN when absent.
@@ -119,6 +120,7 @@ class PredictionBatch:
     positive_class: Strings
     prediction_id: Objects
     index: Int32
+    span_row: Int32
     trace: UInt64
     span: UInt64
     kind: Int8
@@ -160,7 +162,8 @@ class LabelBatch:
     """Labels: the truth that arrives later, one row each. Deletions are rows too.
 
     A row names its prediction by `prediction_id` (with `model`, `index`), else by the one link
-    (`link_trace`, `link_span`), else by `response_id`, else by `entity_id`. `environment` and
+    (`link_trace`, `link_span`; `index` is then the place within that span), else by `response_id`,
+    else by `entity_id`. `environment` and
     `version` narrow the match when present. `actual` is the truth as text (`class_text` of a
     number too; a set as a sorted JSON array); `value` is the truth as a number, NaN when it is
     none. `time` is when the outcome became known, `received` when we accepted it, in Unix ns.

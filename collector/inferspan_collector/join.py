@@ -2,9 +2,10 @@
 
 `join.sql` holds the statements; they are the definition of the join, close enough to standard
 SQL that another engine can run them. One winner per (prediction, target): the greatest (rank of
-its source, revision, time, label id). Deletions are tombstones in that same order. What the
-winner replaces is taken back. The result is a function of the set of records, never of their
-order of arrival.
+its source, revision, time, label id). Deletions are tombstones in that same order. Two records
+that claim the same label id and revision are told apart by their content. What the winner
+replaces is taken back. The result is a function of the set of records, never of their order of
+arrival.
 """
 
 from __future__ import annotations
@@ -13,8 +14,12 @@ import duckdb
 
 from inferspan_collector.config import Config
 from inferspan_collector.store.database import sql
+from inferspan_collector.store.matching import matching
 
-_JOIN = sql("inferspan_collector", "join.sql")
+_JOIN = sql("inferspan_collector", "join.sql").format(
+    match_new_labels=matching("new_labels", "predictions"),
+    match_touched_predictions=matching("labels", "touched_predictions"),
+)
 
 # A label joined when it is somebody's winner (a tombstone that wins has its effect, too), is
 # superseded when it only lost, and waits when it has not met its prediction.
@@ -42,11 +47,9 @@ def prepare(cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
         for rank, source in enumerate(section.sources)
     ]
     tolerances = [(name, model.tolerance) for name, model in models if model.tolerance is not None]
-    aliases = [(name, *pair) for name, model in models for pair in model.class_aliases.items()]
     for table, columns, rows in (
         ("source_ranks", "model VARCHAR, target VARCHAR, source VARCHAR, rank INTEGER", ranks),
         ("tolerances", "model VARCHAR, tolerance DOUBLE", tolerances),
-        ("class_aliases", "model VARCHAR, alias VARCHAR, class VARCHAR", aliases),
     ):
         cursor.execute(f"CREATE OR REPLACE TEMP TABLE {table} ({columns})")
         if rows:
@@ -60,6 +63,11 @@ def join_delta(cursor: duckdb.DuckDBPyConnection) -> None:
     Makes the TEMP tables `removed` and `added`: what the counters must take back and take in.
     """
     cursor.execute(_JOIN)
+
+
+def labels_met(cursor: duckdb.DuckDBPyConnection) -> int:
+    """How many labels that had waited have met their prediction in this transaction."""
+    return int(cursor.execute("SELECT count(*) FROM met").fetchall()[0][0])
 
 
 def label_results(cursor: duckdb.DuckDBPyConnection) -> list[str]:

@@ -34,13 +34,13 @@ _ROW_BYTES: Final = 512
 """What a decoded row weighs at least, for the queue's limit."""
 
 
-_STORAGE_FAULTS: Final = (
-    OSError,
-    duckdb.IOException,
-    duckdb.OutOfMemoryException,
-    duckdb.FatalException,
-    duckdb.InternalException,
+_REQUEST_FAULTS: Final = (
+    duckdb.DataError,
+    duckdb.IntegrityError,
+    duckdb.InvalidInputException,
 )
+"""What a request's own content can cause. Every other fault is ours or the disk's: it may pass,
+and a sender that is told so keeps its data."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,9 +152,9 @@ class Pipeline:
         return item.done
 
     @property
-    def queued_bytes(self) -> int:
-        """Bytes of requests that wait for the writer."""
-        return self._queued_bytes
+    def alive(self) -> bool:
+        """Whether the writer runs: without it nothing is ever answered."""
+        return self._thread.is_alive() and not self._closing
 
     def close(self, timeout_seconds: float = 30.0) -> None:
         """Take nothing more, write what is queued, close the store. Idempotent."""
@@ -188,10 +188,14 @@ class Pipeline:
                 self._forget(acknowledged)
                 if self._writer.compaction_due:
                     self._writer.compact()
-            except Exception:
-                # The writer must outlive any one fault: its senders were answered, others wait.
+            except Exception as error:
+                # The writer must outlive any one fault, and nobody may wait for ever.
                 self._telemetry.add(CONTAINED, where="writer")
                 logger.exception("the writer met an unexpected error and goes on")
+                waiting: list[_Request | _Acknowledgement] = [*group, *acknowledged]
+                for item in waiting:
+                    if not item.done.done():
+                        item.done.set_exception(_refusal(error))
 
     def _take_group(self) -> list[_Request]:
         group: list[_Request] = []
@@ -210,13 +214,16 @@ class Pipeline:
             results = self._writer.commit([r.decoded for r in group], self._clock())
         except Exception as error:
             self._telemetry.add(COMMIT_FAILURES)
-            if len(group) > 1 and not _is_storage_fault(error):
+            if len(group) > 1:
+                # One by one, so that only what is to blame is refused: the bad request, or the one
+                # too large for the memory there is.
                 for request in group:
                     self._commit([request])
                 return
-            logger.error("a transaction of %d requests failed: %s", len(group), error)
-            for request in group:
-                request.done.set_exception(_refusal(error))
+            logger.error("a transaction failed: %s", error)
+            if not isinstance(error, (*_REQUEST_FAULTS, duckdb.Error, OSError)):
+                self._telemetry.add(CONTAINED, where="writer")
+            group[0].done.set_exception(_refusal(error))
             return
         for request, result in zip(group, results, strict=True):
             request.done.set_result(result)
@@ -235,15 +242,12 @@ class Pipeline:
             item.done.set_result(None)
 
 
-def _is_storage_fault(error: Exception) -> bool:
-    """Whether the fault is the disk's or memory's: it passes, and no request is to blame."""
-    return isinstance(error, _STORAGE_FAULTS)
-
-
 def _refusal(error: Exception) -> Exception:
-    if _is_storage_fault(error):
-        return Overloaded(f"the store cannot write now ({error}); send this again", 5)
-    return Unstorable(f"this request cannot be stored: {str(error).splitlines()[0]}")
+    """What a sender is told: 400 only for what its own request holds, else come again."""
+    first_line = (str(error).splitlines() or [type(error).__name__])[0]
+    if isinstance(error, _REQUEST_FAULTS):
+        return Unstorable(f"this request cannot be stored: {first_line}")
+    return Overloaded(f"the store cannot write now ({first_line}); send this again", 5)
 
 
 class Driver:

@@ -6,25 +6,34 @@ import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
-from records import MINUTE_NS, Label, Prediction
+from records import MINUTE_NS, Label, Prediction, label_batch
+
+from inferspan_collector.store.staging import content_hashes
 
 Cell = tuple[int, str | None, str | None, int]
 
 
 def current_predictions(predictions: Iterable[Prediction]) -> list[Prediction]:
     """One prediction per key: not the client's span if there is another, then the later event."""
-    by_key: dict[tuple[object, ...], list[Prediction]] = {}
+    by_key: dict[Key, list[Prediction]] = {}
     for p in predictions:
-        key = (p.environment, p.model, p.version, p.variant, p.prediction_id, p.index)
-        by_key.setdefault(key, []).append(p)
+        by_key.setdefault(key_of(p), []).append(p)
     return [
-        max(rows, key=lambda p: (p.kind != 3, p.event_time, p.trace, p.span))
+        max(rows, key=lambda p: (p.kind != 3, p.event_time, p.trace, p.span, p.span_row))
         for rows in by_key.values()
     ]
 
 
-def is_about(label: Label, prediction: Prediction) -> bool:
-    """Whether the label names this prediction."""
+Key = tuple[object, ...]
+
+
+def key_of(p: Prediction) -> Key:
+    """What makes two spans the same prediction."""
+    return (p.environment, p.model, p.version, p.variant, p.prediction_id, p.index)
+
+
+def is_about(label: Label, prediction: Prediction, linked: Mapping[tuple[int, ...], Key]) -> bool:
+    """Whether the label names this prediction; `linked` is the key of each (span, row)."""
     if label.prediction_id is not None and label.model is not None:
         return (
             (label.model, label.prediction_id, label.index)
@@ -32,11 +41,8 @@ def is_about(label: Label, prediction: Prediction) -> bool:
             and label.environment in (None, prediction.environment)
             and label.version in (None, prediction.version)
         )
-    return (
-        label.link_span != 0
-        and (label.link_trace, label.link_span) == (prediction.trace, prediction.span)
-        and label.index == prediction.index
-    )
+    link = (label.link_trace, label.link_span, label.index)
+    return label.link_span != 0 and linked.get(link) == key_of(prediction)
 
 
 def outcome_cells(
@@ -47,10 +53,12 @@ def outcome_cells(
 ) -> Counter[Cell]:
     """Outcomes per (minute, predicted, actual, correct), whatever the order of the records."""
     rows = list(records)
-    labels = list({(r.label_id, r.revision): r for r in rows if isinstance(r, Label)}.values())
+    labels = [r for r in rows if isinstance(r, Label)]
+    predictions = [r for r in rows if isinstance(r, Prediction)]
+    linked = {(p.trace, p.span, p.span_row): key_of(p) for p in predictions}
     cells: Counter[Cell] = Counter()
-    for p in current_predictions(r for r in rows if isinstance(r, Prediction)):
-        about = [label for label in labels if label.target == target and is_about(label, p)]
+    for p in current_predictions(predictions):
+        about = [x for x in labels if x.target == target and is_about(x, p, linked)]
         if not about or p.error_type is not None:
             continue
         winner = max(
@@ -60,6 +68,8 @@ def outcome_cells(
                 label.revision,
                 label.time,
                 label.label_id,
+                label.deleted,
+                int(content_hashes(label_batch([label]))[0]),
             ),
         )
         if not winner.deleted:

@@ -21,6 +21,7 @@ class Prediction:
     prediction_id: str = "order-1"
     predicted: str | None = "fraud"
     index: int = 0
+    span_row: int = 0
     model: str = "fraud"
     version: str | None = "7"
     variant: str | None = None
@@ -91,6 +92,7 @@ def prediction_batch(rows: Sequence[Prediction]) -> PredictionBatch:
         **texts,
         prediction_id=np.array([row.prediction_id for row in rows], np.object_),
         index=np.array([row.index for row in rows], np.int32),
+        span_row=np.array([row.span_row for row in rows], np.int32),
         trace=_halves([row.trace for row in rows]),
         span=np.array([row.span for row in rows], np.uint64),
         kind=np.array([row.kind for row in rows], np.int8),

@@ -109,6 +109,7 @@ def prediction_batch(spans: list[PredictionRows], received_ns: int) -> Predictio
         positive_class=shared("positive_class"),
         prediction_id=_objects(rows("ids")),
         index=np.array(rows("index"), np.int32),
+        span_row=np.concatenate([np.arange(len(span), dtype=np.int32) for span in spans]),
         trace=numbers("trace", np.uint64),
         span=numbers("span", np.uint64),
         kind=numbers("kind", np.int8),

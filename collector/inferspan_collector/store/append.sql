@@ -9,23 +9,32 @@ FROM staged_predictions AS s
 ANTI JOIN predictions AS p
     ON p.id_hash = s.id_hash
     AND p.prediction_id = s.prediction_id
-    AND p.identity_id = s.identity_id
+    AND p.identity = s.identity
     AND p.position = s.position
     AND p.span = s.span
     AND p.trace_high = s.trace_high
     AND p.trace_low = s.trace_low
+    AND p.span_row = s.span_row
 QUALIFY row_number() OVER (
     PARTITION BY
-        s.id_hash, s.prediction_id, s.identity_id, s.position, s.span, s.trace_high, s.trace_low
+        s.id_hash, s.prediction_id, s.identity, s.position, s.span, s.trace_high, s.trace_low,
+        s.span_row
     ORDER BY s.row_id
 ) = 1;
 
+-- The same label again is a duplicate. Another content under the same id and revision is not: the
+-- join decides which of the two stands, whichever came first.
 CREATE OR REPLACE TEMP TABLE new_labels AS
 SELECT s.*
 FROM staged_labels AS s
 ANTI JOIN labels AS l
-    ON l.label_hash = s.label_hash AND l.label_id = s.label_id AND l.revision = s.revision
-QUALIFY row_number() OVER (PARTITION BY s.label_id, s.revision ORDER BY s.row_id) = 1;
+    ON l.label_hash = s.label_hash
+    AND l.label_id = s.label_id
+    AND l.revision = s.revision
+    AND l.content_hash = s.content_hash
+QUALIFY row_number() OVER (
+    PARTITION BY s.label_id, s.revision, s.content_hash ORDER BY s.row_id
+) = 1;
 
 -- One prediction per key counts, whatever order they came in: the server's own span beats its
 -- client's, then the later event, then the greater ids.
@@ -34,23 +43,25 @@ SELECT
     row_id,
     stored,
     row_number() OVER (
-        PARTITION BY id_hash, prediction_id, identity_id, position
-        ORDER BY kind <> 3 DESC, event_time DESC, trace_high DESC, trace_low DESC, span DESC
+        PARTITION BY id_hash, prediction_id, identity, position
+        ORDER BY
+            kind <> 3 DESC, event_time DESC, trace_high DESC, trace_low DESC, span DESC,
+            span_row DESC
     ) = 1 AS wins
 FROM (
     SELECT
-        row_id, id_hash, prediction_id, identity_id, position, kind, event_time, trace_high,
-        trace_low, span, FALSE AS stored
+        row_id, id_hash, prediction_id, identity, position, kind, event_time, trace_high,
+        trace_low, span, span_row, FALSE AS stored
     FROM new_predictions
     UNION ALL
     SELECT
-        p.row_id, p.id_hash, p.prediction_id, p.identity_id, p.position, p.kind, p.event_time,
-        p.trace_high, p.trace_low, p.span, TRUE AS stored
+        p.row_id, p.id_hash, p.prediction_id, p.identity, p.position, p.kind, p.event_time,
+        p.trace_high, p.trace_low, p.span, p.span_row, TRUE AS stored
     FROM predictions AS p
     SEMI JOIN new_predictions AS n
         ON n.id_hash = p.id_hash
         AND n.prediction_id = p.prediction_id
-        AND n.identity_id = p.identity_id
+        AND n.identity = p.identity
         AND n.position = p.position
     WHERE p.current
 );

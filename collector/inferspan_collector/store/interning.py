@@ -6,31 +6,62 @@ with it. Every table of this room has a limit; what is over folds into `__other_
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final, Self
 
 import duckdb
 import numpy as np
 
-from inferspan_collector.batches import Int32, PredictionBatch, Strings
+from inferspan_collector.batches import Int32, PredictionBatch, Strings, UInt64
 from inferspan_collector.config import Config
+from inferspan_collector.store.cells import SERIES_KEYS
 from inferspan_collector.telemetry import OTHER
 
 SeriesKey = tuple[str | None, ...]
 SliceKey = tuple[tuple[str, str], ...]
 
-_SERIES_COLUMNS = (
-    "environment",
-    "service",
-    "model",
-    "version",
-    "variant",
-    "operation",
-    "task",
-    "positive_class",
+_IDENTITY: Final = tuple(
+    SERIES_KEYS.index(key) for key in ("environment", "model", "version", "variant")
 )
-_IDENTITY = (0, 2, 3, 4)
-"""Places of environment, model, version and variant in a series key."""
-_MODEL = 2
+_MODEL: Final = SERIES_KEYS.index("model")
+
+
+@dataclass(slots=True)
+class _Known:
+    """What the store has interned."""
+
+    series: dict[SeriesKey, int] = field(default_factory=dict)
+    models: set[str | None] = field(default_factory=set)
+    slices: dict[SliceKey, int] = field(default_factory=dict)
+    slice_values: dict[tuple[str, str], set[str]] = field(default_factory=dict)
+    classes: dict[str, set[str]] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, cursor: duckdb.DuckDBPyConnection) -> Self:
+        """Read the committed state."""
+        known = cls()
+        for series_id, *key in cursor.execute(
+            f"SELECT series_id, {', '.join(SERIES_KEYS)} FROM series"
+        ).fetchall():
+            known.series[tuple(key)] = series_id
+            known.models.add(key[_MODEL])
+        sets: dict[int, list[tuple[str, str]]] = {}
+        for slices_id, key, value in cursor.execute(
+            "SELECT slices_id, slice_key, slice_value FROM slice_sets"
+        ).fetchall():
+            sets.setdefault(slices_id, []).extend([(key, value)] if key else [])
+        known.slices = {tuple(sorted(pairs)): slices_id for slices_id, pairs in sets.items()}
+        for model, key, value in cursor.execute(
+            "SELECT DISTINCT model, slice_key, slice_value FROM prediction_cells"
+            " JOIN series USING (series_id) WHERE slice_key <> '' AND slice_value <> ?",
+            [OTHER],
+        ).fetchall():
+            known.slice_values.setdefault((model, key), set()).add(value)
+        for model, text in cursor.execute("SELECT model, class FROM classes").fetchall():
+            known.classes.setdefault(model, set()).add(text)
+        return known
 
 
 class Interner:
@@ -39,46 +70,30 @@ class Interner:
     def __init__(self, cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
         self._cursor = cursor
         self._config = config
+        self._folded: dict[str, int] = {}
         self.reload()
 
     def reload(self) -> None:
-        """Forget everything and read the committed state: at start, and after a rollback."""
-        self._series: dict[SeriesKey, tuple[int, int]] = {}
-        self._identities: dict[SeriesKey, int] = {}
-        for row in self._cursor.execute(
-            f"SELECT series_id, identity_id, {', '.join(_SERIES_COLUMNS)} FROM series"
-        ).fetchall():
-            key = row[2:]
-            self._series[key] = (row[0], row[1])
-            self._identities[_identity(key)] = row[1]
-        self._models = {key[_MODEL] for key in self._series}
-        sets: dict[int, list[tuple[str, str]]] = {}
-        for slices_id, slice_key, value in self._cursor.execute(
-            "SELECT slices_id, slice_key, slice_value FROM slice_sets"
-        ).fetchall():
-            sets.setdefault(slices_id, []).extend([(slice_key, value)] if slice_key else [])
-        self._slices: dict[SliceKey, int] = {tuple(sorted(s)): i for i, s in sets.items()}
-        self._slice_values: dict[tuple[str, str], set[str]] = {}
-        for model, slice_key, value in self._cursor.execute(
-            "SELECT DISTINCT model, slice_key, slice_value FROM prediction_cells"
-            " JOIN series USING (series_id) WHERE slice_key <> ''"
-        ).fetchall():
-            self._slice_values.setdefault((model, slice_key), set()).add(value)
-        self._classes: dict[str, set[str]] = {}
-        for model, text in self._cursor.execute("SELECT model, class FROM classes").fetchall():
-            self._classes.setdefault(model, set()).add(text)
-        self._folded: dict[str, int] = {}
+        """Forget what was not committed: at start, and after a rollback.
 
-    def series(self, batch: PredictionBatch) -> tuple[Int32, Int32]:
+        Raises:
+            duckdb.Error: the store cannot be read; what was known before stays.
+        """
+        self._known = _Known.read(self._cursor)
+        self._folded = {}
+
+    def series(self, batch: PredictionBatch) -> tuple[Int32, UInt64]:
         """Number the series of each row.
 
         Returns:
-            int32[N] series ids and int32[N] identity ids.
+            int32[N] series ids, and uint64[N] hashes of what of it belongs to a prediction's key.
+            The hash is of the texts as they came: folding a series never merges two keys.
         """
-        columns = [getattr(batch, name) for name in _SERIES_COLUMNS]
+        columns = [getattr(batch, name) for name in SERIES_KEYS]
         distinct, inverse = _distinct(columns, len(batch))
-        ids = np.array([self._series_of(key) for key in distinct], np.int32).reshape(-1, 2)
-        return ids[inverse, 0], ids[inverse, 1]
+        ids = np.array([self._series_of(key) for key in distinct], np.int32)
+        identities = np.array([_identity(key) for key in distinct], np.uint64)
+        return ids[inverse], identities[inverse]
 
     def slices(self, batch: PredictionBatch) -> Int32:
         """Number the slice combination of each row: int32[N]."""
@@ -100,7 +115,7 @@ class Interner:
         """Give cells of their own to classes of a model, as far as the limit goes."""
         admitted = []
         for model, text in sorted(seen):
-            known = self._classes.setdefault(model, set())
+            known = self._known.classes.setdefault(model, set())
             if len(known) < self._config.limits.classes:
                 known.add(text)
                 admitted.append((model, text))
@@ -117,45 +132,46 @@ class Interner:
     def _fold(self, kind: str) -> None:
         self._folded[kind] = self._folded.get(kind, 0) + 1
 
-    def _series_of(self, key: SeriesKey) -> tuple[int, int]:
-        configured = self._config.model(str(key[_MODEL]))
-        positive = configured.positive_class if key[-1] is None else key[-1]
+    def _series_of(self, key: SeriesKey) -> int:
+        positive = self._config.model(str(key[_MODEL])).positive_class
         if positive is not None:
-            key = (*key[:-1], configured.class_aliases.get(positive, positive))
-        known = self._series.get(key)
+            # What the configuration says holds whatever the spans say.
+            key = (*key[:-1], self._config.model(str(key[_MODEL])).canonical(positive))
+        known = self._known.series.get(key)
         if known is not None:
             return known
-        if len(self._series) >= self._config.limits.models:
+        if len(self._known.series) >= self._config.limits.models:
             self._fold("series")
             key = self._fold_series(key)
-            if key in self._series:
-                return self._series[key]
-        identity = self._identities.setdefault(_identity(key), len(self._identities) + 1)
-        ids = (len(self._series) + 1, identity)
-        self._series[key] = ids
-        self._models.add(key[_MODEL])
+            if key in self._known.series:
+                return self._known.series[key]
+        series_id = len(self._known.series) + 1
+        self._known.series[key] = series_id
+        self._known.models.add(key[_MODEL])
         self._cursor.execute(
-            f"INSERT INTO series VALUES (?, ?, {', '.join('?' * len(key))})", [*ids, *key]
+            f"INSERT INTO series VALUES (?, {', '.join('?' * len(key))})", [series_id, *key]
         )
-        return ids
+        return series_id
 
     def _fold_series(self, key: SeriesKey) -> SeriesKey:
-        """Over the limit, a known model keeps its name and loses version and variant first."""
-        environment, service, model, _, _, operation, task, positive = key
-        if model in self._models:
-            return (environment, service, model, OTHER, None, operation, task, positive)
-        return (None, OTHER, OTHER, None, None, None, None, None)
+        """Over the limit a known model keeps its name and nothing else, others not even that.
+
+        So that at most one series per known model comes on top of the limit.
+        """
+        model = key[_MODEL] if key[_MODEL] in self._known.models else OTHER
+        folded = {"service": OTHER, "model": model, "version": OTHER}
+        return tuple(folded.get(name) for name in SERIES_KEYS)
 
     def _slices_of(self, model: str, pairs: list[tuple[str, str]]) -> int:
         folded = tuple((key, self._fold_slice(model, key, value)) for key, value in pairs)
-        known = self._slices.get(folded)
+        known = self._known.slices.get(folded)
         if known is not None:
             return known
-        if len(self._slices) >= self._config.limits.slice_combinations:
+        if len(self._known.slices) >= self._config.limits.slice_combinations:
             self._fold("slice")
             return 0
-        slices_id = len(self._slices)
-        self._slices[folded] = slices_id
+        slices_id = len(self._known.slices)
+        self._known.slices[folded] = slices_id
         self._cursor.executemany(
             "INSERT INTO slice_sets VALUES (?, ?, ?)",
             [(slices_id, "", ""), *((slices_id, key, value) for key, value in folded)],
@@ -163,7 +179,7 @@ class Interner:
         return slices_id
 
     def _fold_slice(self, model: str, key: str, value: str) -> str:
-        known = self._slice_values.setdefault((model, key), set())
+        known = self._known.slice_values.setdefault((model, key), set())
         if value in known:
             return value
         if len(known) < self._config.limits.slice_values:
@@ -173,11 +189,12 @@ class Interner:
         return OTHER
 
 
-def _identity(key: SeriesKey) -> SeriesKey:
-    return tuple(key[place] for place in _IDENTITY)
+def _identity(key: SeriesKey) -> int:
+    parts = repr([key[place] for place in _IDENTITY]).encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(parts, digest_size=8).digest(), "little")
 
 
-def _distinct(columns: list[Strings], rows: int) -> tuple[list[tuple[str | None, ...]], Int32]:
+def _distinct(columns: list[Strings], rows: int) -> tuple[list[SeriesKey], Int32]:
     """The distinct rows of several text columns, and which of them each row is."""
     if rows == 0:
         return [], np.empty(0, np.int32)

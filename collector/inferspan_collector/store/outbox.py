@@ -9,36 +9,21 @@ from typing import Any, Final
 import duckdb
 
 from inferspan_collector.config import Jaeger
+from inferspan_collector.store.database import sql
 
-# Deterministic choice: the id's own hash decides, so a retry or a replay chooses the same.
-_CANDIDATES: Final = """
-SELECT
-    p.trace_high, p.trace_low, p.span, p.start_time + p.duration AS prediction_end,
-    p.event_time, p.series_id, p.prediction_id, p.position, p.id_hash,
-    e.target, l.label_id, l.revision, l.time AS label_time, e.outcome,
-    coalesce(p.predicted, CASE WHEN isnan(p.value) THEN NULL ELSE p.value::VARCHAR END)
-        AS predicted,
-    l.actual AS expected,
-    CASE WHEN p.predicted IS NULL AND NOT isnan(l.value) THEN p.value - l.value END AS error
-FROM (
-    SELECT
-        prediction_row, target, label_row,
-        CASE correct WHEN 1 THEN 'correct' ELSE 'incorrect' END AS outcome
-    FROM added
-    WHERE counted AND correct >= 0
-    UNION ALL
-    SELECT w.prediction_row, w.target, w.label_row, 'retracted' AS outcome
-    FROM winners AS w
-    JOIN removed AS r ON r.prediction_row = w.prediction_row AND r.target = w.target
-    WHERE w.deleted AND r.counted AND r.correct >= 0
-) AS e
-JOIN predictions AS p ON p.row_id = e.prediction_row
-JOIN labels AS l ON l.row_id = e.label_row
-WHERE e.outcome <> 'correct' OR p.id_hash // 4294967296 < $share * 4294967296
-ORDER BY e.outcome = 'correct', p.id_hash, e.target
-LIMIT $most
+_DUE: Final = sql("inferspan_collector.store", "due.sql")
+_CHOSEN: Final = """
+SELECT * EXCLUDE (id_hash, content_hash, chosen), content_hash
+FROM due
+WHERE chosen
+ORDER BY outcome = 'correct', id_hash, prediction_id, position, series_id, target, label_id,
+    trace_high, trace_low, prediction_span
+LIMIT ?
 """
-_DUE: Final = "SELECT count(*) FROM added WHERE counted AND correct >= 0"
+_COUNTS: Final = """
+SELECT (SELECT count(*) FROM due), (SELECT count(*) FROM due WHERE chosen),
+    (SELECT count(*) FROM outbox)
+"""
 _INSERT: Final = """
 INSERT INTO outbox BY NAME
 SELECT ?::UBIGINT AS span, ? AS trace_high, ? AS trace_low, ? AS prediction_span,
@@ -64,45 +49,47 @@ class Allowance:
         return int(self._left)
 
     def spend(self, n: int) -> None:
-        """Use up n."""
+        """Use up n, once what they were used for is committed."""
         self._left -= n
+
+
+@dataclass(frozen=True, slots=True)
+class Filled:
+    """What one transaction put into the outbox, and what it left out, by reason."""
+
+    entries: int
+    skipped: dict[str, int]
 
 
 def fill(
     cursor: duckdb.DuckDBPyConnection, jaeger: Jaeger, allowance: Allowance, now_ns: int
-) -> int:
+) -> Filled:
     """Write what the join made due into the outbox, inside the open transaction.
 
-    Wrong predictions come first, then a share of the right ones, up to the allowance.
-
-    Returns:
-        How many evaluations were due and get no span. The figures hold them all the same.
+    Wrong predictions and retractions come first, then a share of the right ones, up to the
+    allowance and to the room the outbox has. The figures hold all of them all the same.
     """
-    due = int(cursor.execute(_DUE).fetchall()[0][0])
-    rows = cursor.execute(
-        _CANDIDATES, {"share": jaeger.correct_share, "most": allowance.refill(now_ns)}
-    ).fetchall()
+    cursor.execute(_DUE, {"share": jaeger.correct_share})
+    due, chosen, held = cursor.execute(_COUNTS).fetchall()[0]
+    allowed = allowance.refill(now_ns)
+    room = max(0, jaeger.outbox_entries - held)
+    rows = cursor.execute(_CHOSEN, [min(allowed, room)]).fetchall()
     if rows:
         cursor.executemany(_INSERT, [_entry(row) for row in rows])
-    allowance.spend(len(rows))
-    return due - sum(1 for row in rows if row[13] != "retracted")
+    limited = "rate" if allowed <= room else "outbox_full"
+    return Filled(len(rows), {"sampled": due - chosen, limited: chosen - len(rows)})
 
 
 def _entry(row: tuple[Any, ...]) -> list[Any]:
-    (trace_high, trace_low, span, end, event, series, prediction_id, position, _, *rest) = row
-    target, label_id, revision = rest[:3]
+    """A row of `due` as a row of the outbox: its own span id first.
+
+    The id is a hash of what the span says, so that the same evaluation sent twice is the same
+    span, and another one of the same prediction is not.
+    """
+    *columns, content_hash = row
+    trace_high, trace_low, span, _, _, _, prediction_id, position, target, label_id = columns[:10]
+    revision, _, outcome = columns[10:13]
     parts = (trace_high, trace_low, span, prediction_id, position, target, label_id, revision)
-    digest = hashlib.blake2b("\0".join(map(str, parts)).encode(), digest_size=8).digest()
-    evaluation_span = int.from_bytes(digest, "big") or 1
-    return [
-        evaluation_span,
-        trace_high,
-        trace_low,
-        span,
-        end,
-        event,
-        series,
-        prediction_id,
-        position,
-        *rest,
-    ]
+    text = "\0".join(map(str, (*parts, content_hash, outcome == "retracted")))
+    digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    return [int.from_bytes(digest, "big") or 1, *columns]

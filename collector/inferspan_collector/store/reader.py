@@ -68,6 +68,9 @@ class Reader(Protocol):
     def outbox(self, limit: int) -> list[Evaluation]:
         """Evaluation spans to be sent, oldest first."""
 
+    def ping(self) -> None:
+        """Ask for almost nothing; raises what makes the store unable to answer."""
+
 
 class StoreReader:
     """Answers from the DuckDB file, beside the writer and never in its way."""
@@ -169,6 +172,11 @@ class StoreReader:
         """Evaluation spans to be sent, oldest first."""
         with self._database.cursor() as cursor:
             return row_queries.outbox(cursor, limit)
+
+    def ping(self) -> None:
+        """Ask for almost nothing; raises what makes the store unable to answer."""
+        with self._database.cursor() as cursor:
+            cursor.execute("SELECT version FROM format").fetchall()
 
 
 def _fetch(

@@ -17,6 +17,7 @@ from inferspan_collector.store.cells import (
     PredictionRow,
     QueryError,
 )
+from inferspan_collector.store.matching import matching
 
 OUTCOMES: Final = ("correct", "incorrect", "unlabeled", "failed")
 
@@ -77,58 +78,16 @@ ORDER BY p.event_time DESC, p.row_id DESC
 LIMIT $most
 """
 
-# The same two ways of matching as in join.sql, asked of staged labels only.
-_RESOLVE: Final = """
-SELECT
-    s.prediction_id IS NOT NULL AND s.model IS NOT NULL AND EXISTS (
-        SELECT 1
-        FROM predictions AS p
-        JOIN series AS x ON x.series_id = p.series_id
-        WHERE p.id_hash = s.id_hash
-            AND p.prediction_id = s.prediction_id
-            AND p.position = s.position
-            AND p.current
-            AND x.model = s.model
-            AND (s.environment IS NULL OR s.environment = x.environment)
-            AND (s.version IS NULL OR s.version = x.version)
-    )
-    OR (s.prediction_id IS NULL OR s.model IS NULL) AND s.link_span <> 0 AND EXISTS (
-        SELECT 1
-        FROM predictions AS p
-        WHERE p.span = s.link_span
-            AND p.trace_high = s.link_trace_high
-            AND p.trace_low = s.link_trace_low
-            AND p.position = s.position
-            AND p.current
-    ) AS resolved
+_RESOLVE: Final = f"""
+SELECT s.row_id IN (SELECT label_row FROM ({matching("staged_labels", "predictions")}))
 FROM staged_labels AS s
 ORDER BY s.row_id
 """
 
 _WAITING: Final = """
-SELECT coalesce(l.model, ''), count(*)
-FROM labels AS l
-WHERE l.received < $before AND NOT (
-    l.prediction_id IS NOT NULL AND l.model IS NOT NULL AND EXISTS (
-        SELECT 1
-        FROM predictions AS p
-        JOIN series AS x ON x.series_id = p.series_id
-        WHERE p.id_hash = l.id_hash
-            AND p.prediction_id = l.prediction_id
-            AND p.position = l.position
-            AND x.model = l.model
-            AND (l.environment IS NULL OR l.environment = x.environment)
-            AND (l.version IS NULL OR l.version = x.version)
-    )
-    OR (l.prediction_id IS NULL OR l.model IS NULL) AND l.link_span <> 0 AND EXISTS (
-        SELECT 1
-        FROM predictions AS p
-        WHERE p.span = l.link_span
-            AND p.trace_high = l.link_trace_high
-            AND p.trace_low = l.link_trace_low
-            AND p.position = l.position
-    )
-)
+SELECT coalesce(model, ''), count(*)
+FROM waiting_labels
+WHERE received < $before
 GROUP BY ALL
 """
 
@@ -228,9 +187,8 @@ def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
             conditions.append(f"coalesce(s.{key}, '') = ${key}")
             parameters[key] = wanted
     for key, column in (
-        # A confusion cell is named by the classes as they are counted, aliases applied.
-        ("predicted", "coalesce(o.predicted, p.predicted)"),
-        ("expected", "o.actual"),
+        ("predicted", "p.predicted"),
+        ("expected", "l.actual"),
     ):
         wanted = getattr(filters, key)
         if wanted is not None:

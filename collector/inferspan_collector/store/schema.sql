@@ -5,11 +5,9 @@
 CREATE TABLE format (version INTEGER NOT NULL);
 INSERT INTO format VALUES (1);
 
--- Interned combinations: what a prediction shares with its neighbours. `identity_id` numbers the
--- part of it that belongs to the prediction key (environment, model, version, variant).
+-- Interned combinations: what a prediction shares with its neighbours.
 CREATE TABLE series (
-    series_id INTEGER NOT NULL,
-    identity_id INTEGER NOT NULL,
+    series_id INTEGER PRIMARY KEY,
     environment VARCHAR,
     service VARCHAR,
     model VARCHAR NOT NULL,
@@ -37,11 +35,12 @@ CREATE TABLE classes (model VARCHAR NOT NULL, class VARCHAR NOT NULL);
 CREATE TABLE predictions (
     row_id BIGINT NOT NULL,
     series_id INTEGER NOT NULL,
-    identity_id INTEGER NOT NULL,
+    identity UBIGINT NOT NULL,      -- hash of environment, model, version and variant
     slices_id INTEGER NOT NULL,
     id_hash UBIGINT NOT NULL,
     prediction_id VARCHAR NOT NULL,
     position INTEGER NOT NULL,
+    span_row INTEGER NOT NULL,
     trace_high UBIGINT NOT NULL,
     trace_low UBIGINT NOT NULL,
     span UBIGINT NOT NULL,
@@ -65,6 +64,7 @@ CREATE TABLE labels (
     label_hash UBIGINT NOT NULL,
     label_id VARCHAR NOT NULL,
     revision BIGINT NOT NULL,
+    content_hash UBIGINT NOT NULL,
     environment VARCHAR,
     model VARCHAR,
     version VARCHAR,
@@ -87,6 +87,13 @@ CREATE TABLE labels (
     annotator_kind VARCHAR,
     deleted BOOLEAN NOT NULL,
     weight DOUBLE NOT NULL
+);
+
+-- Labels that have met no prediction yet.
+CREATE TABLE waiting_labels (
+    label_row BIGINT NOT NULL,
+    model VARCHAR,
+    received BIGINT NOT NULL
 );
 
 -- The join as it stands: the winning label of each (prediction, target). A row holds what it

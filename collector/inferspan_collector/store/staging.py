@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector import latency_sketch
-from inferspan_collector.batches import LabelBatch, PredictionBatch, id_hashes
+from inferspan_collector.batches import LabelBatch, PredictionBatch, UInt64, id_hashes
 from inferspan_collector.store.interning import Interner
 
 Columns = dict[str, NDArray[Any]]
@@ -21,15 +21,16 @@ def stage_predictions(
 ) -> None:
     """Make the batch readable as `staged_predictions`; row ids count up from `first_row`."""
     rows = len(batch)
-    series, identity = interner.series(batch)
+    series, identities = interner.series(batch)
     columns: Columns = {
         "row_id": np.arange(first_row, first_row + rows, dtype=np.int64),
         "series_id": series,
-        "identity_id": identity,
+        "identity": identities,
         "slices_id": interner.slices(batch),
         "id_hash": id_hashes(batch.prediction_id),
         "prediction_id": batch.prediction_id,
         "position": batch.index,
+        "span_row": batch.span_row,
         "trace_high": np.ascontiguousarray(batch.trace[:, 0]),
         "trace_low": np.ascontiguousarray(batch.trace[:, 1]),
         "span": batch.span,
@@ -57,6 +58,7 @@ def stage_labels(cursor: duckdb.DuckDBPyConnection, batch: LabelBatch, first_row
         "label_hash": id_hashes(batch.label_id),
         "label_id": batch.label_id,
         "revision": batch.revision,
+        "content_hash": content_hashes(batch),
         "environment": batch.environment.objects(),
         "model": batch.model.objects(),
         "version": batch.version.objects(),
@@ -86,3 +88,31 @@ def stage_labels(cursor: duckdb.DuckDBPyConnection, batch: LabelBatch, first_row
 def request_of(sizes: Sequence[int]) -> NDArray[np.int32]:
     """Number the request of each row, from the rows each request has."""
     return np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+
+
+def content_hashes(batch: LabelBatch) -> UInt64:
+    """What each label says, as a number: tells a retry from another record of the same id.
+
+    A time that is the time of receipt was given by us, and differs when the label comes again.
+    """
+    given = np.where(batch.time == batch.received, 0, batch.time)
+    columns = (
+        *(
+            getattr(batch, name).objects()
+            for name in ("environment", "model", "version", "target", "kind", "actual", "source")
+        ),
+        batch.prediction_id,
+        batch.index,
+        batch.link_trace[:, 0],
+        batch.link_trace[:, 1],
+        batch.link_span,
+        batch.response_id,
+        batch.entity_id,
+        batch.value,
+        batch.text,
+        given,
+        batch.annotator_kind.objects(),
+        batch.deleted,
+        batch.weight,
+    )
+    return id_hashes(repr(row) for row in zip(*(c.tolist() for c in columns), strict=True))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from itertools import pairwise
 import duckdb
 import numpy as np
 
-from inferspan_collector import join
+from inferspan_collector import class_aliases, join
 from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch
 from inferspan_collector.config import Config
 from inferspan_collector.store import outbox, staging
@@ -20,12 +21,15 @@ from inferspan_collector.store.database import Database, sql
 from inferspan_collector.store.interning import Interner
 from inferspan_collector.telemetry import (
     COMMITS,
+    CONTAINED,
     DUPLICATES,
     FOLDED,
     LABELS,
     SKIPPED_EVALUATIONS,
     Telemetry,
 )
+
+logger = logging.getLogger(__name__)
 
 _APPEND = sql("inferspan_collector.store", "append.sql")
 _COUNT = sql("inferspan_collector.store", "count.sql")
@@ -50,6 +54,8 @@ class Writer:
         self._config = config
         self._telemetry = telemetry
         self._interner = Interner(self._cursor, config)
+        self._stale = False
+        self._aliases = class_aliases.configured(config)
         self._allowance = outbox.Allowance(config.jaeger.evaluations_per_second)
         self._commits_since_compaction = 0
         join.prepare(self._cursor, config)
@@ -69,6 +75,9 @@ class Writer:
         Raises:
             duckdb.Error: nothing of the group was stored.
         """
+        if self._stale:
+            self._interner.reload()
+            self._stale = False
         self._cursor.begin()
         try:
             committed, tally = self._write(group, now_ns)
@@ -76,7 +85,12 @@ class Writer:
         except BaseException:
             self._roll_back()
             raise
-        self._after_commit(committed, tally)
+        # The rows are on disk: a fault in counting them must not make their sender try again.
+        try:
+            self._after_commit(committed, tally)
+        except Exception:
+            self._telemetry.add(CONTAINED, where="after commit")
+            logger.exception("what was committed could not be counted")
         return committed
 
     def delete_outbox(self, sequences: Sequence[int]) -> None:
@@ -100,8 +114,12 @@ class Writer:
         return self._commits_since_compaction >= self._config.store.compact_every
 
     def _write(self, group: Sequence[Decoded], now_ns: int) -> tuple[list[Committed], _Tally]:
-        predictions = PredictionBatch.concat([part.predictions for part in group])
-        labels = LabelBatch.concat([part.labels for part in group])
+        predictions = class_aliases.of_predictions(
+            PredictionBatch.concat([part.predictions for part in group]), self._aliases
+        )
+        labels = class_aliases.of_labels(
+            LabelBatch.concat([part.labels for part in group]), self._aliases
+        )
         prediction_requests = staging.request_of([len(part.predictions) for part in group])
         label_requests = staging.request_of([len(part.labels) for part in group])
         cursor = self._cursor
@@ -111,9 +129,9 @@ class Writer:
         join.join_delta(cursor)
         self._interner.admit_classes(cursor.execute(_NEW_CLASSES).fetchall())
         cursor.execute(_COUNT)
-        skipped = 0
+        filled = outbox.Filled(0, {})
         if self._config.jaeger.otlp is not None:
-            skipped = outbox.fill(cursor, self._config.jaeger, self._allowance, now_ns)
+            filled = outbox.fill(cursor, self._config.jaeger, self._allowance, now_ns)
         new = np.array(
             cursor.execute("SELECT row_id FROM new_predictions").fetchnumpy()["row_id"], np.int64
         )
@@ -125,9 +143,13 @@ class Writer:
                 pairwise(np.searchsorted(label_requests, np.arange(len(group) + 1)))
             )
         ]
-        superseded = self._count("contenders WHERE NOT wins")
         tally = _Tally(
-            len(predictions), len(labels), len(predictions) - len(new), superseded, skipped
+            predictions=len(predictions),
+            labels=len(labels),
+            retried=len(predictions) - len(new),
+            superseded=self._count("contenders WHERE NOT wins"),
+            met=join.labels_met(cursor),
+            filled=filled,
         )
         return committed, tally
 
@@ -136,11 +158,14 @@ class Writer:
         self._next_prediction += tally.predictions
         self._next_label += tally.labels
         self._commits_since_compaction += 1
+        self._allowance.spend(tally.filled.entries)
         telemetry = self._telemetry
         telemetry.add(COMMITS)
         telemetry.add(DUPLICATES, tally.retried, kind="retry")
         telemetry.add(DUPLICATES, tally.superseded, kind="superseded")
-        telemetry.add(SKIPPED_EVALUATIONS, tally.skipped_evaluations, reason="sampled")
+        for reason, n in tally.filled.skipped.items():
+            telemetry.add(SKIPPED_EVALUATIONS, n, reason=reason)
+        telemetry.add(LABELS, tally.met, result="joined")
         for result, n in Counter(r for part in committed for r in part.labels).items():
             telemetry.add(LABELS, n, result=result)
         for label, n in self._interner.take_folded().items():
@@ -150,7 +175,8 @@ class Writer:
         # A COMMIT that failed has ended its transaction already.
         with contextlib.suppress(duckdb.TransactionException):
             self._cursor.rollback()
-        self._interner.reload()
+        # What was interned is gone; until it is read again, nothing may be numbered.
+        self._stale = True
 
     def _count(self, relation: str) -> int:
         return int(self._cursor.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
@@ -168,4 +194,6 @@ class _Tally:
     labels: int
     retried: int
     superseded: int
-    skipped_evaluations: int
+    met: int
+    """Labels that had waited and have joined."""
+    filled: outbox.Filled
