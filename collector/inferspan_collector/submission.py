@@ -54,3 +54,7 @@ class Queries(Protocol):
 
     def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
         """Delete outbox entries that were delivered."""
+
+    @property
+    def alive(self) -> bool:
+        """Whether the writer runs: without it nothing is ever answered."""

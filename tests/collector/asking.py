@@ -27,6 +27,7 @@ class FilledStore:
         self.telemetry = Telemetry()
         self.database = Database.open(directory)
         self.now = START_NS
+        self.alive = True
         self._writer = Writer(self.database, self.config, self.telemetry)
         self._reader = StoreReader(self.database)
 

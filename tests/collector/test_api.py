@@ -17,6 +17,7 @@ from sklearn import metrics
 from inferspan_collector.config import Config, Limits, Model
 from inferspan_collector.publish import api
 from inferspan_collector.publish.parameters import rfc3339
+from inferspan_collector.store.row_queries import OUTCOMES
 
 HOUR_NS = 60 * MINUTE_NS
 HOUR_START_NS = START_NS - START_NS % HOUR_NS
@@ -184,6 +185,14 @@ def test_the_configured_target_and_positive_class_are_the_defaults(store: Filled
     assert body["windows"][0]["metrics"]["recall"]["value"] == 1.0
 
 
+def test_the_configured_positive_class_may_be_spelled_as_an_alias(store: FilledStore) -> None:
+    model = Model(positive_class="1", class_aliases={"1": "fraud"})
+    store.add(*labelled_predictions(PAIRS, positive_class=None))
+    body = get(store, "/api/v1/models/fraud/quality", Config(models={"fraud": model})).json()
+    assert body["average"] == "binary"
+    assert body["windows"][0]["metrics"]["recall"]["value"] == 6 / 7
+
+
 def test_without_a_positive_class_the_average_is_macro(store: FilledStore) -> None:
     store.add(*labelled_predictions(PAIRS, positive_class=None))
     assert quality(store)["average"] == "macro"
@@ -228,6 +237,15 @@ def test_models_are_listed(store: FilledStore) -> None:
         "predictions": 2,
         "labeled": 2,
     }
+
+
+def test_models_say_what_the_configuration_knows_of_them(store: FilledStore) -> None:
+    known = {"owner": "risk", "description": "is it fraud?", "runbook": "https://wiki/fraud"}
+    store.add(Prediction(), Prediction(model="churn", span=9))
+    config = Config(models={"fraud": Model(**known), "churn": Model(owner="growth")})  # type: ignore[arg-type]
+    churn, fraud = get(store, "/api/v1/models", config).json()
+    assert {key: fraud[key] for key in known} == known
+    assert (churn["owner"], "runbook" in churn, "description" in churn) == ("growth", False, False)
 
 
 @pytest.mark.parametrize("model", ["team/fraud", "цена €", "a/quality", "100%", "a?b#c", "a b+c"])
@@ -318,7 +336,7 @@ def test_single_predictions_newest_first(store: FilledStore) -> None:
                 "predictions"
             ]
         ]
-        for outcome in api.OUTCOMES
+        for outcome in OUTCOMES
     }
     assert found == {
         "correct": ["order-1", "order-0"],
@@ -377,10 +395,13 @@ def test_health_and_readiness(tmp_path: Path) -> None:
     store = FilledStore(tmp_path)
     assert get(store, "/healthz").json() == {"status": "alive"}
     assert get(store, "/readyz").json() == {"status": "ready"}
+    store.alive = False
+    assert "the writer does not run" in refused(get(store, "/readyz"), 503)["detail"]
+    store.alive = True
     store.close()
     assert get(store, "/healthz").status_code == 200
     response = get(store, "/readyz")
-    refused(response, 503)
+    assert "the store cannot be read" in refused(response, 503)["detail"]
     assert response.headers["retry-after"] == "1"
 
 

@@ -153,6 +153,14 @@ def test_the_configured_positive_class_decides(store: FilledStore) -> None:
     assert value(read, "inferspan_quality_score", **labels) == 4 / 5
 
 
+def test_the_configured_positive_class_may_be_spelled_as_an_alias(store: FilledStore) -> None:
+    model = Model(positive_class="0", class_aliases={"0": "legit"})
+    store.add(*labelled_predictions(PAIRS))
+    read = series(families(scrape(store, Config(models={"fraud": model}))))
+    labels = {"metric": "recall", "average": "binary", "window": "1h"}
+    assert value(read, "inferspan_quality_score", **labels) == 4 / 5
+
+
 def test_predictions_held_and_labels_waiting(store: FilledStore) -> None:
     store.add(
         Prediction("a", span=1, duration=1),

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from inferspan_collector.config import Config
+from inferspan_collector.config import Config, Model
 from inferspan_collector.problems import problem
 from inferspan_collector.publish.parameters import (
     MINUTES,
@@ -33,9 +33,9 @@ from inferspan_collector.store.cells import (
     PredictionRow,
     QueryError,
 )
+from inferspan_collector.store.row_queries import OUTCOMES
 from inferspan_collector.submission import Queries
 
-OUTCOMES: Final = ("correct", "incorrect", "unlabeled", "failed")
 PREDICTIONS_DEFAULT: Final = 20
 PREDICTIONS_MAX: Final = 1_000
 MATRIX_CELLS_MAX: Final = 1_000_000
@@ -120,22 +120,21 @@ class _Api:
         }
 
     def ready(self, request: Request) -> Response:
+        if not self._queries.alive:
+            return _not_ready("the writer does not run, so nothing that is sent gets an answer")
         try:
-            self._queries.reader.outbox(1)
+            self._queries.reader.ping()
         except Exception as error:
             # Whatever it is, a balancer must learn that we cannot answer.
-            return problem(
-                503,
-                "Not ready",
-                f"the store cannot be read: {error}; the log says more",
-                headers={"Retry-After": "1"},
-            )
+            return _not_ready(f"the store cannot be read: {error}")
         return JSONResponse({"status": "ready"})
 
     def models(self, request: Request) -> Response:
         def answer() -> Response:
             given(request, ())
-            return JSONResponse([_model_json(model) for model in self._models()])
+            return JSONResponse(
+                [_model_json(model, self._config.model(model.model)) for model in self._models()]
+            )
 
         return _guarded(answer)
 
@@ -192,8 +191,9 @@ class _Api:
         if matrix_cells > MATRIX_CELLS_MAX:
             raise _too_many(every, matrix_cells, "cells of confusion matrices", MATRIX_CELLS_MAX)
         total = merged(cells.values())
-        average = average or default_average(total, section.positive_class)
-        windows = windows_json(query, cells, average, section.positive_class, (first, last + 1))
+        positive = section.canonical(section.positive_class)
+        average = average or default_average(total, positive)
+        windows = windows_json(query, cells, average, positive, (first, last + 1))
         return JSONResponse(
             {
                 "model": model.model,
@@ -232,6 +232,11 @@ class _Api:
                 "predictions": [_prediction_json(row) for row in rows],
             }
         )
+
+
+def _not_ready(detail: str) -> Response:
+    headers = {"Retry-After": "1"}
+    return problem(503, "Not ready", f"{detail}; the log says more", headers=headers)
 
 
 class _UnknownModel(LookupError):
@@ -284,7 +289,8 @@ def _too_many(every: str, n: int, what: str, largest: int) -> BadParameter:
     )
 
 
-def _model_json(model: ModelSummary) -> dict[str, Any]:
+def _model_json(model: ModelSummary, section: Model) -> dict[str, Any]:
+    configured = section.model_dump(include={"owner", "description", "runbook"}, exclude_none=True)
     return {
         "model": model.model,
         "versions": model.versions,
@@ -295,6 +301,7 @@ def _model_json(model: ModelSummary) -> dict[str, Any]:
         "last_seen": rfc3339(model.last_seen),
         "predictions": model.predictions,
         "labeled": model.labeled,
+        **configured,
     }
 
 

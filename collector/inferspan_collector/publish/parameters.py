@@ -11,12 +11,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inferspan_collector.problems import problem
+from inferspan_collector.store.cell_queries import SLICE
 from inferspan_collector.store.cells import MINUTE_NS, SERIES_KEYS
 
 MINUTES: Final[Mapping[str, int | None]] = {"1m": 1, "5m": 5, "1h": 60, "1d": 1440, "all": None}
 """Windows an answer can be cut into, in minutes; None = one window of everything."""
-SLICE: Final = "slice."
-"""`slice.country` groups by the declared slice `country`."""
 BY_KEYS_MAX: Final = 8
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)

@@ -234,8 +234,8 @@ class _Exposition(Collector):
         return {target: models for target, models in models_of.items() if (target,) in kept}
 
     def _scores(self, key: Labels, counts: Counts) -> Mapping[tuple[str, str], Figure]:
-        configured = self._config.model(key[_GROUP.index("model")]).positive_class
-        positive = positive_class(counts, configured)
+        model = self._config.model(key[_GROUP.index("model")])
+        positive = positive_class(counts, model.canonical(model.positive_class))
         figures: dict[tuple[str, str], Figure] = {}
         for average in AVERAGES:
             for name, figure in quality_figures(counts, Question(average, positive)).items():
