@@ -37,6 +37,10 @@ SERVICE = "shop.eu"
 """A name that is no regular expression of itself; `shop-eu` must not match it."""
 MINUTES = 90
 FIRST = START_NS // MINUTE_NS
+BEYOND_ALL_TIME = (
+    f'sum(rate(traces_span_metrics_calls_total{{service_name =~ "a"}}[{"9" * 400}m])) '
+    "by (service_name)"
+)
 
 
 class Shop:
@@ -290,7 +294,10 @@ def test_times_may_be_rfc_3339_and_steps_durations(shop: Shop) -> None:
         ({"end": "1"}, "end is before start"),
         ({"step": "0"}, "step = '0'"),
         ({"step": "inf"}, "step = 'inf'"),
+        ({"step": "1e306"}, "step = '1e306'"),
+        ({"step": "1e30"}, "step = '1e30'"),
         ({"step": "often"}, "no duration"),
+        ({"query": BEYOND_ALL_TIME}, "no duration"),
         ({"step": "1"}, "limits.query_windows = 500"),
         ({"start": "0", "step": "86400000"}, "minutes are asked for"),
         ({"query": "x" * jaeger_monitor.BODY_BYTES_MAX}, "the body is over"),

@@ -46,7 +46,7 @@ from inferspan_collector.submission import Queries
 PATH = "/jaeger/prometheus/api/v1/query_range"
 BODY_BYTES_MAX = 4 * QUERY_LENGTH_MAX
 MINUTES_MAX = 14 * 24 * 60
-"""How far one question may reach: minute cells are kept so long."""
+"""How far one question may reach; Jaeger's own reaches two days."""
 MINUTE_MS = 60_000
 YEAR_9999_MS = 253_370_764_800_000
 SERIES_MAX = 50
@@ -116,8 +116,8 @@ def answer(
     minutes = Minutes(int(ends[0]) - length, int(ends[-1]))
     if minutes.last - minutes.first > MINUTES_MAX:
         raise UnknownQuery(
-            f"{minutes.last - minutes.first} minutes are asked for and {MINUTES_MAX} are kept; "
-            "ask for less"
+            f"{minutes.last - minutes.first} minutes are asked for and {MINUTES_MAX} may be; ask "
+            "for less"
         )
     windows = Windows(minutes, ends, length)
     names = meanings(service for model in reader.models() for service in model.services)
@@ -298,6 +298,6 @@ def _step_ms(text: str) -> int:
         seconds = float(text)
     except ValueError:
         seconds = duration_seconds(text)
-    if not (math.isfinite(seconds) and seconds >= 0.001):
-        raise UnknownQuery(f"step = {text!r} is no number of seconds above zero")
+    if not 0.001 <= seconds <= YEAR_9999_MS / 1000:
+        raise UnknownQuery(f"step = {text!r:.100} is no number of seconds above zero")
     return round(seconds * 1000)

@@ -6,6 +6,7 @@ regular expression. They are read as data: nothing here is ever handed to a rege
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -86,12 +87,12 @@ def duration_seconds(text: str) -> float:
     """Read a PromQL duration of one unit: `10m`, `30s`.
 
     Raises:
-        UnknownQuery: it is none, or zero.
+        UnknownQuery: it is none, zero, or more than a float can hold.
     """
     match = _DURATION.fullmatch(text)
     seconds = float(match[1]) * UNIT_SECONDS[match[2]] if match else 0.0
-    if seconds <= 0:
-        raise UnknownQuery(f"{text!r} is no duration above zero such as 10m")
+    if not 0 < seconds < math.inf:
+        raise UnknownQuery(f"{text!r:.100} is no duration above zero such as 10m")
     return seconds
 
 
