@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
-SENDERS_MAX: Final = 64
+SERIES_MAX: Final = 64
 """Distinct label combinations of one counter; more fold into `__other__`, so that no input can
 grow us without bound."""
 OTHER: Final = "__other__"
@@ -99,7 +99,7 @@ class Telemetry:
         key = tuple(labels[name] for name in counter.labels)
         with self._lock:
             counts = self._counts[counter]
-            if key not in counts and len(counts) >= SENDERS_MAX:
+            if key not in counts and len(counts) >= SERIES_MAX:
                 key = (OTHER,) * len(key)
             counts[key] = counts.get(key, 0) + n
 

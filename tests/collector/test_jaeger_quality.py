@@ -17,7 +17,7 @@ from stored import Stored, stored
 
 from inferspan_collector.config import load
 from inferspan_collector.publish import jaeger_quality
-from inferspan_collector.publish.jaeger_tables import CLASSES_SHOWN_MAX, EXAMPLES_MAX
+from inferspan_collector.publish.jaeger_quality_tables import CLASSES_SHOWN_MAX, EXAMPLES_MAX
 
 DATA = Path(__file__).parent / "data"
 CONFIG = load(

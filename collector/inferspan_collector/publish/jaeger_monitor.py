@@ -20,11 +20,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from inferspan_collector.batches import Int64
 from inferspan_collector.config import Config
 from inferspan_collector.latency_sketch import bucket_values_ns
 from inferspan_collector.publish.jaeger_names import Meaning, meanings
 from inferspan_collector.publish.monitor_rows import (
-    Counts,
     Durations,
     Minutes,
     Row,
@@ -152,7 +152,7 @@ class Windows:
     ends: NDArray[np.int64]
     length: int
 
-    def sums(self, minute: Counts, n: Counts) -> Counts:
+    def sums(self, minute: Int64, n: Int64) -> Int64:
         """How many of the entries (minute, n) each window holds, by one running sum."""
         running = np.zeros(self.minutes.last - self.minutes.first + 1, dtype=np.int64)
         np.add.at(running, minute - self.minutes.first + 1, n)
@@ -220,7 +220,7 @@ def _latencies(found: list[Durations], query: MonitorQuery, windows: Windows) ->
 
 
 def _quantiles_ms(
-    buckets: NDArray[np.int16], counts: Counts, quantile: float
+    buckets: NDArray[np.int16], counts: Int64, quantile: float
 ) -> NDArray[np.float64]:
     """The quantile of each row of counts, NaN where a row is empty."""
     cumulative = np.cumsum(counts, axis=1)

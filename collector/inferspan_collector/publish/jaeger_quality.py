@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from inferspan_collector.config import Config
-from inferspan_collector.publish import jaeger_metrics as metrics
-from inferspan_collector.publish import jaeger_tables as tables
+from inferspan_collector.publish import jaeger_quality_metrics as metrics
+from inferspan_collector.publish import jaeger_quality_tables as tables
 from inferspan_collector.publish.jaeger_names import Meaning, meanings, versioned
 from inferspan_collector.publish.parameters import BadParameter, whole_number
 from inferspan_collector.quality.counts import Counts, grouped_counts, merged

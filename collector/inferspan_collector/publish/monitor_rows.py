@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from inferspan_collector.batches import Int64
 from inferspan_collector.config import Config
 from inferspan_collector.publish.jaeger_names import evaluation_name, versioned
 from inferspan_collector.store.cells import CellQuery, OutcomeCells, PredictionCells
@@ -24,9 +25,6 @@ EVALUATIONS: Final = "SERVER"
 """Kind of an evaluation span, and what the tab shows unless told otherwise."""
 VERSIONS: Final = "CONSUMER"
 CLASSES: Final = "PRODUCER"
-
-Counts = NDArray[np.int64]
-"""Integers: minutes, or how many of something."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +43,9 @@ class Row:
     """
 
     operation: str
-    minute: Counts
-    calls: Counts
-    errors: Counts
+    minute: Int64
+    calls: Int64
+    errors: Int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,9 +56,9 @@ class Durations:
     """
 
     operation: str
-    minute: Counts
+    minute: Int64
     bucket: NDArray[np.int16]
-    calls: Counts
+    calls: Int64
 
 
 def operation_rows(

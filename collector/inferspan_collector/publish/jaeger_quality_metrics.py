@@ -14,9 +14,9 @@ import numpy as np
 
 from inferspan_collector.config import Model
 from inferspan_collector.latency_sketch import bucket_values_ns
-from inferspan_collector.publish import jaeger_tables as tables
+from inferspan_collector.publish import jaeger_quality_tables as tables
 from inferspan_collector.publish.jaeger_names import versioned
-from inferspan_collector.publish.jaeger_tables import examples, interval, percent
+from inferspan_collector.publish.jaeger_quality_tables import examples, interval, percent
 from inferspan_collector.quality import classification, latency
 from inferspan_collector.quality.counts import Counts
 from inferspan_collector.quality.figure import MACRO, Question
