@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from inferspan.attributes import is_table
+from inferspan.attributes import TEXT_LENGTH_MAX, is_table, text, type_name
 
 Arguments = tuple[Any, ...]
 Keywords = Mapping[str, Any]
@@ -18,6 +18,12 @@ SourceName = str | Callable[..., object]
 ABSENT: Final = object()
 """Read where the call does not hold the value."""
 
+_COLLECTING: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_COLUMNS_SHOWN: Final = 20
+"""Columns of a table that a warning lists."""
+_NEARLY: Final = 0.8
+"""Ratio of likeness (difflib) from which a name is taken for a misspelt parameter."""
+_WITHOUT_MEMBERS: Final = ("str", "int", "float", "bool", "bytes", "list", "tuple", "set", "None")
 _TABLE_ANNOTATIONS: Final = ("DataFrame", "Mapping", "dict", "Dict", "TypedDict")
 _TABLE_PARAMETERS: Final = ("df", "X", "x_df", "frame", "table", "rows", "row", "batch", "data")
 """What an argument without annotation is called where people pass data frames."""
@@ -35,6 +41,9 @@ class Source(Protocol):
             bound: 1 if the first parameter of the signature was taken by binding, else 0.
         """
 
+    def absence(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
+        """Say why `read` gave nothing usable: the name, and what is there in its place."""
+
 
 @dataclass(frozen=True, slots=True)
 class Argument:
@@ -49,6 +58,13 @@ class Argument:
         if self.position is not None and 0 <= self.position - bound < len(arguments):
             return arguments[self.position - bound]
         return keywords.get(self.name, self.default)
+
+    def absence(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
+        """Say that the call lacks the argument, or what it holds."""
+        held = self.read(arguments, keywords, bound)
+        if held is ABSENT:
+            return f"the call has no argument {self.name!r}"
+        return f"the argument {self.name!r} holds a {type_name(type(held))}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +83,36 @@ class Column:
             return owner.get(self.name, ABSENT)
         return getattr(owner, self.name, ABSENT)
 
+    def absence(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
+        """Say that the owner lacks it, with the columns that it has, or what it holds."""
+        owner, own = self.argument.read(arguments, keywords, bound), self.argument.name
+        if owner is ABSENT:
+            return f"{self.name!r} is a column of {own!r}, which the call does not have"
+        held = self.read(arguments, keywords, bound)
+        if held is not ABSENT:
+            return f"{self.name!r} of {own!r} holds a {type_name(type(held))}"
+        if is_table(owner):
+            return f"{own!r} has no column {self.name!r}; it has {_columns_of(owner)}"
+        return f"{own!r} is a {type_name(type(owner))} without {self.name!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class KeywordOrColumn:
+    """A keyword that `**kwargs` takes, and where the call gives none, a column."""
+
+    keyword: Argument
+    column: Column
+
+    def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
+        """Read the keyword, else the column."""
+        given = self.keyword.read(arguments, keywords, bound)
+        return self.column.read(arguments, keywords, bound) if given is ABSENT else given
+
+    def absence(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
+        """Say it of the one that counts."""
+        given = self.keyword.read(arguments, keywords, bound) is not ABSENT
+        return (self.keyword if given else self.column).absence(arguments, keywords, bound)
+
 
 @dataclass(frozen=True, slots=True)
 class Computed:
@@ -77,6 +123,10 @@ class Computed:
     def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
         """Call it; what it raises passes through."""
         return self.function(*arguments, **keywords)
+
+    def absence(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
+        """Say that the callable's answer is of no use."""
+        return "the callable returned nothing usable"
 
 
 class Parameters:
@@ -98,12 +148,18 @@ class Parameters:
             return
         self._known = dict(signature.parameters)
 
+    @property
+    def _takes_any_keyword(self) -> bool:
+        return any(p.kind is p.VAR_KEYWORD for p in (self._known or {}).values())
+
     def source(self, what: str, name: SourceName) -> Source:
         """Find where a declared value stands.
 
         A plain name is a parameter; `frame.column` is a column (or key, or attribute) of one. A
         plain name that is no parameter is a column where one parameter is evidently a table: by
-        its annotation (DataFrame, Mapping, dict), or without one by its usual name (df, X …).
+        its annotation (DataFrame, Mapping, dict), or without one by its usual name (df, X …). With
+        a `**kwargs`, a name that is no parameter is looked for among the call's keywords first;
+        without an evident table it must not look like a misspelt parameter.
 
         Args:
             what: the option that named it, for the error.
@@ -122,7 +178,13 @@ class Parameters:
         if (argument := self._argument(owner)) is not None:
             return Column(argument, column) if dot else argument
         if not dot and (argument := self._table()) is not None:
-            return Column(argument, name)
+            found = Column(argument, name)
+            return (
+                KeywordOrColumn(Argument(name, None), found) if self._takes_any_keyword else found
+            )
+        if self._takes_any_keyword and not self._close_to(owner, _NEARLY):
+            keyword = Argument(owner, None)
+            return Column(keyword, column) if dot else keyword
         raise ValueError(self._unknown(what, name))
 
     def first(self) -> str | None:
@@ -137,9 +199,7 @@ class Parameters:
 
     def _argument(self, name: str) -> Argument | None:
         for position, (known, parameter) in enumerate((self._known or {}).items()):
-            if parameter.kind is parameter.VAR_KEYWORD:
-                return Argument(name, None)
-            if known != name or parameter.kind is parameter.VAR_POSITIONAL:
+            if known != name or parameter.kind in _COLLECTING:
                 continue
             default = ABSENT if parameter.default is parameter.empty else parameter.default
             named_only = parameter.kind is parameter.KEYWORD_ONLY
@@ -157,21 +217,49 @@ class Parameters:
                 f"instead, {what}=lambda *args, **kwargs: …"
             )
         names = [known for known in self._known if known not in ("self", "cls")]
-        close = difflib.get_close_matches(name, names, 1)
-        column = name.rpartition(".")[-1]
-        column = f"{names[0] if names else 'frame'}.{column}"
+        owner, _, column = name.rpartition(".")
+        close = self._close_to(owner or name, 0.6)
+        owners = [n for n, p in self._known.items() if n in names and _may_have_members(n, p)]
+        said = f"{what}={name!r}: {self._label}({', '.join(names)}) has no such argument"
+        said += f"; did you mean {close!r}?" if close else "."
+        if owners:
+            said += f" A column of an argument is written {f'{owners[0]}.{column}'!r}."
         return (
-            f"{what}={name!r}: {self._label}({', '.join(names)}) has no such argument"
-            + (f"; did you mean {close[0]!r}?" if close else ".")
-            + f" A column of an argument is written {column!r}; or give a callable."
+            f"{said} {'Or give' if owners else 'Give'} a callable, {what}=lambda *args, **kwargs: …"
         )
+
+    def _close_to(self, name: str, likeness: float) -> str | None:
+        """The parameter that `name` may be a misspelling of."""
+        named = [n for n, p in (self._known or {}).items() if p.kind not in _COLLECTING]
+        close = difflib.get_close_matches(name, named, 1, likeness)
+        return close[0] if close else None
+
+
+def _columns_of(table: Any) -> str:
+    names = list(table.columns[: _COLUMNS_SHOWN + 1])
+    shown = [text(n, 64) if type(n) is str else type_name(type(n)) for n in names[:_COLUMNS_SHOWN]]
+    more = ", …" if len(names) > _COLUMNS_SHOWN else ""
+    return text(", ".join(shown), TEXT_LENGTH_MAX) + more
+
+
+def _written(annotation: object) -> str:
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+
+
+def _may_have_members(name: str, parameter: inspect.Parameter) -> bool:
+    """Whether a parameter is a table, or is annotated as an object of some class."""
+    if parameter.annotation is parameter.empty or parameter.kind in _COLLECTING:
+        return _may_be_table(name, parameter)
+    plain = _written(parameter.annotation).partition("[")[0].partition(" ")[0]
+    return plain not in _WITHOUT_MEMBERS
 
 
 def _may_be_table(name: str, parameter: inspect.Parameter) -> bool:
+    if parameter.kind in _COLLECTING:
+        return False
     if parameter.annotation is parameter.empty:
         return name in _TABLE_PARAMETERS
-    annotation = parameter.annotation
-    written = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
+    written = _written(parameter.annotation)
     return any(table in written for table in _TABLE_ANNOTATIONS)
 
 

@@ -206,7 +206,11 @@ class PredictionCall(SpanScope):
                 if not isinstance(computed, Mapping):
                     raise Misfit("the callable returned no mapping; return {name: value}")
                 found.update((str(name), value) for name, value in computed.items())
-            found.update((name, source.read(*call)) for name, source in sources)
+            for name, source in sources:
+                if (value := source.read(*call)) is not ABSENT:
+                    found[name] = value
+                else:
+                    self._drop(f"{option.rstrip('s')} {name}", source.absence(*call))
             for name, value in self._redacted(list(found.items())):
                 column = as_column(value, ROWS_MAX)
                 found[name] = value if column is None else column
@@ -233,7 +237,8 @@ class PredictionCall(SpanScope):
         if written is None:
             self._drop(
                 "prediction_id",
-                "the call holds no usable id, so one was made up; give a string, int or UUID",
+                f"{source.absence(*self._call)}: no usable id, so one was made up; give a string, "
+                "int or UUID",
             )
         return written
 

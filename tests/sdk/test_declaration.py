@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import pandas as pd
 import pytest
 
 import inferspan
@@ -143,7 +144,7 @@ def test_user_callables_that_raise_are_said_and_harmless(spans: CapturedSpans) -
         ({"operation": "guess"}, "'guess': must be one of predict, predict_proba"),
         ({"capture": "all"}, "'all': must be one of shapes, values, none"),
         ({"prediction_id": "ordre_id"}, r"no such argument; did you mean 'order_id'\?"),
-        ({"prediction_id": "nothing"}, r"written 'order_id\.nothing'; or give a callable"),
+        ({"prediction_id": "nothing"}, r"no such argument\. Give a callable"),
         ({"prediction_id": 3}, "must be the name of an argument or column, or a callable"),
         ({"slices": ["land"]}, r"slices='land'.*has no such argument"),
         ({"slices": "amount"}, r"must be a list of names; write slices=\['amount'\]"),
@@ -161,8 +162,65 @@ def test_what_is_declared_wrong_is_said_at_once(options: dict[str, object], said
     def score(order_id: str, amount: float) -> str:
         return "a"
 
-    with pytest.raises(ValueError, match=said):
+    with pytest.raises(ValueError, match=said) as caught:
         inferspan.predict(**options)(score)  # type: ignore[call-overload]
+    assert "A column of an argument" not in str(caught.value)
+
+
+def test_a_column_is_proposed_where_an_argument_may_have_one() -> None:
+    def tables(left: pd.DataFrame, right: pd.DataFrame) -> str:
+        return "a"
+
+    def one_object(order: Order, amount: float) -> str:
+        return "a"
+
+    for function, written in ((tables, "left.key"), (one_object, "order.key")):
+        with pytest.raises(ValueError, match=rf"written '{written}'\. Or give a callable"):
+            inferspan.predict(prediction_id="key")(function)
+
+
+def test_a_keyword_of_kwargs_is_found_and_a_misspelt_parameter_is_not_taken_for_one(
+    spans: CapturedSpans,
+) -> None:
+    def score(order_id: str, **more: str) -> str:
+        return "a"
+
+    traced = inferspan.predict(task=BINARY, prediction_id="order_id", slices=["country"])(score)
+    traced("a", country="NL")
+    traced("b")
+    given, absent = [dict(span.attributes or {}) for span in spans]
+    assert given[semconv.SLICE_PREFIX + "country"] == "NL"
+    assert absent[semconv.CAPTURE_DROPPED] == ("slice country:the call has no argument 'country'",)
+    for misspelt in ("ordre_id", "oder_id", "oder_id.key"):
+        with pytest.raises(ValueError, match="did you mean 'order_id'"):
+            inferspan.predict(prediction_id=misspelt)(score)
+
+
+def test_a_keyword_wins_over_a_column_of_its_name(spans: CapturedSpans) -> None:
+    @inferspan.predict(task="regression", prediction_id="key", slices=["land"])
+    def score(X: pd.DataFrame, **more: object) -> float:
+        return 1.0
+
+    frame = pd.DataFrame({"key": ["column"], "land": ["DE"]})
+    score(frame)
+    score(frame, key="keyword", land="NL")
+    score(frame.drop(columns="key"))
+    score(frame.to_numpy())
+    column, keyword, without, array = [dict(span.attributes or {}) for span in spans]
+    slice_ = semconv.SLICE_PREFIX + "land"
+    assert (column[semconv.PREDICTION_ID], column[slice_]) == ("column", "DE")
+    assert (keyword[semconv.PREDICTION_ID], keyword[slice_]) == ("keyword", "NL")
+    assert "'X' has no column 'key'; it has land:" in str(without[semconv.CAPTURE_DROPPED])
+    assert "'X' is a numpy.ndarray without 'land'" in str(array[semconv.CAPTURE_DROPPED])
+
+
+def test_an_id_that_is_none_is_named(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture
+) -> None:
+    inferspan.predict(model="named none", task=BINARY, prediction_id="order_id")(
+        lambda order_id: "a"
+    )(None)
+    assert "the argument 'order_id' holds a NoneType: no usable id" in caplog.text
 
 
 def test_an_unknown_option_and_a_class_are_refused() -> None:

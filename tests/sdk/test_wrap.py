@@ -10,9 +10,10 @@ import pandas as pd
 import pytest
 from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import KMeans
+from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import cross_val_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import inferspan
@@ -100,6 +101,26 @@ def test_a_pipeline_with_ids_slices_and_features_from_columns(spans: CapturedSpa
     assert attributes[semconv.PREDICTION_IDS] == ("a", "b")
     assert attributes[semconv.SLICE_PREFIX + "country"] == ("DE", "NL")
     assert attributes[semconv.FEATURE_DATA] == X[:2, 0].astype("<f8").tobytes()
+
+
+def test_a_scikit_learn_pipeline_finds_ids_and_slices_in_columns(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture
+) -> None:
+    cellar = ColumnTransformer([("numbers", StandardScaler(), ["amount"])], remainder="drop")
+    frame = pd.DataFrame({"amount": X[:, 0]}).assign(bottle_id="", cellar="")
+    pipeline = Pipeline([("columns", cellar), ("model", LogisticRegression())]).fit(frame, Y)
+    model = inferspan.wrap(
+        pipeline, model="wine", task=BINARY, prediction_id="bottle_id", slices=["cellar"]
+    )
+    model.predict(frame[:2].assign(bottle_id=["a", "b"], cellar=["old", "new"]))
+    model.predict(frame[:2].drop(columns=["bottle_id", "cellar"]))
+    found, lacking = [dict(span.attributes or {}) for span in spans]
+    assert found[semconv.PREDICTION_IDS] == ("a", "b")
+    assert found[semconv.SLICE_PREFIX + "cellar"] == ("old", "new")
+    assert semconv.CAPTURE_DROPPED not in found
+    assert semconv.PREDICTION_IDS not in lacking
+    assert "'X' has no column 'bottle_id'; it has amount: no usable id" in caplog.text
+    assert "'X' has no column 'cellar'; it has amount" in caplog.text
 
 
 def test_regressors_clusters_and_transformers(spans: CapturedSpans) -> None:
@@ -205,5 +226,5 @@ def test_what_cannot_be_wrapped_is_said() -> None:
         inferspan.wrap(3, model="m")
     with pytest.raises(ValueError, match="must be one of binary_classification"):
         inferspan.wrap(LogisticRegression(), task="binary")
-    with pytest.raises(ValueError, match=r"written 'x\.such'"):
+    with pytest.raises(ValueError, match=r"'no\.such'.*has no such argument"):
         inferspan.wrap(Callable(), prediction_id="no.such")
