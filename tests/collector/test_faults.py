@@ -1,0 +1,129 @@
+"""A fault of ours or of the disk: the sender keeps its data, and the figures stay right."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from records import START_NS, Label, Prediction, decoded
+
+from inferspan_collector.config import load
+from inferspan_collector.pipeline import Pipeline
+from inferspan_collector.store.cells import CellQuery
+from inferspan_collector.store.database import Database
+from inferspan_collector.submission import Overloaded
+from inferspan_collector.telemetry import CONTAINED, Telemetry
+
+DEADLINE_SECONDS = 30.0
+
+
+class FaultyCursor:
+    """A connection that raises at chosen statements, as a full disk or a lack of memory would."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
+        self._cursor = cursor
+        self.faults: dict[str, list[Exception]] = {}
+
+    def execute(self, statement: str, *arguments: Any) -> Any:
+        for part, faults in self.faults.items():
+            if part in statement and faults:
+                raise faults.pop()
+        return self._cursor.execute(statement, *arguments)
+
+    def commit(self) -> None:
+        if self.faults.get("COMMIT"):
+            raise self.faults["COMMIT"].pop()
+        self._cursor.commit()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+
+class FaultyDatabase(Database):
+    """A store whose writer's connection can be made to fail."""
+
+    writer: FaultyCursor | None = None
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        if self.writer is None:
+            self.writer = FaultyCursor(super().cursor())
+            return self.writer  # type: ignore[return-value]
+        return super().cursor()
+
+
+class Faulty:
+    """A pipeline over such a store."""
+
+    def __init__(self, directory: Path) -> None:
+        database = FaultyDatabase.open(directory)
+        self.telemetry = Telemetry()
+        self.pipeline = Pipeline(database, load(None), self.telemetry, lambda: START_NS).start()
+        assert database.writer is not None
+        self.faults = database.writer.faults
+
+    def submit(self, *rows: Prediction | Label) -> int:
+        return self.pipeline.submit(decoded(*rows), "http").result(DEADLINE_SECONDS).predictions
+
+    def counted(self) -> int:
+        return int(self.pipeline.reader.prediction_cells(CellQuery()).n.sum())
+
+
+@pytest.fixture
+def faulty(tmp_path: Path) -> Iterator[Faulty]:
+    made = Faulty(tmp_path)
+    yield made
+    made.pipeline.close()
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [duckdb.IOException("disk full"), duckdb.OutOfMemoryException("none left"), MemoryError()],
+)
+@pytest.mark.parametrize("at", ["INSERT INTO predictions", "INSERT INTO outcomes", "COMMIT"])
+def test_a_passing_fault_sends_the_sender_away_and_counts_nothing(
+    faulty: Faulty, fault: Exception, at: str
+) -> None:
+    faulty.faults[at] = [fault]
+    with pytest.raises(Overloaded, match="send this again"):
+        faulty.submit(Prediction(), Label())
+    assert faulty.counted() == 0
+
+    assert faulty.submit(Prediction(), Label()) == 1
+    assert faulty.counted() == 1
+
+
+def test_a_fault_while_recovering_corrupts_no_numbering(faulty: Faulty) -> None:
+    faulty.submit(Prediction("a"))
+    faulty.faults["INSERT INTO predictions"] = [duckdb.IOException("disk full")]
+    faulty.faults["FROM series"] = [duckdb.OutOfMemoryException("none left")]
+    for _ in range(2):
+        with pytest.raises(Overloaded):
+            faulty.submit(Prediction("b", model="churn", span=2))
+
+    faulty.submit(Prediction("b", model="churn", span=2), Prediction("c", span=3))
+
+    found = faulty.pipeline.reader.prediction_cells(CellQuery(by=("model",)))
+    assert dict(zip(found.groups, found.n.tolist(), strict=True)) == {("fraud",): 2, ("churn",): 1}
+
+
+def test_what_cannot_be_counted_after_the_commit_is_acknowledged_all_the_same(
+    faulty: Faulty, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("no counter")
+
+    add = faulty.telemetry.add
+    monkeypatch.setattr(
+        faulty.telemetry,
+        "add",
+        lambda counter, n=1, **labels: (
+            add(counter, n, **labels) if counter is CONTAINED else broken()
+        ),
+    )
+
+    assert faulty.submit(Prediction()) == 1
+    assert faulty.counted() == 1
+    assert faulty.telemetry.get(CONTAINED, where="after commit") == 1
