@@ -110,13 +110,8 @@ def test_the_type_can_be_said(
     assert record[field] == value
 
 
-def test_a_label_id_follows_from_the_content_alone() -> None:
-    plain = record_of("id,truth\na,fraud\n", "csv")
-    reordered = record_of("other,truth,id\nx,fraud,a\n", "csv")
-    assert plain["id"] == reordered["id"]
-    corrected = record_of("id,truth\na,legit\n", "csv")
-    elsewhere = record_of("id,truth\na,fraud\n", "csv", Columns(id="id", actual="truth"))
-    assert len({plain["id"], corrected["id"], elsewhere["id"]}) == 3
+def test_only_a_label_id_that_was_given_is_sent() -> None:
+    assert "id" not in record_of("id,truth\na,fraud\n", "csv")
     given_id = record_of('{"prediction_id": "a", "class": "b", "id": "mine"}', "ndjson", Columns())
     assert given_id["id"] == "mine"
 
@@ -124,13 +119,15 @@ def test_a_label_id_follows_from_the_content_alone() -> None:
 def test_columns_nobody_named_do_not_leave() -> None:
     record = record_of("id,truth,email\na,fraud,a@example.com\n", "csv")
     assert "a@example.com" not in json.dumps(record)
-    assert set(record) == {"prediction_id", "class", "model", "id"}
+    assert set(record) == {"prediction_id", "class", "model"}
 
 
 def test_a_column_named_id_may_hold_the_prediction() -> None:
-    first = record_of("id,truth\na,fraud\n", "csv")
-    assert first["prediction_id"] == "a"
-    assert first["id"] != "a"
+    assert record_of("id,truth\na,fraud\n", "csv", COLUMNS) == {
+        "prediction_id": "a",
+        "class": "fraud",
+        "model": "fraud",
+    }
 
 
 def test_a_row_without_truth_is_no_mistake_but_a_deletion_needs_none() -> None:
@@ -242,6 +239,21 @@ def test_a_name_tells_the_format(suffix: str) -> None:
         format_of(Path("labels"), None)
 
 
+@pytest.mark.parametrize("line", ["", "a\n", "a,fraud,x\n", "a\nb,fraud\n"])
+@pytest.mark.parametrize("columns", [Columns(id="key"), Columns(id="id", actual="outcome")])
+def test_wrong_columns_are_said_whatever_the_first_row_is(line: str, columns: Columns) -> None:
+    with pytest.raises(FileUnusable, match="the file's columns are id, truth"):
+        rows_of(f"id,truth\n{line}", "csv", columns)
+
+
+def test_wrong_columns_of_a_parquet_file_without_rows_are_said() -> None:
+    file = io.BytesIO()
+    parquet.write_table(pyarrow.table({"id": pyarrow.array([], pyarrow.string())}), file)
+    with pytest.raises(FileUnusable, match="the file's columns are id"):
+        list(read(io.BytesIO(file.getvalue()), "parquet", COLUMNS))
+
+
 def test_an_empty_file_holds_no_labels() -> None:
     assert rows_of("", "ndjson") == []
+    assert rows_of("", "csv") == []
     assert rows_of("id,truth\n", "csv") == []

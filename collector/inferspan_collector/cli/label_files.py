@@ -19,7 +19,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal
 
-from inferspan.semconv import class_text, label_record_id, prediction_id_text
+from inferspan.semconv import class_text, prediction_id_text
+from inferspan_collector.label_fields import FIELDS, SUBJECTS, TRUTHS
 
 Format = Literal["csv", "tsv", "ndjson", "parquet"]
 FORMATS_BY_SUFFIX: Final[Mapping[str, Format]] = {
@@ -30,24 +31,6 @@ FORMATS_BY_SUFFIX: Final[Mapping[str, Format]] = {
     ".parquet": "parquet",
     ".pq": "parquet",
 }
-TRUTHS: Final = ("class", "classes", "value", "values", "text")
-"""Fields of which a label has exactly one."""
-SUBJECTS: Final = ("prediction_id", "entity_id")
-OTHERS: Final = (
-    "index",
-    "model",
-    "version",
-    "target",
-    "time",
-    "id",
-    "source",
-    "kind",
-    "annotator_kind",
-    "revision",
-    "action",
-    "weight",
-)
-FIELDS: Final = frozenset((*TRUTHS, *SUBJECTS, *OTHERS))
 INTEGERS: Final = ("index", "revision")
 NUMBERS: Final = ("value", "weight")
 PARQUET_ROWS = 4096
@@ -105,14 +88,11 @@ def read(
     Raises:
         FileUnusable: unreadable as this format, a named column is missing, or pyarrow is.
     """
-    rows = _READERS[format](source)
     try:
-        first = next(rows, None)
-        if first is None:
-            return
-        if format != "ndjson" and isinstance(first[1], dict):
-            _check_columns(columns, list(first[1]))
-        for line, fields in itertools.chain([first], rows):
+        table = _READERS[format](source)
+        if table.columns is not None:
+            _check_columns(columns, table.columns)
+        for line, fields in table.rows:
             yield _row(line, fields, columns, id_key)
     except UnicodeDecodeError as error:
         raise FileUnusable(
@@ -139,9 +119,22 @@ def format_of(path: Path, given: Format | None) -> Format:
     return found
 
 
-def _read_csv(source: BinaryIO, delimiter: str = ",") -> Iterator[tuple[int, Any]]:
+@dataclass(frozen=True, slots=True)
+class _Table:
+    columns: list[str] | None
+    """None where each row names its own, or the file is empty."""
+    rows: Iterator[tuple[int, Mapping[str, Any] | str]]
+    """Line and fields, or what is wrong with the line."""
+
+
+def _read_csv(source: BinaryIO, delimiter: str = ",") -> _Table:
     text = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")
     reader = csv.DictReader(text, delimiter=delimiter, strict=True)
+    columns = reader.fieldnames
+    return _Table(None if columns is None else list(columns), _csv_rows(reader))
+
+
+def _csv_rows(reader: csv.DictReader[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
     for fields in reader:
         if None in fields or None in fields.values():
             columns = len(reader.fieldnames or ())
@@ -150,11 +143,15 @@ def _read_csv(source: BinaryIO, delimiter: str = ",") -> Iterator[tuple[int, Any
             yield reader.line_num, {name: _cell(cell) for name, cell in fields.items()}
 
 
-def _read_tsv(source: BinaryIO) -> Iterator[tuple[int, Any]]:
+def _read_tsv(source: BinaryIO) -> _Table:
     return _read_csv(source, delimiter="\t")
 
 
-def _read_ndjson(source: BinaryIO) -> Iterator[tuple[int, Any]]:
+def _read_ndjson(source: BinaryIO) -> _Table:
+    return _Table(None, _ndjson_rows(source))
+
+
+def _ndjson_rows(source: BinaryIO) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
     for line, text in enumerate(source, start=1):
         if not text.strip():
             continue
@@ -166,7 +163,7 @@ def _read_ndjson(source: BinaryIO) -> Iterator[tuple[int, Any]]:
         yield line, fields if isinstance(fields, dict) else "not a JSON object"
 
 
-def _read_parquet(source: BinaryIO) -> Iterator[tuple[int, Any]]:
+def _read_parquet(source: BinaryIO) -> _Table:
     try:
         from pyarrow import ArrowException
         from pyarrow.parquet import ParquetFile
@@ -174,14 +171,22 @@ def _read_parquet(source: BinaryIO) -> Iterator[tuple[int, Any]]:
         raise FileUnusable(
             "reading Parquet needs pyarrow: pip install 'inferspan-collector[parquet]'"
         ) from None
+
+    def rows() -> Iterator[tuple[int, Mapping[str, Any]]]:
+        try:
+            batches = file.iter_batches(batch_size=PARQUET_ROWS)
+            yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
+        except ArrowException as error:
+            raise FileUnusable(f"not Parquet: {error}") from None
+
     try:
-        batches = ParquetFile(source).iter_batches(batch_size=PARQUET_ROWS)
-        yield from enumerate((row for batch in batches for row in batch.to_pylist()), start=1)
+        file = ParquetFile(source)
     except ArrowException as error:
         raise FileUnusable(f"not Parquet: {error}") from None
+    return _Table(list(file.schema_arrow.names), rows())
 
 
-_READERS: Final[Mapping[Format, Callable[[BinaryIO], Iterator[tuple[int, Any]]]]] = {
+_READERS: Final[Mapping[Format, Callable[[BinaryIO], _Table]]] = {
     "csv": _read_csv,
     "tsv": _read_tsv,
     "ndjson": _read_ndjson,
@@ -213,8 +218,6 @@ def _row(line: int, fields: Mapping[str, Any] | str, columns: Columns, id_key: b
         record = _record(fields, columns, id_key)
         if record.get("action") != "delete" and not set(TRUTHS) & set(record):
             return Row(line, None)
-        # A hash of the row: pushing a file twice changes nothing.
-        record.setdefault("id", label_record_id(record))
     except ValueError as error:
         return Row(line, None, str(error))
     return Row(line, record)
@@ -224,7 +227,7 @@ def _record(fields: Mapping[str, Any], columns: Columns, id_key: bytes | None) -
     record: dict[str, Any] = dict(columns.constants or {})
     # A column that an option names is what the option says, even if it is called `id`.
     named = {columns.id, columns.actual, columns.time, columns.index}
-    for name in FIELDS & set(fields) - named:
+    for name in set(FIELDS) & set(fields) - named:
         if not _absent(fields[name]):
             record[name] = fields[name]
     if columns.id is not None:

@@ -11,31 +11,14 @@ from typing import Any, Final, NoReturn
 
 from inferspan_collector.decode.attributes import RefusedRecord, shown
 from inferspan_collector.decode.columns import LabelRow
-from inferspan_collector.decode.label_records import ATTRIBUTES, TRUTHS, read_label
+from inferspan_collector.decode.label_records import read_label
+from inferspan_collector.label_fields import FIELDS
 
-FIELDS: Final = (
-    "prediction_id",
-    "entity_id",
-    "index",
-    "model",
-    "version",
-    "target",
-    *TRUTHS,
-    "time",
-    "id",
-    "source",
-    "kind",
-    "annotator_kind",
-    "revision",
-    "action",
-    "weight",
-)
-"""What a line may hold."""
 LINES_MAX: Final = 100_000
 """Labels of one request: each one is answered, and an answer may be longer than its line."""
 EARLIEST_NUMBER: Final = 10**17
 """Numbers below (March 1973 in ns) are seconds, milli- or microseconds taken for nanoseconds."""
-_SPELLED: Final = {field: field for field in ATTRIBUTES}
+_SPELLED: Final = {field: field for field in FIELDS}
 _RFC_3339: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
