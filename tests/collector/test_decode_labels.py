@@ -126,6 +126,14 @@ def test_the_truth_as_text_and_as_number(
     assert (found["actual"], found["value"], found["text"]) == (actual, value, None)
 
 
+def test_ids_longer_than_the_limit_are_hashed_as_the_sdk_does() -> None:
+    long = "x" * 129
+    attributes = {**FRAUD, semconv.LABEL_ID: long, semconv.ENTITY_ID: long}
+    found = row(decode(label_span(long, attributes)))
+    hashed = semconv.prediction_id_text(long)
+    assert [found[name] for name in ("label_id", "prediction_id", "entity_id")] == [hashed] * 3
+
+
 def test_a_reference_answer_is_kept_as_text() -> None:
     found = row(decode(label_span("p", {semconv.LABEL_TEXT: "because"})))
     assert (found["actual"], found["value"], found["text"]) == (None, None, "because")
@@ -172,7 +180,12 @@ REFUSED = [
     ({**FRAUD, semconv.LABEL_ID: ""}, {}, "missing_label_id"),
     ({**FRAUD, semconv.MODEL_NAME: ""}, {}, "missing_model"),
     ({**FRAUD, semconv.PREDICTION_ID: ""}, {}, "missing_prediction"),
-    ({**FRAUD, semconv.PREDICTION_ID: "x" * 129}, {}, "text_too_long"),
+    ({**FRAUD, semconv.PREDICTION_ID: "", semconv.ENTITY_ID: "card-9"}, {}, "unsupported_entity"),
+    (
+        {**FRAUD, semconv.PREDICTION_ID: "", semconv.GEN_AI_RESPONSE_ID: "chatcmpl-1"},
+        {},
+        "unsupported_response_id",
+    ),
     ({**FRAUD, semconv.PREDICTION_INDEX: -1}, {}, "bad_index"),
     ({**FRAUD, semconv.PREDICTION_INDEX: 2**31}, {}, "bad_index"),
     ({**FRAUD, semconv.PREDICTION_INDEX: 1.0}, {}, "bad_type"),
@@ -251,17 +264,20 @@ def test_an_evaluation_with_a_number_alone() -> None:
     assert (found["actual"], found["value"]) == ("0.75", 0.75)
 
 
-def test_an_evaluation_by_response_id_needs_no_span() -> None:
-    found = row(evaluation(context=(b"", b""), **{semconv.GEN_AI_RESPONSE_ID: "chatcmpl-1"}))
-    assert found["response_id"] == "chatcmpl-1"
+def test_a_response_id_is_kept_beside_the_span_that_it_is_about() -> None:
+    found = row(evaluation(**{semconv.GEN_AI_RESPONSE_ID: "chatcmpl-1"}))
+    assert (found["response_id"], found["link_span"]) == ("chatcmpl-1", TARGET_INTEGERS[1])
 
 
 def test_an_evaluation_sent_again_is_the_same_label_and_a_later_one_is_not() -> None:
     first, again, later = evaluation(), evaluation(), evaluation(time_ns=NOW_NS - 8)
     other = evaluation(**{semconv.GEN_AI_EVALUATION_SCORE_VALUE: 0.5})
-    ids = [decoded.labels.label_id[0] for decoded in (first, again, later, other)]
+    verdict = evaluation(**{semconv.GEN_AI_EVALUATION_SCORE_LABEL: "irrelevant"})
+    elsewhere = evaluation(context=span_ids("another prediction"))
+    found = (first, again, later, other, verdict, elsewhere)
+    ids = [decoded.labels.label_id[0] for decoded in found]
     assert ids[0] == ids[1]
-    assert len(set(ids)) == 3
+    assert len(set(ids)) == 5
 
 
 @pytest.mark.parametrize(
@@ -269,6 +285,7 @@ def test_an_evaluation_sent_again_is_the_same_label_and_a_later_one_is_not() -> 
     [
         ((b"", b""), {}, "missing_model"),
         ((TARGET[0], b""), {}, "missing_model"),
+        ((b"", b""), {semconv.GEN_AI_RESPONSE_ID: "chatcmpl-1"}, "unsupported_response_id"),
         ((b"123", TARGET[1]), {}, "bad_trace_id"),
         (TARGET, {semconv.GEN_AI_EVALUATION_NAME: ""}, "missing_target"),
         (TARGET, {semconv.GEN_AI_EVALUATION_SCORE_VALUE: "0.5"}, "bad_type"),

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from inferspan_collector.decode.attributes import RefusedRecord
+from inferspan_collector.label_fields import FIELDS, TRUTHS
 from inferspan_collector.receivers.label_lines import (
-    FIELDS,
     LINES_MAX,
     NotLabels,
     TooManyLines,
@@ -20,6 +23,12 @@ from inferspan_collector.receivers.label_lines import (
 )
 from inferspan_collector.testing import NOW_NS
 
+ROOT = Path(__file__).parents[2]
+EXAMPLES = {
+    **{"prediction_id": "order-17", "model": "fraud", "class": "legit", "index": 1, "weight": 0.5},
+    **{"time": "2026-11-02T09:00:00Z", "kind": "feedback", "annotator_kind": "HUMAN"},
+    **{"revision": 1, "action": "upsert"},
+}
 GOOD = {"prediction_id": "order-17", "model": "fraud", "class": "legit"}
 
 # --- ids ------------------------------------------------------------------------------------------
@@ -60,6 +69,32 @@ def test_what_says_the_same_has_the_same_id() -> None:
 )
 def test_what_says_something_else_has_another_id(change: dict[str, object]) -> None:
     assert ids_of(GOOD) != ids_of({**GOOD, **change})
+
+
+def test_the_environment_narrows_a_label_and_makes_no_other_of_it() -> None:
+    """The SDK says it once, for all that it sends; a line says it for itself."""
+    assert ids_of(GOOD) == ids_of({**GOOD, "environment": "prod"})
+
+
+def test_every_field_of_the_documentation_is_accepted_and_no_other() -> None:
+    keys = [key for row in documented_rows() for key in re.findall(r"`(\w+)`", row)]
+    assert sorted(keys) == sorted(FIELDS)
+    for key in keys:
+        line = {**EXAMPLES, key: EXAMPLES.get(key, "x")}
+        if key in TRUTHS:
+            del line["class"]
+            line[key] = {"classes": ["a"], "value": 1.5, "values": [1.5]}.get(key, "a")
+        (read,) = read_lines(json.dumps(line).encode(), ndjson=True, received_ns=NOW_NS)
+        assert read.error == "", key
+
+
+def documented_rows() -> Iterator[str]:
+    """First cells of the table of keys in docs/send-labels.md."""
+    table = (ROOT / "docs/send-labels.md").read_text(encoding="utf-8").partition("| key |")[2]
+    for line in table.splitlines()[2:]:
+        if not line.startswith("|"):
+            return
+        yield line.split("|")[1]
 
 
 # --- times ----------------------------------------------------------------------------------------

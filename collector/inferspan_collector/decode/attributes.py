@@ -12,8 +12,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from inferspan import semconv
 
 TEXT_LENGTH_MAX: Final = 1024
-"""Characters of a class, a name or a slice value. Ids have a limit of their own, and so has
-content."""
+"""Characters of a class, a name or a slice value. Longer ids are hashed; content has a limit of its
+own."""
 
 Value = str | bool | int | float | bytes | list["Value"] | None
 
@@ -71,12 +71,16 @@ class Attributes:
         found = self._values.get(name)
         return None if found is None else python_value(found)
 
-    def text(self, name: str, length_max: int = TEXT_LENGTH_MAX) -> str | None:
+    def text(self, name: str) -> str | None:
         """A text; integers and booleans, which some senders write for one, read as texts too.
 
         An empty text counts as absent.
         """
-        return checked_text(name, self.value(name), length_max)
+        return checked_text(name, self.value(name))
+
+    def id_text(self, name: str) -> str | None:
+        """An id, as `checked_id` writes it."""
+        return checked_id(name, self.value(name))
 
     def class_text(self, name: str) -> str | None:
         """A class, normalised as labels are; NaN and infinities read as absent."""
@@ -107,10 +111,10 @@ class Attributes:
             for value in values
         ]
 
-    def texts(self, name: str, length_max: int = TEXT_LENGTH_MAX) -> list[str | None] | None:
-        """A list of texts; absent entries are None."""
+    def id_texts(self, name: str) -> list[str | None] | None:
+        """A list of ids, as `checked_id` writes them; absent entries are None."""
         values = self._list(name)
-        return None if values is None else [checked_text(name, v, length_max) for v in values]
+        return None if values is None else [checked_id(name, value) for value in values]
 
     def numbers(self, name: str) -> list[float] | None:
         """A list of numbers; absent entries and those not finite are NaN."""
@@ -131,7 +135,19 @@ class Attributes:
         )
 
 
-def checked_text(name: str, value: object, length_max: int = TEXT_LENGTH_MAX) -> str | None:
+def checked_id(name: str, value: object) -> str | None:
+    """An id as predictions and labels are joined by it, None where it is absent or empty.
+
+    One longer than `semconv.PREDICTION_ID_LENGTH_MAX` is replaced by its hash, as the SDK does
+    before it sends: whoever sends the same id means the same prediction.
+
+    Raises:
+        RefusedRecord: neither text, integer nor boolean.
+    """
+    return semconv.prediction_id_text(checked_text(name, value, length_max=None))
+
+
+def checked_text(name: str, value: object, length_max: int | None = TEXT_LENGTH_MAX) -> str | None:
     """A text of limited length, None where it is absent or empty.
 
     Raises:
@@ -143,7 +159,7 @@ def checked_text(name: str, value: object, length_max: int = TEXT_LENGTH_MAX) ->
         value = semconv.class_text(value)
     if not isinstance(value, str):
         raise RefusedRecord("bad_type", f"{name} = {shown(value)} is not a text; send a string")
-    if len(value) > length_max:
+    if length_max is not None and len(value) > length_max:
         raise RefusedRecord(
             "text_too_long",
             f"{name} = {shown(value)} has {len(value)} characters; at most {length_max} are kept: "

@@ -6,23 +6,25 @@ the same Python values; what is checked here is said in the sender's own spellin
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from inferspan import semconv
 from inferspan_collector.decode.attributes import (
+    TEXT_LENGTH_MAX,
     RefusedRecord,
+    checked_id,
     checked_text,
     class_set_text,
     shown,
 )
 from inferspan_collector.decode.columns import NO_LINK, LabelRow
 from inferspan_collector.decode.predictions import CLOCK_SKEW_MAX_NS, TIME_MAX_NS
+from inferspan_collector.label_fields import TRUTHS
 
 ATTRIBUTES: Final[Mapping[str, str]] = {
     "id": semconv.LABEL_ID,
@@ -46,10 +48,7 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "action": semconv.LABEL_ACTION,
     "weight": semconv.LABEL_WEIGHT,
 }
-"""Field of a label → the attribute that carries it."""
-
-TRUTHS: Final = ("class", "classes", "value", "values", "text")
-"""Fields of which a label has exactly one; only `text` may also stand beside another."""
+"""Field of a label → the attribute that carries it. `environment` stands in the resource."""
 LABEL_TEXT_LENGTH_MAX: Final = 16_384
 """Characters of a reference answer."""
 INDEX_MAX: Final = 2**31 - 1
@@ -65,22 +64,30 @@ def read_label(
     received_ns: int,
     *,
     link: Link = NO_LINK,
-    environment: str | None = None,
 ) -> LabelRow:
     """Check one label.
 
     Args:
-        fields: its fields by the keys of `ATTRIBUTES`; None counts as absent. `time` in Unix ns.
-            Without `id`, a hash of the content stands for it: the same content is the same label.
+        fields: its fields by the keys of `ATTRIBUTES`, and `environment`; None counts as absent.
+            `time` in Unix ns. Without `id`, a hash of the content stands for it, the same as the
+            SDK's: the same content is the same label.
         names: field → how this transport spells it, for messages.
         received_ns: the time of receipt, Unix ns.
         link: the span it is about, `NO_LINK` where none is named.
-        environment: the environment it comes from.
 
     Raises:
         RefusedRecord: it breaks a rule of the vocabulary.
     """
-    return _Reader(fields, names).row(received_ns, link, environment)
+    return _Reader(fields, names).row(received_ns, link)
+
+
+@dataclass(frozen=True, slots=True)
+class _Truth:
+    actual: str | None = None
+    value: float = math.nan
+    text: str | None = None
+    said: Mapping[str, object] = field(default_factory=dict)
+    """The attributes that carry it on the wire."""
 
 
 class _Reader:
@@ -88,21 +95,22 @@ class _Reader:
         self._fields = fields
         self._names = names
 
-    def row(self, received_ns: int, link: Link, environment: str | None) -> LabelRow:
+    def row(self, received_ns: int, link: Link) -> LabelRow:
         model = self._text("model")
-        prediction_id = self._text("prediction_id", semconv.PREDICTION_ID_LENGTH_MAX)
+        prediction_id = self._id("prediction_id")
         response_id = self._text("response_id")
-        entity_id = self._text("entity_id")
-        self._names_its_prediction(model, prediction_id, response_id, entity_id, link)
+        entity_id = self._id("entity_id")
+        if link == NO_LINK:
+            self._names_its_prediction(model, prediction_id, response_id, entity_id)
         deleted = self._choice("action", semconv.LABEL_ACTIONS) == "delete"
-        actual, value, text = self._truth(deleted)
+        truth = _Truth() if deleted else self._truth()
         given = self._integer("time", 1, TIME_MAX_NS)
         # A time ahead of us would win over every later correction.
         skewed = given is not None and given > received_ns + CLOCK_SKEW_MAX_NS
         row = LabelRow(
-            label_id=self._text("id") or "",
+            label_id=self._id("id") or "",
             revision=self._integer("revision", 0, REVISION_MAX) or 0,
-            environment=environment,
+            environment=self._text("environment"),
             model=model,
             version=self._text("version"),
             prediction_id=prediction_id,
@@ -112,9 +120,9 @@ class _Reader:
             entity_id=entity_id,
             target=self._text("target") or semconv.DEFAULT_TARGET,
             kind=self._choice("kind", semconv.TARGET_KINDS),
-            actual=actual,
-            value=value,
-            text=text,
+            actual=truth.actual,
+            value=truth.value,
+            text=truth.text,
             time=received_ns if given is None or skewed else given,
             source=self._text("source"),
             annotator_kind=self._choice("annotator_kind", semconv.ANNOTATOR_KINDS) or None,
@@ -122,7 +130,7 @@ class _Reader:
             weight=self._weight(),
             skewed=skewed,
         )
-        return row if row.label_id else _with_content_id(row, given)
+        return row if row.label_id else replace(row, label_id=_record_id(row, given, truth))
 
     def _names_its_prediction(
         self,
@@ -130,25 +138,32 @@ class _Reader:
         prediction_id: str | None,
         response_id: str | None,
         entity_id: str | None,
-        link: Link,
     ) -> None:
-        resolved = link != NO_LINK or response_id is not None
-        if model is None and not resolved:
+        if prediction_id is None and response_id is not None:
+            raise RefusedRecord(
+                "unsupported_response_id",
+                f"{self._names['response_id']} = {shown(response_id)} alone finds no prediction in "
+                f"this version; give {self._names['prediction_id']}, or the context of its span",
+            )
+        if prediction_id is None and entity_id is not None:
+            raise RefusedRecord(
+                "unsupported_entity",
+                f"{self._names['entity_id']} = {shown(entity_id)} alone finds no prediction in "
+                f"this version; give {self._names['prediction_id']}",
+            )
+        if model is None:
             raise RefusedRecord(
                 "missing_model",
                 f"{self._names['model']} is missing: without it {self._names['prediction_id']} "
                 "names no prediction",
             )
-        if prediction_id is None and entity_id is None and not resolved:
+        if prediction_id is None:
             raise RefusedRecord(
                 "missing_prediction",
-                f"the label names no prediction: give {self._names['prediction_id']} or "
-                f"{self._names['entity_id']}",
+                f"the label names no prediction: give {self._names['prediction_id']}",
             )
 
-    def _truth(self, deleted: bool) -> tuple[str | None, float, str | None]:
-        if deleted:
-            return None, math.nan, None
+    def _truth(self) -> _Truth:
         text = self._text("text", LABEL_TEXT_LENGTH_MAX)
         given = [field for field in TRUTHS if field != "text" and self._present(field)]
         if len(given) > 1 or not (given or text):
@@ -158,34 +173,43 @@ class _Reader:
                 f"a label has exactly one of {', '.join(self._names[f] for f in TRUTHS)}; "
                 f"this one has {spelled}",
             )
-        actual, value = self._classified(given[0]) if given else (None, math.nan)
-        return actual, value, text
+        truth = self._judgeable(given[0]) if given else _Truth()
+        said = truth.said if text is None else {**truth.said, semconv.LABEL_TEXT: text}
+        return replace(truth, text=text, said=said)
 
-    def _classified(self, field: str) -> tuple[str, float]:
+    def _judgeable(self, field: str) -> _Truth:
         """The truth as text and as number."""
+        attribute = ATTRIBUTES[field]
+        given = self._fields[field]
         if field == "class":
-            actual = self._class_text(field, self._fields[field])
-            return actual, _number_in(actual)
+            actual = self._class_text(field, given)
+            return _Truth(actual, _number_in(actual), said={attribute: actual})
         if field == "value":
-            value = self._number(field, self._fields[field])
-            return semconv.class_text(value) or "", value
-        entries = self._fields[field]
-        if not isinstance(entries, list):
+            value = self._number(field, given)
+            return _Truth(semconv.class_text(value), value, said={attribute: value})
+        if not isinstance(given, list):
             raise self._bad_type(field, "a list")
         if field == "classes":
-            return class_set_text(self._class_text(field, entry) for entry in entries), math.nan
-        numbers = [self._number(field, entry) for entry in entries]
-        return json.dumps(numbers, separators=(",", ":")), math.nan
+            classes = [self._class_text(field, entry) for entry in given]
+            return _Truth(class_set_text(classes), said={attribute: classes})
+        numbers = [self._number(field, entry) for entry in given]
+        actual = json.dumps(numbers, separators=(",", ":"))
+        return _Truth(actual, said={attribute: numbers})
 
     def _present(self, field: str) -> bool:
         return self._fields.get(field) not in (None, "")
 
-    def _text(self, field: str, length_max: int | None = None) -> str | None:
+    def _text(self, field: str, length_max: int = TEXT_LENGTH_MAX) -> str | None:
         value = self._fields.get(field)
         if isinstance(value, bool):
             raise self._bad_type(field, "a text")
-        name = self._names.get(field, field)
-        return checked_text(name, value, length_max) if length_max else checked_text(name, value)
+        return checked_text(self._names.get(field, field), value, length_max)
+
+    def _id(self, field: str) -> str | None:
+        value = self._fields.get(field)
+        if isinstance(value, bool):
+            raise self._bad_type(field, "a text")
+        return checked_id(self._names[field], value)
 
     def _choice(self, field: str, allowed: tuple[str, ...]) -> str:
         """One of a fixed set; the first where it is absent."""
@@ -261,17 +285,30 @@ def _number_in(text: str) -> float:
     return number if math.isfinite(number) else math.nan
 
 
-def content_id(content: Mapping[str, object]) -> str:
-    """A label id made of what the label says: loading it twice gives the same id twice.
+def _record_id(row: LabelRow, time: int | None, truth: _Truth) -> str:
+    """A label's id made of what it says, as the SDK makes it of the attributes it sends.
 
-    Args:
-        content: anything JSON can hold, NaN and bytes too.
+    Neither the environment (the SDK's stands in the resource) nor a time of receipt is part of it:
+    that differs when the same row is sent again.
     """
-    canonical = json.dumps(content, sort_keys=True, default=repr)
-    return hashlib.blake2b(canonical.encode("ascii"), digest_size=16).hexdigest()
-
-
-def _with_content_id(row: LabelRow, time: int | None) -> LabelRow:
-    # A time of receipt is no part of the content: it differs when the same row is sent again.
-    content = {**asdict(row), "time": time, "skewed": None}
-    return replace(row, label_id=content_id(content))
+    said = {
+        semconv.MODEL_NAME: row.model,
+        semconv.MODEL_VERSION: row.version,
+        semconv.PREDICTION_ID: row.prediction_id,
+        semconv.PREDICTION_INDEX: row.index or None,
+        semconv.GEN_AI_RESPONSE_ID: row.response_id,
+        semconv.ENTITY_ID: row.entity_id,
+        semconv.TARGET_NAME: row.target,
+        semconv.TARGET_KIND: row.kind,
+        semconv.LABEL_TIME_UNIX_NANO: time,
+        semconv.LABEL_SOURCE: row.source,
+        semconv.LABEL_ANNOTATOR_KIND: row.annotator_kind,
+        semconv.LABEL_REVISION: row.revision or None,
+        semconv.LABEL_ACTION: "delete" if row.deleted else None,
+        semconv.LABEL_WEIGHT: None if row.weight == 1.0 else row.weight,
+        "link": None if row.link == NO_LINK else row.link,
+        **truth.said,
+    }
+    return semconv.label_record_id(
+        {name: value for name, value in said.items() if value is not None}
+    )

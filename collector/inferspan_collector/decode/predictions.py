@@ -157,7 +157,7 @@ def _times(span: Span) -> tuple[int, int]:
 
 def _identities(span: Span, attributes: Attributes, rows_max: int) -> tuple[list[str], list[int]]:
     name = semconv.PREDICTION_IDS
-    ids = attributes.texts(name, semconv.PREDICTION_ID_LENGTH_MAX)
+    ids = attributes.id_texts(name)
     count = attributes.integer(semconv.PREDICTION_COUNT)
     if count is None:
         count = 1 if ids is None else len(ids)
@@ -172,7 +172,7 @@ def _identities(span: Span, attributes: Attributes, rows_max: int) -> tuple[list
             "send smaller batches",
         )
     if ids is None:
-        shared = attributes.text(semconv.PREDICTION_ID, semconv.PREDICTION_ID_LENGTH_MAX)
+        shared = attributes.id_text(semconv.PREDICTION_ID)
         # A span that names no prediction is still one: its own identity is the only one it has.
         shared = shared or f"{span.trace_id.hex()}-{span.span_id.hex()}"
         return [shared] * count, list(range(count))

@@ -20,7 +20,7 @@ from inferspan_collector.decode.columns import (
     label_batch,
     prediction_batch,
 )
-from inferspan_collector.decode.label_records import ATTRIBUTES, Link, content_id, read_label
+from inferspan_collector.decode.label_records import ATTRIBUTES, Link, read_label
 from inferspan_collector.decode.predictions import (
     ROWS_MAX,
     Origin,
@@ -173,9 +173,11 @@ class _Found:
                 f"{semconv.PREDICTION_ITEM_ID}: labels of single items are not read by this "
                 "version; label the prediction as a whole",
             )
-        fields = {field: attributes.value(name) for field, name in ATTRIBUTES.items()}
-        environment = _origin(resource).environment
-        return read_label(fields, ATTRIBUTES, self._received_ns, link=link, environment=environment)
+        fields: dict[str, object] = {
+            field: attributes.value(name) for field, name in ATTRIBUTES.items()
+        }
+        fields["environment"] = _origin(resource).environment
+        return read_label(fields, ATTRIBUTES, self._received_ns, link=link)
 
     def _evaluation(
         self, record: LogRecord, attributes: Attributes, resource: Attributes
@@ -193,20 +195,21 @@ class _Found:
             "model": attributes.value(semconv.MODEL_NAME),
             "prediction_id": attributes.value(semconv.PREDICTION_ID),
             "response_id": attributes.value(semconv.GEN_AI_RESPONSE_ID),
+            "environment": _origin(resource).environment,
             "target": name,
             "kind": "evaluation",
             "time": record.time_unix_nano or record.observed_time_unix_nano or None,
         }
-        fields["id"] = content_id({**fields, "link": link, "label": verdict, "score": score})
         if verdict in (None, ""):
             fields["value"] = attributes.value(semconv.GEN_AI_EVALUATION_SCORE_VALUE)
-        else:
-            fields["class"] = verdict
-        environment = _origin(resource).environment
-        row = read_label(
-            fields, _EVALUATION_NAMES, self._received_ns, link=link, environment=environment
-        )
-        return row if math.isnan(score) else replace(row, value=score)
+            return read_label(fields, _EVALUATION_NAMES, self._received_ns, link=link)
+        fields["class"] = verdict
+        row = read_label(fields, _EVALUATION_NAMES, self._received_ns, link=link)
+        if math.isnan(score):
+            return row
+        # The score is part of what the evaluation says, so of its id too.
+        said = {semconv.LABEL_ID: row.label_id, semconv.LABEL_VALUE: score}
+        return replace(row, value=score, label_id=semconv.label_record_id(said))
 
 
 _EVALUATION_NAMES = {
