@@ -85,6 +85,7 @@ class Pipeline:
         self._changed = threading.Condition()
         self._closing = False
         self._published = threading.Event()
+        self._failure: Future[str] = Future()
         self._thread = threading.Thread(target=self._run, name="inferspan-writer", daemon=True)
 
     def start(self) -> Self:
@@ -152,6 +153,15 @@ class Pipeline:
         return item.done
 
     @property
+    def failure(self) -> Future[str]:
+        """Done, and says why, once the store can never be used again by this process.
+
+        DuckDB closes itself after some faults, a failed checkpoint among them. What was
+        acknowledged is on disk; a new process reads it. Cancelled by `close`.
+        """
+        return self._failure
+
+    @property
     def alive(self) -> bool:
         """Whether the writer runs: without it nothing is ever answered."""
         return self._thread.is_alive() and not self._closing
@@ -166,6 +176,7 @@ class Pipeline:
             return
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
+        self._failure.cancel()
         self._published.set()
         self._database.close()
 
@@ -196,6 +207,11 @@ class Pipeline:
                 for item in waiting:
                     if not item.done.done():
                         item.done.set_exception(_refusal(error))
+                self._note_if_fatal(error)
+
+    def _note_if_fatal(self, error: Exception) -> None:
+        if isinstance(error, duckdb.FatalException) and not self._failure.done():
+            self._failure.set_result(str(error).splitlines()[0])
 
     def _take_group(self) -> list[_Request]:
         group: list[_Request] = []
@@ -224,6 +240,7 @@ class Pipeline:
             if not isinstance(error, (*_REQUEST_FAULTS, duckdb.Error, OSError)):
                 self._telemetry.add(CONTAINED, where="writer")
             group[0].done.set_exception(_refusal(error))
+            self._note_if_fatal(error)
             return
         for request, result in zip(group, results, strict=True):
             request.done.set_result(result)
@@ -237,6 +254,7 @@ class Pipeline:
         except duckdb.Error as error:
             for item in acknowledged:
                 item.done.set_exception(error)
+            self._note_if_fatal(error)
             return
         for item in acknowledged:
             item.done.set_result(None)

@@ -109,6 +109,15 @@ def test_a_fault_while_recovering_corrupts_no_numbering(faulty: Faulty) -> None:
     assert dict(zip(found.groups, found.n.tolist(), strict=True)) == {("fraud",): 2, ("churn",): 1}
 
 
+def test_a_store_that_has_closed_itself_is_reported_once_and_for_all(faulty: Faulty) -> None:
+    assert not faulty.pipeline.failure.done()
+    faulty.faults["COMMIT"] = [duckdb.FatalException("database has been invalidated")]
+    with pytest.raises(Overloaded):
+        faulty.submit(Prediction())
+
+    assert faulty.pipeline.failure.result(DEADLINE_SECONDS) == "database has been invalidated"
+
+
 def test_what_cannot_be_counted_after_the_commit_is_acknowledged_all_the_same(
     faulty: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:

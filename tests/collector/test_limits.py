@@ -121,9 +121,9 @@ def test_the_share_of_right_ones_is_chosen_by_id_and_wrong_ones_are_all_shown(
     kept = []
     for order in (1, -1):
         with limited(tmp_path / str(order), jaeger=jaeger) as store:
-            for request in evaluations(400, wrong=10)[::order]:
-                if request:
-                    store.commit(request)
+            requests = evaluations(400, wrong=10)[::order]
+            for first in range(0, 400, 80):
+                store.commit(*requests[first : first + 80])
             entries = store.reader.outbox(1_000)
             assert sum(entry.outcome == "incorrect" for entry in entries) == 10
             kept.append({entry.prediction_id for entry in entries})
