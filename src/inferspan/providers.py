@@ -6,19 +6,20 @@ import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final, Self
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from inferspan import semconv, settings
-from inferspan.containment import Contained, errors, logger
+from inferspan.containment import Contained, errors
+from inferspan.delivery import Tally, TellingSession
 from inferspan.identity import RandomIds
 from inferspan.settings import Settings
 
@@ -27,36 +28,14 @@ QUEUE_SPANS_MAX: Final = 16_384
 """Spans that wait for export: a burst of predictions must not push out its own beginning."""
 
 _QUEUE_VARIABLE: Final = "OTEL_BSP_MAX_QUEUE_SIZE"
+_CREDENTIALS_VARIABLES: Final = (
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
+)
 _PROTOCOL_VARIABLES: Final = (
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     "OTEL_EXPORTER_OTLP_PROTOCOL",
 )
-
-
-class Tally(SpanExporter):
-    """Passes spans on to an exporter and counts what became of them."""
-
-    def __init__(self, exporter: SpanExporter) -> None:
-        self._exporter = exporter
-        self.sent = 0
-        self.failed = 0
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export and count; one exporter thread at a time."""
-        result = self._exporter.export(spans)
-        if result is SpanExportResult.SUCCESS:
-            self.sent += len(spans)
-        else:
-            self.failed += len(spans)
-        return result
-
-    def shutdown(self) -> None:
-        """End the exporter's connections."""
-        self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait for the exporter itself."""
-        return self._exporter.force_flush(timeout_millis)
 
 
 class _State:
@@ -70,6 +49,10 @@ class _State:
         """Makes label exporters in place of OTLP ones; tests set it."""
         self.tracer: tuple[trace.TracerProvider | None, trace.Tracer] = (None, trace.NoOpTracer())
         self.labels: TracerProvider | None = None
+        self.dropped = False
+        """Something had nowhere to go since the last flush."""
+        self.built: tuple[trace.TracerProvider | None, Settings] = (None, Settings())
+        """The global provider that `configure()` installed, and what it was told then."""
         self.tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
 
 
@@ -88,7 +71,9 @@ def configure(
 
     Without a global TracerProvider this builds and installs one that exports over OTLP, from these
     arguments and the `OTEL_*` variables. A provider that is already there is used as it is and
-    never replaced; then the arguments decide about labels and capture only.
+    never replaced; then the arguments decide about labels and capture only, and a warning says
+    once which of them predictions do not follow. Called again, it keeps what an earlier call said
+    and this one does not.
 
     Args:
         service_name: `service.name`; absent = `OTEL_SERVICE_NAME`.
@@ -110,6 +95,7 @@ def configure(
         environment=environment,
         endpoint=endpoint,
         capture=capture,
+        earlier=settings.in_force(),
         configured=True,
     )
     settings.install(told)
@@ -119,18 +105,38 @@ def configure(
         stale.shutdown()
     installed = _state.predictions or trace.get_tracer_provider()
     if isinstance(installed, trace.ProxyTracerProvider):
-        trace.set_tracer_provider(
-            _exporting_provider(
-                Resource.create(_named(told)),
-                _counted(_otlp_exporter(told.traces_url())),
-                sampler=None,
-                at_exit=True,
-            )
+        provider = _exporting_provider(
+            Resource.create(_named(told)),
+            _counted(_otlp_exporter(told.traces_url())),
+            sampler=None,
+            at_exit=True,
         )
-    elif any((service_name, service_version, environment, endpoint)):
-        logger.info(
-            "configure(): a TracerProvider is already installed and stays as it is; service name, "
-            "environment and endpoint now apply to labels, predictions go where it sends them."
+        trace.set_tracer_provider(provider)
+        _state.built = (provider, told)
+        return
+    built, with_settings = _state.built
+    given = {
+        "service_name": service_name,
+        "service_version": service_version,
+        "environment": environment,
+        "endpoint": endpoint,
+    }
+    _say_what_is_ignored(given, with_settings if installed is built else Settings())
+
+
+def _say_what_is_ignored(given: dict[str, str | None], followed: Settings) -> None:
+    ignored = [
+        name
+        for name, value in given.items()
+        if value is not None and value != getattr(followed, name)
+    ]
+    if ignored:
+        errors.warn_once(
+            "configure ignored",
+            f"inferspan: configure({', '.join(f'{name}=…' for name in ignored)}): a TracerProvider "
+            "is installed already and stays as it is, so this applies to labels only; predictions "
+            "go where that provider sends them, under its service and environment. Call "
+            "configure() once, at the start.",
         )
 
 
@@ -147,6 +153,8 @@ def prediction_tracer() -> trace.Tracer:
                 "inferspan: no TracerProvider is installed, so predictions are not recorded. Call "
                 "inferspan.configure(service_name=…), or install a TracerProvider.",
             )
+    if isinstance(provider, trace.ProxyTracerProvider):
+        _state.dropped = True
     return tracer
 
 
@@ -161,6 +169,7 @@ def label_tracer() -> trace.Tracer | None:
             _state.labels = label_provider(_counted(exporter), at_exit=True)
         provider = _state.labels
     if provider is None:
+        _state.dropped = True
         errors.warn_once(
             "no endpoint",
             "inferspan: nothing says where labels go, so they are dropped. Set INFERSPAN_ENDPOINT="
@@ -236,12 +245,13 @@ def flush(timeout: float = 5.0) -> bool:
         timeout: seconds to wait at most.
 
     Returns:
-        Whether everything was handed over in time, and no exporter of ours reported a failure
-        meanwhile. Never raises.
+        Whether everything since the last flush was handed over, in time. False also where
+        predictions or labels were dropped since then, because no provider was installed or nothing
+        said where labels go, and where an exporter of ours reported a failure. Labels that were
+        refused do not count here: `label` answers None. Never raises.
     """
     providers = [_state.predictions or trace.get_tracer_provider(), _state.labels]
     flushes = [f for p in providers if callable(f := getattr(p, "force_flush", None))]
-    before = [(tally, tally.failed) for tally in _state.tallies]
     done: list[bool] = []
 
     def run() -> None:
@@ -257,8 +267,9 @@ def flush(timeout: float = 5.0) -> bool:
     thread.join(max(0.0, deadline - time.monotonic()))
     if thread.is_alive():
         return False
-    unfailed = all(tally.failed == failed for tally, failed in before)
-    return unfailed and len(done) == len(flushes) and all(done)
+    dropped, _state.dropped = _state.dropped, False
+    failed = [tally for tally in list(_state.tallies) if tally.failed_since_asked()]
+    return not dropped and not failed and len(done) == len(flushes) and all(done)
 
 
 def divert(
@@ -320,4 +331,6 @@ def _otlp_exporter(url: str | None) -> SpanExporter:
         )
 
         return GrpcSpanExporter()
-    return OTLPSpanExporter(endpoint=url)
+    # A session that OpenTelemetry is told to load carries credentials, so it goes before ours.
+    loads_session = any(os.environ.get(name) for name in _CREDENTIALS_VARIABLES)
+    return OTLPSpanExporter(endpoint=url, session=None if loads_session else TellingSession())

@@ -331,6 +331,25 @@ def label_record_id(attributes: Mapping[str, object]) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 
 
+def distinct_name(name: str, original: str, taken: frozenset[str] | set[str] = frozenset()) -> str:
+    """Tell a name apart from those already given to others.
+
+    Args:
+        name: how it would be called if it were alone.
+        original: what is called so; its hash tells it apart.
+        taken: names already given.
+
+    Returns:
+        The name; where it is taken or empty, `-` and four hex digits of the original's hash
+        follow, and more of them where that is taken, too.
+    """
+    if name and name not in taken:
+        return name
+    content = original.encode("utf-8", "replace")
+    digests = (hashlib.blake2b(content, digest_size=size).hexdigest() for size in range(2, 65))
+    return next(told for digest in digests if (told := f"{name}-{digest}") not in taken)
+
+
 def safe_name(name: str, taken: frozenset[str] | set[str] = frozenset()) -> str:
     """Make a name that Jaeger and Prometheus can carry: `[A-Za-z0-9_-]+`.
 
@@ -342,10 +361,6 @@ def safe_name(name: str, taken: frozenset[str] | set[str] = frozenset()) -> str:
         taken: names already given to others.
 
     Returns:
-        The name with every other character as `_`; where that is taken (or empty), `-` and four
-        hex digits of the original's hash follow.
+        The name with every other character as `_`, told apart as `distinct_name` does.
     """
-    safe = _UNSAFE_IN_NAMES.sub("_", name)
-    if safe and safe not in taken:
-        return safe
-    return f"{safe}-{hashlib.blake2b(name.encode('utf-8', 'replace'), digest_size=2).hexdigest()}"
+    return distinct_name(_UNSAFE_IN_NAMES.sub("_", name), name, taken)

@@ -36,6 +36,8 @@ class Settings:
     """OTEL_EXPORTER_OTLP_* names an endpoint; the exporter reads it itself."""
     configured: bool = False
     """`configure()` was called."""
+    capture_told: str | None = None
+    """The capture policy that `configure()` was given."""
 
     @classmethod
     def read(
@@ -47,20 +49,38 @@ class Settings:
         environment: str | None = None,
         endpoint: str | None = None,
         capture: str | None = None,
+        earlier: Settings | None = None,
         configured: bool = False,
     ) -> Settings:
         """Join arguments and environment; an argument wins over a variable.
 
+        Args:
+            environ: the environment variables.
+            service_name: of `configure()`, as are the other texts.
+            service_version: of `configure()`.
+            environment: of `configure()`.
+            endpoint: of `configure()`.
+            capture: of `configure()`.
+            earlier: arguments that are absent now are taken from here.
+            configured: whether `configure()` asks.
+
         Raises:
             ValueError: a value breaks its rule; says which, and what to do.
         """
+        for name, text in (("service_name", service_name), ("environment", environment)):
+            if text is not None and not text.strip():
+                raise ValueError(f"configure({name}={text!r}): must not be empty; leave it out")
+        if earlier is not None:
+            service_name = service_name or earlier.service_name
+            service_version = service_version or earlier.service_version
+            environment = environment or earlier.environment
+            endpoint = endpoint or earlier.endpoint
+            capture = earlier.capture_told if capture is None else capture
+        capture_told = capture
         if capture is not None:
             capture_source = "configure(capture=…)"
         else:
             capture, capture_source = environ.get(CAPTURE_VARIABLE) or "shapes", CAPTURE_VARIABLE
-        for name, text in (("service_name", service_name), ("environment", environment)):
-            if text is not None and not text.strip():
-                raise ValueError(f"configure({name}={text!r}): must not be empty; leave it out")
         id_key = environ.get(ID_KEY_VARIABLE)
         return cls(
             capture=checked_choice(capture_source, capture, semconv.CAPTURE_POLICIES),
@@ -72,6 +92,7 @@ class Settings:
             own_endpoint=_checked_url(ENDPOINT_VARIABLE, environ.get(ENDPOINT_VARIABLE)),
             otlp_endpoint_set=any(environ.get(name) for name in _OTLP_VARIABLES),
             configured=configured,
+            capture_told=capture_told,
         )
 
     def traces_url(self) -> str | None:
@@ -132,6 +153,11 @@ def current() -> Settings:
     global _current
     if _current is None:
         _current = Settings.read(os.environ)
+    return _current
+
+
+def in_force() -> Settings | None:
+    """The settings in force; None where nobody has needed them yet."""
     return _current
 
 

@@ -117,6 +117,7 @@ def test_without_a_way_nothing_is_sent_and_each_is_said_once() -> None:
 for _ in range(3):
     assert score("a") == "legit"
     assert inferspan.label("a", 1, model="fraud") is None
+assert not inferspan.flush()  # what had nowhere to go is lost
 assert inferspan.flush()
 import threading
 assert threading.active_count() == 1
@@ -184,6 +185,102 @@ print(inferspan.label_table(table, model="m"))
 """
         )
     assert done.stdout == "False\n0 sent, 0 refused, 2 failed\n"
+
+
+def test_flush_knows_of_each_loss() -> None:
+    done = run(
+        SCORE
+        + """
+score("a")
+print(inferspan.flush(), inferspan.flush())
+inferspan.label("a", 1, model="fraud")
+print(inferspan.flush(), inferspan.flush())
+"""
+    )
+    assert done.stdout.split() == ["False", "True"] * 2
+    with receiver(status=400) as refusing:
+        done = run(
+            f"""
+import logging, inferspan
+from inferspan import providers
+logging.disable()
+inferspan.configure(endpoint={refusing.url!r})
+inferspan.label("a", 1, model="m")
+providers._state.labels.force_flush()  # the failure is over when flush() is called
+print(inferspan.flush(timeout=30), inferspan.flush(timeout=30))
+"""
+        )
+    assert done.stdout.split() == ["False", "True"]
+
+
+def test_what_was_configured_stays_unless_said_anew(server: Receiver) -> None:
+    with receiver() as anew:
+        done = run(
+            SCORE
+            + f"""
+inferspan.configure(service_name="first", environment="test", capture="none",
+                    endpoint={server.url!r})
+inferspan.configure(service_name="first")
+print(inferspan.flush(30))
+inferspan.configure(service_name="second")
+inferspan.label("one", 1, model="fraud")
+print(inferspan.flush(30))
+inferspan.configure(endpoint={anew.url!r})
+score("two")
+inferspan.label("two", 1, model="fraud")
+print(inferspan.flush(30))
+"""
+        )
+        moved = anew.spans(semconv.SCOPE_LABELS)
+        assert anew.spans(semconv.SCOPE_PREDICTIONS) == []
+    assert done.stdout.split() == ["True"] * 3
+    (line,) = done.stderr.splitlines()
+    assert "configure(service_name=…): a TracerProvider is installed already" in line
+    ((label, _),) = server.spans(semconv.SCOPE_LABELS)
+    ((prediction, span),) = server.spans(semconv.SCOPE_PREDICTIONS)
+    assert label[semconv.SERVICE_NAME] == "second"
+    assert prediction[semconv.SERVICE_NAME] == "first"
+    assert attributes_of(span)[semconv.CAPTURE_POLICY] == "none"
+    for resource in (label, prediction, moved[0][0]):
+        assert resource[semconv.DEPLOYMENT_ENVIRONMENT_NAME] == "test"
+    assert moved[0][0][semconv.SERVICE_NAME] == "second"
+
+
+@pytest.mark.parametrize("status", [None, 404], ids=["nobody", "another port"])
+def test_that_nobody_takes_spans_is_said_first_and_in_our_words(status: int | None) -> None:
+    with receiver(status=status or 200) as running:
+        url = running.url if status else "http://127.0.0.1:1"
+        done = run(
+            f"""
+import inferspan
+inferspan.configure(endpoint="{url.replace("//", "//me:secret@")}")
+inferspan.label("a", 1, model="m")
+print(inferspan.flush(timeout=1))
+import os
+os._exit(0)
+"""
+        )
+    assert done.stdout.split() == ["False"]
+    ours, *theirs = done.stderr.splitlines()
+    assert ours.startswith(f"inferspan: could not deliver to {url}/v1/traces: is `inferspan serve`")
+    assert "4317 is gRPC, 4319 the API" in ours
+    assert ours.endswith("(HTTP 404)" if status else "(ConnectionError)")
+    assert theirs
+    assert not any(line.startswith("inferspan") for line in theirs)
+
+
+def test_a_busy_receiver_is_not_called_absent() -> None:
+    with receiver(status=503) as busy:
+        done = run(
+            f"""
+import inferspan, os
+inferspan.configure(endpoint={busy.url!r})
+inferspan.label("a", 1, model="m")
+print(inferspan.flush(timeout=0.5))
+os._exit(0)
+"""
+        )
+    assert "could not deliver" not in done.stderr
 
 
 def test_a_forked_child_sends_its_own(server: Receiver) -> None:

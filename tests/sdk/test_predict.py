@@ -105,8 +105,8 @@ def test_an_unusable_id_is_replaced_and_said(spans: CapturedSpans, given: object
     attributes = spans[0].attributes or {}
     assert attributes[semconv.PREDICTION_ID] == f"{1:032x}"
     assert attributes[semconv.CAPTURE_DROPPED] == (
-        f"prediction_id:the argument 'key' holds a {type(given).__name__}: no usable id, so one was made up; give "
-        "a string, int or UUID",
+        f"prediction_id:the argument 'key' holds a {type(given).__name__}: no usable id, so one "
+        "was made up; give a string, int or UUID",
     )
 
 
