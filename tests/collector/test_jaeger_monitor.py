@@ -344,3 +344,47 @@ def test_a_service_shows_its_busiest_rows(tmp_path: Path) -> None:
         answer = client.post(PATH, data=form | {"step": 60})
     shown = [one["metric"]["span_name"] for one in answer.json()["data"]["result"]]
     assert sorted(shown) == [f"predict {model}" for model in models if model not in quiet]
+
+
+def rows_shown(store: Stored, service: str, kind: str) -> dict[str, tuple[float, float]]:
+    """Per row of a service: calls and errors in the hour after `START_NS`."""
+    end = START_NS // SECOND_NS + 3600
+    with asking(store) as client:
+
+        def values(measure: str) -> dict[str, float]:
+            form = {"query": promql(measure, service, kind, 60, True), "start": end, "end": end}
+            answer = client.post(PATH, data=form | {"step": 60}).json()["data"]["result"]
+            return {one["metric"]["span_name"]: float(one["values"][0][1]) for one in answer}
+
+        calls, errors = values("calls"), values("errors")
+    return {row: (round(calls[row] * 3600), errors[row]) for row in calls}
+
+
+def test_models_and_versions_that_look_alike_have_rows_of_their_own(tmp_path: Path) -> None:
+    judged = [("a b", "7", "fraud"), ("a b", "v7", "legit"), ("a_b", "7", "fraud")]
+    with stored(tmp_path, Config()) as store:
+        for number, (model, version, actual) in enumerate(judged, start=1):
+            key = str(number)
+            store.commit(
+                Prediction(key, model=model, version=version, span=number, trace=number),
+                Label(prediction_id=key, model=model, actual=actual, label_id=key),
+            )
+        models = rows_shown(store, "fraud-api-quality", "SERVER")
+        versions = rows_shown(store, "fraud-api-quality", "CONSUMER")
+
+    assert models.pop("evaluate a_b") == (1, 0.0)
+    ((name, told_apart),) = models.items()
+    assert (name.rpartition("-")[0], told_apart) == ("evaluate a_b", (2, 0.5))
+    assert versions.pop("evaluate a b v7") == (1, 0.0)
+    assert versions.pop("evaluate a_b v7") == (1, 0.0)
+    ((name, told_apart),) = versions.items()
+    assert (name.rpartition("-")[0], told_apart) == ("evaluate a b v7", (1, 1.0))
+
+
+def test_predictions_without_a_service_are_shown(tmp_path: Path) -> None:
+    with stored(tmp_path, Config()) as store:
+        store.commit(Prediction(service=None), Label(actual="legit"))
+        assert rows_shown(store, "unknown_service", "SERVER") == {"predict fraud": (1, 0.0)}
+        assert rows_shown(store, "unknown_service-quality", "SERVER") == {
+            "evaluate fraud": (1, 1.0)
+        }

@@ -17,7 +17,7 @@ from stored import Stored, stored
 
 from inferspan import semconv
 from inferspan_collector.config import Config, load
-from inferspan_collector.publish.jaeger_names import safe_names
+from inferspan_collector.publish.jaeger_names import Names
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher, evaluation_spans
 from inferspan_collector.store.cells import Evaluation
 from inferspan_collector.telemetry import PUBLISHED
@@ -78,13 +78,12 @@ def attributes(pairs: Any) -> dict[str, str | int | float]:
 
 
 def span_of(evaluation: Evaluation, **settings: Any) -> Span:
-    names = safe_names([evaluation.service or "unknown_service"])
-    request = evaluation_spans([evaluation], names, settings.get("status", "error"))
+    request = evaluation_spans([evaluation], Names(), settings.get("status", "error"))
     return request.resource_spans[0].scope_spans[0].spans[0]
 
 
 def test_a_wrong_prediction_gives_the_whole_span() -> None:
-    request = evaluation_spans([EVALUATION], {"fraud-api": "fraud-api"}, "error")
+    request = evaluation_spans([EVALUATION], Names(), "error")
 
     (resource,) = request.resource_spans
     assert attributes(resource.resource.attributes) == {
@@ -154,7 +153,7 @@ def test_a_retraction_has_no_score() -> None:
 
 def test_names_are_safe_and_originals_stay_readable() -> None:
     evaluation = replace(EVALUATION, service="fraud api/eu", model="fraud v2+", error=-0.5)
-    request = evaluation_spans([evaluation], safe_names(["fraud api/eu"]), "error")
+    request = evaluation_spans([evaluation], Names(), "error")
 
     (resource,) = request.resource_spans
     span = resource.scope_spans[0].spans[0]
@@ -181,9 +180,7 @@ def test_services_and_environments_are_resources_of_their_own() -> None:
         replace(EVALUATION, span_id=3, service=None),
         replace(EVALUATION, span_id=4),
     ]
-    names = safe_names(["fraud-api", "unknown_service"])
-
-    request = evaluation_spans([EVALUATION, *others], names, "error")
+    request = evaluation_spans([EVALUATION, *others], Names(), "error")
 
     assert [
         (
@@ -290,6 +287,24 @@ def test_services_that_look_alike_are_told_apart(store: Stored, recorder: Record
     }
     assert len(services) == 2
     assert "shop_eu-quality" in services
+
+
+def test_models_that_look_alike_are_told_apart(store: Stored, recorder: Recorder) -> None:
+    store.commit(
+        Prediction(prediction_id="a", model="a_b", span=1),
+        Prediction(prediction_id="b", model="a b", span=2),
+        Label(prediction_id="a", model="a_b", label_id="a"),
+        Label(prediction_id="b", model="a b", label_id="b"),
+    )
+
+    publisher(store).publish_once()
+
+    names = {
+        str(attributes(span.attributes)[semconv.MODEL_NAME]): span.name
+        for _, span in recorder.spans()
+    }
+    assert names["a_b"] == "evaluate a_b"
+    assert names["a b"].startswith("evaluate a_b-")
 
 
 @pytest.mark.parametrize("path", ["", "/", "/v1/traces"])

@@ -23,7 +23,7 @@ from starlette.routing import Route
 from inferspan_collector.batches import Int64
 from inferspan_collector.config import Config
 from inferspan_collector.latency_sketch import bucket_values_ns
-from inferspan_collector.publish.jaeger_names import Meaning, meanings
+from inferspan_collector.publish.jaeger_names import Meaning, Names, meanings
 from inferspan_collector.publish.monitor_rows import (
     Durations,
     Minutes,
@@ -120,7 +120,9 @@ def answer(
             "for less"
         )
     windows = Windows(minutes, ends, length)
-    names = meanings(service for model in reader.models() for service in model.services)
+    models = reader.models()
+    names = Names.of(models)
+    known = meanings(service for model in models for service in model.services)
 
     def wanted(kind: str) -> bool:
         return not query.kinds or kind in query.kinds
@@ -128,14 +130,14 @@ def answer(
     result: list[dict[str, object]] = []
     for asked in query.services:
         # As it stands, or, should Jaeger begin to escape it, without the backslashes.
-        name = asked if asked in names else asked.replace("\\", "")
-        meaning = names.get(name, Meaning())
+        name = asked if asked in known else asked.replace("\\", "")
+        meaning = known.get(name, Meaning())
         if query.measure == "latency":
             series = _latencies(
                 _durations(reader, config, meaning, minutes, wanted), query, windows
             )
         else:
-            series = _rates(_rows(reader, config, meaning, minutes, wanted), query, windows)
+            series = _rates(_rows(reader, config, meaning, minutes, wanted, names), query, windows)
         result += [
             _series(name, operation, times, values)
             for operation, values in series
@@ -167,12 +169,13 @@ def _rows(
     meaning: Meaning,
     minutes: Minutes,
     wanted: Callable[[str], bool],
+    names: Names,
 ) -> list[Row]:
     rows = []
     if meaning.predictions is not None:
         rows += operation_rows(reader, config, meaning.predictions, minutes, wanted)
     if meaning.evaluations is not None:
-        rows += evaluation_rows(reader, config, meaning.evaluations, minutes, wanted)
+        rows += evaluation_rows(reader, config, meaning.evaluations, minutes, wanted, names)
     return sorted(rows, key=lambda row: int(row.calls.sum()), reverse=True)
 
 

@@ -6,11 +6,12 @@ Jaeger escapes neither regular expressions nor URLs in names, so they are made o
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, Self
 
 from inferspan import semconv
+from inferspan_collector.store.cells import ModelSummary
 
 QUALITY_SUFFIX: Final = "-quality"
 UNKNOWN_SERVICE: Final = "unknown_service"
@@ -43,14 +44,24 @@ def quality_service(safe_service: str) -> str:
     return f"{safe_service}{QUALITY_SUFFIX}"
 
 
-def evaluation_name(model: str) -> str:
-    """Name of an evaluation span, and of the model's row in the Monitor tab."""
-    return f"evaluate {semconv.safe_name(model)}"
+def service_names(known: Iterable[str]) -> dict[str, str]:
+    """Give each service a safe name, and one to the predictions that name none.
+
+    Args:
+        known: names as spans gave them.
+
+    Returns:
+        As `safe_names`, and "" → `unknown_service`.
+    """
+    names = safe_names(name for name in known if name)
+    # A service may really be called that: OpenTelemetry gives this name to who has none.
+    names[""] = semconv.distinct_name(UNKNOWN_SERVICE, "", set(names.values()))
+    return names
 
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """What a service in Jaeger stands for; originals, None where there is none."""
+    """What a service in Jaeger stands for: originals, "" = none given; None = nothing."""
 
     predictions: str | None = None
     """The service whose predictions are meant."""
@@ -60,7 +71,7 @@ class Meaning:
     @property
     def service(self) -> str | None:
         """The service, under whichever of its two names."""
-        return self.predictions or self.evaluations
+        return self.evaluations if self.predictions is None else self.predictions
 
 
 def meanings(known: Iterable[str]) -> dict[str, Meaning]:
@@ -70,15 +81,16 @@ def meanings(known: Iterable[str]) -> dict[str, Meaning]:
         known: the original names of all services.
 
     Returns:
-        Every name under which one of them can be asked for → what is meant.
+        Every name under which one of them, or the predictions without a service, can be asked
+        for → what is meant.
     """
     found: dict[str, Meaning] = {}
-    names = safe_names(known)
+    names = service_names(known)
     for original, safe in names.items():
-        for name in (safe, original):
+        for name in (safe, original or safe):
             found[name] = Meaning(predictions=original)
     for original, safe in names.items():
-        for name in (quality_service(safe), quality_service(original)):
+        for name in (quality_service(safe), quality_service(original or safe)):
             # Somebody's own service may have the name of another's twin: both are meant.
             found[name] = replace(found.get(name, Meaning()), evaluations=original)
     return found
@@ -89,3 +101,51 @@ def versioned(model: str, version: str | None) -> str:
     if not version:
         return model
     return f"{model} v{version}" if version.isdigit() else f"{model} {version}"
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """What Jaeger calls services, models and versions; nothing has the name of another.
+
+    What is not known yet has the name it would have if it were alone.
+    """
+
+    services: Mapping[str, str] = field(default_factory=dict)
+    """As `service_names`."""
+    models: Mapping[str, str] = field(default_factory=dict)
+    """As `safe_names`."""
+    versions: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    """(model, version or "") → text, as `versioned`."""
+
+    @classmethod
+    def of(cls, summaries: Iterable[ModelSummary]) -> Self:
+        """Name all that the store knows."""
+        models = list(summaries)
+        versions: dict[tuple[str, str], str] = {}
+        taken: set[str] = set()
+        for model, version in sorted(
+            (summary.model, version) for summary in models for version in ("", *summary.versions)
+        ):
+            # `churn` 7 and `churn` v7 are two, and so may be the model `churn v7`.
+            text = versioned(model, version)
+            name = semconv.distinct_name(text, f"{model}\0{version}", taken)
+            versions[model, version] = name
+            taken.add(name)
+        return cls(
+            services=service_names(service for summary in models for service in summary.services),
+            models=safe_names(summary.model for summary in models),
+            versions=versions,
+        )
+
+    def service(self, original: str | None) -> str:
+        """The safe name of a service, or of having none."""
+        name = original or ""
+        return self.services.get(name) or semconv.safe_name(name or UNKNOWN_SERVICE)
+
+    def evaluation(self, model: str) -> str:
+        """Name of a model's evaluation spans, and of its row in the Monitor tab."""
+        return f"evaluate {self.models.get(model) or semconv.safe_name(model)}"
+
+    def version(self, model: str, version: str | None) -> str:
+        """A model's version in one short text, for people."""
+        return self.versions.get((model, version or "")) or versioned(model, version)

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from inferspan_collector.config import Config
 from inferspan_collector.publish import jaeger_quality_metrics as metrics
 from inferspan_collector.publish import jaeger_quality_tables as tables
-from inferspan_collector.publish.jaeger_names import Meaning, meanings, versioned
+from inferspan_collector.publish.jaeger_names import UNKNOWN_SERVICE, Meaning, Names, meanings
 from inferspan_collector.publish.parameters import BadParameter, whole_number
 from inferspan_collector.quality.counts import Counts, grouped_counts, merged
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery, PredictionRow
@@ -72,26 +72,37 @@ def reply(
         return _page(base_url, [], f"inferspan has seen no prediction of the service {service}.")
     last = now_ns // MINUTE_NS + 1
     window = Window(original, last - hours * 60, last)
-    names = [summary.model for summary in summaries if original in summary.services]
+    models = [summary.model for summary in summaries if original in summary.services]
+    if not original:
+        models = _models_without_service(reader, window)
+    names = Names.of(summaries)
     views = [
         view
-        for name in names[:MODELS_SHOWN_MAX]
-        if (view := model_view(reader, config, name, window)) is not None
+        for model in models[:MODELS_SHOWN_MAX]
+        if (view := model_view(reader, config, names, model, window)) is not None
     ]
-    return _page(base_url, views, _banner(reader, original, names, views, hours, now_ns))
+    shown = original or UNKNOWN_SERVICE
+    return _page(base_url, views, _banner(reader, shown, models, views, hours, now_ns))
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Which predictions: a service's, in Unix minutes [start, end)."""
+    """Which predictions: a service's ("" = those without one), in Unix minutes [start, end)."""
 
     service: str
     start: int
     end: int
 
 
+def _models_without_service(reader: Reader, window: Window) -> list[str]:
+    cells = reader.prediction_cells(
+        CellQuery(service="", start=window.start, end=window.end, by=("model",))
+    )
+    return sorted({model for (model,) in cells.groups if model is not None})
+
+
 def model_view(
-    reader: Reader, config: Config, model: str, window: Window
+    reader: Reader, config: Config, names: Names, model: str, window: Window
 ) -> metrics.ModelView | None:
     """Everything the page shows of one model, or None if it predicted nothing in the window."""
     target = config.model(model).primary_target
@@ -135,14 +146,16 @@ def model_view(
         for value, slice_counts in counted(f"slice.{key}").items()
         if value is not None
     }
+    shown: dict[str, Counts] = {}
+    for version, version_counts in by_version.items():
+        name = names.version(model, version)
+        shown[name] = shown.get(name, Counts()) + version_counts
     return metrics.ModelView(
         model=model,
+        names=names,
         settings=config.model(model),
         counts=counts,
-        by_version={
-            versioned(model, version): version_counts
-            for version, version_counts in by_version.items()
-        },
+        by_version=shown,
         by_slice=by_slice,
         newest=newest,
         mistakes=mistakes,

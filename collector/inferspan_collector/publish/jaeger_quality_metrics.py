@@ -15,7 +15,7 @@ import numpy as np
 from inferspan_collector.config import Model
 from inferspan_collector.latency_sketch import bucket_values_ns
 from inferspan_collector.publish import jaeger_quality_tables as tables
-from inferspan_collector.publish.jaeger_names import versioned
+from inferspan_collector.publish.jaeger_names import Names
 from inferspan_collector.publish.jaeger_quality_tables import examples, interval, percent
 from inferspan_collector.quality import classification, latency
 from inferspan_collector.quality.counts import Counts
@@ -52,6 +52,7 @@ class ModelView:
     """
 
     model: str
+    names: Names
     settings: Model
     counts: Counts
     by_version: dict[str, Counts]
@@ -117,7 +118,7 @@ def clients(view: ModelView) -> list[Json]:
     current = (view.newest[0].version if view.newest else None) or ""
     by_name: dict[str, list[PredictionRow]] = {name: [] for name in view.by_version}
     for row in view.newest:
-        by_name.setdefault(versioned(view.model, row.version), []).append(row)
+        by_name.setdefault(view.names.version(view.model, row.version), []).append(row)
     return [
         {
             "version": name,

@@ -27,10 +27,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from inferspan import semconv
 from inferspan_collector import telemetry as counters
 from inferspan_collector.publish.jaeger_names import (
-    UNKNOWN_SERVICE,
-    evaluation_name,
+    Names,
     quality_service,
-    safe_names,
 )
 from inferspan_collector.store.cells import Evaluation
 from inferspan_collector.submission import Overloaded, Queries
@@ -100,18 +98,15 @@ class EvaluationPublisher:
 
     def request(self, evaluations: Sequence[Evaluation]) -> bytes:
         """The OTLP request for these entries: the same bytes whenever they are sent."""
-        safe_services = self._safe_services(evaluations)
-        spans = evaluation_spans(evaluations, safe_services, self._status)
+        spans = evaluation_spans(evaluations, self._names(evaluations), self._status)
         return spans.SerializeToString(deterministic=True)
 
-    def _safe_services(self, evaluations: Sequence[Evaluation]) -> dict[str, str]:
-        services = {evaluation.service or UNKNOWN_SERVICE for evaluation in evaluations}
-        if all(semconv.safe_name(service) == service for service in services):
-            return {service: service for service in services}
-        # Only names that have to change can collide, with any other service there is.
-        for summary in self._queries.reader.models():
-            services.update(summary.services)
-        return safe_names(services)
+    def _names(self, evaluations: Sequence[Evaluation]) -> Names:
+        # Only names that have to change can collide, with any other there is.
+        originals = {(evaluation.service, evaluation.model) for evaluation in evaluations}
+        if all(name and semconv.safe_name(name) == name for pair in originals for name in pair):
+            return Names()
+        return Names.of(self._queries.reader.models())
 
     def _send(self, body: bytes) -> int:
         """POST one OTLP request; returns how many of its spans Jaeger rejected for good."""
@@ -138,14 +133,14 @@ class EvaluationPublisher:
 
 def evaluation_spans(
     evaluations: Sequence[Evaluation],
-    safe_services: dict[str, str],
+    names: Names,
     evaluation_status: Literal["error", "unset"],
 ) -> ExportTraceServiceRequest:
     """Make the OTLP request for evaluations; equal arguments give equal bytes.
 
     Args:
         evaluations: entries of the outbox.
-        safe_services: original service name → the name Jaeger gets, for every service in them.
+        names: what Jaeger calls their services and models.
         evaluation_status: status of the span of a wrong prediction.
 
     Returns:
@@ -153,9 +148,9 @@ def evaluation_spans(
     """
     groups: dict[tuple[str, str | None], list[Span]] = {}
     for evaluation in evaluations:
-        service = safe_services[evaluation.service or UNKNOWN_SERVICE]
-        key = (quality_service(service), evaluation.environment)
-        groups.setdefault(key, []).append(_span(evaluation, evaluation_status))
+        key = (quality_service(names.service(evaluation.service)), evaluation.environment)
+        name = names.evaluation(evaluation.model)
+        groups.setdefault(key, []).append(_span(evaluation, name, evaluation_status))
     # No scope version: a copy sent after an upgrade must equal the one sent before it.
     scope = InstrumentationScope(name=semconv.SCOPE_PROCESSOR)
     return ExportTraceServiceRequest(
@@ -176,12 +171,12 @@ def evaluation_spans(
     )
 
 
-def _span(evaluation: Evaluation, evaluation_status: Literal["error", "unset"]) -> Span:
+def _span(evaluation: Evaluation, name: str, evaluation_status: Literal["error", "unset"]) -> Span:
     span_id = evaluation.span_id.to_bytes(8, "big")
     trace_id = bytes.fromhex(evaluation.trace_id)
     parent_id = bytes.fromhex(evaluation.prediction_span_id)
     span = Span(
-        name=evaluation_name(evaluation.model),
+        name=name,
         kind=Span.SPAN_KIND_SERVER,
         span_id=span_id,
         start_time_unix_nano=evaluation.prediction_end - LENGTH_NS,

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from inferspan_collector.batches import Int64
 from inferspan_collector.config import Config
-from inferspan_collector.publish.jaeger_names import evaluation_name, versioned
+from inferspan_collector.publish.jaeger_names import Names
 from inferspan_collector.store.cells import CellQuery, OutcomeCells, PredictionCells
 from inferspan_collector.store.reader import Reader
 
@@ -100,11 +100,16 @@ def operation_durations(
 
 
 def evaluation_rows(
-    reader: Reader, config: Config, service: str, minutes: Minutes, wanted: Callable[[str], bool]
+    reader: Reader,
+    config: Config,
+    service: str,
+    minutes: Minutes,
+    wanted: Callable[[str], bool],
+    names: Names,
 ) -> list[Row]:
     """The evaluations of a service's predictions; arguments as in `operation_rows`.
 
-    Each model counts by its own primary target.
+    Each model counts by its own primary target, and has rows of its own, called by `names`.
     """
     if not any(wanted(kind) for kind in (EVALUATIONS, VERSIONS, CLASSES)):
         return []
@@ -120,12 +125,17 @@ def evaluation_rows(
                 by=("model", "version"),
             )
         )
-        _count_evaluations(rows, cells, config, target, wanted)
+        _count_evaluations(rows, cells, config, target, wanted, names)
     return rows.rows()
 
 
 def _count_evaluations(
-    rows: _Rows, cells: OutcomeCells, config: Config, target: str, wanted: Callable[[str], bool]
+    rows: _Rows,
+    cells: OutcomeCells,
+    config: Config,
+    target: str,
+    wanted: Callable[[str], bool],
+    names: Names,
 ) -> None:
     for (model, version), minute, actual, correct, n in zip(
         cells.groups,
@@ -139,9 +149,9 @@ def _count_evaluations(
             continue
         wrong = 0 if correct else n
         if wanted(EVALUATIONS):
-            rows.add(evaluation_name(model), minute, n, wrong)
+            rows.add(names.evaluation(model), minute, n, wrong)
         if wanted(VERSIONS):
-            rows.add(f"evaluate {versioned(model, version)}", minute, n, wrong)
+            rows.add(f"evaluate {names.version(model, version)}", minute, n, wrong)
         if wanted(CLASSES) and actual is not None:
             rows.add(f"recall {model}[{actual}]", minute, n, wrong)
 
