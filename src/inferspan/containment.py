@@ -36,6 +36,8 @@ class ErrorLog:
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
         self._logged: dict[str, float] = {}
+        self._counted_then: dict[str, int] = {}
+        """How often a place had been reported when it was logged last."""
         self._warned: set[str] = set()
         self._observers: list[Callable[[BaseException], object]] = []
 
@@ -70,16 +72,22 @@ class ErrorLog:
         logger.warning("%s", message)
 
     def warn_sometimes(self, place: str, message: str) -> None:
-        """Count an event of `place`; log it unless the place did so within the last minute."""
+        """Count an event of `place`; log it unless the place did so within the last minute.
+
+        The line after such a silence says how many events fell into it.
+        """
         with self._lock:
             if place not in self._counts and len(self._counts) >= PLACES_MAX:
                 place = _OTHER
-            self._counts[place] = self._counts.get(place, 0) + 1
+            self._counts[place] = count = self._counts.get(place, 0) + 1
             now = self._clock()
             if now - self._logged.get(place, -LOG_INTERVAL_S) < LOG_INTERVAL_S:
                 return
             self._logged[place] = now
-        logger.warning("%s", message)
+            silent = count - self._counted_then.get(place, 0) - 1
+            self._counted_then[place] = count
+        more = f" ({silent:,} more like it since the last such line)" if silent else ""
+        logger.warning("%s%s", message, more)
 
     def counts(self) -> dict[str, int]:
         """How often each place was reported since the process started."""

@@ -31,7 +31,20 @@ _INT64_MAX: Final = 2**63 - 1
 
 
 class RefusedLabel(ValueError):
-    """A label that cannot count; says the value, the rule and the remedy."""
+    """A label that cannot count; says the value, the rule and the remedy.
+
+    Args:
+        kind: which rule it is, the same for every value that breaks it.
+        message: what is said.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class MissingTruth(RefusedLabel):
+    """A label without a value: there is no truth yet, which is no mistake in a table."""
 
 
 def check_options(model: str | None, kind: str, annotator_kind: str | None, action: str) -> str:
@@ -87,7 +100,9 @@ def label_attributes(wire_id: str | None, value: object, details: LabelDetails) 
         RefusedLabel: value, id, time or a number cannot count.
     """
     if wire_id is None:
-        raise RefusedLabel("the prediction's id is empty; give a string, integer or UUID")
+        raise RefusedLabel(
+            "prediction id", "the prediction's id is empty; give a string, integer or UUID"
+        )
     reference = details.reference
     record: Attributes = {
         semconv.MODEL_NAME: _name("model", details.model),
@@ -101,7 +116,7 @@ def label_attributes(wire_id: str | None, value: object, details: LabelDetails) 
         record.update(value_attributes(value))
     if reference is not None:
         if not isinstance(reference, str):
-            raise RefusedLabel(f"text is a {type_name(type(reference))}; give a string")
+            raise RefusedLabel("text", f"text is a {type_name(type(reference))}; give a string")
         record[semconv.LABEL_TEXT] = text(reference, TEXT_LENGTH_MAX)
     if (known := time_ns(details.time)) is not None:
         record[semconv.LABEL_TIME_UNIX_NANO] = known
@@ -141,12 +156,14 @@ def value_attributes(value: object) -> Attributes:
     if isinstance(plain, (list, tuple)):
         return _values([_plain(item) for item in plain])
     if is_missing(plain):
-        raise RefusedLabel(
+        raise MissingTruth(
+            "no value",
             f"the value is {'None' if plain is None else 'missing'}: absence is no label; leave "
-            "it out, or take a label back with action='delete'"
+            "it out, or take a label back with action='delete'",
         )
     raise RefusedLabel(
-        f"a {type_name(type(value))} is no label; give a class, a number, or a list of either"
+        "value type",
+        f"a {type_name(type(value))} is no label; give a class, a number, or a list of either",
     )
 
 
@@ -163,24 +180,27 @@ def time_ns(time: object) -> int | None:
             time = datetime.fromisoformat(time)
         except ValueError:
             raise RefusedLabel(
-                f"time {time!r:.60} is not RFC 3339; write 2026-11-21T06:00:00Z"
+                "time text", f"time {time!r:.60} is not RFC 3339; write 2026-11-21T06:00:00Z"
             ) from None
     if isinstance(time, datetime):
         if time.utcoffset() is None:
             raise RefusedLabel(
+                "time offset",
                 f"time {time.isoformat()} has no offset, so it names no moment; give a datetime "
-                "with a time zone (pandas: .dt.tz_localize('UTC'))"
+                "with a time zone (pandas: .dt.tz_localize('UTC'))",
             )
         nanoseconds = (time - _EPOCH) // _MICROSECOND * 1000 + int(getattr(time, "nanosecond", 0))
     elif isinstance(time, (int, np.integer)) and not isinstance(time, bool):
         nanoseconds = int(time)
     else:
         raise RefusedLabel(
-            f"a {type_name(type(time))} is no time; give a datetime with offset or nanoseconds"
+            "time type",
+            f"a {type_name(type(time))} is no time; give a datetime with offset or nanoseconds",
         )
     if not _NANOSECONDS_MIN <= nanoseconds <= _INT64_MAX:
         raise RefusedLabel(
-            f"time {nanoseconds} is not Unix time in nanoseconds; multiply seconds by 10**9"
+            "time unit",
+            f"time {nanoseconds} is not Unix time in nanoseconds; multiply seconds by 10**9",
         )
     return nanoseconds
 
@@ -198,14 +218,16 @@ def is_missing(value: object) -> bool:
 
 def _values(items: Sequence[Any]) -> Attributes:
     if len(items) > VALUES_MAX:
-        raise RefusedLabel(f"{len(items)} values; a label holds at most {VALUES_MAX}")
+        raise RefusedLabel("values", f"{len(items)} values; a label holds at most {VALUES_MAX}")
     numbers = [item for item in items if isinstance(item, (int, float))]
     if items and len(numbers) == len(items) and not any(isinstance(i, bool) for i in items):
         return {semconv.LABEL_VALUES: [_finite(number) for number in numbers]}
     classes = [semconv.class_text(item) for item in items]
     texts = [written for written in classes if written is not None]
     if len(texts) != len(items):
-        raise RefusedLabel("a list holds something that is no class; give strings or numbers")
+        raise RefusedLabel(
+            "list", "a list holds something that is no class; give strings or numbers"
+        )
     return {semconv.LABEL_CLASSES: texts}
 
 
@@ -223,14 +245,18 @@ def _finite(number: int | float) -> float:
     except OverflowError:
         finite = math.inf
     if not math.isfinite(finite):
-        raise RefusedLabel("the value is NaN, infinite or beyond float64; give a finite number")
+        raise RefusedLabel(
+            "number", "the value is NaN, infinite or beyond float64; give a finite number"
+        )
     return finite
 
 
 def _name(what: str, value: object) -> str:
     written = semconv.class_text(value)
     if not written:
-        raise RefusedLabel(f"{what} is a {type_name(type(value))} or empty; give a text")
+        raise RefusedLabel(
+            f"name {what}", f"{what} is a {type_name(type(value))} or empty; give a text"
+        )
     return text(written, NAME_LENGTH_MAX)
 
 
@@ -238,12 +264,14 @@ def _count(what: str, value: object) -> int:
     plain = _plain(value)
     whole = isinstance(plain, (int, float)) and not isinstance(plain, bool)
     if not whole or plain != int(plain) or not 0 <= plain < 2**31:  # type: ignore[operator,call-overload]
-        raise RefusedLabel(f"{what} is no whole number from 0 on; count from 0")
+        raise RefusedLabel(f"count {what}", f"{what} is no whole number from 0 on; count from 0")
     return int(plain)  # type: ignore[call-overload,no-any-return]
 
 
 def _weight(value: object) -> float:
     plain = _plain(value)
     if isinstance(plain, bool) or not isinstance(plain, (int, float)) or not _finite(plain) > 0:
-        raise RefusedLabel("weight must be a finite number greater than 0; leave it out for 1")
+        raise RefusedLabel(
+            "weight", "weight must be a finite number greater than 0; leave it out for 1"
+        )
     return float(plain)

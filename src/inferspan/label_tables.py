@@ -12,9 +12,17 @@ from typing import Any, Final
 from inferspan import semconv
 from inferspan.attributes import Attributes, is_table
 from inferspan.containment import logger
-from inferspan.label_records import LabelDetails, RefusedLabel, check_options, label_attributes
+from inferspan.delivery import undelivered
+from inferspan.label_records import (
+    LabelDetails,
+    MissingTruth,
+    RefusedLabel,
+    check_options,
+    is_missing,
+    label_attributes,
+)
 from inferspan.labels import send_label, wire_prediction_id
-from inferspan.providers import LabelBatchSender, label_exporter
+from inferspan.providers import LabelBatchSender, label_exporter, labels_receiver
 
 Table = Mapping[str, Sequence[object]] | Iterable[Mapping[str, object]]
 """A mapping of columns, or rows that are mappings; data frames are accepted too."""
@@ -36,11 +44,14 @@ class LabelTableReport:
     failed: int
     """Rows that could not be delivered; load the table again, nothing counts twice."""
     reasons: Mapping[str, int] = field(default_factory=dict)
-    """Why rows were refused, and how many."""
+    """Why rows were refused or could not be delivered, and how many."""
+    without_truth: int = 0
+    """Rows whose truth is missing: skipped, for it is not known yet."""
 
     def __str__(self) -> str:
         reasons = "".join(f"\n  {count} × {reason}" for reason, count in self.reasons.items())
-        return f"{self.sent} sent, {self.refused} refused, {self.failed} failed{reasons}"
+        waiting = f", {self.without_truth} without a truth yet" if self.without_truth else ""
+        return f"{self.sent} sent, {self.refused} refused, {self.failed} failed{waiting}{reasons}"
 
 
 def label_table(
@@ -51,7 +62,7 @@ def label_table(
     actual: str = "actual",
     time: str | None = None,
     index: str | None = None,
-    version: str | None = None,
+    version: str | int | None = None,
     target: str = semconv.DEFAULT_TARGET,
     source: str | None = None,
     kind: str = semconv.TARGET_KINDS[0],
@@ -59,7 +70,8 @@ def label_table(
 ) -> LabelTableReport:
     """Send a table of labels and wait until they are accepted.
 
-    A label's id is a hash of its row, so that loading the same rows again changes nothing.
+    A label's id is a hash of its row, so that loading the same rows again changes nothing. A row
+    whose truth is missing (None, NaN, NaT) is skipped and counted: it has none yet.
 
     Args:
         table: a data frame (pandas, polars), a mapping of columns, or an iterable of mappings.
@@ -75,7 +87,7 @@ def label_table(
         annotator_kind: `HUMAN`, `LLM`, `CODE` or `SYSTEM`.
 
     Returns:
-        How many rows were sent, refused and not delivered, and why; also logged.
+        How many rows were sent, refused, not delivered, and without a truth, and why; also logged.
 
     Raises:
         ValueError: a column that the table lacks, a wrong option, or nothing says where labels go.
@@ -107,6 +119,8 @@ def label_table(
 
 
 def _record(prediction: object, value: object, details: LabelDetails) -> Attributes | RefusedLabel:
+    if is_missing(value):
+        return MissingTruth("no value", "the row has no truth yet")
     try:
         return label_attributes(wire_prediction_id(prediction), value, details)
     except RefusedLabel as refusal:
@@ -121,16 +135,22 @@ def _send_all(records: Iterable[Attributes | RefusedLabel]) -> LabelTableReport:
             "inferspan.configure(endpoint=…) first"
         )
     reasons: Counter[str] = Counter()
+    without_truth = 0
     with LabelBatchSender(exporter, CHUNK_ROWS) as sender:
         for record in records:
-            if isinstance(record, RefusedLabel):
+            if isinstance(record, MissingTruth):
+                without_truth += 1
+            elif isinstance(record, RefusedLabel):
                 reason = str(record)
                 known = reason in reasons or len(reasons) < REASONS_MAX
                 reasons[reason if known else OTHER_REASONS] += 1
             else:
                 send_label(sender.tracer, record, semconv.label_record_id(record))
                 sender.sent_one()
-    return LabelTableReport(sender.sent, reasons.total(), sender.failed, dict(reasons))
+    refused = reasons.total()
+    if sender.failed:
+        reasons[undelivered(labels_receiver())] = sender.failed
+    return LabelTableReport(sender.sent, refused, sender.failed, dict(reasons), without_truth)
 
 
 def table_rows(table: Any, columns: Sequence[str]) -> Iterator[Mapping[str, object]]:

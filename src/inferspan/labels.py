@@ -40,7 +40,7 @@ class LabelOptions(TypedDict, total=False):
     action: Literal["upsert", "delete"]
     weight: float | None
     index: int | None
-    version: str | None
+    version: str | int | None
     text: str | None
 
 
@@ -124,7 +124,7 @@ def label(
     action: Literal["upsert", "delete"] = "upsert",
     weight: float | None = None,
     index: int | None = None,
-    version: str | None = None,
+    version: str | int | None = None,
     text: str | None = None,
 ) -> str | None:
     """Say what turned out to be true of a prediction: from any process, at any later time.
@@ -151,7 +151,8 @@ def label(
     Returns:
         The label's id. None where it is not sent: refused, because its value, id or time cannot
         count (None, NaN, no offset …), or nothing says where labels go. That is counted and
-        logged, and does not raise: data is no reason to end a program.
+        logged, at most once a minute for each model and rule, and does not raise: data is no reason
+        to end a program.
 
     Raises:
         ValueError: an option that is wrong whatever the data: no model, an unknown kind.
@@ -182,7 +183,7 @@ def _send(prediction: object, value: object, given_id: object, details: LabelDet
         record = label_attributes(wire_prediction_id(prediction), value, details)
     except RefusedLabel as refusal:
         errors.warn_sometimes(
-            f"label {details.model}",
+            f"label {details.model}: {refusal.kind}",
             f"inferspan: a label of {details.model!r} is refused: {refusal}",
         )
         return None
@@ -214,5 +215,5 @@ def _label_id(given: object) -> str:
         return new_record_id()
     written = semconv.prediction_id_text(given)
     if written is None:
-        raise RefusedLabel(f"id={given!r:.80} is no id; give a string, or leave it out")
+        raise RefusedLabel("id", f"id={given!r:.80} is no id; give a string, or leave it out")
     return written

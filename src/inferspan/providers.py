@@ -323,9 +323,24 @@ def _named(told: Settings) -> dict[str, str]:
     return {name: text for name, text in named.items() if text is not None}
 
 
-def _otlp_exporter(url: str | None) -> SpanExporter:
+def labels_receiver() -> str:
+    """The URL that labels go to, as far as it can be known; for messages."""
+    told = settings.current().labels_url()
+    if told is not None:
+        return told
+    if traces := os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        return traces
+    default = "http://localhost:4317" if _speaks_grpc() else "http://localhost:4318"
+    return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or default
+
+
+def _speaks_grpc() -> bool:
     protocol = next(filter(None, map(os.environ.get, _PROTOCOL_VARIABLES)), "http/protobuf")
-    if url is None and protocol == "grpc":
+    return protocol == "grpc"
+
+
+def _otlp_exporter(url: str | None) -> SpanExporter:
+    if url is None and _speaks_grpc():
         from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
             OTLPSpanExporter as GrpcSpanExporter,
         )

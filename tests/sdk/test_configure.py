@@ -184,7 +184,10 @@ table = {{"prediction_id": ["a", "b"], "actual": [1, 0]}}
 print(inferspan.label_table(table, model="m"))
 """
         )
-    assert done.stdout == "False\n0 sent, 0 refused, 2 failed\n"
+    unsent, counts, reason = done.stdout.splitlines()
+    assert (unsent, counts) == ("False", "0 sent, 0 refused, 2 failed")
+    url = f"{refusing.url}/v1/traces"
+    assert reason.startswith(f"  2 × could not deliver to {url}: is `inferspan serve` running")
 
 
 def test_flush_knows_of_each_loss() -> None:

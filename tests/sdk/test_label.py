@@ -288,6 +288,17 @@ def test_data_that_cannot_count_is_refused_without_raising(
     assert spans.labels == []
 
 
+def test_each_rule_is_said_whatever_else_was_refused(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture
+) -> None:
+    for value, time in ((None, None), (None, None), (b"x", None), (1, "soon"), (1, "later")):
+        inferspan.label("a", value, model="says each rule", time=time)
+    said = [line for line in caplog.messages if "says each rule" in line]
+    assert len(said) == 3
+    for rule, line in zip(("is None", "bytes is no label", "'soon' is not"), said, strict=True):
+        assert rule in line
+
+
 def test_deleting_and_reference_answers_need_no_value(spans: CapturedSpans) -> None:
     inferspan.label("a", model="m", action="delete")
     inferspan.label("a", model="m", text="the answer is 42")

@@ -87,13 +87,26 @@ def test_loading_twice_gives_the_same_ids_and_a_correction_another(spans: Captur
 def test_rows_that_are_no_labels_are_counted_with_their_reason(
     spans: CapturedSpans, caplog: pytest.LogCaptureFixture
 ) -> None:
-    table = {"prediction_id": ["a", None, "c", "d"], "actual": [1.0, 1.0, math.nan, None]}
+    table = {"prediction_id": ["a", None, "c", "d"], "actual": [1.0, 1.0, math.inf, b"x"]}
     with caplog.at_level(logging.INFO, "inferspan"):
         report = inferspan.label_table(table, model="m")
     assert (report.sent, report.refused, report.failed) == (1, 3, 0)
     assert sum(report.reasons.values()) == 3
     assert str(report).startswith("1 sent, 3 refused, 0 failed\n")
     assert str(report) in caplog.text
+
+
+def test_rows_without_a_truth_are_skipped_and_no_mistake(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture
+) -> None:
+    missing = [None, math.nan, pd.NaT, pd.NA, np.float64("nan")]
+    table = {"prediction_id": [*"abcde", "f"], "actual": [*missing, "yes"]}
+    with caplog.at_level(logging.INFO, "inferspan"):
+        report = inferspan.label_table(table, model="m")
+    assert (report.sent, report.refused, report.failed, report.without_truth) == (1, 0, 0, 5)
+    assert report.reasons == {}
+    assert str(report) == "1 sent, 0 refused, 0 failed, 5 without a truth yet"
+    assert [record.levelname for record in caplog.records] == ["INFO"]
 
 
 def test_reasons_are_bounded(spans: CapturedSpans) -> None:
@@ -124,11 +137,11 @@ def test_what_is_no_table_is_said(
     assert spans.labels == []
 
 
-def test_a_missing_cell_refuses_its_row_only(spans: CapturedSpans) -> None:
+def test_a_missing_cell_concerns_its_row_only(spans: CapturedSpans) -> None:
     report = inferspan.label_table(
-        [{"prediction_id": "a", "actual": 1}, {"prediction_id": "b"}], model="m"
+        [{"prediction_id": "a", "actual": 1}, {"prediction_id": "b"}, {"actual": 1}], model="m"
     )
-    assert (report.sent, report.refused) == (1, 1)
+    assert (report.sent, report.refused, report.without_truth) == (1, 1, 1)
 
 
 def test_rows_of_a_batch_call_are_named_by_index(spans: CapturedSpans) -> None:
