@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+import difflib
+import functools
+import inspect
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from inferspan import semconv, settings
 from inferspan.arguments import Parameters, SourceName, named_sources
@@ -17,6 +20,8 @@ from inferspan.redaction import Redaction, Redactor
 from inferspan.settings import checked_choice
 
 NAME_LENGTH_MAX: Final = 128
+P = ParamSpec("P")
+R = TypeVar("R")
 Names = Iterable[str] | Mapping[str, SourceName] | Callable[..., object]
 """Names of arguments or columns; or what each is called → its name; or a callable → a mapping."""
 
@@ -27,6 +32,7 @@ class Declaration:
 
     model: str | None = None
     version: str | None = None
+    """Text; an integer that was given is written as one."""
     task: str | None = None
     operation: str = "predict"
     positive: str | None = None
@@ -59,7 +65,6 @@ class Declaration:
 
         Raises:
             ValueError: a value breaks its rule; says which, and what to do.
-            TypeError: an unknown option.
         """
         # Settings of the environment that break a rule shall say so here, at the start.
         settings.current()
@@ -68,6 +73,9 @@ class Declaration:
         checked_choice("operation", operation, semconv.OPERATIONS)
         if capture is not None:
             checked_choice("capture", capture, semconv.CAPTURE_POLICIES)
+        model = others.get("model")
+        if model is not None and not isinstance(model, str):
+            raise ValueError(f"model={model!r:.80}: must be a text such as 'fraud'")
         for name in ("model", "version", "variant", "framework"):
             others[name] = _checked_name(name, others.get(name))
         if output is not None and not callable(output):
@@ -150,6 +158,34 @@ class Declaration:
                 f"inferspan: {model} declares no task, so only equality or numeric error is "
                 "computed of it; declare task='binary_classification', 'regression', …",
             )
+
+
+def refuse_unknown(what: str, given: Iterable[str], known: Collection[str]) -> None:
+    """Check the names of options.
+
+    Raises:
+        TypeError: an unknown one; says which it may mean, and which there are.
+    """
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            meant = f"; did you mean {close[0]!r}?" if close else "."
+            raise TypeError(
+                f"{what} has no option {name!r}{meant} Its options are {', '.join(known)}."
+            )
+
+
+def options_known(function: Callable[P, R]) -> Callable[P, R]:
+    """Make a function refuse keywords that it has not in the words of `refuse_unknown`."""
+    parameters = inspect.signature(function).parameters.values()
+    known = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY]
+
+    @functools.wraps(function)
+    def checked(*args: P.args, **kwargs: P.kwargs) -> R:
+        refuse_unknown(f"{function.__name__}()", kwargs, known)
+        return function(*args, **kwargs)
+
+    return checked
 
 
 def _check_slices(keys: list[str]) -> None:

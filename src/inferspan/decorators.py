@@ -15,7 +15,7 @@ from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
 from inferspan.attributes import Attributes, statistics, tensor, text
 from inferspan.calls import CallShape, Start, run
 from inferspan.containment import Contained
-from inferspan.declaration import Declaration, Names
+from inferspan.declaration import Declaration, Names, refuse_unknown
 from inferspan.predictions import PredictionCall, current_call
 from inferspan.redaction import Redaction
 from inferspan.spans import SpanScope
@@ -23,6 +23,24 @@ from inferspan.spans import SpanScope
 # Quoted: these two take parameters for type checkers only.
 F = TypeVar("F", bound="Callable[..., Any] | classmethod[Any, ..., Any] | staticmethod[..., Any]")
 
+PREDICT_OPTIONS: Final = (
+    "model",
+    "version",
+    "task",
+    "operation",
+    "positive",
+    "classes",
+    "threshold",
+    "variant",
+    "framework",
+    "prediction_id",
+    "slices",
+    "features",
+    "output",
+    "capture",
+    "redact",
+)
+"""Names of the options of `predict`."""
 _STATE_TENSOR: Final = "inferspan.state."
 _SNAPSHOT: Final = Contained("take a snapshot")
 _STAGE: Final = Contained("begin a stage")
@@ -90,7 +108,7 @@ def predict(function: F, /) -> F: ...
 def predict(
     *,
     model: str | None = None,
-    version: str | None = None,
+    version: str | int | None = None,
     task: str | None = None,
     operation: str = "predict",
     positive: object = None,
@@ -118,7 +136,7 @@ def predict(function: Any = None, /, **options: Any) -> Any:
         function: the function, where used bare; its name is then the model's.
         **options:
             model: the model's name; absent = the function's.
-            version: of the model.
+            version: of the model; an integer is written as text.
             task: `binary_classification`, `multiclass_classification`, `multilabel_classification`,
                 `regression`, `ranking`, `forecasting`, `detection`, `embedding` or `generation`.
             operation: `predict`, `predict_proba`, `embed`, `rank`, `detect`, `forecast`,
@@ -143,8 +161,9 @@ def predict(function: Any = None, /, **options: Any) -> Any:
 
     Raises:
         ValueError: an unknown task, operation or policy, or a name that the signature lacks.
-        TypeError: what is decorated is not callable, or is a class.
+        TypeError: an unknown option, or what is decorated is not callable, or is a class.
     """
+    refuse_unknown("predict()", options, PREDICT_OPTIONS)
     declaration = Declaration.of(**options)
     if function is not None:
         return _traced(function, declaration)

@@ -13,7 +13,7 @@ import wrapt
 from inferspan import semconv
 from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
 from inferspan.calls import CallShape, run
-from inferspan.declaration import Declaration, Names
+from inferspan.declaration import Declaration, Names, options_known
 from inferspan.output_columns import Misfit, OutputRule
 from inferspan.predictions import PredictionCall, PredictionPlan, current_call
 from inferspan.redaction import Redaction
@@ -157,12 +157,13 @@ class _Method:
         return [classes[int(positive)] for positive in scores > 0]
 
 
+@options_known
 def wrap(
     obj: Model,
     /,
     *,
     model: str | None = None,
-    version: str | None = None,
+    version: str | int | None = None,
     task: str | None = None,
     positive: object = None,
     classes: Iterable[object] | None = None,
@@ -186,7 +187,7 @@ def wrap(
     Args:
         obj: the model: a scikit-learn estimator or pipeline, or anything with such methods.
         model: the model's name; absent = the name of its class.
-        version: of the model.
+        version: of the model; an integer is written as text.
         task: this and the options below are as in `inferspan.predict`.
         positive: the positive class of a binary task.
         classes: in the order of the columns of probabilities; absent = the object's `classes_`.
@@ -202,7 +203,7 @@ def wrap(
 
     Raises:
         ValueError: an option breaks its rule.
-        TypeError: the object has none of these methods.
+        TypeError: an unknown option, or the object has none of these methods.
     """
     _check_model(obj)
     declaration = Declaration.of(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import inspect
+import typing
 from dataclasses import dataclass
 
 import pandas as pd
@@ -10,6 +12,7 @@ import pytest
 
 import inferspan
 from inferspan import semconv
+from inferspan.decorators import PREDICT_OPTIONS
 from inferspan.testing import CapturedSpans
 
 BINARY = "binary_classification"
@@ -152,6 +155,7 @@ def test_user_callables_that_raise_are_said_and_harmless(spans: CapturedSpans) -
         ({"slices": {"a.b": "amount"}}, "'a.b' must be a name without a dot"),
         ({"features": ["amuont"]}, "did you mean 'amount'"),
         ({"model": ""}, "must be a text of 1 to 128 characters"),
+        ({"model": 3}, "model=3: must be a text such as 'fraud'"),
         ({"positive": object()}, "must be a string, boolean or number"),
         ({"output": "label"}, "must be a callable"),
         ({"threshold": "high"}, "must be a number"),
@@ -230,6 +234,24 @@ def test_an_unknown_option_and_a_class_are_refused() -> None:
         inferspan.predict(model="m")(Order)
     with pytest.raises(TypeError, match="must be a function"):
         inferspan.predict("fraud")  # type: ignore[call-overload]
+
+
+def test_a_misspelt_option_is_named_with_those_there_are() -> None:
+    said = r"has no option 'modle'; did you mean 'model'\? Its options are model, version, task,"
+    with pytest.raises(TypeError, match=rf"^predict\(\) {said}"):
+        inferspan.predict(modle="m")  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=rf"^wrap\(\) {said}"):
+        inferspan.wrap(CallableModel(), modle="m")  # type: ignore[call-arg]
+
+
+def test_the_options_of_predict_are_those_of_its_signature() -> None:
+    _, with_options = typing.get_overloads(inferspan.predict)
+    assert tuple(inspect.signature(with_options).parameters) == PREDICT_OPTIONS
+
+
+def test_a_version_may_be_a_whole_number(spans: CapturedSpans) -> None:
+    inferspan.predict(model="m", task=BINARY, version=7)(lambda x: "a")(1)
+    assert (spans[0].attributes or {})[semconv.MODEL_VERSION] == "7"
 
 
 def test_a_bad_environment_is_said_at_decoration(monkeypatch: pytest.MonkeyPatch) -> None:
