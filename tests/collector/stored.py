@@ -14,16 +14,23 @@ from inferspan_collector.config import Config
 
 
 class Stored(FilledStore):
-    """A store with its outbox; each commit is a second after the one before."""
+    """A store with its outbox; each commit is a second after the one before.
+
+    `refusing`, where set, is what an acknowledgement ends with.
+    """
 
     def __init__(self, directory: Path, config: Config) -> None:
         super().__init__(directory, config)
         self.acknowledged: list[int] = []
+        self.refusing: Exception | None = None
 
     def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
+        done: Future[None] = Future()
+        if self.refusing is not None:
+            done.set_exception(self.refusing)
+            return done
         self._writer.delete_outbox(sequences)
         self.acknowledged += sequences
-        done: Future[None] = Future()
         done.set_result(None)
         return done
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -21,14 +21,16 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 class Recorder:
     """What came: bodies after decompression, in order of arrival.
 
-    `answers` are the status codes of the next requests; 200 once they are used up. `rejected` is
-    how many spans of each request a 200 says were rejected.
+    `answers` are the status codes of the next requests; once they are used up `judge` says the
+    status of a body, 200 without one. `rejected` is how many spans of each request a 200 says were
+    rejected.
     """
 
     url: str = ""
     traces: list[bytes] = field(default_factory=list)
     logs: list[bytes] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    judge: Callable[[bytes], int] = lambda body: 200
     rejected: int = 0
 
     def spans(self) -> list[tuple[str, Span]]:
@@ -56,7 +58,7 @@ def recording() -> Iterator[Recorder]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             if self.headers.get("Content-Encoding") == "gzip":
                 body = gzip.decompress(body)
-            status = recorder.answers.pop(0) if recorder.answers else 200
+            status = recorder.answers.pop(0) if recorder.answers else recorder.judge(body)
             if status == 200:
                 (recorder.traces if self.path == "/v1/traces" else recorder.logs).append(body)
             answer = ExportTraceServiceResponse()

@@ -11,7 +11,6 @@ import logging
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from concurrent.futures import TimeoutError as FutureTimeoutError
 from http.client import HTTPException
 from typing import Final, Literal
 
@@ -31,7 +30,7 @@ from inferspan_collector.publish.jaeger_names import (
     quality_service,
 )
 from inferspan_collector.store.cells import Evaluation
-from inferspan_collector.submission import Overloaded, Queries
+from inferspan_collector.submission import Queries
 from inferspan_collector.telemetry import Telemetry
 
 SPANS_PER_REQUEST: Final = 512
@@ -41,9 +40,20 @@ ANSWER_BYTES_MAX: Final = 64 * 1024
 LENGTH_NS: Final = 1_000
 """An evaluation span ends with its prediction: a start after its parent's end, or no length at
 all, makes Jaeger warn about the clock."""
+REFUSALS: Final = (400, 413)
+"""Status codes that speak of the request itself. All others may pass: a service that is not there
+yet (404), credentials (401), a limit (429), a failure (5xx)."""
 SCORES: Final = {"correct": 1.0, "incorrect": 0.0}
 
 _log = logging.getLogger(__name__)
+
+
+class NotDelivered(RuntimeError):
+    """Evaluation spans stay in the outbox; one line says why and what may help."""
+
+
+class _Refused(Exception):
+    """Jaeger cannot take this request, however often it is sent."""
 
 
 class EvaluationPublisher:
@@ -69,32 +79,61 @@ class EvaluationPublisher:
         self._queries = queries
         self._telemetry = telemetry
         self._status: Literal["error", "unset"] = evaluation_status
-        self._failing = False
 
     def publish_once(self) -> int:
         """Send what waits in the outbox, at most `SPANS_PER_REQUEST` entries.
 
         Returns:
-            How many entries are done with; 0 when there are none, or when Jaeger or the store
-            refused: they stay, and the next call sends them again.
+            How many entries are done with: taken, or rejected for good, and deleted.
+
+        Raises:
+            NotDelivered: Jaeger did not take them now, or the store did not delete what was
+                taken; the next call sends what is still there.
         """
         evaluations = self._queries.reader.outbox(SPANS_PER_REQUEST)
         if not evaluations:
             return 0
+        rejected = self._deliver(evaluations)
+        if rejected:
+            _log.warning(
+                "Jaeger at %s rejects %d of %d evaluation spans for good; they are not sent again",
+                self._url,
+                rejected,
+                len(evaluations),
+            )
+        return len(evaluations)
+
+    def _deliver(self, evaluations: Sequence[Evaluation]) -> int:
+        """Send and acknowledge; returns how many of them Jaeger rejects for good."""
         try:
             rejected = self._send(self.request(evaluations))
-            sequences = [evaluation.sequence for evaluation in evaluations]
-            self._queries.acknowledge(sequences).result(TIMEOUT_SECONDS)
-        except (OSError, HTTPException, DecodeError, Overloaded, FutureTimeoutError) as error:
+        except _Refused:
+            # Whatever Jaeger cannot read or finds too large must not hold up its neighbours.
+            if half := len(evaluations) // 2:
+                return self._deliver(evaluations[:half]) + self._deliver(evaluations[half:])
+            rejected = 1
+        except (OSError, HTTPException, DecodeError) as error:
             self._telemetry.add(counters.PUBLISHED, len(evaluations), result="error")
-            self._report_failure(error)
-            return 0
+            raise NotDelivered(
+                f"evaluation spans do not reach Jaeger at {self._url}: {error}; they wait in the "
+                "outbox. Is jaeger.otlp the OTLP/HTTP endpoint of a running Jaeger?"
+            ) from error
+        self._acknowledge(evaluations)
         self._telemetry.add(counters.PUBLISHED, len(evaluations) - rejected, result="ok")
         self._telemetry.add(counters.PUBLISHED, rejected, result="rejected")
-        if self._failing:
-            self._failing = False
-            _log.info("evaluation spans reach Jaeger again at %s", self._url)
-        return len(evaluations)
+        return rejected
+
+    def _acknowledge(self, evaluations: Sequence[Evaluation]) -> None:
+        deleted = self._queries.acknowledge([evaluation.sequence for evaluation in evaluations])
+        try:
+            deleted.result(TIMEOUT_SECONDS)
+        except Exception as error:
+            # Full, closing, too slow or broken: it is the writer's to say and the same to us.
+            self._telemetry.add(counters.PUBLISHED, len(evaluations), result="error")
+            raise NotDelivered(
+                f"evaluation spans that Jaeger took stay in the outbox ({error!r}); they are sent "
+                "once more, and Jaeger hides the copies"
+            ) from error
 
     def request(self, evaluations: Sequence[Evaluation]) -> bytes:
         """The OTLP request for these entries: the same bytes whenever they are sent."""
@@ -113,22 +152,15 @@ class EvaluationPublisher:
         request = urllib.request.Request(
             self._url, data=body, headers={"Content-Type": "application/x-protobuf"}, method="POST"
         )
-        with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-            response = ExportTraceServiceResponse.FromString(answer.read(ANSWER_BYTES_MAX))
-        return response.partial_success.rejected_spans
-
-    def _report_failure(self, error: Exception) -> None:
-        if isinstance(error, urllib.error.HTTPError):
+        try:
+            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
+                response = ExportTraceServiceResponse.FromString(answer.read(ANSWER_BYTES_MAX))
+        except urllib.error.HTTPError as error:
             error.close()
-        if self._failing:
-            return  # said once, until it works again
-        self._failing = True
-        _log.warning(
-            "evaluation spans do not reach Jaeger at %s: %s; they wait in the outbox. "
-            "Is jaeger.otlp the OTLP/HTTP endpoint of a running Jaeger?",
-            self._url,
-            error,
-        )
+            if error.code in REFUSALS:
+                raise _Refused from error
+            raise
+        return response.partial_success.rejected_spans
 
 
 def evaluation_spans(
@@ -175,17 +207,19 @@ def _span(evaluation: Evaluation, name: str, evaluation_status: Literal["error",
     span_id = evaluation.span_id.to_bytes(8, "big")
     trace_id = bytes.fromhex(evaluation.trace_id)
     parent_id = bytes.fromhex(evaluation.prediction_span_id)
+    # A prediction may claim to have ended with the epoch, and no time on the wire is negative.
+    end = max(evaluation.prediction_end, LENGTH_NS + 1)
     span = Span(
         name=name,
         kind=Span.SPAN_KIND_SERVER,
         span_id=span_id,
-        start_time_unix_nano=evaluation.prediction_end - LENGTH_NS,
-        end_time_unix_nano=evaluation.prediction_end,
+        start_time_unix_nano=end - LENGTH_NS,
+        end_time_unix_nano=end,
         attributes=_attributes(_describe(evaluation)),
         events=[
             Span.Event(
                 name=semconv.EVENT_EVALUATION_RESULT,
-                time_unix_nano=evaluation.prediction_end,
+                time_unix_nano=end,
                 attributes=_attributes(
                     {
                         semconv.GEN_AI_EVALUATION_NAME: evaluation.target,
