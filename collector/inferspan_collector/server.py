@@ -28,6 +28,7 @@ from inferspan_collector.problems import problem
 from inferspan_collector.publish import api, jaeger_monitor, jaeger_quality, prometheus
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
 from inferspan_collector.receivers import labels, otlp_http
+from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.guard import Guard
 from inferspan_collector.receivers.otlp_grpc import GrpcReceiver
 from inferspan_collector.store.database import Database
@@ -72,6 +73,7 @@ class Collector:
     def __init__(self, config: Config) -> None:
         self.telemetry = Telemetry()
         self._config = config
+        self._budget = Budget.of(config.limits)
         self._running = contextlib.AsyncExitStack()
 
     async def start(self) -> Addresses:
@@ -126,7 +128,9 @@ class Collector:
         if "api" in sockets:
             app = Starlette(
                 routes=[
-                    *labels.routes(pipeline, pipeline.reader, telemetry, config.limits),
+                    *labels.routes(
+                        pipeline, pipeline.reader, telemetry, config.limits, self._budget
+                    ),
                     *api.routes(pipeline, config),
                     *prometheus.routes(pipeline, telemetry, config),
                     *jaeger_monitor.routes(pipeline, config),
@@ -137,7 +141,7 @@ class Collector:
             readable = {jaeger_quality.PATH: config.jaeger.ui} if config.jaeger.ui else {}
             await _serve(stack, Guard(app, telemetry, "api", hosts, readable), sockets["api"])
         if "otlp_http" in sockets:
-            receiver = otlp_http.application(pipeline, telemetry, config.limits)
+            receiver = otlp_http.application(pipeline, telemetry, config.limits, self._budget)
             guarded = Guard(receiver, telemetry, otlp_http.TRANSPORT, hosts)
             await _serve(stack, guarded, sockets["otlp_http"])
 
@@ -145,7 +149,9 @@ class Collector:
         address = self._config.receivers.otlp_grpc
         if address == OFF:
             return None
-        receiver = GrpcReceiver(pipeline, self.telemetry, self._config.limits, address)
+        receiver = GrpcReceiver(
+            pipeline, self.telemetry, self._config.limits, self._budget, address
+        )
         stack.push_async_callback(asyncio.to_thread, receiver.stop, GRACE_SECONDS)
         try:
             return receiver.start()

@@ -34,6 +34,8 @@ class Sink(Protocol):
     def submit(self, decoded: Decoded, transport: str) -> Future[Committed]:
         """Queue a request's batches; the future is done once they are on disk.
 
+        A request without any row is answered at once.
+
         Raises at once, and the future may end with, `Overloaded` (passing) or `Unstorable`
         (this request's own fault).
         """

@@ -11,6 +11,7 @@ from receiving import Switch, serving
 from inferspan_collector import telemetry as counters
 from inferspan_collector.config import Limits
 from inferspan_collector.receivers import otlp_http
+from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.telemetry import Telemetry
 from inferspan_collector.testing import RecordingSink
 
@@ -49,6 +50,6 @@ def receiving_on(server: tuple[Switch, str]) -> Iterator[Receiver]:
     switch, url = server
     sink, telemetry = RecordingSink(), Telemetry()
     limits = Limits(request_bytes=LIMIT, queue_bytes=4 * LIMIT)
-    switch.app = otlp_http.application(sink, telemetry, limits)
+    switch.app = otlp_http.application(sink, telemetry, limits, Budget.of(limits))
     with httpx.Client(base_url=url, timeout=20) as client:
         yield Receiver(url, sink, telemetry, client)

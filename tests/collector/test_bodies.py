@@ -90,3 +90,13 @@ def test_no_bytes_crash_the_inflaters(body: bytes, encoding: str) -> None:
         assert len(inflated(body, encoding, LIMIT)) <= LIMIT
     except RefusedBody as refused:
         assert refused.status in (400, 413)  # noqa: PT017
+
+
+@given(st.lists(st.integers(0, 60), max_size=8))
+def test_a_block_gives_back_what_it_holds(counts: list[int]) -> None:
+    budget = Budget(LIMIT)
+    for count in counts:
+        with budget.holding(count), pytest.raises(Overloaded):
+            budget.take(LIMIT - count + 1)
+    with budget.holding(LIMIT):
+        pass

@@ -19,6 +19,7 @@ from inferspan_collector import telemetry as counters
 from inferspan_collector.batches import Bool, LabelBatch
 from inferspan_collector.config import Limits
 from inferspan_collector.receivers import labels
+from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.label_lines import (
     LINES_MAX,
 )
@@ -80,7 +81,8 @@ def receiver(server: tuple[Switch, str]) -> Iterator[Receiver]:
     switch, url = server
     sink, telemetry = RecordingSink(), Telemetry()
     limits = Limits(request_bytes=LIMIT)
-    switch.app = Starlette(routes=labels.routes(sink, KnownIds("order-17"), telemetry, limits))
+    known, budget = KnownIds("order-17"), Budget.of(limits)
+    switch.app = Starlette(routes=labels.routes(sink, known, telemetry, limits, budget))
     with httpx.Client(base_url=url, timeout=20) as client:
         yield Receiver(sink, telemetry, client)
 

@@ -22,6 +22,7 @@ from inferspan import semconv
 from inferspan_collector import telemetry as counters
 from inferspan_collector.config import Limits, split_address
 from inferspan_collector.listening import AddressTaken
+from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.otlp_grpc import GrpcReceiver
 from inferspan_collector.submission import Overloaded, Unstorable
 from inferspan_collector.telemetry import Telemetry
@@ -42,10 +43,12 @@ ONE = traces_request([prediction_span("order-17")])
 class Receiver:
     """A receiver that runs, its sink, its counters and a channel to it."""
 
-    def __init__(self) -> None:
+    def __init__(self, queue_bytes: int = 4 * LIMIT, **options: float) -> None:
         self.sink = RecordingSink()
         self.telemetry = Telemetry()
-        self.server = GrpcReceiver(self.sink, self.telemetry, Limits(request_bytes=LIMIT), FREE)
+        limits = Limits(request_bytes=LIMIT, queue_bytes=queue_bytes)
+        self.budget = Budget.of(limits)
+        self.server = GrpcReceiver(self.sink, self.telemetry, limits, self.budget, FREE, **options)
         self.address = self.server.start()
         self.channel = grpc.insecure_channel(
             self.address, options=[("grpc.max_send_message_length", -1)]
@@ -67,13 +70,19 @@ class Receiver:
         return self.telemetry.get(counter, **labels)
 
 
+@contextlib.contextmanager
+def running(**options: float) -> Iterator[Receiver]:
+    started = Receiver(**options)
+    yield started
+    started.channel.close()
+    started.sink.release()
+    started.server.stop(5)
+
+
 @pytest.fixture
 def receiver() -> Iterator[Receiver]:
-    running = Receiver()
-    yield running
-    running.channel.close()
-    running.sink.release()
-    running.server.stop(5)
+    with running() as started:
+        yield started
 
 
 def retry_seconds(error: grpc.RpcError) -> int | None:
@@ -185,6 +194,58 @@ def test_a_commit_given_up_is_unavailable(receiver: Receiver) -> None:
     assert receiver.sink.held[0].cancel()
     assert answer.code() is grpc.StatusCode.UNAVAILABLE
 
+    assert receiver.count(counters.CONTAINED) == 0
+
+
+def test_a_commit_that_takes_too_long_is_unavailable() -> None:
+    with running(commit_seconds=0.05) as receiver:
+        receiver.sink.holding = True
+        error = receiver.failure()
+        assert error.code() is grpc.StatusCode.UNAVAILABLE
+        assert retry_seconds(error) == 1
+        assert error.details() == "not stored within 0.05 s; send this again"
+        receiver.sink.release()
+        assert not receiver.export().HasField("partial_success")
+
+
+def test_surplus_requests_come_again_and_never_wait() -> None:
+    with running(calls_max=2) as receiver:
+        receiver.sink.holding = True
+        export = TraceServiceStub(receiver.channel).Export
+        taken = [export.future(ONE, timeout=20) for _ in range(2)]
+        wait_until(lambda: len(receiver.sink.held) == 2, 20, "two requests under way")
+        for error in [receiver.failure() for _ in range(20)]:
+            assert error.code() is grpc.StatusCode.UNAVAILABLE
+            assert retry_seconds(error) == 1
+        assert len(receiver.sink.submitted) == 2
+        receiver.sink.release()
+        assert [answer.code() for answer in taken] == [grpc.StatusCode.OK] * 2
+        receiver.export()
+
+
+def test_a_sender_that_waits_less_frees_its_place_by_then() -> None:
+    with running(calls_max=1) as receiver:
+        receiver.sink.holding = True
+        with pytest.raises(grpc.RpcError) as caught:
+            TraceServiceStub(receiver.channel).Export(ONE, timeout=0.2)
+        # Both ends look at the same deadline; whichever is first, exporters come again.
+        late = {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE}
+        assert caught.value.code() in late
+        wait_until(lambda: receiver.count(counters.REQUESTS) == 1, 20, "the place to be free")
+        assert len(receiver.sink.held) == 1
+        receiver.sink.holding = False
+        receiver.export()
+
+
+def test_what_requests_hold_is_limited_over_all_transports(receiver: Receiver) -> None:
+    with receiver.budget.holding(4 * LIMIT):
+        error = receiver.failure()
+    assert error.code() is grpc.StatusCode.UNAVAILABLE
+    assert retry_seconds(error) == 1
+    receiver.export()
+    with receiver.budget.holding(4 * LIMIT):
+        pass
+
 
 @pytest.mark.parametrize("compression", [grpc.Compression.NoCompression, grpc.Compression.Gzip])
 def test_too_large_is_exhausted_and_not_to_be_sent_again(
@@ -211,16 +272,16 @@ def test_other_methods_are_unimplemented(receiver: Receiver) -> None:
 
 
 def test_a_taken_port_is_said(receiver: Receiver) -> None:
-    second = GrpcReceiver(receiver.sink, Telemetry(), Limits(), receiver.address)
+    second = GrpcReceiver(receiver.sink, Telemetry(), Limits(), receiver.budget, receiver.address)
     with pytest.raises(AddressTaken, match=f"{receiver.address} is taken"):
         second.start()
 
 
 def test_a_port_is_free_again_after_stop(receiver: Receiver) -> None:
-    first = GrpcReceiver(receiver.sink, Telemetry(), Limits(), FREE)
+    first = GrpcReceiver(receiver.sink, Telemetry(), Limits(), receiver.budget, FREE)
     address = first.start()
     first.stop(1)
-    second = GrpcReceiver(receiver.sink, Telemetry(), Limits(), address)
+    second = GrpcReceiver(receiver.sink, Telemetry(), Limits(), receiver.budget, address)
     assert second.start() == address
     second.stop(1)
 

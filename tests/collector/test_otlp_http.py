@@ -22,6 +22,7 @@ from inferspan import semconv
 from inferspan_collector import telemetry as counters
 from inferspan_collector.config import Limits
 from inferspan_collector.receivers import otlp_http
+from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.submission import Overloaded, Unstorable
 from inferspan_collector.telemetry import Telemetry
 from inferspan_collector.testing import (
@@ -147,7 +148,7 @@ def partly() -> object:
     request = traces_request(
         [
             prediction_span("good"),
-            prediction_span("bad", {semconv.PREDICTION_ID: "x" * 129}),
+            prediction_span("bad", {semconv.MODEL_VERSION: "x" * 1025}),
             prediction_span("worse", {semconv.MODEL_NAME: ""}),
         ]
     )
@@ -162,7 +163,7 @@ def test_what_was_refused_is_said_and_its_neighbours_are_stored(receiver: Receiv
     assert response.status_code == 200
     said = ExportTraceServiceResponse.FromString(response.content).partial_success
     assert said.rejected_spans == 3
-    assert said.error_message.startswith("text_too_long: inferspan.prediction.id = 'xxx")
+    assert said.error_message.startswith("text_too_long: inferspan.model.version = 'xxx")
     assert said.error_message.endswith("(and 2 more)")
     assert receiver.sink.predictions.prediction_id.tolist() == ["good"]
     refused = {
@@ -367,7 +368,7 @@ def test_a_commit_given_up_is_503(server: tuple[Switch, str]) -> None:
     switch, url = server
     sink = Stopping()
     sink.holding = True
-    switch.app = otlp_http.application(sink, Telemetry(), Limits())
+    switch.app = otlp_http.application(sink, Telemetry(), Limits(), Budget.of(Limits()))
     sent = ONE.SerializeToString()
     response = httpx.post(f"{url}/v1/traces", content=sent, headers={"content-type": PROTOBUF})
     assert response.status_code == 503

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Self, cast
 
 import zstandard
 from isal import igzip, isal_zlib
 from starlette.types import Receive, Scope
 
+from inferspan_collector.config import Limits
 from inferspan_collector.submission import Overloaded
 
 ENCODINGS: Final = ("identity", "gzip", "deflate", "zstd")
@@ -51,11 +53,17 @@ class ClientDisconnected(Exception):
 
 
 class Budget:
-    """Bytes that unfinished requests may hold together. One event loop uses it."""
+    """Bytes that unfinished requests of all transports may hold together. Thread-safe."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit = limit_bytes
         self._held = 0
+        self._lock = threading.Lock()
+
+    @classmethod
+    def of(cls, limits: Limits) -> Self:
+        """As much as may wait for the store, and in any case one request."""
+        return cls(max(limits.queue_bytes, limits.request_bytes))
 
     def take(self, count: int) -> None:
         """Hold `count` bytes more.
@@ -63,15 +71,26 @@ class Budget:
         Raises:
             Overloaded: that would be over the limit.
         """
-        if self._held + count > self._limit:
-            raise Overloaded(
-                f"requests under way hold {self._held} bytes; {self._limit} is the limit"
-            )
-        self._held += count
+        with self._lock:
+            if self._held + count > self._limit:
+                raise Overloaded(
+                    f"requests under way hold {self._held} bytes; {self._limit} is the limit"
+                )
+            self._held += count
 
     def give(self, count: int) -> None:
         """Let go of bytes that were taken."""
-        self._held -= count
+        with self._lock:
+            self._held -= count
+
+    @contextmanager
+    def holding(self, count: int) -> Iterator[None]:
+        """Hold `count` bytes as long as the block lasts; raises as `take`."""
+        self.take(count)
+        try:
+            yield
+        finally:
+            self.give(count)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +141,7 @@ async def received(
             "compress with one of these, or not at all",
         )
     if headers.length is not None and headers.length > limit:
-        raise _too_large(f"{headers.length} bytes", limit)
+        raise too_large(f"{headers.length} bytes", limit)
     chunks: list[bytes] = []
     held = 0
     try:
@@ -134,7 +153,7 @@ async def received(
             chunk = message.get("body", b"")
             more = message.get("more_body", False)
             if held + len(chunk) > limit:
-                raise _too_large("more", limit)
+                raise too_large("more", limit)
             budget.take(len(chunk))
             held += len(chunk)
             chunks.append(chunk)
@@ -207,11 +226,12 @@ def _joined(chunks: Iterable[bytes], limit: int) -> bytes:
     for chunk in chunks:
         length += len(chunk)
         if length > limit:
-            raise _too_large("more once it is inflated", limit)
+            raise too_large("more once it is inflated", limit)
         kept.append(chunk)
     return b"".join(kept)
 
 
-def _too_large(size: str, limit: int) -> RefusedBody:
+def too_large(size: str, limit: int) -> RefusedBody:
+    """The refusal of a body of that size, which is text: `70 bytes`, `more`."""
     rule = f"at most {limit} bytes are read, after decompression"
     return RefusedBody(413, f"the body has {size}", rule, "send smaller batches")

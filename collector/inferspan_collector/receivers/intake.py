@@ -1,14 +1,15 @@
-"""What every receiver does with a request once it is decoded: hand on, wait, count."""
+"""What every receiver does with a request once it is handed on: wait, count."""
 
 from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
+from typing import Final
 
 from inferspan_collector.batches import Decoded
 from inferspan_collector.store.cells import Committed
-from inferspan_collector.submission import Overloaded, Sink
+from inferspan_collector.submission import Overloaded
 from inferspan_collector.telemetry import (
     ACCEPTED,
     CLOCK_SKEWED,
@@ -18,17 +19,7 @@ from inferspan_collector.telemetry import (
     Telemetry,
 )
 
-
-def submitted(decoded: Decoded, sink: Sink, transport: str) -> Future[Committed] | None:
-    """Hand a request on; None where nothing in it is for the store.
-
-    Raises:
-        Overloaded: the sender should come again.
-        Unstorable: it never can be stored.
-    """
-    if not len(decoded.predictions) and not len(decoded.labels):
-        return None
-    return sink.submit(decoded, transport)
+STOPPING: Final = "the collector is stopping"
 
 
 async def committed(future: Future[Committed]) -> Committed:
@@ -43,7 +34,22 @@ async def committed(future: Future[Committed]) -> Committed:
     except asyncio.CancelledError:
         if not future.cancelled():
             raise
-        raise Overloaded("the collector is stopping") from None
+        raise Overloaded(STOPPING) from None
+
+
+def committed_within(future: Future[Committed], seconds: float) -> Committed:
+    """Wait for a commit in a thread, at most so long.
+
+    Raises:
+        Overloaded: no commit within that time, which does not say that there will be none; the
+            pipeline gave the request up because it is stopping; or as the future ends.
+    """
+    try:
+        return future.result(seconds)
+    except TimeoutError:
+        raise Overloaded(f"not stored within {seconds:.3g} s; send this again") from None
+    except CancelledError:
+        raise Overloaded(STOPPING) from None
 
 
 def count(decoded: Decoded, telemetry: Telemetry, transport: str) -> None:

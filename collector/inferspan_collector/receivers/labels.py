@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -19,6 +18,7 @@ from inferspan_collector.config import Limits
 from inferspan_collector.decode.columns import label_batch
 from inferspan_collector.problems import problem
 from inferspan_collector.receivers import bodies
+from inferspan_collector.receivers.failures import Failure, answered
 from inferspan_collector.receivers.intake import committed, count
 from inferspan_collector.receivers.label_lines import (
     LINES_MAX,
@@ -28,16 +28,13 @@ from inferspan_collector.receivers.label_lines import (
     read_lines,
 )
 from inferspan_collector.store.reader import Reader
-from inferspan_collector.submission import Overloaded, Sink, Unstorable
-from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
+from inferspan_collector.submission import Sink
+from inferspan_collector.telemetry import REQUESTS, Telemetry
 
 PATH: Final = "/v1/labels"
 TRANSPORT: Final = "labels"
 NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json"
-CLIENT_CLOSED: Final = "499"
-"""How a request without anybody left to answer is counted."""
-RETRY_AFTER_SECONDS: Final = 1
 _TITLES: Final = {
     400: "Unreadable labels",
     413: "Too large",
@@ -45,10 +42,10 @@ _TITLES: Final = {
     503: "Try again later",
 }
 
-_log = logging.getLogger(__name__)
 
-
-def routes(sink: Sink, reader: Reader, telemetry: Telemetry, limits: Limits) -> list[Route]:
+def routes(
+    sink: Sink, reader: Reader, telemetry: Telemetry, limits: Limits, budget: bodies.Budget
+) -> list[Route]:
     """The label receiver, to be mounted on the API port.
 
     `?dry_run=true` stores nothing and says of each line whether it would join now.
@@ -58,8 +55,9 @@ def routes(sink: Sink, reader: Reader, telemetry: Telemetry, limits: Limits) -> 
         reader: answers dry runs.
         telemetry: counts.
         limits: `request_bytes` is the largest body.
+        budget: what requests under way may hold, shared with the other receivers.
     """
-    return [Route(PATH, _Receiver(sink, reader, telemetry, limits))]
+    return [Route(PATH, _Receiver(sink, reader, telemetry, limits, budget))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,35 +67,26 @@ class _Request:
 
 
 class _Receiver:
-    def __init__(self, sink: Sink, reader: Reader, telemetry: Telemetry, limits: Limits) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        reader: Reader,
+        telemetry: Telemetry,
+        limits: Limits,
+        budget: bodies.Budget,
+    ) -> None:
         self._sink = sink
         self._reader = reader
         self._telemetry = telemetry
         self._limit = limits.request_bytes
-        self._budget = bodies.Budget(max(limits.queue_bytes, limits.request_bytes))
+        self._budget = budget
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        try:
-            response = await self._answer(scope, receive)
-        except bodies.ClientDisconnected:
-            self._telemetry.add(REQUESTS, transport=TRANSPORT, code=CLIENT_CLOSED)
-            return
-        except bodies.RefusedBody as refused:
-            response = _refused(refused)
-        except TooManyLines as error:
-            rule = f"a request holds at most {LINES_MAX} labels"
-            response = _refused(bodies.RefusedBody(413, str(error), rule, "send several requests"))
-        except (NotLabels, Unstorable) as error:
-            rule = f"{NDJSON} has an object per line, {JSON} an object or an array"
-            response = _refused(bodies.RefusedBody(400, str(error), rule, "correct the body"))
-        except Overloaded as error:
-            response = _come_again(str(error), error.retry_after_seconds)
-        except Exception as error:
-            self._telemetry.add(CONTAINED, where=TRANSPORT)
-            _log.exception("a request with labels failed; its sender was told to come again")
-            response = _come_again(f"unexpected {type(error).__name__}; see the collector's log")
-        self._telemetry.add(REQUESTS, transport=TRANSPORT, code=str(response.status_code))
-        await response(scope, receive, send)
+        answering = self._answer(scope, receive)
+        response = await answered(answering, _failed, self._telemetry, TRANSPORT)
+        if response is not None:
+            self._telemetry.add(REQUESTS, transport=TRANSPORT, code=str(response.status_code))
+            await response(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         if scope["method"] != "POST":
@@ -121,22 +110,18 @@ class _Receiver:
         dry_run = _dry_run(scope)
         async with bodies.received(headers, receive, self._limit, self._budget) as body:
             request = await asyncio.to_thread(self._read, headers, body)
-        if not len(request.decoded.labels):
-            results: Sequence[str] = ()
-        elif dry_run:
+        if dry_run:
             joining = await asyncio.to_thread(self._reader.resolve_labels, request.decoded.labels)
-            results = ["joined" if joins else "waiting" for joins in joining.tolist()]
+            results: Sequence[str] = ["joined" if joins else "waiting" for joins in joining]
         else:
-            future = self._sink.submit(request.decoded, TRANSPORT)
-            results = (await committed(future)).labels
-        if not dry_run:
+            results = (await committed(self._sink.submit(request.decoded, TRANSPORT))).labels
             count(request.decoded, self._telemetry, TRANSPORT)
         return await asyncio.to_thread(_response, request.lines, results)
 
     def _read(self, headers: bodies.Headers, body: bytes) -> _Request:
         content = bodies.inflated(body, headers.encoding, self._limit)
         received_ns = self._sink.now_ns()
-        lines = read_lines(content, ndjson=headers.media_type == NDJSON, received_ns=received_ns)
+        lines = _lines(content, headers.media_type == NDJSON, received_ns)
         labels = [line.label for line in lines if line.label is not None]
         refused = (line for line in lines if line.label is None)
         decoded = Decoded(
@@ -173,19 +158,24 @@ def _response(lines: list[Line], results: Sequence[str]) -> Response:
     return Response(content, status, media_type=NDJSON)
 
 
-def _refused(refused: bodies.RefusedBody) -> Response:
-    return problem(
-        refused.status,
-        _TITLES[refused.status],
-        str(refused),
-        value=refused.value,
-        rule=refused.rule,
-        remedy=refused.remedy,
-    )
+def _lines(content: bytes, ndjson: bool, received_ns: int) -> list[Line]:
+    try:
+        return read_lines(content, ndjson=ndjson, received_ns=received_ns)
+    except TooManyLines as error:
+        rule = f"a request holds at most {LINES_MAX} labels"
+        raise bodies.RefusedBody(413, str(error), rule, "send several requests") from error
+    except NotLabels as error:
+        rule = f"{NDJSON} has an object per line, {JSON} an object or an array"
+        raise bodies.RefusedBody(400, str(error), rule, "correct the body") from error
 
 
-def _come_again(message: str, seconds: int = RETRY_AFTER_SECONDS) -> Response:
-    headers = {"retry-after": str(max(1, seconds))}
+def _failed(failure: Failure) -> Response:
+    seconds = failure.retry_after_seconds
+    said = {"value": failure.value, "rule": failure.rule, "remedy": failure.remedy}
     return problem(
-        503, _TITLES[503], message, headers=headers, remedy="send the same request again"
+        failure.status,
+        _TITLES[failure.status],
+        failure.message,
+        headers=None if seconds is None else {"retry-after": str(seconds)},
+        **{name: text for name, text in said.items() if text},
     )

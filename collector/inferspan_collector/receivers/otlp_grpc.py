@@ -6,9 +6,10 @@ which gRPC makes of an exception, loses the sender's data. So no exception leave
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Final
 
 import grpc
@@ -18,27 +19,27 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from inferspan_collector.config import Limits, split_address
-from inferspan_collector.decode import MalformedRequest
 from inferspan_collector.listening import AddressTaken, holder
-from inferspan_collector.receivers.intake import count, submitted
+from inferspan_collector.receivers.bodies import Budget, too_large
+from inferspan_collector.receivers.failures import Failure, failure_of
+from inferspan_collector.receivers.intake import committed_within, count
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
-from inferspan_collector.submission import Overloaded, Sink, Unstorable
-from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
+from inferspan_collector.submission import Overloaded, Sink
+from inferspan_collector.telemetry import REQUESTS, Telemetry
 
 TRANSPORT: Final = "otlp_grpc"
-WORKERS: Final = 32
+CALLS_MAX: Final = 64
 """Requests under way at once; most of them wait for one and the same commit."""
-RETRY_AFTER_SECONDS: Final = 1
+SHEDDING_THREADS: Final = 4
+"""Threads beyond those, that only ever send surplus requests away."""
+COMMIT_SECONDS_MAX: Final = 30.0
+"""How long a request waits for its commit, where its sender does not wait less."""
 DETAILS_KEY: Final = "grpc-status-details-bin"
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    code: grpc.StatusCode
-    message: str
-    retry_after_seconds: int | None = None
+_CODES: Final = {
+    400: grpc.StatusCode.INVALID_ARGUMENT,
+    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
+    503: grpc.StatusCode.UNAVAILABLE,
+}
 
 
 class GrpcReceiver:
@@ -48,15 +49,35 @@ class GrpcReceiver:
         sink: takes what was decoded.
         telemetry: counts.
         limits: `request_bytes` is the largest message.
+        budget: what requests under way may hold, shared with the other receivers.
         address: `HOST:PORT`; port 0 takes a free one.
+        calls_max: requests under way at once; surplus ones are told to come again.
+        commit_seconds: the longest wait for a commit; after it the sender is told to come again.
     """
 
-    def __init__(self, sink: Sink, telemetry: Telemetry, limits: Limits, address: str) -> None:
+    def __init__(
+        self,
+        sink: Sink,
+        telemetry: Telemetry,
+        limits: Limits,
+        budget: Budget,
+        address: str,
+        *,
+        calls_max: int = CALLS_MAX,
+        commit_seconds: float = COMMIT_SECONDS_MAX,
+    ) -> None:
         self._sink = sink
         self._telemetry = telemetry
         self._limit = limits.request_bytes
+        self._budget = budget
         self._address = address
-        self._workers = ThreadPoolExecutor(WORKERS, thread_name_prefix=TRANSPORT)
+        self._commit_seconds = commit_seconds
+        # Not gRPC's own `maximum_concurrent_rpcs`: it refuses the surplus with RESOURCE_EXHAUSTED
+        # and no RetryInfo, upon which exporters drop their data.
+        self._calls = threading.BoundedSemaphore(calls_max)
+        self._workers = ThreadPoolExecutor(
+            calls_max + SHEDDING_THREADS, thread_name_prefix=TRANSPORT
+        )
         self._server = grpc.server(
             self._workers,
             handlers=[self._handlers(signal) for signal in SIGNALS],
@@ -91,8 +112,8 @@ class GrpcReceiver:
 
     def _handlers(self, signal: Signal) -> grpc.GenericRpcHandler:
         def export(body: bytes, context: grpc.ServicerContext) -> bytes:
-            answer = self._answer(signal, body)
-            code = grpc.StatusCode.OK if isinstance(answer, bytes) else answer.code
+            answer = self._answer(signal, body, context.time_remaining())
+            code = grpc.StatusCode.OK if isinstance(answer, bytes) else _CODES[answer.status]
             self._telemetry.add(REQUESTS, transport=TRANSPORT, code=code.name)
             if isinstance(answer, bytes):
                 return answer
@@ -103,35 +124,39 @@ class GrpcReceiver:
             signal.service, {"Export": grpc.unary_unary_rpc_method_handler(export)}
         )
 
-    def _answer(self, signal: Signal, body: bytes) -> bytes | _Failure:
-        if len(body) > self._limit:
-            return _Failure(
-                grpc.StatusCode.RESOURCE_EXHAUSTED,
-                f"the request has {len(body)} bytes; at most {self._limit} are read: send smaller "
-                "batches",
-            )
+    def _answer(self, signal: Signal, body: bytes, seconds_left: float | None) -> bytes | Failure:
         try:
-            decoded = signal.decode(body, json=False, received_ns=self._sink.now_ns())
-            future = submitted(decoded, self._sink, TRANSPORT)
-            if future is not None:
-                future.result()
-            count(decoded, self._telemetry, TRANSPORT)
-            return signal.answer(decoded).SerializeToString()
-        except (MalformedRequest, Unstorable) as error:
-            return _Failure(grpc.StatusCode.INVALID_ARGUMENT, str(error))
-        except Overloaded as error:
-            return _Failure(grpc.StatusCode.UNAVAILABLE, str(error), error.retry_after_seconds)
+            with self._one_call():
+                return self._stored(signal, body, seconds_left)
         except Exception as error:
-            self._telemetry.add(CONTAINED, where=TRANSPORT)
-            _log.exception("an OTLP/gRPC request failed; its sender was told to come again")
-            message = f"unexpected {type(error).__name__}; see the collector's log"
-            return _Failure(grpc.StatusCode.UNAVAILABLE, message, RETRY_AFTER_SECONDS)
+            return failure_of(error, self._telemetry, TRANSPORT)
+
+    @contextlib.contextmanager
+    def _one_call(self) -> Iterator[None]:
+        if not self._calls.acquire(blocking=False):
+            raise Overloaded("as many requests are under way as are taken at once; send this again")
+        try:
+            yield
+        finally:
+            self._calls.release()
+
+    def _stored(self, signal: Signal, body: bytes, seconds_left: float | None) -> bytes:
+        if len(body) > self._limit:
+            raise too_large(f"{len(body)} bytes", self._limit)
+        with self._budget.holding(len(body)):
+            decoded = signal.decode(body, json=False, received_ns=self._sink.now_ns())
+        future = self._sink.submit(decoded, TRANSPORT)
+        wait = self._commit_seconds if seconds_left is None else seconds_left
+        committed_within(future, min(wait, self._commit_seconds))
+        count(decoded, self._telemetry, TRANSPORT)
+        return signal.answer(decoded).SerializeToString()
 
 
-def _abort(context: grpc.ServicerContext, failure: _Failure) -> None:
+def _abort(context: grpc.ServicerContext, failure: Failure) -> None:
+    code = _CODES[failure.status]
     if failure.retry_after_seconds is not None:
         detail = Any()
-        detail.Pack(RetryInfo(retry_delay=Duration(seconds=max(1, failure.retry_after_seconds))))
-        status = Status(code=failure.code.value[0], message=failure.message, details=[detail])
+        detail.Pack(RetryInfo(retry_delay=Duration(seconds=failure.retry_after_seconds)))
+        status = Status(code=code.value[0], message=failure.message, details=[detail])
         context.set_trailing_metadata(((DETAILS_KEY, status.SerializeToString()),))
-    context.abort(failure.code, failure.message)
+    context.abort(code, failure.message)

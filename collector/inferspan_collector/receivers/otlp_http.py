@@ -8,7 +8,6 @@ and never 500.
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,19 +19,16 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Limits
-from inferspan_collector.decode import MalformedRequest
 from inferspan_collector.receivers import bodies
-from inferspan_collector.receivers.intake import committed, count, submitted
+from inferspan_collector.receivers.failures import Failure, answered
+from inferspan_collector.receivers.intake import committed, count
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
-from inferspan_collector.submission import Overloaded, Sink, Unstorable
-from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
+from inferspan_collector.submission import Sink
+from inferspan_collector.telemetry import REQUESTS, Telemetry
 
 TRANSPORT: Final = "otlp_http"
 PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
-CLIENT_CLOSED: Final = "499"
-"""How a request without anybody left to answer is counted."""
-RETRY_AFTER_SECONDS: Final = 1
 _CODES: Final = {
     400: code_pb2.INVALID_ARGUMENT,
     404: code_pb2.NOT_FOUND,
@@ -42,12 +38,17 @@ _CODES: Final = {
     503: code_pb2.UNAVAILABLE,
 }
 
-_log = logging.getLogger(__name__)
 
+def application(sink: Sink, telemetry: Telemetry, limits: Limits, budget: bodies.Budget) -> ASGIApp:
+    """The OTLP/HTTP receiver: `POST /v1/traces` and `POST /v1/logs`, protobuf and JSON.
 
-def application(sink: Sink, telemetry: Telemetry, limits: Limits) -> ASGIApp:
-    """The OTLP/HTTP receiver: `POST /v1/traces` and `POST /v1/logs`, protobuf and JSON."""
-    return _Receiver(sink, telemetry, limits)
+    Args:
+        sink: takes what was decoded.
+        telemetry: counts.
+        limits: `request_bytes` is the largest body.
+        budget: what requests under way may hold, shared with the other receivers.
+    """
+    return _Receiver(sink, telemetry, limits, budget)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,38 +62,29 @@ def _refusal(status: int, message: str, *headers: tuple[bytes, bytes]) -> _Answe
     return _Answer(status, Status(code=_CODES[status], message=message), headers)
 
 
-def _come_again(message: str, seconds: int = RETRY_AFTER_SECONDS) -> _Answer:
-    return _refusal(503, message, (b"retry-after", b"%d" % max(1, seconds)))
+def _failed(failure: Failure) -> _Answer:
+    seconds = failure.retry_after_seconds
+    headers = () if seconds is None else ((b"retry-after", b"%d" % seconds),)
+    return _refusal(failure.status, failure.message, *headers)
 
 
 class _Receiver:
-    def __init__(self, sink: Sink, telemetry: Telemetry, limits: Limits) -> None:
+    def __init__(
+        self, sink: Sink, telemetry: Telemetry, limits: Limits, budget: bodies.Budget
+    ) -> None:
         self._sink = sink
         self._telemetry = telemetry
         self._limit = limits.request_bytes
-        self._budget = bodies.Budget(max(limits.queue_bytes, limits.request_bytes))
+        self._budget = budget
         self._signals = {signal.path: signal for signal in SIGNALS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        try:
-            answer = await self._answer(scope, receive)
-        except bodies.ClientDisconnected:
-            self._telemetry.add(REQUESTS, transport=TRANSPORT, code=CLIENT_CLOSED)
-            return
-        except bodies.RefusedBody as refused:
-            answer = _refusal(refused.status, str(refused))
-        except (MalformedRequest, Unstorable) as error:
-            answer = _refusal(400, str(error))
-        except Overloaded as error:
-            answer = _come_again(str(error), error.retry_after_seconds)
-        except Exception as error:
-            self._telemetry.add(CONTAINED, where=TRANSPORT)
-            _log.exception("an OTLP/HTTP request failed; its sender was told to come again")
-            answer = _come_again(f"unexpected {type(error).__name__}; see the collector's log")
-        self._telemetry.add(REQUESTS, transport=TRANSPORT, code=str(answer.status))
-        await _send(answer, _asks_for_protobuf(scope), send)
+        answer = await answered(self._answer(scope, receive), _failed, self._telemetry, TRANSPORT)
+        if answer is not None:
+            self._telemetry.add(REQUESTS, transport=TRANSPORT, code=str(answer.status))
+            await _send(answer, _asks_for_protobuf(scope), send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> _Answer:
         signal = self._signals.get(scope["path"])
@@ -108,9 +100,7 @@ class _Receiver:
             )
         async with bodies.received(headers, receive, self._limit, self._budget) as body:
             decoded = await asyncio.to_thread(self._decode, signal, headers, body)
-        future = submitted(decoded, self._sink, TRANSPORT)
-        if future is not None:
-            await committed(future)
+        await committed(self._sink.submit(decoded, TRANSPORT))
         count(decoded, self._telemetry, TRANSPORT)
         return _Answer(200, signal.answer(decoded))
 

@@ -1,0 +1,86 @@
+"""What a sender is told when its request fails: one ladder for every transport.
+
+What may pass is 503 (UNAVAILABLE), whatever its cause: senders of OTLP try that again and nothing
+else, so any other answer would lose their data.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Final, TypeVar
+
+from inferspan_collector.decode import MalformedRequest
+from inferspan_collector.receivers.bodies import ClientDisconnected, RefusedBody
+from inferspan_collector.submission import Overloaded, Unstorable
+from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
+
+CLIENT_CLOSED: Final = "499"
+"""How a request without anybody left to answer is counted."""
+RETRY_AFTER_SECONDS: Final = 1
+
+_log = logging.getLogger(__name__)
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A request that failed, in the terms of HTTP."""
+
+    status: int
+    """400, 413 or 415: never to be sent again as it is; 503: to be sent again."""
+    message: str
+    value: str = ""
+    rule: str = ""
+    remedy: str = ""
+    retry_after_seconds: int | None = None
+    """Of 503 alone: when to come again, 1 or more."""
+
+
+def failure_of(error: Exception, telemetry: Telemetry, transport: str) -> Failure:
+    """What a sender is told of an exception. One that we did not expect is logged and counted."""
+    message = str(error)
+    if isinstance(error, RefusedBody):
+        return Failure(error.status, message, error.value, error.rule, error.remedy)
+    if isinstance(error, (MalformedRequest, Unstorable)):
+        rule, remedy = "what a request holds can be read and stored", "correct it"
+        return Failure(400, message, message, rule, remedy)
+    if isinstance(error, Overloaded):
+        return _come_again(message, error.retry_after_seconds)
+    telemetry.add(CONTAINED, where=transport)
+    _log.error(
+        "a request over %s failed; its sender was told to come again", transport, exc_info=error
+    )
+    return _come_again(f"unexpected {type(error).__name__}; see the collector's log")
+
+
+async def answered(
+    answering: Awaitable[_Answer],
+    refusing: Callable[[Failure], _Answer],
+    telemetry: Telemetry,
+    transport: str,
+) -> _Answer | None:
+    """The answer to an HTTP request, whatever happens.
+
+    Args:
+        answering: makes it.
+        refusing: makes it of a failure.
+        telemetry: counts who went away, and errors that we did not expect.
+        transport: the transport's name among the counters.
+
+    Returns:
+        The answer; None where there is nobody left to answer.
+    """
+    try:
+        return await answering
+    except ClientDisconnected:
+        telemetry.add(REQUESTS, transport=transport, code=CLIENT_CLOSED)
+        return None
+    except Exception as error:
+        return refusing(failure_of(error, telemetry, transport))
+
+
+def _come_again(message: str, seconds: int = RETRY_AFTER_SECONDS) -> Failure:
+    remedy = "send the same request again"
+    return Failure(503, message, remedy=remedy, retry_after_seconds=max(1, seconds))
