@@ -51,16 +51,22 @@ DUPLICATES = Counter(
     ("kind",),
     "Predictions seen before: kind = retry (same span) or superseded (same key, other span).",
 )
-LABELS = Counter("inferspan_labels", ("result",), "Labels by what became of them.")
+LABELS = Counter(
+    "inferspan_labels",
+    ("result",),
+    "Labels by what became of them: joined, superseded, waiting, duplicate or invalid.",
+)
 COMMITS = Counter("inferspan_store_commits", (), "Transactions committed.")
 COMMIT_FAILURES = Counter("inferspan_store_commit_failures", (), "Transactions that failed.")
 PUBLISHED = Counter(
-    "inferspan_published_evaluations", ("result",), "Evaluation spans sent (ok) or retried (error)."
+    "inferspan_published_evaluations",
+    ("result",),
+    "Evaluation spans sent (ok), to be tried again (error), or never taken by Jaeger (rejected).",
 )
 SKIPPED_EVALUATIONS = Counter(
     "inferspan_skipped_evaluations",
     ("reason",),
-    "Evaluations that no span was sent for (sampled, rate); the figures hold them all the same.",
+    "Evaluations that no span was sent for (sampled, rate, outbox_full); the figures have them all.",
 )
 FOLDED = Counter(
     "inferspan_folded_values", ("label",), "Values folded into __other__ by a cardinality limit."
