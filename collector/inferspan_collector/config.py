@@ -98,6 +98,12 @@ class Receivers(Section):
     allow_public: bool = False
     """Bind to an address that other machines reach although requests are not authenticated."""
 
+    @field_validator("otlp_http", "otlp_grpc", "api", mode="before")
+    @classmethod
+    def _off(cls, value: object) -> object:
+        # YAML reads a bare `off` as false.
+        return OFF if value is False else value
+
     @field_validator("otlp_http", "otlp_grpc", "api")
     @classmethod
     def _an_address(cls, value: str) -> str:

@@ -66,7 +66,7 @@ PUBLISHED = Counter(
 SKIPPED_EVALUATIONS = Counter(
     "inferspan_skipped_evaluations",
     ("reason",),
-    "Evaluations that no span was sent for (sampled, rate, outbox_full); the figures have them all.",
+    "Evaluations that no span was sent for (sampled, rate, outbox_full); all are in the figures.",
 )
 FOLDED = Counter(
     "inferspan_folded_values", ("label",), "Values folded into __other__ by a cardinality limit."

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferspan_collector.config import (
+    OFF,
     Config,
     ConfigError,
     Model,
@@ -38,6 +39,12 @@ def test_a_file_changes_what_it_names(file: Path) -> None:
     assert (read.limits.classes, read.limits.models) == (7, Config().limits.models)
     assert read.model("fraud") == Model(owner="risk")
     assert read.model("other") == Model()
+
+
+@pytest.mark.parametrize("written", ["off", "'off'", "OFF", "false"])
+def test_a_listener_may_be_switched_off_as_yaml_writes_it(file: Path, written: str) -> None:
+    file.write_text(f"receivers: {{otlp_grpc: {written}}}\n")
+    assert load(file).receivers.otlp_grpc == OFF
 
 
 def test_an_empty_file_changes_nothing(file: Path) -> None:
