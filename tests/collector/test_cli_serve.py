@@ -8,6 +8,8 @@ import json
 import shlex
 import signal
 import socket
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -197,6 +199,38 @@ def test_a_mistake_ends_it_before_it_starts(
     assert refused.returncode == Exit.USAGE
     assert said in refused.stderr
     assert "Traceback" not in refused.stderr
+
+
+def test_an_address_of_another_machine_is_said_in_one_line(tmp_path: Path) -> None:
+    file = tmp_path / "inferspan.yaml"
+    file.write_text("receivers: {allow_public: true, otlp_http: off, otlp_grpc: off}\n")
+    # 192.0.2.0/24 is set aside for documentation: no machine has such an address.
+    refused = inferspan(
+        *("serve", "--data", str(tmp_path / "data"), "--config", str(file)),
+        *("--api", "192.0.2.1:0"),
+    )
+    assert refused.returncode == Exit.USAGE
+    assert "192.0.2.1:0" in refused.stderr
+    assert len(refused.stderr.splitlines()) == 1
+
+
+def test_an_error_of_ours_is_no_wrong_argument_and_keeps_its_trace(tmp_path: Path) -> None:
+    # It starts, and cannot say so: nothing can be written to /dev/full.
+    with Path("/dev/full").open("w") as full:
+        ended = subprocess.run(
+            [
+                *(sys.executable, "-m", "inferspan_collector.cli"),
+                *("serve", "--data", str(tmp_path / "data")),
+                *("--otlp-http", FREE, "--otlp-grpc", "off", "--api", FREE),
+            ],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+        )
+    assert ended.returncode == 1
+    assert "No space left on device" in ended.stderr
+    assert "Traceback" in ended.stderr
 
 
 def test_arguments_win_over_the_configuration(tmp_path: Path) -> None:

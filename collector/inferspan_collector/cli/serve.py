@@ -12,13 +12,16 @@ import sys
 from collections.abc import Collection
 from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from inferspan_collector import config, listening
 from inferspan_collector.cli.exits import Exit, exit_codes, fail
 from inferspan_collector.config import OFF, Config, ConfigError, split_address
+
+if TYPE_CHECKING:
+    from inferspan_collector.server import Addresses, Collector
 
 HELP = """Run a collector: predictions and labels in, accuracy and latency out.
 
@@ -86,22 +89,11 @@ def serve(
         settings = config.load(config_file, overrides)
     except ConfigError as error:
         fail(Exit.USAGE, str(error))
-    # Imported late: the store and the servers take a second, and `--help` needs none of them.
-    from inferspan_collector.server import PortsTaken
-    from inferspan_collector.store.database import StoreError
-
-    try:
-        asyncio.run(_run(settings))
-    except PortsTaken as error:
-        command = _command_that_works(settings, error.taken)
-        fail(Exit.PORT_TAKEN, f"{error}. Stop that, or run: {command}")
-    except StoreError as error:
-        fail(Exit.STORE_UNUSABLE, str(error))
-    except (OSError, ValueError) as error:
-        fail(Exit.USAGE, str(error))
+    asyncio.run(_run(settings))
 
 
 async def _run(settings: Config) -> None:
+    # Imported late: the store and the servers take a second, and `--help` needs none of them.
     from inferspan_collector.server import Collector
 
     collector = Collector(settings)
@@ -117,12 +109,28 @@ async def _run(settings: Config) -> None:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
-    addresses = await collector.start()
+    addresses = await _started(collector, settings)
     try:
         print(json.dumps({"ready": True, **asdict(addresses)}), flush=True)
         await stopping.wait()
     finally:
         await collector.stop()
+
+
+async def _started(collector: Collector, settings: Config) -> Addresses:
+    """Start it, or end with what keeps it from starting; later errors are ours and keep a trace."""
+    from inferspan_collector.server import PortsTaken
+    from inferspan_collector.store.database import StoreError
+
+    try:
+        return await collector.start()
+    except PortsTaken as error:
+        command = _command_that_works(settings, error.taken)
+        fail(Exit.PORT_TAKEN, f"{error}. Stop that, or run: {command}")
+    except StoreError as error:
+        fail(Exit.STORE_UNUSABLE, str(error))
+    except OSError as error:
+        fail(Exit.USAGE, str(error))
 
 
 def _command_that_works(settings: Config, taken: Collection[str]) -> str:
