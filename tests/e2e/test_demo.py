@@ -53,6 +53,9 @@ def test_every_figure_is_scikit_learns_after_a_kill_in_the_middle(tmp_path: Path
     assert "kill -9" in story
     assert "as before" in story
     assert "centimetres" in story
+    lines = story.splitlines()
+    assert [line for line in lines if line != line.rstrip()] == []
+    assert any(line.startswith("✓ all") and line.endswith("per version") for line in lines)
     with serving(tmp_path / "data") as served:
         (model,) = models(served.api)
         assert (model["model"], model["predictions"]) == (MODEL, VISITS)

@@ -64,6 +64,8 @@ class Board:
 
     hospitals: tuple[Hospital, ...] = tuple(Hospital(name) for name in HOSPITALS)
     mistakes: tuple[Mistake, ...] = ()
+    recent_minutes: int = 0
+    """The newest minutes of the clinic that each hospital's `now` is over."""
 
     @property
     def predictions(self) -> int:
@@ -107,7 +109,8 @@ def look(client: Client, plan: Plan, environment: str, start_minute: int, minute
     try:
         everything = windows(None, None)
         act = max((m for m in (0, plan.change_minute, plan.fix_minute) if m <= minute), default=0)
-        recent = windows(max(act, minute - round(plan.minutes * RECENT_SHARE)), minute + 1)
+        recent_start = max(act, minute - round(plan.minutes * RECENT_SHARE))
+        recent = windows(recent_start, minute + 1)
         before = windows(0, plan.change_minute) if minute >= plan.change_minute else {}
         mistakes = client.predictions(
             MODEL, outcome="incorrect", environment=environment, limit=MISTAKES_SHOWN
@@ -130,6 +133,7 @@ def look(client: Client, plan: Plan, environment: str, start_minute: int, minute
             )
             for row in mistakes
         ),
+        minute + 1 - recent_start,
     )
 
 

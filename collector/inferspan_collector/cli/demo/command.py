@@ -166,8 +166,7 @@ def _succeeded(outcome: Outcome) -> bool:
 
 def _close(console: Console, outcome: Outcome, page: str | None, stage: Stage) -> None:
     """What happened, whether it is true, and where to look next."""
-    from inferspan_collector.cli.demo.verdict import different
-    from inferspan_collector.cli.demo.view import percent
+    from inferspan_collector.cli.demo.view import percent, write
 
     table = Table(
         "hospital",
@@ -182,34 +181,34 @@ def _close(console: Console, outcome: Outcome, page: str | None, stage: Stage) -
     for hospital, acts in sorted(outcome.acts.items()):
         table.add_row(hospital, *(percent(acts.get(act)) for act in ACTS))
     console.print()
-    console.print(table)
-    wrong = different(outcome.comparisons)
-    n = len(outcome.comparisons)
+    write(console, table)
+    for line in _verdict(outcome):
+        write(console, line)
+    _point_onward(console, outcome, page, stage)
+
+
+def _verdict(outcome: Outcome) -> list[str]:
+    from inferspan_collector.cli.demo.verdict import different
+
+    wrong, n = different(outcome.comparisons), len(outcome.comparisons)
     if wrong:
-        console.print(
-            f"[bold red]✗ {len(wrong)} of {n} figures differ from scikit-learn's[/]",
-            highlight=False,
-        )
-        for comparison in wrong[:DIFFERENCES_SHOWN]:
-            console.print(
-                f"  {comparison.group}: {comparison.figure}: inferspan {comparison.ours}, "
-                f"scikit-learn {comparison.theirs}",
-                highlight=False,
-            )
+        lines = [f"[bold red]✗ {len(wrong)} of {n} figures differ from scikit-learn's[/]"]
+        lines += [
+            f"  {comparison.group}: {comparison.figure}: inferspan {comparison.ours}, "
+            f"scikit-learn {comparison.theirs}"
+            for comparison in wrong[:DIFFERENCES_SHOWN]
+        ]
     else:
-        console.print(
+        lines = [
             f"[bold green]✓ all {n} figures equal scikit-learn's[/]: counts, confusion matrices, "
             "accuracy, precision, recall and F1 (binary, macro, micro, weighted); over all, per "
-            "hospital, per version",
-            highlight=False,
-        )
+            "hospital, per version"
+        ]
     if outcome.survived_kill is False:
-        console.print("[bold red]✗ the figures were not the same after kill -9[/]", highlight=False)
+        lines.append("[bold red]✗ the figures were not the same after kill -9[/]")
     elif outcome.survived_kill:
-        console.print(
-            "[bold green]✓ kill -9 lost nothing and counted nothing twice[/]", highlight=False
-        )
-    _point_onward(console, outcome, page, stage)
+        lines.append("[bold green]✓ kill -9 lost nothing and counted nothing twice[/]")
+    return lines
 
 
 def _point_onward(console: Console, outcome: Outcome, page: str | None, stage: Stage) -> None:

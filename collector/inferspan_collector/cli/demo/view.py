@@ -55,16 +55,26 @@ class LiveView:
             f"{min(elapsed, total):.0f} of {total:.0f} s · {board.predictions:,} predictions · "
             f"{board.labelled:,} labelled"
         )
-        table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD)
-        table.add_column("hospital")
-        for heading in ("labelled", "errors", "p50 / p95", "accuracy before", "now"):
+        # Narrow enough for 80 columns: edges and outer padding are what can be spared.
+        table = Table(
+            title=title,
+            title_justify="left",
+            title_style="bold",
+            box=box.SIMPLE_HEAD,
+            show_edge=False,
+            padding=(0, 1, 0, 0),
+        )
+        name_width = max(len(hospital.name) for hospital in board.hospitals)
+        table.add_column("hospital", no_wrap=True, min_width=name_width)
+        now = f"accuracy\nlast {board.recent_minutes} min"
+        for heading in ("labelled", "errors", "p50 / p95\nms", "accuracy\nbefore", now):
             table.add_column(heading, justify="right", no_wrap=True)
         for hospital in board.hospitals:
             table.add_row(
                 hospital.name,
-                f"{hospital.labelled:,} of {hospital.predictions:,}",
+                f"{hospital.labelled:,}/{hospital.predictions:,}",
                 Text(str(hospital.errors), "green" if hospital.errors == 0 else "red"),
-                Text(f"{milliseconds(hospital.p50)} / {milliseconds(hospital.p95)}", "green"),
+                Text(f"{_number(hospital.p50)} / {_number(hospital.p95)}", "green"),
                 percent(hospital.before),
                 Text(percent(hospital.now), "bold red" if hospital.fell else ""),
             )
@@ -89,7 +99,7 @@ class LinesView:
 
     def say(self, what: str, why: str = "") -> None:
         """Print it."""
-        self._console.print(_said(what, why), soft_wrap=True)
+        write(self._console, _said(what, why))
 
     def show(self, board: Board, elapsed: float, total: float) -> None:
         """Print a line, at most every five seconds."""
@@ -97,15 +107,25 @@ class LinesView:
             return
         self._shown = elapsed
         now = " · ".join(_short(hospital) for hospital in board.hospitals)
-        self._console.print(
+        write(
+            self._console,
             f"{elapsed:3.0f} s  {board.predictions:,} predictions, {board.labelled:,} labelled · "
-            f"{now}",
-            highlight=False,
-            soft_wrap=True,
+            f"accuracy of the last {board.recent_minutes} min of clinic, p95 from the start: {now}",
         )
 
     def close(self) -> None:
         """Nothing is left to undo."""
+
+
+def write(console: Console, what: RenderableType) -> None:
+    """Print on a terminal within its width; elsewhere a line is a line and ends in no spaces."""
+    if console.is_terminal:
+        console.print(what, highlight=False)
+        return
+    with console.capture() as captured:
+        console.print(what, highlight=False, soft_wrap=True)
+    for line in captured.get().splitlines():
+        console.out(line.rstrip(), highlight=False)
 
 
 def percent(accuracy: Accuracy | None) -> str:
@@ -117,11 +137,16 @@ def percent(accuracy: Accuracy | None) -> str:
 
 def milliseconds(seconds: float | None) -> str:
     """`1.2 ms`, or a dash."""
-    return "–" if seconds is None else f"{seconds * 1000:.1f} ms"
+    return "–" if seconds is None else f"{_number(seconds)} ms"
+
+
+def _number(seconds: float | None) -> str:
+    return "–" if seconds is None else f"{seconds * 1000:.1f}"
 
 
 def _short(hospital: Hospital) -> str:
-    accuracy = "–" if hospital.now is None else f"{hospital.now.value:.0%}"
+    labelled = 0 if hospital.now is None else hospital.now.n
+    accuracy = f"{percent(hospital.now)} n={labelled}"
     return f"{hospital.name} {accuracy}, p95 {milliseconds(hospital.p95)}"
 
 
