@@ -13,7 +13,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
 
-demo: $(READY) ## a real model, late labels, accuracy and latency: live, in under a minute
+demo: $(READY) ## a real model, late labels, accuracy and latency: live, after a set-up of a minute or two
 	@$(BIN)/inferspan demo $(ARGS)
 
 test: lint servers ## all checks, with the real Jaeger and OTel Collector (needs Go the first time)
