@@ -226,6 +226,14 @@ def test_spans_of_different_lengths_stack() -> None:
     assert batch.trace[1].tolist() == batch.trace[2].tolist() != batch.trace[3].tolist()
 
 
+def test_each_row_knows_its_place_within_its_span() -> None:
+    own_ids = prediction_span("own", {semconv.PREDICTION_IDS: ["a", "b", "c"]})
+    shared_id = prediction_span("shared", {semconv.PREDICTION_COUNT: 2})
+    batch = decode(own_ids, prediction_span("single"), shared_id).predictions
+    assert batch.span_row.tolist() == [0, 1, 2, 0, 0, 1]
+    assert batch.index.tolist() == [0, 0, 0, 0, 0, 1]
+
+
 def test_a_batch_call_of_nothing_is_no_prediction() -> None:
     empty = {semconv.PREDICTION_COUNT: 0, semconv.PREDICTION_IDS: []}
     decoded = decode(prediction_span("a", empty), prediction_span("b"))

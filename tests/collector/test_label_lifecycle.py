@@ -56,7 +56,7 @@ def test_a_label_is_withdrawn_and_given_again(sender: Sender) -> None:
     assert sender.labeled == before
     assert sender.push(label, withdrawal) == ["duplicate", "duplicate"]
     assert sender.labeled == before
-    assert sender.push({**label, "class": "fraud"}) == ["joined"]
+    assert sender.push({**label, "revision": 1}) == ["joined"]
     assert sender.labeled == before + 1
 
 
