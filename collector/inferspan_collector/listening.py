@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import socket
 from collections.abc import Collection, Iterator
@@ -101,14 +102,23 @@ def holder(port: int) -> Holder | None:
     inodes = set(_listening_inodes(port))
     if not inodes:
         return None
+    sockets = {f"socket:[{inode}]" for inode in inodes}
     for process in Path("/proc").glob("[0-9]*"):
-        try:
-            links = {str(descriptor.readlink()) for descriptor in (process / "fd").iterdir()}
-        except OSError:
-            continue  # another user's, or it has just ended
-        if links & {f"socket:[{inode}]" for inode in inodes}:
+        if not sockets.isdisjoint(_descriptors(process)):
             return Holder(int(process.name), _command(process))
     return None
+
+
+def _descriptors(process: Path) -> Iterator[str]:
+    """What a process has open; nothing where it is another user's or has just ended."""
+    try:
+        descriptors = list((process / "fd").iterdir())
+    except OSError:
+        return
+    for descriptor in descriptors:
+        # Each may be closed while we look.
+        with contextlib.suppress(OSError):
+            yield str(descriptor.readlink())
 
 
 def _listening_inodes(port: int) -> Iterator[str]:
