@@ -389,24 +389,3 @@ def test_bad_parameters_of_the_list_are_400(store: FilledStore, query: str) -> N
 
 def test_models_takes_no_parameters(store: FilledStore) -> None:
     refused(get(store, "/api/v1/models?limit=3"), 400)
-
-
-def test_health_and_readiness(tmp_path: Path) -> None:
-    store = FilledStore(tmp_path)
-    assert get(store, "/healthz").json() == {"status": "alive"}
-    assert get(store, "/readyz").json() == {"status": "ready"}
-    store.alive = False
-    assert "the writer does not run" in refused(get(store, "/readyz"), 503)["detail"]
-    store.alive = True
-    store.close()
-    assert get(store, "/healthz").status_code == 200
-    response = get(store, "/readyz")
-    assert "the store cannot be read" in refused(response, 503)["detail"]
-    assert response.headers["retry-after"] == "1"
-
-
-def test_the_root_names_every_endpoint_of_the_api(store: FilledStore) -> None:
-    response = get(store, "/")
-    assert response.headers["content-type"].startswith("text/plain")
-    for route in api.routes(store, store.config):
-        assert route.path.replace(":path", "") in response.text

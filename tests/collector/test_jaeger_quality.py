@@ -234,34 +234,6 @@ def test_versions_are_the_clients(store: Stored) -> None:
         }
 
 
-def test_versions_that_read_the_same_are_both_shown(store: Stored) -> None:
-    store.commit(
-        Prediction(prediction_id="a", version="7", span=1, trace=1),
-        Prediction(prediction_id="b", version="v7", span=2, trace=2),
-        Prediction(prediction_id="c", version="v7", span=3, trace=3),
-    )
-    shown = {client["version"]: client for client in page(store)["clients"]}
-    seven = shown.pop("fraud v7")
-    assert (seven["count"], [one["traceID"][-1] for one in seven["examples"]]) == (1, ["1"])
-    ((name, other),) = shown.items()
-    assert name.startswith("fraud v7-")
-    assert (other["count"], {one["traceID"][-1] for one in other["examples"]}) == (2, {"2", "3"})
-
-
-@pytest.mark.parametrize("service", ["unknown_service", "unknown_service-quality"])
-def test_predictions_without_a_service_have_a_page(store: Stored, service: str) -> None:
-    store.commit(Prediction(service=None), Label(actual="fraud"))
-    reply = page(store, service)
-    assert metric(reply, "accuracy fraud v7")["passCount"] == 1
-    check_drawable(reply)
-
-
-def test_without_any_such_prediction_that_page_says_so(store: Stored) -> None:
-    store.commit(Prediction())
-    reply = page(store, "unknown_service")
-    assert "unknown_service predicted nothing" in reply["bannerText"]["value"]
-
-
 def test_the_service_is_found_under_both_of_its_names(store: Stored) -> None:
     predictions, labels = some(50, service="fraud api")
     store.commit(*predictions, *labels)

@@ -8,12 +8,14 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 
@@ -46,6 +48,15 @@ class Recorder:
     def log_requests(self) -> list[ExportLogsServiceRequest]:
         """All log requests taken."""
         return [ExportLogsServiceRequest.FromString(body) for body in self.logs]
+
+
+def attributes(pairs: Any) -> dict[str, str | int | float]:
+    """The attributes of a span, an event or a resource as Python has them."""
+
+    def value(pair: KeyValue) -> Any:
+        return getattr(pair.value, pair.value.WhichOneof("value") or "string_value")
+
+    return {pair.key: value(pair) for pair in pairs}
 
 
 @contextlib.contextmanager
