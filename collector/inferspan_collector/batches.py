@@ -8,6 +8,7 @@ absent trace ids are zero.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
@@ -81,6 +82,11 @@ class Strings:
 
     def __len__(self) -> int:
         return len(self.codes)
+
+
+def class_set_text(classes: Iterable[str]) -> str:
+    """A set of classes as one text both sides compare: the sorted set as a JSON array."""
+    return json.dumps(sorted(set(classes)), ensure_ascii=False, separators=(",", ":"))
 
 
 def id_hashes(ids: Iterable[str | None]) -> UInt64:

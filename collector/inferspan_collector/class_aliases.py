@@ -13,9 +13,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from inferspan_collector.batches import LabelBatch, PredictionBatch, Strings
+from inferspan_collector.batches import LabelBatch, PredictionBatch, Strings, class_set_text
 from inferspan_collector.config import Config
-from inferspan_collector.decode.attributes import class_set_text
 
 Aliases = Mapping[str, Mapping[str, str]]
 """Model → other spelling → class."""

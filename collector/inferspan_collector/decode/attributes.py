@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -41,11 +40,6 @@ def shown(value: object) -> str:
     """A value as an error message shows it: short, whatever came in."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
-
-
-def class_set_text(classes: Iterable[str]) -> str:
-    """A set of classes as one text both sides compare: the sorted set as a JSON array."""
-    return json.dumps(sorted(set(classes)), ensure_ascii=False, separators=(",", ":"))
 
 
 class Attributes:

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from inferspan import semconv
+from inferspan_collector.batches import class_set_text
 from inferspan_collector.decode.attributes import (
     TEXT_LENGTH_MAX,
     RefusedRecord,
     checked_id,
     checked_text,
-    class_set_text,
     shown,
 )
 from inferspan_collector.decode.columns import NO_LINK, LabelRow

@@ -9,8 +9,8 @@ from itertools import pairwise
 import numpy as np
 
 from inferspan import semconv
-from inferspan_collector.batches import Bool, Float64
-from inferspan_collector.decode.attributes import Attributes, RefusedRecord, class_set_text
+from inferspan_collector.batches import Bool, Float64, class_set_text
+from inferspan_collector.decode.attributes import Attributes, RefusedRecord
 
 
 @dataclass(frozen=True, slots=True)
