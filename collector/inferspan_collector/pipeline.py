@@ -313,6 +313,8 @@ class Driver:
             self._committed.clear()
             try:
                 sent = self._publish_once()
+                if failures:
+                    logger.info("%s: works again after %d attempts", self._name, failures)
                 failures = 0
             except Exception as error:
                 failures += 1

@@ -185,6 +185,22 @@ def test_a_label_can_name_its_prediction_by_link_alone(store: Store) -> None:
     assert [Committed(0, ("joined",))] == results
 
 
+def test_windows_are_counted_where_they_hold_a_prediction(store: Store) -> None:
+    day = 1_440
+    store.commit(
+        (
+            Prediction(slices={"country": "DE"}),
+            Prediction("b", span=2, event_time=START_NS + 30 * day * MINUTE_NS),
+            Prediction("c", span=3, slices={"country": "FR"}),
+        )
+    )
+
+    assert store.reader.count_windows(CellQuery()) == 1
+    assert store.reader.count_windows(CellQuery(every=1)) == 2
+    assert store.reader.count_windows(CellQuery(every=day, by=("slice.country", "model"))) == 2
+    assert store.reader.count_windows(CellQuery(model="unknown", every=1)) == 0
+
+
 def test_a_link_means_one_row_of_a_batch_span(store: Store) -> None:
     store.commit((Prediction("a"), Prediction("b", span_row=1), Prediction("c", span_row=2)))
     link = Label(prediction_id=None, model=None, link_trace=1, link_span=1, index=1)

@@ -37,6 +37,13 @@ def predictions(query: CellQuery) -> tuple[str, dict[str, Any]]:
     return _statement(query, "prediction_cells", _PREDICTION_ROWS, ("failed", "bucket"))
 
 
+def windows(query: CellQuery) -> tuple[str, dict[str, Any]]:
+    """The statement for how many (window, group) the predictions of a query fall into."""
+    statement, parameters = predictions(query)
+    keys = ", ".join(["window_start", *(f"group_{i}" for i in range(len(query.by)))])
+    return f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM ({statement}))", parameters
+
+
 def outcomes(query: CellQuery) -> tuple[str, dict[str, Any]]:
     """The statement for outcomes per (window, group, predicted, actual, correct)."""
     statement, parameters = _statement(

@@ -35,6 +35,9 @@ class Reader(Protocol):
     def outcome_cells(self, query: CellQuery) -> OutcomeCells:
         """Labelled predictions per cell, corrections applied."""
 
+    def count_windows(self, query: CellQuery) -> int:
+        """How many (window, group) hold a prediction: what an answer would be long."""
+
     def arrivals(self) -> ArrivalCells:
         """Outcomes added and retracted since the store began."""
 
@@ -111,6 +114,12 @@ class StoreReader:
             correct=columns["correct"].astype(np.int8),
             n=columns["n"].astype(np.int64),
         )
+
+    def count_windows(self, query: CellQuery) -> int:
+        """How many (window, group) hold a prediction: what an answer would be long."""
+        statement, parameters = cell_queries.windows(query)
+        with self._database.cursor() as cursor:
+            return int(cursor.execute(statement, parameters).fetchall()[0][0])
 
     def arrivals(self) -> ArrivalCells:
         """Outcomes added and retracted since the store began."""
