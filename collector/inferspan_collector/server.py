@@ -76,6 +76,11 @@ class Collector:
         self._budget = Budget.of(config.limits)
         self._running = contextlib.AsyncExitStack()
 
+    @property
+    def requests_under_way(self) -> int:
+        """HTTP requests whose body is not whole yet."""
+        return self._budget.bodies_under_way
+
     async def start(self) -> Addresses:
         """Take the ports, open the store, and begin to listen.
 
@@ -101,6 +106,7 @@ class Collector:
 
     async def stop(self) -> None:
         """Stop accepting, finish what is queued, close the store. Idempotent."""
+        self._budget.stop()
         await self._running.aclose()
 
     async def _start_pipeline(self, stack: contextlib.AsyncExitStack) -> Pipeline:

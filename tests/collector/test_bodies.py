@@ -84,6 +84,51 @@ def test_whatever_happens_the_bytes_are_given_back(
     asyncio.run(scene())
 
 
+async def silence() -> dict[str, object]:
+    """A sender that has fallen silent, its connection open."""
+    return await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize(
+    ("chunk_seconds", "body_seconds"), [(0.0, 60.0), (60.0, 0.0)], ids=["chunk", "body"]
+)
+def test_a_silent_sender_is_given_up_and_holds_nothing(
+    chunk_seconds: float, body_seconds: float
+) -> None:
+    async def scene() -> None:
+        budget = Budget(LIMIT, chunk_seconds, body_seconds)
+        first = sending(bytes(LIMIT))
+        chunks = [first, silence]
+        headers = Headers("application/json", "identity", None)
+        with pytest.raises(RefusedBody, match="did not come whole in time") as refused:
+            async with received(headers, lambda: chunks.pop(0)(), LIMIT, budget):
+                pass
+        assert refused.value.status == 408
+        with budget.holding(LIMIT):
+            pass
+
+    asyncio.run(scene())
+
+
+def test_bodies_that_are_not_whole_are_given_up_at_the_stop() -> None:
+    async def scene() -> None:
+        budget = Budget(LIMIT)
+        headers = Headers("application/json", "identity", None)
+
+        async def read() -> None:
+            async with received(headers, silence, LIMIT, budget):
+                pass
+
+        under_way = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        budget.stop()
+        for task in (under_way, asyncio.create_task(read())):
+            with pytest.raises(Overloaded, match="stopping"):
+                await task
+
+    asyncio.run(scene())
+
+
 @given(st.binary(max_size=100), st.sampled_from(["gzip", "deflate", "zstd"]))
 def test_no_bytes_crash_the_inflaters(body: bytes, encoding: str) -> None:
     try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 from collections.abc import Iterator
@@ -12,12 +13,14 @@ import grpc
 import pytest
 from collector_process import DEADLINE_SECONDS, counts, models, send_predictions
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
+from receiving import answer_on, connected
 
 from inferspan_collector import listening, testing
 from inferspan_collector.config import Config, load
 from inferspan_collector.server import Collector, PortsTaken, running_collector
 from inferspan_collector.store.database import StoreError
 from inferspan_collector.telemetry import REQUESTS
+from waiting import wait_until
 
 FREE = "127.0.0.1:0"
 
@@ -104,6 +107,24 @@ def test_what_it_stored_is_there_for_the_next(tmp_path: Path) -> None:
     with running_collector(config) as second:
         assert second.addresses.api is not None
         assert counts(second.addresses.api) == (2, 0)
+
+
+def test_senders_that_have_fallen_silent_do_not_hold_up_the_stop(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with contextlib.ExitStack() as stack:
+        senders = []
+        with running_collector(settings(tmp_path / "data")) as running:
+            for url, path in (("otlp_http", "/v1/traces"), ("api", "/v1/labels")):
+                sender = stack.enter_context(connected(getattr(running.addresses, url)))
+                sender.sendall(
+                    f"POST {path} HTTP/1.1\r\nHost: localhost\r\n"
+                    "Content-Type: application/json\r\nContent-Length: 9\r\n\r\n{".encode()
+                )
+                senders.append(sender)
+            wait_until(lambda: running.requests_under_way == 2, DEADLINE_SECONDS, "both to begin")
+        assert [answer_on(sender)[0] for sender in senders] == [503, 503]
+    assert caplog.records == []
 
 
 def test_what_is_off_is_not_started(tmp_path: Path) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import threading
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final, Self, cast
@@ -23,6 +24,11 @@ ZSTD_INPUT_BYTES: Final = 1024
 """Fed to zstd at once: it gives at most 128 KiB for every 3 bytes, so 43 MiB over the limit."""
 ZSTD_WINDOW_BYTES: Final = 8 * 1024 * 1024
 """RFC 9659: what a receiver of Content-Encoding zstd must be ready to hold, and no more."""
+CHUNK_SECONDS_MAX: Final = 10.0
+"""How long a sender may fall silent within a body: what it has sent so far is held meanwhile."""
+BODY_SECONDS_MAX: Final = 60.0
+"""How long a whole body may take."""
+STOPPING: Final = "the collector is stopping"
 
 
 _DAMAGE: Final[tuple[type[Exception], ...]] = (
@@ -53,12 +59,29 @@ class ClientDisconnected(Exception):
 
 
 class Budget:
-    """Bytes that unfinished requests of all transports may hold together. Thread-safe."""
+    """What unfinished requests of all transports may hold together, and how long.
 
-    def __init__(self, limit_bytes: int) -> None:
+    Args:
+        limit_bytes: of all together.
+        chunk_seconds: the longest silence within a body.
+        body_seconds: the longest time for a whole body.
+
+    Thread-safe, but for `reading` and `stop`, which belong to one event loop.
+    """
+
+    def __init__(
+        self,
+        limit_bytes: int,
+        chunk_seconds: float = CHUNK_SECONDS_MAX,
+        body_seconds: float = BODY_SECONDS_MAX,
+    ) -> None:
         self._limit = limit_bytes
+        self._chunk_seconds = chunk_seconds
+        self._body_seconds = body_seconds
         self._held = 0
         self._lock = threading.Lock()
+        self._reading: set[asyncio.Timeout] = set()
+        self._stopping = False
 
     @classmethod
     def of(cls, limits: Limits) -> Self:
@@ -91,6 +114,54 @@ class Budget:
             yield
         finally:
             self.give(count)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Callable[[], None]]:
+        """Bound the time that reading a body takes.
+
+        Yields:
+            To be called after each chunk: the sender is not silent.
+
+        Raises:
+            RefusedBody: 408, the sender was too slow.
+            Overloaded: the collector is stopping.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self._body_seconds
+
+        def next_deadline() -> float:
+            return min(loop.time() + self._chunk_seconds, end)
+
+        deadline = asyncio.timeout_at(loop.time() if self._stopping else next_deadline())
+        self._reading.add(deadline)
+        try:
+            async with deadline:
+                yield lambda: deadline.reschedule(next_deadline())
+        except TimeoutError:
+            if self._stopping:
+                raise Overloaded(STOPPING, 5) from None
+            raise RefusedBody(
+                408,
+                "the body did not come whole in time",
+                f"{self._chunk_seconds:g} s may pass without a byte, {self._body_seconds:g} s "
+                "in all",
+                "send the request again, in smaller batches where the line is slow",
+            ) from None
+        finally:
+            self._reading.discard(deadline)
+
+    @property
+    def bodies_under_way(self) -> int:
+        """Bodies that are not whole yet."""
+        return len(self._reading)
+
+    def stop(self) -> None:
+        """Wait no longer for bodies that are not whole: their senders are told to come again."""
+        self._stopping = True
+        now = asyncio.get_running_loop().time()
+        for deadline in self._reading:
+            if not deadline.expired():
+                deadline.reschedule(now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +201,8 @@ async def received(
     Raises:
         RefusedBody: 415 for an unknown encoding; 413 over `limit` bytes, before reading where
             the length is announced.
-        Overloaded: requests under way hold too much.
+            408 where the sender is too slow.
+        Overloaded: requests under way hold too much, or the collector is stopping.
         ClientDisconnected: it will never be whole.
     """
     if headers.encoding not in ENCODINGS:
@@ -145,18 +217,20 @@ async def received(
     chunks: list[bytes] = []
     held = 0
     try:
-        more = True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                raise ClientDisconnected
-            chunk = message.get("body", b"")
-            more = message.get("more_body", False)
-            if held + len(chunk) > limit:
-                raise too_large("more", limit)
-            budget.take(len(chunk))
-            held += len(chunk)
-            chunks.append(chunk)
+        async with budget.reading() as heard:
+            more = True
+            while more:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise ClientDisconnected
+                chunk = message.get("body", b"")
+                more = message.get("more_body", False)
+                if held + len(chunk) > limit:
+                    raise too_large("more", limit)
+                budget.take(len(chunk))
+                held += len(chunk)
+                chunks.append(chunk)
+                heard()
         yield b"".join(chunks)
     finally:
         budget.give(held)

@@ -29,7 +29,8 @@ class Failure:
     """A request that failed, in the terms of HTTP."""
 
     status: int
-    """400, 413 or 415: never to be sent again as it is; 503: to be sent again."""
+    """400, 413 or 415: never to be sent again as it is; 503: to be sent again; 408: it came too
+    slowly, and the rest of it is not read."""
     message: str
     value: str = ""
     rule: str = ""

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from concurrent.futures import CancelledError, Future
-from typing import Final
 
 from inferspan_collector.batches import Decoded
+from inferspan_collector.receivers.bodies import STOPPING
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.submission import Overloaded
 from inferspan_collector.telemetry import (
@@ -18,8 +18,6 @@ from inferspan_collector.telemetry import (
     REFUSED,
     Telemetry,
 )
-
-STOPPING: Final = "the collector is stopping"
 
 
 async def committed(future: Future[Committed]) -> Committed:

@@ -37,6 +37,7 @@ NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json"
 _TITLES: Final = {
     400: "Unreadable labels",
+    408: "Too slow",
     413: "Too large",
     415: "Unsupported media type",
     503: "Try again later",
