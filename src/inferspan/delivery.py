@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final
 from urllib.parse import urlsplit
 
-import requests
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from inferspan.containment import errors
-
-_BUSY: Final = (429, 503)
-"""Answers of a receiver that asks to be tried again; it is there."""
 
 
 def without_credentials(url: str) -> str:
@@ -32,22 +27,8 @@ def undelivered(url: str) -> str:
 
 def warn_undelivered(url: str, why: str) -> None:
     """Log it, at most once a minute for each URL."""
-    errors.warn_sometimes(f"deliver to {url}", f"inferspan: {undelivered(url)} ({why})")
-
-
-class TellingSession(requests.Session):
-    """An HTTP session that says in our words that nobody answers, before OpenTelemetry retries."""
-
-    def send(self, request: Any, **options: Any) -> Any:
-        """Send, and tell; what is raised or answered passes through."""
-        try:
-            response = super().send(request, **options)
-        except requests.RequestException as error:
-            warn_undelivered(str(request.url), type(error).__name__)
-            raise
-        if response.status_code >= 400 and response.status_code not in _BUSY:
-            warn_undelivered(str(request.url), f"HTTP {response.status_code}")
-        return response
+    place = f"deliver to {without_credentials(url)}"
+    errors.warn_sometimes(place, f"inferspan: {undelivered(url)} ({why})")
 
 
 class Tally(SpanExporter):

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from inferspan import semconv, settings
 from inferspan.containment import Contained, errors
-from inferspan.delivery import Tally, TellingSession
+from inferspan.delivery import Tally
 from inferspan.identity import RandomIds
 from inferspan.settings import Settings
 
@@ -346,6 +346,8 @@ def _otlp_exporter(url: str | None) -> SpanExporter:
         )
 
         return GrpcSpanExporter()
+    from inferspan.http_session import TellingSession
+
     # A session that OpenTelemetry is told to load carries credentials, so it goes before ours.
     loads_session = any(os.environ.get(name) for name in _CREDENTIALS_VARIABLES)
     return OTLPSpanExporter(endpoint=url, session=None if loads_session else TellingSession())

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 import inferspan
-from inferspan import semconv, settings
+from inferspan import providers, semconv, settings
 from inferspan.settings import Settings
 
 from .receiving import Receiver, attributes_of, receiver
@@ -270,6 +270,34 @@ os._exit(0)
     assert ours.endswith("(HTTP 404)" if status else "(ConnectionError)")
     assert theirs
     assert not any(line.startswith("inferspan") for line in theirs)
+
+
+def test_loading_inferspan_does_not_load_an_http_client() -> None:
+    run("import sys, inferspan\nassert 'requests' not in sys.modules\n")
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [
+        ({}, "http://localhost:4318"),
+        ({"OTEL_EXPORTER_OTLP_PROTOCOL": "grpc"}, "http://localhost:4317"),
+        ({"OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:1"}, "http://otel:1"),
+        (
+            {
+                "OTEL_EXPORTER_OTLP_ENDPOINT": "http://otel:1",
+                "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://otel:2/v1/traces",
+            },
+            "http://otel:2/v1/traces",
+        ),
+        ({"INFERSPAN_ENDPOINT": "http://own:3"}, "http://own:3/v1/traces"),
+    ],
+)
+def test_messages_name_the_receiver_of_labels(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], url: str
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert providers.labels_receiver() == url
 
 
 def test_a_busy_receiver_is_not_called_absent() -> None:
