@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferspan_collector.receivers.bodies import (
+    ROW_BYTES,
     Budget,
     ClientDisconnected,
     Headers,
@@ -135,6 +136,24 @@ def test_no_bytes_crash_the_inflaters(body: bytes, encoding: str) -> None:
         assert len(inflated(body, encoding, LIMIT)) <= LIMIT
     except RefusedBody as refused:
         assert refused.status in (400, 413)  # noqa: PT017
+
+
+def test_rows_count_before_they_are_made_and_one_request_always_passes() -> None:
+    budget = Budget(400 * ROW_BYTES)
+    with budget.holding(100), budget.making_rows(100) as reserve:
+        reserve(60)
+        reserve(60)  # more than one request's share: no more is held for it
+        with budget.holding(300 * ROW_BYTES - 100), pytest.raises(Overloaded):
+            budget.take(1)
+        with pytest.raises(Overloaded), budget.holding(300 * ROW_BYTES - 99):
+            pass
+    with budget.holding(400 * ROW_BYTES - 50):
+        with budget.making_rows(50) as reserve, pytest.raises(Overloaded):
+            reserve(1)
+        with budget.making_rows(400 * ROW_BYTES) as reserve:
+            reserve(1)
+    with budget.holding(400 * ROW_BYTES):
+        pass
 
 
 @given(st.lists(st.integers(0, 60), max_size=8))

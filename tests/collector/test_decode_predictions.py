@@ -10,7 +10,13 @@ import pytest
 from inferspan import semconv
 from inferspan_collector.batches import Decoded
 from inferspan_collector.decode import decode_traces
-from inferspan_collector.decode.predictions import CLOCK_SKEW_MAX_NS, ROWS_MAX
+from inferspan_collector.decode.predictions import (
+    CLOCK_SKEW_MAX_NS,
+    ROWS_FREE,
+    ROWS_MAX,
+    rows_max,
+)
+from inferspan_collector.submission import Overloaded
 from inferspan_collector.testing import (
     NOW_NS,
     otlp_span,
@@ -317,10 +323,37 @@ def test_a_bad_resource_refuses_its_spans_alone() -> None:
 
 
 def test_rows_are_limited_over_the_whole_request() -> None:
-    most = {semconv.PREDICTION_COUNT: ROWS_MAX}
-    decoded = decode(prediction_span("a", most), prediction_span("b"))
-    assert len(decoded.predictions) == ROWS_MAX
+    most = {semconv.PREDICTION_COUNT: ROWS_FREE}
+    spans = [prediction_span(name, most) for name in "ab"]
+    decoded = decode(*spans, prediction_span("c"))
+    assert len(decoded.predictions) == ROWS_FREE + 1
     assert [r.reason for r in decoded.refused] == ["too_many_rows"]
+
+
+@pytest.mark.parametrize("entry", ["", "a"])
+def test_rows_that_say_something_are_not_limited_by_the_number_that_say_nothing(entry: str) -> None:
+    rows = 3 * ROWS_FREE
+    said = {semconv.PREDICTION_COUNT: rows, semconv.OUTPUT_CLASSES_PREDICTED: [entry] * rows}
+    assert len(decode(prediction_span("a", said)).predictions) == rows
+
+
+def test_rows_are_announced_before_they_are_made() -> None:
+    request = traces_request([prediction_span("a", {semconv.PREDICTION_COUNT: 3})] * 2)
+    told: list[int] = []
+
+    def reserve(rows: int) -> None:
+        told.append(rows)
+        if len(told) == 2:
+            raise Overloaded("enough")
+
+    with pytest.raises(Overloaded):
+        decode_traces(request.SerializeToString(), json=False, received_ns=NOW_NS, reserve=reserve)
+    assert told == [3, 3]
+
+
+def test_however_many_bytes_rows_are_limited() -> None:
+    assert rows_max(0) == ROWS_FREE
+    assert rows_max(10**9) == ROWS_MAX
 
 
 def test_surplus_slices_are_left_out_and_said() -> None:

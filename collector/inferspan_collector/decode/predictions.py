@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,8 +19,13 @@ from inferspan_collector.decode.attributes import (
 from inferspan_collector.decode.columns import PredictionRows
 from inferspan_collector.decode.outputs import disagree, read_outputs
 
-ROWS_MAX: Final = 1_000_000
-"""Rows of one request: a span of a few bytes may claim any number of them."""
+ROWS_MAX: Final = 500_000
+"""Rows of one request, however large."""
+ROWS_FREE: Final = 10_000
+"""Rows that a request of any size may hold. A span of a few bytes may claim any number of them, but
+what has neither outputs nor ids holds nothing that a label could judge."""
+ROW_BYTES_MIN: Final = 4
+"""Bytes of a request that stand for one row more: the shortest output takes more than that."""
 CLOCK_SKEW_MAX_NS: Final = 600 * 1_000_000_000
 """How far ahead of us a sender's clock may run before its times are clamped."""
 TIME_MAX_NS: Final = 2**63 - 1
@@ -36,8 +41,17 @@ class Origin:
     service: str | None
 
 
+def rows_max(size_bytes: int) -> int:
+    """Rows that a request of so many bytes, decompressed, may hold."""
+    return min(ROWS_MAX, ROWS_FREE + size_bytes // ROW_BYTES_MIN)
+
+
 def read_prediction(
-    span: Span, attributes: Attributes, origin: Origin, received_ns: int, rows_max: int = ROWS_MAX
+    span: Span,
+    attributes: Attributes,
+    origin: Origin,
+    received_ns: int,
+    reserve: Callable[[int], None],
 ) -> PredictionRows:
     """Read one prediction span.
 
@@ -46,7 +60,7 @@ def read_prediction(
         attributes: its attributes.
         origin: what its resource says.
         received_ns: the time of receipt, Unix ns.
-        rows_max: how many rows the request may still hold.
+        reserve: told how many rows the span holds, before they are made; it may raise.
 
     Raises:
         RefusedRecord: the span breaks a rule of the vocabulary.
@@ -74,7 +88,7 @@ def read_prediction(
     start, duration = _times(span)
     event_time = positive_time(attributes, semconv.EVENT_TIME_UNIX_NANO) or start
     skewed = event_time > received_ns + CLOCK_SKEW_MAX_NS
-    ids, index = _identities(span, attributes, rows_max)
+    ids, index = _identities(span, attributes, reserve)
     positive = attributes.class_text(semconv.OUTPUT_POSITIVE_CLASS)
     outputs = read_outputs(attributes, len(ids), task, positive)
     return PredictionRows(
@@ -155,7 +169,9 @@ def _times(span: Span) -> tuple[int, int]:
     return start, end - start
 
 
-def _identities(span: Span, attributes: Attributes, rows_max: int) -> tuple[list[str], list[int]]:
+def _identities(
+    span: Span, attributes: Attributes, reserve: Callable[[int], None]
+) -> tuple[list[str], list[int]]:
     name = semconv.PREDICTION_IDS
     ids = attributes.id_texts(name)
     count = attributes.integer(semconv.PREDICTION_COUNT)
@@ -165,12 +181,7 @@ def _identities(span: Span, attributes: Attributes, rows_max: int) -> tuple[list
         raise RefusedRecord(
             "bad_count", f"{semconv.PREDICTION_COUNT} = {count}: a span holds no row or more"
         )
-    if count > rows_max:
-        raise RefusedRecord(
-            "too_many_rows",
-            f"{semconv.PREDICTION_COUNT} = {count}: one request may hold {ROWS_MAX} rows; "
-            "send smaller batches",
-        )
+    reserve(count)
     if ids is None:
         shared = attributes.id_text(semconv.PREDICTION_ID)
         # A span that names no prediction is still one: its own identity is the only one it has.

@@ -22,21 +22,25 @@ from inferspan_collector.decode.columns import (
 )
 from inferspan_collector.decode.label_records import ATTRIBUTES, Link, read_label
 from inferspan_collector.decode.predictions import (
-    ROWS_MAX,
     Origin,
     read_prediction,
+    rows_max,
     span_context,
     surplus_slices,
 )
 
 
-def decode_traces(body: bytes, *, json: bool, received_ns: int) -> Decoded:
+def decode_traces(
+    body: bytes, *, json: bool, received_ns: int, reserve: Callable[[int], None] = lambda rows: None
+) -> Decoded:
     """Read a trace export request: predictions and labels.
 
     Args:
         body: the request's body, decompressed.
         json: it is OTLP/JSON, else protobuf.
         received_ns: the time of receipt, Unix ns.
+        reserve: told how many more rows are about to be made of the body, before they take memory;
+            what it raises ends the reading.
 
     Returns:
         The batches, and what was refused or ignored. `Refusal.signal` is `predictions` or
@@ -47,39 +51,44 @@ def decode_traces(body: bytes, *, json: bool, received_ns: int) -> Decoded:
         MalformedRequest: the body as a whole is not such a request.
     """
     request = wire.parse_traces(body, json=json)
-    found = _Found(received_ns)
+    found = _Found(received_ns, len(body), reserve)
     for in_resource in request.resource_spans:
         resource = Attributes(in_resource.resource.attributes)
         for in_scope in in_resource.scope_spans:
             for span in in_scope.spans:
                 found.add_span(in_scope.scope.name, span, resource)
-    return found.decoded(len(body))
+    return found.decoded()
 
 
-def decode_logs(body: bytes, *, json: bool, received_ns: int) -> Decoded:
+def decode_logs(
+    body: bytes, *, json: bool, received_ns: int, reserve: Callable[[int], None] = lambda rows: None
+) -> Decoded:
     """Read a log export request: labels and evaluation results.
 
     Arguments, result and errors as `decode_traces`.
     """
     request = wire.parse_logs(body, json=json)
-    found = _Found(received_ns)
+    reserve(sum(len(s.log_records) for r in request.resource_logs for s in r.scope_logs))
+    found = _Found(received_ns, len(body), reserve)
     for in_resource in request.resource_logs:
         resource = Attributes(in_resource.resource.attributes)
         for in_scope in in_resource.scope_logs:
             for record in in_scope.log_records:
                 found.add_log(in_scope.scope.name, record, resource)
-    return found.decoded(len(body))
+    return found.decoded()
 
 
 class _Found:
     """What a request has given so far."""
 
-    def __init__(self, received_ns: int) -> None:
+    def __init__(self, received_ns: int, size_bytes: int, reserve: Callable[[int], None]) -> None:
         self._received_ns = received_ns
+        self._size_bytes = size_bytes
+        self._reserve = reserve
         self._predictions: list[PredictionRows] = []
         self._labels: list[LabelRow] = []
         self._refused: list[Refusal] = []
-        self._rows_left = ROWS_MAX
+        self._rows = 0
         self._ignored = 0
 
     def add_span(self, scope: str, span: Span, resource: Attributes) -> None:
@@ -106,7 +115,7 @@ class _Found:
         else:
             self._ignored += 1
 
-    def decoded(self, size_bytes: int) -> Decoded:
+    def decoded(self) -> Decoded:
         skewed = sum(len(rows) for rows in self._predictions if rows.skewed)
         return Decoded(
             predictions=prediction_batch(self._predictions, self._received_ns),
@@ -114,13 +123,13 @@ class _Found:
             refused=tuple(self._refused),
             ignored=self._ignored,
             clock_skewed=skewed + sum(row.skewed for row in self._labels),
-            size_bytes=size_bytes,
+            size_bytes=self._size_bytes,
         )
 
     def _add_prediction(self, span: Span, attributes: Attributes, resource: Attributes) -> None:
         try:
             rows = read_prediction(
-                span, attributes, _origin(resource), self._received_ns, self._rows_left
+                span, attributes, _origin(resource), self._received_ns, self._reserve_rows
             )
         except RefusedRecord as refused:
             self._refused.append(Refusal("predictions", refused.reason, str(refused)))
@@ -128,7 +137,6 @@ class _Found:
         if not rows:  # a batch call of nothing
             self._ignored += 1
             return
-        self._rows_left -= len(rows)
         self._predictions.append(rows)
         for key in surplus_slices(rows.slices, attributes):
             message = (
@@ -136,6 +144,17 @@ class _Found:
                 f"most {semconv.SLICE_KEYS_MAX} slices and their keys hold no dot"
             )
             self._refused.append(Refusal("slices", "surplus_slice", message))
+
+    def _reserve_rows(self, count: int) -> None:
+        most = rows_max(self._size_bytes)
+        if self._rows + count > most:
+            raise RefusedRecord(
+                "too_many_rows",
+                f"a span of {count} rows, and {self._rows} before it: a request of "
+                f"{self._size_bytes} bytes may hold {most}; send smaller batches",
+            )
+        self._reserve(count)
+        self._rows += count
 
     def _add_label(self, read: Callable[[], LabelRow]) -> None:
         try:

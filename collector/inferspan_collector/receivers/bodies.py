@@ -28,6 +28,10 @@ CHUNK_SECONDS_MAX: Final = 10.0
 """How long a sender may fall silent within a body: what it has sent so far is held meanwhile."""
 BODY_SECONDS_MAX: Final = 60.0
 """How long a whole body may take."""
+ROW_BYTES: Final = 512
+"""What a row takes while it is made."""
+ROWS_SHARE: Final = 4
+"""The rows of one request are counted up to this fraction of all."""
 STOPPING: Final = "the collector is stopping"
 
 
@@ -114,6 +118,33 @@ class Budget:
             yield
         finally:
             self.give(count)
+
+    @contextmanager
+    def making_rows(self, body_bytes: int) -> Iterator[Callable[[int], None]]:
+        """Hold what the rows of a body take while they are made.
+
+        However many they are, one request may always pass while there is no other.
+
+        Args:
+            body_bytes: what is held for the body itself.
+
+        Yields:
+            To be called with a number of rows before they are made; raises as `take`.
+        """
+        most = max(0, min(self._limit // ROWS_SHARE, self._limit - body_bytes))
+        held = wanted = 0
+
+        def reserve(rows: int) -> None:
+            nonlocal held, wanted
+            wanted += rows * ROW_BYTES
+            more = min(wanted, most) - held
+            self.take(more)
+            held += more
+
+        try:
+            yield reserve
+        finally:
+            self.give(held)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[Callable[[], None]]:

@@ -20,8 +20,10 @@ REJECTING: Final = ("predictions", "labels")
 class Decode(Protocol):
     """`decode_traces` or `decode_logs`."""
 
-    def __call__(self, body: bytes, *, json: bool, received_ns: int) -> Decoded:
-        """Read a request's body; raises `MalformedRequest`."""
+    def __call__(
+        self, body: bytes, *, json: bool, received_ns: int, reserve: Callable[[int], None]
+    ) -> Decoded:
+        """Read a request's body; raises `MalformedRequest`, and what `reserve` raises."""
 
 
 @dataclass(frozen=True, slots=True)

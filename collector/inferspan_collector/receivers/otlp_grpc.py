@@ -143,8 +143,10 @@ class GrpcReceiver:
     def _stored(self, signal: Signal, body: bytes, seconds_left: float | None) -> bytes:
         if len(body) > self._limit:
             raise too_large(f"{len(body)} bytes", self._limit)
-        with self._budget.holding(len(body)):
-            decoded = signal.decode(body, json=False, received_ns=self._sink.now_ns())
+        with self._budget.holding(len(body)), self._budget.making_rows(len(body)) as reserve:
+            decoded = signal.decode(
+                body, json=False, received_ns=self._sink.now_ns(), reserve=reserve
+            )
         future = self._sink.submit(decoded, TRANSPORT)
         wait = self._commit_seconds if seconds_left is None else seconds_left
         committed_within(future, min(wait, self._commit_seconds))

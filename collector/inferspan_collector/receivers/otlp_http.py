@@ -107,9 +107,13 @@ class _Receiver:
 
     def _decode(self, signal: Signal, headers: bodies.Headers, body: bytes) -> Decoded:
         content = bodies.inflated(body, headers.encoding, self._limit)
-        return signal.decode(
-            content, json=headers.media_type == JSON, received_ns=self._sink.now_ns()
-        )
+        with self._budget.making_rows(len(body)) as reserve:
+            return signal.decode(
+                content,
+                json=headers.media_type == JSON,
+                received_ns=self._sink.now_ns(),
+                reserve=reserve,
+            )
 
 
 def _asks_for_protobuf(scope: Scope) -> bool:
