@@ -109,7 +109,9 @@ class ServedCollector:
             self._process = subprocess.Popen(self._command, stdout=subprocess.PIPE, stderr=log)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
-        assert line, f"the collector ended: {self._log.read_text()}"
+        if not line:
+            self.kill()
+            raise AssertionError(f"the collector ended: {self._log.read_text()}")
         ready = json.loads(line)
         self.otlp_http, self.otlp_grpc, self.api = (
             ready["otlp_http"],
