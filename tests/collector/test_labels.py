@@ -310,6 +310,8 @@ def problem_of(response: httpx.Response) -> dict[str, object]:
         (b"{}", "", {"content_type": ""}, 415),
         (b"{}", "", {"content_encoding": "br"}, 415),
         (b"{}", "?dry_run=maybe", {}, 400),
+        (b"{}", "?dry-run=true", {}, 400),
+        (b"{}", "?dry_run=true&dry_run=false", {}, 400),
         (b"nothing", "", {"content_encoding": "gzip"}, 400),
         (b"{", "", {"content_type": "application/json"}, 400),
         (bytes(LIMIT + 1), "", {}, 413),

@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import parse_qs
+from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 from starlette.routing import Route
@@ -33,6 +33,7 @@ from inferspan_collector.telemetry import REQUESTS, Telemetry
 
 PATH: Final = "/v1/labels"
 TRANSPORT: Final = "labels"
+DRY_RUN: Final = "dry_run"
 NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json"
 _TITLES: Final = {
@@ -136,8 +137,15 @@ class _Receiver:
 
 
 def _dry_run(scope: Scope) -> bool:
-    given = parse_qs(scope["query_string"].decode("latin-1"), keep_blank_values=True)
-    text: str = given.get("dry_run", ["false"])[-1]
+    given = parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True)
+    for name, _ in given:
+        if name != DRY_RUN:
+            value, rule = f"the parameter {name!r:.40}", f"{DRY_RUN} is the only one"
+            raise bodies.RefusedBody(400, value, rule, "send ?dry_run=true, or none to store")
+    if len(given) > 1:
+        value, rule = f"{DRY_RUN} {len(given)} times", "it is given once"
+        raise bodies.RefusedBody(400, value, rule, "send ?dry_run=true")
+    text = given[0][1] if given else "false"
     if text not in ("true", "false"):
         value = f"dry_run = {text!r:.40}"
         raise bodies.RefusedBody(400, value, "it is true or false", "send ?dry_run=true")
