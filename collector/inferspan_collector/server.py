@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import socket
 import threading
 from collections.abc import Coroutine, Generator
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
+import duckdb
 import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -40,6 +43,7 @@ KEEP_ALIVE_SECONDS: Final = 75
 """Longer than exporters' intervals, so that they keep their connections."""
 
 _T = TypeVar("_T")
+_logger = logging.getLogger(__name__)
 
 
 class PortsTaken(OSError):
@@ -65,10 +69,13 @@ class Addresses:
 class Collector:
     """A collector of this process; `start` and `stop` run in one event loop.
 
-    `addresses` is set once it has started.
+    `addresses` and `failure` are set once it has started.
     """
 
     addresses: Addresses
+    failure: Future[str]
+    """Done, and says why, once the store has closed itself for good: stop, and start anew.
+    Cancelled by `stop`."""
 
     def __init__(self, config: Config) -> None:
         self.telemetry = Telemetry()
@@ -95,6 +102,7 @@ class Collector:
                 stack.callback(listener.close)
             # Whatever is stopped later was started earlier: listeners, publishers, the store.
             pipeline = await self._start_pipeline(stack)
+            self.failure = pipeline.failure
             await self._start_receivers(stack, pipeline, sockets)
             self.addresses = Addresses(
                 otlp_http=_url(sockets.get("otlp_http")),
@@ -142,7 +150,11 @@ class Collector:
                     *jaeger_monitor.routes(pipeline, config),
                     *jaeger_quality.routes(pipeline, config),
                 ],
-                exception_handlers={HTTPException: _unanswered, Exception: self._contained},
+                exception_handlers={
+                    HTTPException: _unanswered,
+                    duckdb.Error: _unreadable,
+                    Exception: self._contained,
+                },
             )
             readable = {jaeger_quality.PATH: config.jaeger.ui} if config.jaeger.ui else {}
             await _serve(stack, Guard(app, telemetry, "api", hosts, readable), sockets["api"])
@@ -211,6 +223,13 @@ def _unanswered(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     detail = f"{request.method} {request.url.path} is nothing here; GET / lists what is"
     return problem(error.status_code, error.detail, detail, headers=error.headers)
+
+
+def _unreadable(request: Request, error: Exception) -> Response:
+    """The store cannot be read: no fault of the question, and none that asking anew repeats."""
+    _logger.error("%s %s: %s", request.method, request.url.path, error)
+    detail = f"the store cannot be read ({str(error).splitlines()[0]}); ask again"
+    return problem(503, "Store unavailable", detail, headers={"Retry-After": "5"})
 
 
 async def _serve(stack: contextlib.AsyncExitStack, app: ASGIApp, listener: socket.socket) -> None:

@@ -60,3 +60,7 @@ class Queries(Protocol):
     @property
     def alive(self) -> bool:
         """Whether the writer runs: without it nothing is ever answered."""
+
+    @property
+    def failure(self) -> Future[str]:
+        """Done, and says why, once the store can never be used again by this process."""

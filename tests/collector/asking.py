@@ -28,6 +28,7 @@ class FilledStore:
         self.database = Database.open(directory)
         self.now = START_NS
         self.alive = True
+        self.failure: Future[str] = Future()
         self._writer = Writer(self.database, self.config, self.telemetry)
         self._reader = StoreReader(self.database)
 

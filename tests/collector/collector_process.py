@@ -39,6 +39,7 @@ def serving(
     otlp_http: str = FREE,
     otlp_grpc: str = FREE,
     api: str = FREE,
+    command: Sequence[str] = (COMMAND,),
 ) -> Iterator[Served]:
     """Run `inferspan serve` until the block ends, on free ports unless told."""
     log = data.parent / f"{data.name}.log"
@@ -46,7 +47,7 @@ def serving(
     with (
         log.open("a") as errors,
         subprocess.Popen(
-            (COMMAND, "serve", "--data", str(data), *addresses, *arguments),
+            (*command, "serve", "--data", str(data), *addresses, *arguments),
             stdout=subprocess.PIPE,
             stderr=errors,
             text=True,

@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -242,6 +243,35 @@ def test_arguments_win_over_the_configuration(tmp_path: Path) -> None:
     assert not (tmp_path / "elsewhere").exists()
 
 
+CLOSES_ITSELF = """
+import duckdb
+from inferspan_collector.cli import main
+from inferspan_collector.store.writer import Writer
+
+def commit(*_):
+    raise duckdb.FatalException("database has been invalidated")
+
+Writer.commit = commit
+main()
+"""
+
+
+def test_a_store_that_closes_itself_ends_it_with_a_line_and_a_code_of_its_own(
+    tmp_path: Path,
+) -> None:
+    # DuckDB does so when a checkpoint fails, which no test can bring about in time.
+    command = (sys.executable, "-c", CLOSES_ITSELF)
+    with serving(tmp_path / "data", command=command) as served:
+        with pytest.raises(urllib.error.HTTPError, match="503"):
+            send_predictions(served.otlp_http, ["a"])
+        assert served.process.wait(DEADLINE_SECONDS) == Exit.STORE_CLOSED
+    said = served.log.read_text()
+    assert "Traceback" not in said
+    last = said.splitlines()[-1]
+    assert last.startswith(f"inferspan: the store in {tmp_path / 'data'} has closed itself")
+    assert "database has been invalidated" in last
+
+
 def test_logs_can_be_json(tmp_path: Path) -> None:
     with serving(tmp_path / "data", "--json") as served:
         pass
@@ -254,6 +284,7 @@ def test_help_teaches_by_an_example_and_exit_codes() -> None:
         shown = inferspan(*command, "--help").stdout
         assert f"inferspan {' '.join(command)}" in shown
         assert "Exit codes:" in shown
+        assert ("5 the store has closed itself" in shown) == (command == ("serve",))
         assert "--json" in shown
 
 

@@ -48,6 +48,19 @@ def test_without_its_store_it_is_not_ready(store: FilledStore) -> None:
     assert "the store cannot be read" in not_ready(store)
 
 
+def test_a_store_that_has_closed_itself_needs_a_new_process(store: FilledStore) -> None:
+    store.failure.set_result("database has been invalidated")
+    response = get(store, "/healthz")
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "5"
+    assert "database has been invalidated" in response.json()["detail"]
+
+
+def test_a_collector_that_stops_in_order_is_alive(store: FilledStore) -> None:
+    store.failure.cancel()
+    assert get(store, "/healthz").status_code == 200
+
+
 def test_the_root_names_every_endpoint_of_the_api(store: FilledStore) -> None:
     response = get(store, "/")
     assert response.headers["content-type"].startswith("text/plain")

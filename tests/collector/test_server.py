@@ -7,8 +7,10 @@ import http.client
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
+from typing import NoReturn
+from urllib.parse import quote, urlsplit
 
+import duckdb
 import grpc
 import pytest
 from collector_process import DEADLINE_SECONDS, counts, models, send_predictions
@@ -17,12 +19,14 @@ from receiving import answer_on, connected
 
 from inferspan_collector import listening, testing
 from inferspan_collector.config import Config, load
+from inferspan_collector.publish import jaeger_monitor
 from inferspan_collector.server import Collector, PortsTaken, running_collector
-from inferspan_collector.store.database import StoreError
+from inferspan_collector.store.database import Database, StoreError
 from inferspan_collector.telemetry import REQUESTS
 from waiting import wait_until
 
 FREE = "127.0.0.1:0"
+RATE = 'sum(rate(traces_span_metrics_calls_total{service_name =~ "a", }[10m])) by (service_name)'
 
 
 def settings(data: Path, **receivers: str) -> Config:
@@ -125,6 +129,31 @@ def test_senders_that_have_fallen_silent_do_not_hold_up_the_stop(
             wait_until(lambda: running.requests_under_way == 2, DEADLINE_SECONDS, "both to begin")
         assert [answer_on(sender)[0] for sender in senders] == [503, 503]
     assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/api/v1/models",
+        "/api/v1/models/fraud/quality",
+        "/api/v1/models/fraud/predictions",
+        "/jaeger/quality-metrics?service=fraud-api",
+        f"{jaeger_monitor.PATH}?query={quote(RATE)}&start=0&end=60&step=60",
+    ],
+)
+def test_a_store_that_cannot_be_read_is_no_error_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    def closed(_: Database) -> NoReturn:
+        raise duckdb.FatalException("database has been invalidated")
+
+    with running_collector(settings(tmp_path / "data")) as collector:
+        monkeypatch.setattr(Database, "cursor", closed)
+        code, media_type, answer = ask(collector.addresses.api, "GET", path)
+        status, _, _ = ask(collector.addresses.api, "GET", "/metrics")
+    assert (code, media_type) == (503, "application/problem+json")
+    assert "database has been invalidated" in str(answer["detail"])
+    assert status == 200  # our own counters matter most then
 
 
 def test_what_is_off_is_not_started(tmp_path: Path) -> None:

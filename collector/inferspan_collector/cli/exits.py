@@ -20,6 +20,8 @@ class Exit(IntEnum):
     STORE_UNUSABLE = 4
     UNREACHABLE = 5
     """No collector answers."""
+    STORE_CLOSED = UNREACHABLE
+    """Of `serve`, which asks no other collector: it can run no longer and is to be started anew."""
 
 
 def fail(code: Exit, message: str) -> NoReturn:
@@ -28,9 +30,12 @@ def fail(code: Exit, message: str) -> NoReturn:
     raise typer.Exit(code)
 
 
-def exit_codes(*codes: Exit) -> str:
-    """The epilog of a command's help."""
-    return "Exit codes: " + ", ".join(f"{code.value} {_MEANINGS[code]}" for code in codes) + "."
+def exit_codes(*codes: Exit, closed: str | None = None) -> str:
+    """The epilog of a help text; `closed` says what `STORE_CLOSED` means where it is one."""
+    meanings = [f"{code.value} {_MEANINGS[code]}" for code in codes]
+    if closed is not None:
+        meanings.append(f"{Exit.STORE_CLOSED.value} {closed}")
+    return f"Exit codes: {', '.join(meanings)}."
 
 
 _MEANINGS = {

@@ -28,7 +28,8 @@ HELP = """Run a collector: predictions and labels in, accuracy and latency out.
 Listens on this machine only, unless the configuration says otherwise. When it is ready it prints
 one line of JSON on standard output; logs go to standard error. Ctrl+C or SIGTERM drains what is
 queued and stops; a second one stops at once, with 128 + its number. Nothing that was answered is
-ever lost, even by kill -9.
+ever lost, even by kill -9. If the store closes itself, a full disk may do that, it ends with 5:
+let whatever supervises it start it again.
 
 Example:
 
@@ -43,7 +44,10 @@ def register(app: typer.Typer) -> None:
     app.command(
         "serve",
         help=HELP,
-        epilog=exit_codes(Exit.OK, Exit.USAGE, Exit.PORT_TAKEN, Exit.STORE_UNUSABLE),
+        epilog=exit_codes(
+            *(Exit.OK, Exit.USAGE, Exit.PORT_TAKEN, Exit.STORE_UNUSABLE),
+            closed="the store has closed itself; start the collector again",
+        ),
     )(serve)
 
 
@@ -110,11 +114,19 @@ async def _run(settings: Config) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
     addresses = await _started(collector, settings)
+    # Cancelled, and so called, by every stop too; the loop still runs then.
+    collector.failure.add_done_callback(lambda _: loop.call_soon_threadsafe(stopping.set))
     try:
         print(json.dumps({"ready": True, **asdict(addresses)}), flush=True)
         await stopping.wait()
     finally:
         await collector.stop()
+    if not collector.failure.cancelled():
+        fail(
+            Exit.STORE_CLOSED,
+            f"the store in {settings.store.data} has closed itself: {collector.failure.result()}. "
+            "What was answered is on disk; look for a full disk, and start it again",
+        )
 
 
 async def _started(collector: Collector, settings: Config) -> Addresses:

@@ -92,7 +92,7 @@ def routes(queries: Queries, config: Config) -> list[Route]:
     api = _Api(queries, config)
     return [
         Route("/", _endpoints, methods=["GET"]),
-        Route("/healthz", _alive, methods=["GET"]),
+        Route("/healthz", api.alive, methods=["GET"]),
         Route("/readyz", api.ready, methods=["GET"]),
         Route("/api/v1/models", api.models, methods=["GET"]),
         # `path`, because a model's name may hold slashes: servers decode %2F before we see it.
@@ -105,10 +105,6 @@ def _endpoints(request: Request) -> Response:
     return PlainTextResponse(ENDPOINTS)
 
 
-def _alive(request: Request) -> Response:
-    return JSONResponse({"status": "alive"})
-
-
 class _Api:
     """The handlers; nothing but the two arguments of `routes` is held."""
 
@@ -118,6 +114,13 @@ class _Api:
         self._primary_targets = {
             name: model.primary_target for name, model in config.models.items()
         }
+
+    def alive(self, request: Request) -> Response:
+        failure = self._queries.failure
+        if failure.done() and not failure.cancelled():
+            detail = f"the store has closed itself ({failure.result()}); start the collector again"
+            return problem(503, "Store closed", detail, headers={"Retry-After": "5"})
+        return JSONResponse({"status": "alive"})
 
     def ready(self, request: Request) -> Response:
         if not self._queries.alive:
