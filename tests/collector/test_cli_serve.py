@@ -30,7 +30,6 @@ from collector_process import (
 from inferspan_collector import listening, testing
 from inferspan_collector.cli.exits import Exit
 from servers.running import free_addresses
-from waiting import wait_until
 
 
 def test_one_line_of_json_says_where_it_listens(tmp_path: Path) -> None:
@@ -60,8 +59,8 @@ def test_a_signal_ends_it_in_order(tmp_path: Path, number: signal.Signals) -> No
 
 
 @contextlib.contextmanager
-def half_sent(served: Served) -> Iterator[tuple[http.client.HTTPConnection, bytes]]:
-    """A request that is under way: the connection, and the rest of its body."""
+def half_sent(served: Served) -> Iterator[http.client.HTTPConnection]:
+    """A request that is under way, and will be for ever."""
     spans = testing.traces_request([testing.prediction_span("late")]).SerializeToString()
     connection = http.client.HTTPConnection(
         served.otlp_http.removeprefix("http://"), timeout=DEADLINE_SECONDS
@@ -71,37 +70,35 @@ def half_sent(served: Served) -> Iterator[tuple[http.client.HTTPConnection, byte
     connection.putheader("Content-Length", str(len(spans)))
     connection.endheaders(spans[:10])
     try:
-        yield connection, spans[10:]
+        yield connection
     finally:
         connection.close()
 
 
-def stop(served: Served) -> None:
-    """SIGTERM, and wait until it says that it stops."""
-    served.process.terminate()
-    wait_until(lambda: "stopping" in served.log.read_text(), DEADLINE_SECONDS, "the drain")
-
-
-def test_a_request_under_way_is_finished_before_it_ends(tmp_path: Path) -> None:
+def test_a_request_that_is_not_whole_when_it_ends_is_sent_away_and_may_come_again(
+    tmp_path: Path,
+) -> None:
     with serving(tmp_path / "data") as served:
-        send_predictions(served.otlp_http, ["early"])
-        with half_sent(served) as (connection, rest):
+        with half_sent(served) as connection:
             # Once a later request is answered, the half one has been read.
             send_predictions(served.otlp_http, ["other"])
-            stop(served)
-            connection.send(rest)
-            assert connection.getresponse().status == 200
+            served.process.terminate()
+            answer = connection.getresponse()
+            assert answer.status == 503
+            assert answer.headers["retry-after"] == "5"
         assert served.process.wait(DEADLINE_SECONDS) == 0
     with serving(tmp_path / "data") as served:
-        assert counts(served.api) == (3, 0)
+        assert counts(served.api) == (1, 0)
 
 
 def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
-    with serving(tmp_path / "data") as served, half_sent(served):
-        send_predictions(served.otlp_http, ["other"])
-        stop(served)
-        served.process.terminate()
-        assert served.process.wait(DEADLINE_SECONDS) == 128 + signal.SIGTERM
+    with serving(tmp_path / "data") as served:
+        send_predictions(served.otlp_http, ["a"])
+        # Held still, or it might have ended in order before the second one comes.
+        for number in (signal.SIGSTOP, signal.SIGTERM, signal.SIGINT, signal.SIGCONT):
+            served.process.send_signal(number)
+        ended = served.process.wait(DEADLINE_SECONDS)
+        assert ended in (128 + signal.SIGTERM, 128 + signal.SIGINT)
     with serving(tmp_path / "data") as served:
         assert counts(served.api) == (1, 0)
 
