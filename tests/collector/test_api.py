@@ -291,19 +291,31 @@ def test_a_bad_parameter_is_400_with_the_remedy(store: FilledStore, query: str, 
     assert {"value", "rule", "remedy"} <= body.keys()
 
 
-def test_too_many_windows_are_refused_before_the_store_is_asked(store: FilledStore) -> None:
-    config = Config(limits=Limits(query_windows=60))
+def test_too_many_windows_are_refused(store: FilledStore) -> None:
+    config = Config(limits=Limits(query_windows=2))
     url = "/api/v1/models/fraud/quality?every=1m"
     store.add(
-        Prediction("first", event_time=HOUR_START_NS),
-        Prediction("last", span=2, event_time=HOUR_START_NS + 60 * MINUTE_NS),
+        *(
+            Prediction(f"p{i}", span=i + 1, event_time=HOUR_START_NS + i * MINUTE_NS)
+            for i in range(3)
+        )
     )
     body = refused(get(store, url, config), 400)
-    assert "61 windows" in body["rule"]
+    assert "3 windows" in body["rule"]
     assert "limits.query_windows" in body["rule"]
     assert "coarser" in body["remedy"]
-    until = (HOUR_START_NS + 60 * MINUTE_NS) // SECOND_NS
+    until = (HOUR_START_NS + 2 * MINUTE_NS) // SECOND_NS
     assert get(store, f"{url}&to={until}", config).status_code == 200
+
+
+def test_only_windows_that_hold_something_count(store: FilledStore) -> None:
+    # One clock that runs a year late would make a range of half a million minutes.
+    config = Config(limits=Limits(query_windows=2))
+    store.add(
+        Prediction("now"), Prediction("late", span=2, event_time=START_NS - 365 * 24 * HOUR_NS)
+    )
+    windows = get(store, "/api/v1/models/fraud/quality?every=1m", config).json()["windows"]
+    assert len(windows) == 2
 
 
 def test_too_many_groups_are_refused(store: FilledStore) -> None:

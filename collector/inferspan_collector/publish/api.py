@@ -167,15 +167,6 @@ class _Api:
         model = self._model(request)
         section = self._config.model(model.model)
         target = values.get("target", section.primary_target)
-        # Nothing lies outside what was seen, so an open end means the model's own.
-        first, last = model.first_seen // MINUTE_NS, model.last_seen // MINUTE_NS
-        windows_max = self._config.limits.query_windows
-        _check_windows(
-            first if asked_start is None else max(asked_start, first),
-            last + 1 if asked_end is None else min(asked_end, last + 1),
-            every,
-            windows_max,
-        )
         query = CellQuery(
             model=model.model,
             service=values.get("service"),
@@ -187,16 +178,21 @@ class _Api:
             every=MINUTES[every],
             by=by,
         )
+        windows_max = self._config.limits.query_windows
+        # Counted where they lie: a range of minutes can be long, its answer longer.
+        occupied = self._queries.reader.count_windows(query)
+        if occupied > windows_max:
+            raise _too_many(every, occupied, "windows × groups", windows_max)
         cells = grouped_counts(self._queries.reader, query)
-        if len(cells) > windows_max:
-            raise _too_many(every, len(cells), "windows × groups", windows_max)
         matrix_cells = sum(len(classification.classes(counts)) ** 2 for counts in cells.values())
         if matrix_cells > MATRIX_CELLS_MAX:
             raise _too_many(every, matrix_cells, "cells of confusion matrices", MATRIX_CELLS_MAX)
         total = merged(cells.values())
         positive = section.canonical(section.positive_class)
         average = average or default_average(total, positive)
-        windows = windows_json(query, cells, average, positive, (first, last + 1))
+        # Nothing lies outside what was seen, so an open end means the model's own.
+        seen = model.first_seen // MINUTE_NS, model.last_seen // MINUTE_NS + 1
+        windows = windows_json(query, cells, average, positive, seen)
         return JSONResponse(
             {
                 "model": model.model,
@@ -271,15 +267,6 @@ def _guarded(answer: Callable[[], Response]) -> Response:
             rule="a model exists from its first prediction on; names are compared exactly",
             remedy=remedy,
         )
-
-
-def _check_windows(start: int, end: int, every: str, windows_max: int) -> None:
-    """Refuse before the store is asked: a range of minutes can be long, its answer longer."""
-    width = MINUTES[every]
-    if width is not None and end > start:
-        windows = -(-end // width) - start // width
-        if windows > windows_max:
-            raise _too_many(every, windows, "windows", windows_max)
 
 
 def _too_many(every: str, n: int, what: str, largest: int) -> BadParameter:
