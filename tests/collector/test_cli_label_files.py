@@ -26,6 +26,7 @@ from inferspan_collector.cli.label_files import (
     format_of,
     read,
 )
+from inferspan_collector.receivers.label_lines import rfc_3339_ns
 
 COLUMNS = Columns(id="id", actual="truth", constants={"model": "fraud"})
 # What a CSV cell keeps: no surrounding space, no NUL, no lone surrogate.
@@ -80,7 +81,7 @@ def test_a_number_is_the_same_label_in_every_format(number: float) -> None:
         ("007", "class", "007"),
         ("0x10", "class", "0x10"),
         ("1_000", "class", "1_000"),
-        ("inf", "class", "inf"),
+        ("none", "class", "none"),
         ("True", "class", "true"),
         ("False", "class", "false"),
     ],
@@ -197,11 +198,70 @@ def test_an_index_that_is_none_is_named(given_index: object) -> None:
     assert "is not an integer" in str(row.reason)
 
 
-def test_a_file_that_is_not_text_is_said() -> None:
-    with pytest.raises(FileUnusable, match="not UTF-8"):
-        list(read(io.BytesIO(b"id,truth\n\xff\xfe,x\n"), "csv", COLUMNS))
-    with pytest.raises(FileUnusable, match="not CSV"):
-        rows_of('id,truth\n"a"b,x\n', "csv")
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b"\xff\xfe,x", "id = '\\udcff\\udcfe' is not UTF-8; convert the file"),
+        (b'"a"b,x', "not CSV: "),
+        (b"a," + b"x" * 140_000, "not CSV: field larger than field limit"),
+        (b"a,1e999", "'1e999' is not a finite number"),
+        (b"a,x,y", "does not have 2 columns"),
+    ],
+)
+@pytest.mark.parametrize("rows_before", [0, 20_000])
+def test_a_line_that_cannot_be_read_takes_no_neighbour_with_it(
+    line: bytes, reason: str, rows_before: int
+) -> None:
+    file = b"id,truth\n" + b"a,x\n" * rows_before + line + b"\nb,y\n"
+    rows = list(read(io.BytesIO(file), "csv", COLUMNS))
+    assert [row.line for row in rows if row.record is None] == [rows_before + 2]
+    assert reason in str(rows[-2].reason)
+    assert rows[-1] == Row(rows_before + 3, {"model": "fraud", "prediction_id": "b", "class": "y"})
+
+
+def test_a_column_that_is_not_read_may_hold_anything() -> None:
+    (row,) = read(io.BytesIO(b"id,truth,note\na,x,\xff\n"), "csv", COLUMNS)
+    assert row.record == {"model": "fraud", "prediction_id": "a", "class": "x"}
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        (b"id,truth,truth", "names column 'truth' twice"),
+        (b"id,truth,\xff", "not UTF-8; convert the file"),
+        (b'id,"tr"uth', "not CSV"),
+    ],
+)
+def test_a_header_that_cannot_be_read_is_said(header: bytes, message: str) -> None:
+    with pytest.raises(FileUnusable, match=message):
+        list(read(io.BytesIO(header + b"\na,x,y\n"), "csv", COLUMNS))
+
+
+@pytest.mark.parametrize("line", ['{"id": "\\ud800", "truth": "x"}', "[" * 100_000])
+def test_json_that_cannot_be_read_takes_no_neighbour_with_it(line: str) -> None:
+    bad, good = rows_of(line + '\n{"id": "b", "truth": "y"}', "ndjson")
+    assert bad.record is None
+    assert bad.reason
+    assert good.record is not None
+
+
+@pytest.mark.parametrize("cell", ["nan", "NaN", "None", "NULL", "null", "inf", "-inf"])
+def test_what_programs_write_for_no_truth_is_none(cell: str) -> None:
+    for columns in (COLUMNS, Columns(id="id", constants={"model": "fraud"})):
+        name = columns.actual or "class"
+        (row,) = rows_of(f"id,{name}\na,{cell}\n", "csv", columns)
+        assert (row.record, row.reason) == (None, None)
+    as_text = Columns(id="id", actual="truth", actual_type="text")
+    assert record_of(f"id,truth\na,{cell}\n", "csv", as_text)["class"] == cell
+
+
+@pytest.mark.parametrize("fraction", ["", ".5", ".123456", ".1234567", ".123456789"])
+@pytest.mark.parametrize("offset", ["Z", "+01:00"])
+def test_a_time_is_the_same_moment_as_over_http(fraction: str, offset: str) -> None:
+    time = f"2026-11-20T06:00:00{fraction}{offset}"
+    columns = Columns(id="id", actual="truth", time="known")
+    sent = record_of(f"id,truth,known\na,x,{time}\n", "csv", columns)["time"]
+    assert rfc_3339_ns(sent) == rfc_3339_ns(time)
 
 
 def test_parquet_needs_a_package_and_says_which(monkeypatch: pytest.MonkeyPatch) -> None:

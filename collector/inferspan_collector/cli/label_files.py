@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
 import json
 import math
 import operator
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final, Literal
+from typing import Any, BinaryIO, Final, Literal, Self
 
 from inferspan.semconv import class_text, prediction_id_text
 from inferspan_collector.label_fields import FIELDS, SUBJECTS, TRUTHS
@@ -33,10 +32,17 @@ FORMATS_BY_SUFFIX: Final[Mapping[str, Format]] = {
 }
 INTEGERS: Final = ("index", "revision")
 NUMBERS: Final = ("value", "weight")
+NO_TRUTHS: Final = frozenset(
+    ("nan", "NaN", "NAN", "None", "null", "NULL", "inf", "-inf", "Infinity", "-Infinity")
+)
+"""How programs write into CSV that there is no truth, or none that could be one."""
 PARQUET_ROWS = 4096
 
 # Leading zeros make a code, not a number: `007` stays a text.
 _NUMBER: Final = re.compile(r"-?(0|[1-9]\d*)(\.\d+)?([eE][+-]?\d+)?")
+_HALF_PAIR: Final = re.compile("[\ud800-\udfff]")
+_FINER: Final = re.compile(r"[.,]\d{6}(\d{1,3})")
+_MICROSECONDS_END: Final = len("2026-11-21T06:00:00.000000")
 _NANOSECONDS: Final = re.compile(r"\d{16,20}")
 
 
@@ -93,11 +99,9 @@ def read(
         if table.columns is not None:
             _check_columns(columns, table.columns)
         for line, fields in table.rows:
+            if format in ("csv", "tsv") and not isinstance(fields, str):
+                fields = _without_nulls(fields, columns)
             yield _row(line, fields, columns, id_key)
-    except UnicodeDecodeError as error:
-        raise FileUnusable(
-            f"the file is not UTF-8 ({error.reason} at byte {error.start})"
-        ) from None
     except csv.Error as error:
         raise FileUnusable(f"not CSV: {error}") from None
 
@@ -128,19 +132,46 @@ class _Table:
 
 
 def _read_csv(source: BinaryIO, delimiter: str = ",") -> _Table:
-    text = io.TextIOWrapper(source, encoding="utf-8-sig", newline="")
-    reader = csv.DictReader(text, delimiter=delimiter, strict=True)
+    # What is not UTF-8 stands as half a surrogate pair, and its row alone is refused.
+    text = io.TextIOWrapper(source, encoding="utf-8-sig", errors="surrogateescape", newline="")
+    lines = _Lines(text)
+    reader = csv.DictReader(lines, delimiter=delimiter, strict=True)
     columns = reader.fieldnames
-    return _Table(None if columns is None else list(columns), _csv_rows(reader))
+    return _Table(None if columns is None else list(columns), _csv_rows(reader, lines))
 
 
-def _csv_rows(reader: csv.DictReader[str]) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    for fields in reader:
+@dataclass(slots=True)
+class _Lines:
+    """The lines of a text, counted: `csv` does not count those that it cannot read."""
+
+    text: Iterator[str]
+    number: int = 0
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> str:
+        line = next(self.text)
+        self.number += 1
+        return line
+
+
+def _csv_rows(
+    reader: csv.DictReader[str], lines: _Lines
+) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
+    while True:
+        try:
+            fields = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield lines.number, f"not CSV: {error}; correct the line"
+            continue
         if None in fields or None in fields.values():
             columns = len(reader.fieldnames or ())
-            yield reader.line_num, f"the line does not have {columns} columns as the header has"
+            yield lines.number, f"the line does not have {columns} columns as the header has"
         else:
-            yield reader.line_num, {name: _cell(cell) for name, cell in fields.items()}
+            yield lines.number, {name: _cell(cell) for name, cell in fields.items()}
 
 
 def _read_tsv(source: BinaryIO) -> _Table:
@@ -157,7 +188,7 @@ def _ndjson_rows(source: BinaryIO) -> Iterator[tuple[int, Mapping[str, Any] | st
             continue
         try:
             fields = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             yield line, f"not JSON: {error}"
             continue
         yield line, fields if isinstance(fields, dict) else "not a JSON object"
@@ -201,6 +232,11 @@ def _check_columns(columns: Columns, present: list[str]) -> None:
         "--time-column": columns.time,
         "--index-column": columns.index,
     }
+    for column in present:
+        if _HALF_PAIR.search(column):
+            raise FileUnusable(f"the header names a column {column!a}, not UTF-8; convert the file")
+        if column and present.count(column) > 1:
+            raise FileUnusable(f"the header names column {column!r} twice; rename one of them")
     has = f"the file's columns are {', '.join(present)}"
     for option, name in named.items():
         if name is not None and name not in present:
@@ -215,12 +251,31 @@ def _row(line: int, fields: Mapping[str, Any] | str, columns: Columns, id_key: b
     if isinstance(fields, str):
         return Row(line, None, fields)
     try:
+        _check_texts(fields, columns)
         record = _record(fields, columns, id_key)
         if record.get("action") != "delete" and not set(TRUTHS) & set(record):
             return Row(line, None)
     except ValueError as error:
         return Row(line, None, str(error))
     return Row(line, record)
+
+
+def _without_nulls(fields: Mapping[str, Any], columns: Columns) -> Mapping[str, Any]:
+    """Leave out truths that stand for none; as a text they are what they are."""
+    if columns.actual_type == "text":
+        return fields
+    truths = {columns.actual, *TRUTHS} - {"text"}
+    return {
+        name: None if name in truths and cell in NO_TRUTHS else cell
+        for name, cell in fields.items()
+    }
+
+
+def _check_texts(fields: Mapping[str, Any], columns: Columns) -> None:
+    read = {columns.id, columns.actual, columns.time, columns.index, *FIELDS}
+    for name, cell in fields.items():
+        if name in read and isinstance(cell, str) and _HALF_PAIR.search(cell):
+            raise ValueError(f"{name} = {cell!a:.80} is not UTF-8; convert the file")
 
 
 def _record(fields: Mapping[str, Any], columns: Columns, id_key: bytes | None) -> dict[str, Any]:
@@ -273,7 +328,7 @@ def _truth(given: Any, actual_type: str) -> tuple[str, Any]:
     if isinstance(given, str):
         if given in ("True", "False"):
             return "class", given.lower()
-        return ("value", float(given)) if _NUMBER.fullmatch(given) else ("class", given)
+        return ("value", _finite(given)) if _NUMBER.fullmatch(given) else ("class", given)
     if isinstance(given, bool):
         return "class", class_text(given)
     return "value", _finite(given)
@@ -295,9 +350,12 @@ def _finite(given: Any) -> float:
     try:
         number = float(given)
     except (TypeError, ValueError):
-        raise ValueError(f"{given!r} is not a number") from None
+        raise ValueError(f"{given!r:.80} is not a number; correct it, or leave it empty") from None
     if not math.isfinite(number):
-        raise ValueError(f"{given!r} is not a finite number")
+        raise ValueError(
+            f"{given!r:.80} is not a finite number, which is never a label; correct it, or leave "
+            "it empty where there is no truth yet"
+        )
     return number
 
 
@@ -320,7 +378,12 @@ def _time(given: Any, assume_utc: bool) -> Any:
         if not assume_utc:
             raise ValueError(f"time {str(given)!r} has no offset; add it, or --assume-utc")
         moment = moment.replace(tzinfo=UTC)
-    return moment.isoformat()
+    finer = _FINER.search(given) if isinstance(given, str) else None
+    if finer is None:
+        return moment.isoformat()
+    # A datetime ends at microseconds, the collector's times at nanoseconds.
+    text = moment.isoformat(timespec="microseconds")
+    return f"{text[:_MICROSECONDS_END]}{finer[1]}{text[_MICROSECONDS_END:]}"
 
 
 def _cell(cell: str) -> str | None:
@@ -329,10 +392,3 @@ def _cell(cell: str) -> str | None:
 
 def _absent(given: Any) -> bool:
     return given is None or (isinstance(given, float) and math.isnan(given))
-
-
-def batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    """Cut a stream of rows into lists of at most `size`."""
-    stream = iter(rows)
-    while batch := list(itertools.islice(stream, size)):
-        yield batch

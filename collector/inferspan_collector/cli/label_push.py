@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
 from inferspan_collector.cli.client import Answer, Client, Unreachable, expect_success
-from inferspan_collector.cli.label_files import Row, batches
+from inferspan_collector.cli.label_files import Row
 
 BATCH_ROWS: Final = 5_000
 ATTEMPTS_MAX: Final = 8
@@ -75,7 +76,7 @@ def push(
     tally = Tally()
     answered = False
     path = "/v1/labels?dry_run=true" if dry_run else "/v1/labels"
-    for batch in batches(rows, batch_rows):
+    for batch in _batches(rows, batch_rows):
         sent = [row for row in batch if row.record is not None]
         for row in batch:
             if row.reason is not None:
@@ -141,3 +142,10 @@ def _retry_after(answer: Answer, default: float) -> float:
     except ValueError:
         seconds = default  # a date: rare, and not worth a clock
     return min(max(seconds, 0.0), WAIT_SECONDS_MAX)
+
+
+def _batches(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
+    """Cut a stream of rows into lists of at most `size`."""
+    stream = iter(rows)
+    while batch := list(itertools.islice(stream, size)):
+        yield batch
