@@ -6,9 +6,12 @@ A mistake names the key, the value and the rule, and the collector does not star
 
 from __future__ import annotations
 
+import difflib
 import re
+from collections.abc import Hashable, Sequence
+from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
 from urllib.parse import urlsplit
 
 import yaml
@@ -19,6 +22,7 @@ OFF = "off"
 MEMORY_BYTES_MIN: Final = 1_000_000
 """With less DuckDB cannot even open its file."""
 
+_EVERYWHERE: Final = ("0.0.0.0", "::")
 _PORT: Final = re.compile("[0-9]{1,5}")
 _MEMORY: Final = re.compile(r"([0-9]{1,15}(?:\.[0-9]{1,15})?) ?([KMGT]i?)?B", re.IGNORECASE)
 _MEMORY_SHARE: Final = re.compile(r"([1-9][0-9]?|100)%")
@@ -54,6 +58,12 @@ def span_minutes(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is not a span of time like 30m, 1h or 7d")
     return int(match[1]) * _SPAN_MINUTES[match[2]]
+
+
+def _same_place(one: tuple[str, int], other: tuple[str, int]) -> bool:
+    """Whether two addresses cannot both be listened on."""
+    hosts = {"127.0.0.1" if host == "localhost" else host for host, _ in (one, other)}
+    return one[1] == other[1] != 0 and (len(hosts) == 1 or not hosts.isdisjoint(_EVERYWHERE))
 
 
 def _check_url(value: str | None) -> str | None:
@@ -95,7 +105,7 @@ class Receivers(Section):
     api: str = "127.0.0.1:4319"
     allowed_hosts: tuple[str, ...] = ()
     """Host names, beside the bound address and localhost, that a request may be addressed to."""
-    allow_public: bool = False
+    allow_public: bool = Field(False, strict=True)
     """Bind to an address that other machines reach although requests are not authenticated."""
 
     @field_validator("otlp_http", "otlp_grpc", "api", mode="before")
@@ -126,9 +136,24 @@ class Receivers(Section):
                 )
         return self
 
+    @model_validator(mode="after")
+    def _a_port_each(self) -> Receivers:
+        addresses = {key: getattr(self, key) for key in ("otlp_http", "otlp_grpc", "api")}
+        listening = {key: text for key, text in addresses.items() if text != OFF}
+        for (key, address), (other, its_address) in combinations(listening.items(), 2):
+            if _same_place(split_address(address), split_address(its_address)):
+                raise ValueError(
+                    f"{key} = {address} and {other} = {its_address} are one port; give each a "
+                    "port of its own (0 takes a free one), or switch one `off`"
+                )
+        return self
+
 
 class Limits(Section):
     """Everything has a limit; what is over is refused or folded, and counted."""
+
+    # YAML's `yes` is no number, and a text is none either.
+    model_config = ConfigDict(strict=True)
 
     request_bytes: int = Field(64 * 1024 * 1024, ge=1024)
     """One request, after decompression."""
@@ -139,7 +164,7 @@ class Limits(Section):
     group_milliseconds: float = Field(5.0, ge=0.0, le=1000.0)
     """How long a transaction waits for more requests."""
     models: int = Field(1_000, ge=1)
-    """Distinct (environment, service, model, version, variant, task) combinations."""
+    """Distinct combinations of all `SERIES_KEYS`, from environment to positive class."""
     slice_values: int = Field(50, ge=1)
     """Distinct values of one slice key of one model; more fold into `__other__`."""
     slice_combinations: int = Field(20_000, ge=1)
@@ -158,7 +183,7 @@ class Store(Section):
     data: Path = Path("inferspan-data")
     memory: str = "1GB"
     """DuckDB's memory limit: an amount, or a share of the machine's (`50%`)."""
-    compact_every: int = Field(500, ge=1)
+    compact_every: int = Field(500, ge=1, strict=True)
     """Transactions between two compactions of the counter tables."""
 
     @field_validator("memory")
@@ -193,9 +218,9 @@ class Model(Section):
     positive_class: str | None = None
     class_aliases: dict[str, str] = Field(default_factory=dict)
     """Other spellings → the class: `{"1": fraud, "0": legit}`; applied to outputs and labels."""
-    tolerance: float | None = Field(None, ge=0.0)
+    tolerance: float | None = Field(None, ge=0.0, strict=True)
     """Regression: an absolute error up to this passes."""
-    latency_objective_ms: float | None = Field(None, gt=0.0)
+    latency_objective_ms: float | None = Field(None, gt=0.0, strict=True)
     primary_target: str = "default"
     targets: dict[str, Target] = Field(default_factory=dict)
 
@@ -214,11 +239,11 @@ class Jaeger(Section):
     Quality reply, and where links point."""
     evaluation_status: Literal["error", "unset"] = "error"
     """Status of the span of a wrong prediction."""
-    correct_share: float = Field(1.0, ge=0.0, le=1.0)
+    correct_share: float = Field(1.0, ge=0.0, le=1.0, strict=True)
     """Share of the right predictions that get an evaluation span, chosen by hash."""
-    outbox_entries: int = Field(1_000_000, ge=1)
+    outbox_entries: int = Field(1_000_000, ge=1, strict=True)
     """Evaluation spans that may wait for a Jaeger that does not answer; more are left out."""
-    evaluations_per_second: int = Field(200, ge=1)
+    evaluations_per_second: int = Field(200, ge=1, strict=True)
     """Evaluation spans made per second of arrival, wrong predictions first."""
     span_kind: Literal["server", "internal", "client", "producer", "consumer"] = "server"
     """Kind under which the Monitor tab shows model operations (its own default is server)."""
@@ -261,6 +286,24 @@ class Config(Section):
 _DEFAULT_MODEL = Model()
 
 
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML as it says it is: a key stands once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            # Texts, for a key that is itself a mapping is refused by what follows.
+            text = (key.tag, str(key.value))
+            if text in seen:
+                raise ConfigError(
+                    f"line {key.start_mark.line + 1}: the key {key.value!r} is given twice; "
+                    "keep one of them"
+                )
+            seen.add(text)
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
 def load(path: Path | None, overrides: dict[str, dict[str, Any]] | None = None) -> Config:
     """Read and check the configuration.
 
@@ -274,7 +317,10 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]] | None = None) 
     document: dict[str, Any] = {}
     if path is not None:
         try:
-            loaded = yaml.safe_load(path.read_text(encoding="utf-8"))
+            # A safe loader: ours only refuses more.
+            loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        except ConfigError as error:
+            raise ConfigError(f"{path}, {error}") from None
         except OSError as error:
             raise ConfigError(f"cannot read {path}: {error.strerror}") from error
         except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -298,6 +344,24 @@ def _explain(error: ValidationError, path: Path | None) -> str:
     for problem in error.errors():
         key = ".".join(str(part) for part in problem["loc"])
         given = "" if problem["type"] == "missing" else f" = {problem['input']!r}"
-        lines.append(f"{key}{given}: {problem['msg'].removeprefix('Value error, ')}")
+        rule = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            rule = _no_such_key(problem["loc"])
+        lines.append(f"{key}{given}: {rule}")
     where = f"{path}: " if path else ""
     return f"{where}" + "; ".join(lines)
+
+
+def _no_such_key(location: Sequence[int | str]) -> str:
+    *sections, key = location
+    section: Any = Config
+    parts = iter(sections)
+    for part in parts:
+        section = section.model_fields[part].annotation
+        if get_origin(section) is dict:
+            next(parts)  # a name: of a model, of a target
+            section = get_args(section)[1]
+    known = tuple(section.model_fields)
+    nearest = difflib.get_close_matches(str(key), known, n=1)
+    meant = f"; do you mean {nearest[0]}?" if nearest else ";"
+    return f"no such key{meant} known here: {', '.join(known)}"

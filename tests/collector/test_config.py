@@ -19,7 +19,7 @@ from inferspan_collector.config import (
     span_minutes,
     split_address,
 )
-from inferspan_collector.store.database import Database
+from inferspan_collector.store.database import Database, StoreError
 
 
 @pytest.fixture
@@ -68,12 +68,29 @@ def test_what_the_command_line_says_wins_and_what_it_leaves_out_stays(file: Path
         ("receivers", "api", "127.0.0.1:70000", "0 to 65535"),
         ("receivers", "otlp_grpc", "0.0.0.0:4317", "allow_public"),
         ("limits", "classes", 1, "greater than or equal to 2"),
-        ("limits", "request_byte", 1, "Extra inputs are not permitted"),
+        ("limits", "request_byte", 1, "do you mean request_bytes? known here: request_bytes, "),
+        ("limits", "colour", 1, "no such key; known here: request_bytes, queue_bytes"),
+        ("limits", "models", True, "valid integer"),
+        ("limits", "models", "7", "valid integer"),
+        ("limits", "group_milliseconds", True, "valid number"),
+        ("store", "compact_every", True, "valid integer"),
+        ("store", "memory", "-1GB", "from 1MB up"),
+        ("jaeger", "outbox_entries", True, "valid integer"),
+        ("receivers", "allow_public", "true", "valid boolean"),
+        (
+            "receivers",
+            "api",
+            "127.0.0.1:4318",
+            "otlp_http = 127.0.0.1:4318 and api = 127.0.0.1:4318",
+        ),
+        ("receivers", "api", "localhost:4317", "a port of its own"),
         ("store", "memory", "lots", "500MB, 1.5GiB or 50%"),
         ("store", "memory", "1KB", "from 1MB up"),
         ("store", "memory", "0%", "500MB, 1.5GiB or 50%"),
         ("store", "memory", "1GB;", "500MB, 1.5GiB or 50%"),
         ("jaeger", "otlp", "127.0.0.1:14318", "http:// or https:// URL"),
+        ("jaeger", "otlp", "http://", "http:// or https:// URL"),
+        ("jaeger", "otlp", "http://x:99999", "http:// or https:// URL"),
         ("jaeger", "otlp", "ftp://jaeger", "http:// or https:// URL"),
         ("jaeger", "otlp", "", "http:// or https:// URL"),
         ("jaeger", "ui", "localhost:16686", "http:// or https:// URL"),
@@ -106,6 +123,47 @@ def test_all_mistakes_are_named_at_once(file: Path) -> None:
         assert part in str(refusal.value)
 
 
+def test_an_unknown_key_within_a_model_is_told_those_of_models(file: Path) -> None:
+    # The model is called as a key is.
+    file.write_text("models: {owner: {ownr: risk, targets: {targets: {source: []}}}}\n")
+    with pytest.raises(ConfigError) as refusal:
+        load(file)
+    assert "models.owner.ownr = 'risk': no such key; do you mean owner?" in str(refusal.value)
+    assert "known here: sources" in str(refusal.value)
+
+
+def test_a_public_listener_takes_the_port_of_every_host() -> None:
+    receivers = {"allow_public": True, "api": "0.0.0.0:4318"}
+    with pytest.raises(ConfigError, match="a port of its own"):
+        load(None, {"receivers": receivers})
+
+
+def test_free_ports_and_listeners_that_are_off_take_none_from_each_other() -> None:
+    for address in ("127.0.0.1:0", OFF):
+        read = load(None, {"receivers": {"otlp_http": address, "api": address}})
+        assert read.receivers.api == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "store:\n  compact_every: 3\nstore:\n  memory: 2GB\n",
+        "models:\n  fraud: {}\n  'fraud': {owner: risk}\n",
+    ],
+)
+def test_a_key_stands_once(file: Path, text: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"line 3: the key '(store|fraud)' is given twice"):
+        load(file)
+
+
+def test_the_same_key_in_two_sections_and_merged_mappings_are_fine(file: Path) -> None:
+    file.write_text(
+        "models:\n  a: &a {owner: risk}\n  b: {<<: *a, owner: sales}\n  c: {owner: ops}\n"
+    )
+    assert [load(file).model(name).owner for name in "abc"] == ["risk", "sales", "ops"]
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [("[1, 2]", "holds a list"), ("a: b: c", "is not YAML"), ("store: 7", "store = 7")],
@@ -128,6 +186,13 @@ def test_a_file_that_is_not_there_or_no_text_is_named(file: Path) -> None:
 def test_what_passes_as_memory_the_store_takes(memory: str, tmp_path: Path) -> None:
     read = load(None, {"store": {"memory": memory}})
     Database.open(tmp_path, read.store.memory).close()
+
+
+def test_a_store_without_memory_is_not_said_to_be_in_use(tmp_path: Path) -> None:
+    # Its message names a "block" or an "allocation", in which "lock" may stand.
+    with pytest.raises(StoreError, match=r"raise store\.memory") as refusal:
+        Database.open(tmp_path, "1KB")
+    assert "in use" not in str(refusal.value)
 
 
 @pytest.mark.parametrize(

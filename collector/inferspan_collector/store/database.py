@@ -92,9 +92,11 @@ def _prepare(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
 
 def _explain(path: Path, error: duckdb.Error) -> str:
     text = str(error).strip().splitlines()[0]
-    if "lock" in text.lower():
+    if "Could not set lock" in text:
         return (
             f"{path} is in use by another process ({text}); stop that collector, or name "
             "another directory with --data"
         )
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return f"cannot open {path}: {text}; raise store.memory"
     return f"cannot open {path}: {text}; restore a backup, or name another directory with --data"
