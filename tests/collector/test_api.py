@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ from sklearn import metrics
 from inferspan_collector.config import Config, Limits, Model
 from inferspan_collector.publish import api
 from inferspan_collector.publish.parameters import rfc3339
-from inferspan_collector.store.row_queries import OUTCOMES
 
 HOUR_NS = 60 * MINUTE_NS
 HOUR_START_NS = START_NS - START_NS % HOUR_NS
@@ -333,70 +331,6 @@ def test_matrices_beyond_reason_are_refused(
     monkeypatch.setattr(api, "MATRIX_CELLS_MAX", 15)
     body = refused(get(store, "/api/v1/models/fraud/quality"), 400)
     assert "16 cells" in body["rule"]
-
-
-def test_single_predictions_newest_first(store: FilledStore) -> None:
-    store.add(
-        *labelled_predictions(PAIRS[4:8], slices={"country": "DE"}),
-        Prediction("late", span=50, trace=50, event_time=START_NS - 1, score=0.25),
-        Prediction("broken", span=51, trace=51, predicted=None, error_type="ValueError"),
-    )
-    found = {
-        outcome: [
-            row["prediction_id"]
-            for row in get(store, f"/api/v1/models/fraud/predictions?outcome={outcome}").json()[
-                "predictions"
-            ]
-        ]
-        for outcome in OUTCOMES
-    }
-    assert found == {
-        "correct": ["order-1", "order-0"],
-        "incorrect": ["order-3", "order-2"],
-        "unlabeled": ["late"],
-        "failed": ["broken"],
-    }
-    row = get(store, "/api/v1/models/fraud/predictions?outcome=incorrect&limit=1").json()
-    assert row["predictions"] == [
-        {
-            "prediction_id": "order-3",
-            "index": 0,
-            "trace_id": f"{4:032x}",
-            "span_id": f"{4:016x}",
-            "environment": None,
-            "service": "fraud-api",
-            "version": "7",
-            "variant": None,
-            "predicted": "fraud",
-            "score": None,
-            "value": None,
-            "expected": "legit",
-            "correct": False,
-            "error_type": None,
-            "time": rfc3339(START_NS + 3 * SECOND_NS),
-            "duration": 0.005,
-            "label_time": rfc3339(START_NS + MINUTE_NS),
-            "slices": {"country": "DE"},
-        }
-    ]
-
-
-def test_one_cell_of_the_matrix_can_be_listed(store: FilledStore) -> None:
-    store.add(*labelled_predictions(PAIRS))
-    rows = get(store, "/api/v1/models/fraud/predictions?predicted=legit&expected=fraud").json()
-    assert [row["prediction_id"] for row in rows["predictions"]] == ["order-8"]
-
-
-def test_numbers_that_json_lacks_become_null(store: FilledStore) -> None:
-    store.add(Prediction(task="regression", predicted=None, value=math.inf))
-    (row,) = get(store, "/api/v1/models/fraud/predictions").json()["predictions"]
-    assert row["value"] is None
-
-
-@pytest.mark.parametrize("query", ["outcome=wrong", "limit=0", "limit=1001", "limit=x", "by=model"])
-def test_bad_parameters_of_the_list_are_400(store: FilledStore, query: str) -> None:
-    store.add(Prediction())
-    refused(get(store, f"/api/v1/models/fraud/predictions?{query}"), 400)
 
 
 def test_models_takes_no_parameters(store: FilledStore) -> None:
