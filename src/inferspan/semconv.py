@@ -327,6 +327,10 @@ def label_record_id(attributes: Mapping[str, object]) -> str:
     Returns:
         32 hex digits of the SHA-256 of the attributes as JSON with sorted keys.
     """
+    classes = attributes.get(LABEL_CLASSES)
+    if isinstance(classes, (list, tuple)):
+        # A set has no order, and holds each class once.
+        attributes = {**attributes, LABEL_CLASSES: sorted(set(classes))}
     canonical = json.dumps(attributes, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
 

@@ -73,4 +73,9 @@ def test_a_labels_id_depends_on_its_content_alone() -> None:
     one = semconv.label_record_id({"a": 1, "b": [1.5]})
     assert one == semconv.label_record_id({"b": [1.5], "a": 1})
     assert one != semconv.label_record_id({"a": 1, "b": [1.25]})
+    sets = (["b", "a"], ["a", "b"], ["a", "b", "a"])
+    assert len({semconv.label_record_id({semconv.LABEL_CLASSES: said}) for said in sets}) == 1
+    assert semconv.label_record_id({semconv.LABEL_VALUES: [1, 2]}) != semconv.label_record_id(
+        {semconv.LABEL_VALUES: [2, 1]}
+    )
     assert len(one) == 32
