@@ -246,7 +246,7 @@ class Refusal:
 
     signal: str
     """`predictions` or `labels`: the record is left out. `slices`: a slice of a prediction that was
-    taken is."""
+    taken is. `durations`: a prediction was taken, its duration counts as 0."""
     reason: str
     """A short code of a fixed set, fit for a counter's label: `missing_model`."""
     message: str

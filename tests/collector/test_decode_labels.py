@@ -135,8 +135,8 @@ def test_ids_longer_than_the_limit_are_hashed_as_the_sdk_does() -> None:
 
 
 def test_a_reference_answer_is_kept_as_text() -> None:
-    found = row(decode(label_span("p", {semconv.LABEL_TEXT: "because"})))
-    assert (found["actual"], found["value"], found["text"]) == (None, None, "because")
+    found = row(decode(label_span("p", {semconv.LABEL_TEXT: "be\ncause"})))
+    assert (found["actual"], found["value"], found["text"]) == (None, None, "be\ncause")
 
 
 def test_a_reference_answer_may_stand_beside_a_class() -> None:
@@ -175,6 +175,7 @@ REFUSED = [
     ({semconv.LABEL_CLASSES: "a"}, {}, "bad_type"),
     ({semconv.LABEL_CLASSES: ["a", None]}, {}, "bad_class"),
     ({semconv.LABEL_CLASS: b"x"}, {}, "bad_class"),
+    ({**FRAUD, semconv.TARGET_NAME: "a\nb"}, {}, "bad_text"),
     ({semconv.LABEL_CLASS: "x" * 1025}, {}, "text_too_long"),
     ({semconv.LABEL_TEXT: "x" * 16_385}, {}, "text_too_long"),
     ({**FRAUD, semconv.LABEL_ID: ""}, {}, "missing_label_id"),

@@ -14,6 +14,7 @@ from inferspan_collector.decode.predictions import (
     CLOCK_SKEW_MAX_NS,
     ROWS_FREE,
     ROWS_MAX,
+    TIME_MIN_NS,
     rows_max,
 )
 from inferspan_collector.submission import Overloaded
@@ -293,8 +294,13 @@ REFUSED = [
     ({semconv.SAMPLING_ADJUSTED_COUNT: math.nan}, {}, "bad_adjusted_count"),
     ({semconv.EVENT_TIME_UNIX_NANO: 0}, {}, "bad_time"),
     ({semconv.EVENT_TIME_UNIX_NANO: -5}, {}, "bad_time"),
+    ({semconv.EVENT_TIME_UNIX_NANO: TIME_MIN_NS - 1}, {}, "bad_time"),
     ({}, {"start_ns": 0}, "bad_time"),
-    ({}, {"start_ns": 5, "duration_ns": -5}, "bad_time"),
+    ({}, {"start_ns": TIME_MIN_NS - 1}, "bad_time"),
+    ({}, {"start_ns": TIME_MIN_NS, "duration_ns": -5}, "bad_time"),
+    ({semconv.MODEL_NAME: "a\nb"}, {}, "bad_text"),
+    ({semconv.MODEL_VERSION: "7\x00"}, {}, "bad_text"),
+    ({semconv.MODEL_VARIANT: "a\x85"}, {}, "bad_text"),
     ({}, {"start_ns": 2**63}, "bad_time"),
     ({}, {"ids": (b"", b"12345678")}, "bad_trace_id"),
     ({}, {"ids": (bytes(16), b"12345678")}, "bad_trace_id"),
@@ -379,5 +385,12 @@ def test_a_time_ahead_of_us_is_clamped_beyond_ten_minutes() -> None:
     assert decoded.clock_skewed == 3
 
 
-def test_a_clock_set_back_gives_a_negative_duration() -> None:
-    assert decode(prediction_span("a", duration_ns=-3)).predictions.duration.tolist() == [-3]
+def test_a_clock_set_back_gives_no_negative_duration_and_is_said() -> None:
+    decoded = decode(prediction_span("a", duration_ns=-3), prediction_span("b", duration_ns=0))
+    assert decoded.predictions.duration.tolist() == [0, 0]
+    assert [(r.signal, r.reason) for r in decoded.refused] == [("durations", "negative_duration")]
+
+
+def test_an_answer_may_have_several_lines() -> None:
+    said = {semconv.OUTPUT_CLASS: "a\nb"}
+    assert decode(prediction_span("a", said)).predictions.predicted.values == ("a\nb",)

@@ -218,6 +218,8 @@ INVALID = [
     ({**GOOD, "prediction_id": True}, "not a text"),
     ({**GOOD, "prediction_id": 1.5}, "not a text"),
     ('{"prediction_id": "\\ud800", "model": "m", "class": "x"}', "half a surrogate pair"),
+    ('{"prediction_id": "p", "model": "m", "class": "\\ud800"}', "half a surrogate pair"),
+    ({**GOOD, "model": "a\nb"}, "holds a control character"),
     ({**GOOD, "index": -1}, "index = -1 is not within 0…"),
     ({**GOOD, "index": True}, "not an integer"),
     ({**GOOD, "weight": 0}, "not greater than 0"),
@@ -260,6 +262,12 @@ def test_all_invalid_is_400_and_stores_nothing(receiver: Receiver) -> None:
 def test_nothing_to_do_is_a_success(receiver: Receiver, body: bytes) -> None:
     response = receiver.post(body)
     assert (response.status_code, response.content) == (200, b"")
+
+
+@pytest.mark.parametrize("content_type", ["application/x-ndjson", "application/json"])
+def test_a_byte_order_mark_is_no_mistake(receiver: Receiver, content_type: str) -> None:
+    body = b"\xef\xbb\xbf" + json.dumps(GOOD).encode()
+    assert receiver.post(body, content_type=content_type).text.count("waiting") == 1
 
 
 def test_windows_line_ends(receiver: Receiver) -> None:

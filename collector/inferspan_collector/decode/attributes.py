@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
@@ -13,6 +14,8 @@ from inferspan import semconv
 TEXT_LENGTH_MAX: Final = 1024
 """Characters of a class, a name or a slice value. Longer ids are hashed; content has a limit of its
 own."""
+
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 Value = str | bool | int | float | bytes | list["Value"] | None
 
@@ -66,11 +69,11 @@ class Attributes:
         return None if found is None else python_value(found)
 
     def text(self, name: str) -> str | None:
-        """A text; integers and booleans, which some senders write for one, read as texts too.
+        """A name; integers and booleans, which some senders write for one, read as texts too.
 
         An empty text counts as absent.
         """
-        return checked_text(name, self.value(name))
+        return checked_name(name, self.value(name))
 
     def id_text(self, name: str) -> str | None:
         """An id, as `checked_id` writes it."""
@@ -139,6 +142,21 @@ def checked_id(name: str, value: object) -> str | None:
         RefusedRecord: neither text, integer nor boolean.
     """
     return semconv.prediction_id_text(checked_text(name, value, length_max=None))
+
+
+def checked_name(name: str, value: object) -> str | None:
+    """A text that stands in a path, a list or a log: as `checked_text`, on one line.
+
+    Raises:
+        RefusedRecord: as `checked_text`, or it holds a control character.
+    """
+    text = checked_text(name, value)
+    if text is not None and _CONTROL.search(text):
+        raise RefusedRecord(
+            "bad_text",
+            f"{name} = {shown(text)} holds a control character, such as a line break; leave it out",
+        )
+    return text
 
 
 def checked_text(name: str, value: object, length_max: int | None = TEXT_LENGTH_MAX) -> str | None:

@@ -43,6 +43,8 @@ class PredictionRows:
     slices: dict[str, list[str | None]]
     skewed: bool
     """The event time was ahead of us and has been clamped."""
+    ends_early: bool
+    """The span ended before it started; its duration counts as 0."""
 
     def __len__(self) -> int:
         return len(self.ids)

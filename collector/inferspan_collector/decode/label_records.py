@@ -16,9 +16,9 @@ from typing import Final
 from inferspan import semconv
 from inferspan_collector.batches import class_set_text
 from inferspan_collector.decode.attributes import (
-    TEXT_LENGTH_MAX,
     RefusedRecord,
     checked_id,
+    checked_name,
     checked_text,
     shown,
 )
@@ -164,7 +164,7 @@ class _Reader:
             )
 
     def _truth(self) -> _Truth:
-        text = self._text("text", LABEL_TEXT_LENGTH_MAX)
+        text = self._text("text")
         given = [field for field in TRUTHS if field != "text" and self._present(field)]
         if len(given) > 1 or not (given or text):
             spelled = ", ".join(self._names[field] for field in given) or "none"
@@ -199,11 +199,14 @@ class _Reader:
     def _present(self, field: str) -> bool:
         return self._fields.get(field) not in (None, "")
 
-    def _text(self, field: str, length_max: int = TEXT_LENGTH_MAX) -> str | None:
+    def _text(self, field: str) -> str | None:
         value = self._fields.get(field)
         if isinstance(value, bool):
             raise self._bad_type(field, "a text")
-        return checked_text(self._names.get(field, field), value, length_max)
+        name = self._names.get(field, field)
+        if field == "text":
+            return checked_text(name, value, LABEL_TEXT_LENGTH_MAX)
+        return checked_name(name, value)
 
     def _id(self, field: str) -> str | None:
         value = self._fields.get(field)
@@ -224,6 +227,8 @@ class _Reader:
         return str(value)
 
     def _class_text(self, field: str, value: object) -> str:
+        if isinstance(value, str):
+            checked_text(self._names[field], value)
         text = semconv.class_text(value) if isinstance(value, (str, int, float)) else None
         if isinstance(value, float) and text is None:
             raise self._not_finite(field, value)

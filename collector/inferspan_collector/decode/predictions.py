@@ -28,6 +28,8 @@ ROW_BYTES_MIN: Final = 4
 """Bytes of a request that stand for one row more: the shortest output takes more than that."""
 CLOCK_SKEW_MAX_NS: Final = 600 * 1_000_000_000
 """How far ahead of us a sender's clock may run before its times are clamped."""
+TIME_MIN_NS: Final = 946_684_800 * 1_000_000_000
+"""The year 2000: what is dated before it comes from a clock that was never set, or is no ns."""
 TIME_MAX_NS: Final = 2**63 - 1
 OTHER_ERROR: Final = "_OTHER"
 """OpenTelemetry's `error.type` of a failure that names none."""
@@ -77,16 +79,10 @@ def read_prediction(
             f"{semconv.OPERATION_NAME} = {shown(operation)} is not one of "
             f"{', '.join(semconv.OPERATIONS)}",
         )
-    task = attributes.text(semconv.TASK_TYPE)
-    if task is not None and task not in semconv.TASKS:
-        raise RefusedRecord(
-            "unknown_task",
-            f"{semconv.TASK_TYPE} = {shown(task)} is not one of {', '.join(semconv.TASKS)}; "
-            "leave it out where none fits",
-        )
+    task = _task(attributes)
     trace, span_id = span_context(span.trace_id, span.span_id)
     start, duration = _times(span)
-    event_time = positive_time(attributes, semconv.EVENT_TIME_UNIX_NANO) or start
+    event_time = _event_time(attributes) or start
     skewed = event_time > received_ns + CLOCK_SKEW_MAX_NS
     ids, index = _identities(span, attributes, reserve)
     positive = attributes.class_text(semconv.OUTPUT_POSITIVE_CLASS)
@@ -107,7 +103,7 @@ def read_prediction(
         kind=span.kind if 0 <= span.kind <= Span.SPAN_KIND_CONSUMER else 0,
         event_time=received_ns if skewed else event_time,
         start_time=start,
-        duration=duration,
+        duration=max(0, duration),
         error_type=_error_type(span, attributes),
         predicted=outputs.predicted,
         score=outputs.score,
@@ -115,6 +111,7 @@ def read_prediction(
         adjusted_count=_adjusted_count(attributes),
         slices=_slices(attributes, len(ids)),
         skewed=skewed,
+        ends_early=duration < 0,
     )
 
 
@@ -143,16 +140,25 @@ def span_context(trace_id: bytes, span_id: bytes) -> tuple[tuple[int, int], int]
     return halves, int.from_bytes(span_id, "big")
 
 
-def positive_time(attributes: Attributes, name: str) -> int | None:
-    """A time in Unix ns, None where absent.
-
-    Raises:
-        RefusedRecord: zero, negative, or no integer.
-    """
-    time = attributes.integer(name)
-    if time is not None and time <= 0:
+def _task(attributes: Attributes) -> str | None:
+    task = attributes.text(semconv.TASK_TYPE)
+    if task is not None and task not in semconv.TASKS:
         raise RefusedRecord(
-            "bad_time", f"{name} = {time} is not a time after 1970 in nanoseconds; leave it out"
+            "unknown_task",
+            f"{semconv.TASK_TYPE} = {shown(task)} is not one of {', '.join(semconv.TASKS)}; "
+            "leave it out where none fits",
+        )
+    return task
+
+
+def _event_time(attributes: Attributes) -> int | None:
+    name = semconv.EVENT_TIME_UNIX_NANO
+    time = attributes.integer(name)
+    if time is not None and time < TIME_MIN_NS:
+        raise RefusedRecord(
+            "bad_time",
+            f"{name} = {time} is not a time from the year 2000 on in Unix nanoseconds; correct it, "
+            "or leave it out",
         )
     return time
 
@@ -160,11 +166,12 @@ def positive_time(attributes: Attributes, name: str) -> int | None:
 def _times(span: Span) -> tuple[int, int]:
     start, end = span.start_time_unix_nano, span.end_time_unix_nano
     for name, time in (("start_time_unix_nano", start), ("end_time_unix_nano", end)):
-        if not 0 < time <= TIME_MAX_NS:
+        if not TIME_MIN_NS <= time <= TIME_MAX_NS:
             raise RefusedRecord(
                 "bad_time",
-                f"{name} = {time} of span {span.name!r:.80} is not a time in nanoseconds: "
-                "send spans that have ended, with both times",
+                f"{name} = {time} of span {span.name!r:.80} is not a time from the year "
+                "2000 on in Unix nanoseconds: send spans that have ended, with both times, and set "
+                "the clock",
             )
     return start, end - start
 

@@ -45,7 +45,7 @@ def decode_traces(
     Returns:
         The batches, and what was refused or ignored. `Refusal.signal` is `predictions` or
         `labels` for a record that was left out, `slices` for a slice left out of a prediction
-        that was taken.
+        that was taken, `durations` for one whose duration counts as 0.
 
     Raises:
         MalformedRequest: the body as a whole is not such a request.
@@ -138,6 +138,12 @@ class _Found:
             self._ignored += 1
             return
         self._predictions.append(rows)
+        if rows.ends_early:
+            message = (
+                f"span {span.name!r:.80} of model {rows.model!r:.80} ended before it started: its "
+                "duration counts as 0; its clock was set back"
+            )
+            self._refused.append(Refusal("durations", "negative_duration", message))
         for key in surplus_slices(rows.slices, attributes):
             message = (
                 f"slice {key!r:.80} of model {rows.model!r:.80} was left out: a prediction has at "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -59,6 +60,7 @@ def read_lines(body: bytes, *, ndjson: bool, received_ns: int) -> list[Line]:
         NotLabels: the one JSON document cannot be read.
     """
     lines: list[Line] = []
+    body = body.removeprefix(codecs.BOM_UTF8)
     for number, read in _ndjson(body) if ndjson else _document(body):
         if len(lines) == LINES_MAX:
             raise TooManyLines(f"the body holds more than {LINES_MAX} labels")
