@@ -91,6 +91,22 @@ def test_a_dry_run_stores_nothing_and_shows_ids_side_by_side(served: Served) -> 
     assert "look like: order-" in shown
 
 
+def test_an_unknown_model_is_said_and_which_there_are(served: Served, csv_file: Path) -> None:
+    columns = ("--model", "wien", *COLUMNS[2:])
+    done = inferspan("labels", "push", str(csv_file), *columns, "--dry-run", "--api", served.api)
+    assert done.returncode == Exit.OK
+    last = done.stdout.splitlines()[-1]
+    assert last == f"no model 'wien' has sent a prediction; models that have: {MODEL}"
+
+
+def test_the_otlp_port_is_not_the_api(served: Served, csv_file: Path) -> None:
+    arguments = ("labels", "push", str(csv_file), *COLUMNS, "--api", served.otlp_http)
+    done = inferspan(*arguments)
+    assert done.returncode == Exit.USAGE
+    assert f"{served.otlp_http} is not a collector's API" in done.stderr
+    assert "--api URL" in done.stderr
+
+
 def test_bad_rows_are_named_by_line_and_take_no_neighbour_with_them(
     served: Served, tmp_path: Path
 ) -> None:

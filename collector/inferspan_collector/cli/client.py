@@ -93,6 +93,10 @@ class Client:
         windows: list[dict[str, Any]] = answer["windows"]
         return windows
 
+    def models(self) -> list[str]:
+        """The names of all models that sent predictions."""
+        return [str(entry["model"]) for entry in self.get("/api/v1/models")]
+
     def predictions(self, model: str, **parameters: object) -> list[dict[str, Any]]:
         """Single predictions of a model, newest first."""
         answer = self.get(f"/api/v1/models/{quote(model, safe='')}/predictions", **parameters)
@@ -142,7 +146,9 @@ def expect_success(answer: Answer) -> Answer:
         return answer
     try:
         problem = json.loads(answer.body)
-        reason = str(problem.get("detail") or problem.get("title"))
+        # `message` is what the OTLP port says, to which an address may point by mistake.
+        said = (problem.get(key) for key in ("detail", "title", "message"))
+        reason = next((str(text) for text in said if text), "no reason given")
     except (ValueError, AttributeError):
         reason = answer.body.decode("utf-8", "replace").strip() or "no reason given"
     raise Refused(answer.status, f"{answer.status}: {reason[:REASON_LENGTH_MAX]}")

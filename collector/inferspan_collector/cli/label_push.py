@@ -17,6 +17,7 @@ ATTEMPTS_MAX: Final = 8
 WAIT_SECONDS_MAX: Final = 30.0
 RETRYABLE: Final = (429, 502, 503, 504)
 NDJSON: Final = {"Content-Type": "application/x-ndjson"}
+NOT_FOUND: Final = 404
 UNMATCHED: Final = "waiting"
 """The collector's word for a label that no stored prediction matches yet."""
 EXAMPLES_MAX: Final = 5
@@ -71,6 +72,7 @@ def push(
     Raises:
         Unreachable: no collector answers, in 8 attempts; what was sent before stays, and
             pushing the file again changes nothing about it.
+        ValueError: what answers is no collector's API.
         Refused: the collector refuses the request as a whole.
     """
     tally = Tally()
@@ -133,6 +135,11 @@ def _post(
         wait(_retry_after(answer, default=2.0**attempt))
     if answer.headers.get("content-type", "").startswith(NDJSON["Content-Type"]):
         return answer  # whatever the status: it says what became of each line
+    if answer.status == NOT_FOUND:
+        raise ValueError(
+            f"{client.api} is not a collector's API: it answers POST {path} with 404; name the api "
+            "address that `inferspan serve` shows with --api URL"
+        )
     return expect_success(answer)
 
 

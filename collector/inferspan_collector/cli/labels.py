@@ -47,6 +47,8 @@ Example:
   inferspan labels status --model fraud
 """
 
+MODELS_SHOWN_MAX = 20
+
 app = typer.Typer(no_args_is_help=True, help="The truth that arrives later.")
 
 _Api = Annotated[str, typer.Option("--api", metavar="URL", help="The collector's API.")]
@@ -119,6 +121,7 @@ def push_command(
                 wait=threading.Event().wait,
             )
             held = _held_ids(client, model) if tally.unmatched_ids and model else []
+            models = client.models() if tally.unmatched_ids and model and not held else []
     except (FileUnusable, ValueError) as error:
         fail(Exit.USAGE, f"{file}: {error}" if isinstance(error, FileUnusable) else str(error))
     except Unreachable as error:
@@ -126,6 +129,9 @@ def push_command(
     except Refused as error:
         fail(Exit.USAGE, f"the collector refuses: {error}")
     _summarise(tally, held, dry_run=dry_run, as_json=as_json, failures=failures)
+    if model and tally.unmatched_ids and not held and model not in models and not as_json:
+        known = ", ".join(models[:MODELS_SHOWN_MAX]) or "none"
+        typer.echo(f"no model {model!r} has sent a prediction; models that have: {known}")
     raise typer.Exit(Exit.FAILED if tally.failed else Exit.OK)
 
 
