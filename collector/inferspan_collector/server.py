@@ -42,6 +42,9 @@ GRACE_SECONDS: Final = 10
 KEEP_ALIVE_SECONDS: Final = 75
 """Longer than exporters' intervals, so that they keep their connections."""
 
+_OTLP_PATHS: Final = frozenset(("/v1/traces", "/v1/logs", "/v1/metrics"))
+"""What exporters ask for that were given the API's port."""
+
 _T = TypeVar("_T")
 _logger = logging.getLogger(__name__)
 
@@ -151,7 +154,7 @@ class Collector:
                     *jaeger_quality.routes(pipeline, config),
                 ],
                 exception_handlers={
-                    HTTPException: _unanswered,
+                    HTTPException: self._unanswered,
                     duckdb.Error: _unreadable,
                     Exception: self._contained,
                 },
@@ -175,6 +178,16 @@ class Collector:
             return receiver.start()
         except AddressTaken as error:
             raise PortsTaken({"otlp_grpc": error}) from error
+
+    def _unanswered(self, request: Request, error: Exception) -> Response:
+        """No such path, or not by this method."""
+        assert isinstance(error, HTTPException)
+        asked = f"{request.method} {request.url.path}"
+        detail = f"{asked} is nothing here; GET / lists what is"
+        if request.url.path in _OTLP_PATHS:
+            where = self.addresses.otlp_http or "not listened to (receivers.otlp_http: off)"
+            detail = f"{asked} is nothing here, for this is the API's port; OTLP/HTTP is {where}"
+        return problem(error.status_code, error.detail, detail, headers=error.headers)
 
     def _contained(self, request: Request, error: Exception) -> Response:
         self.telemetry.add(CONTAINED, where="api")
@@ -216,13 +229,6 @@ class _Server(uvicorn.Server):
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None]:
         yield
-
-
-def _unanswered(request: Request, error: Exception) -> Response:
-    """No such path, or not by this method."""
-    assert isinstance(error, HTTPException)
-    detail = f"{request.method} {request.url.path} is nothing here; GET / lists what is"
-    return problem(error.status_code, error.detail, detail, headers=error.headers)
 
 
 def _unreadable(request: Request, error: Exception) -> Response:
