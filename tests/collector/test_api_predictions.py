@@ -93,3 +93,37 @@ def test_numbers_that_json_lacks_become_null(store: FilledStore) -> None:
 def test_bad_parameters_of_the_list_are_400(store: FilledStore, query: str) -> None:
     store.add(Prediction())
     assert get(store, f"/api/v1/models/fraud/predictions?{query}").status_code == 400
+
+
+def test_slices_narrow_the_list(store: FilledStore) -> None:
+    store.add(
+        Prediction("a", span=1, slices={"country": "DE", "device": "phone"}),
+        Prediction("b", span=2, slices={"country": "DE"}),
+        Prediction("c", span=3, slices={"country": "FR", "device": "phone"}),
+        Prediction("d", span=4),
+    )
+
+    def listed(query: str) -> list[str]:
+        body = get(store, f"/api/v1/models/fraud/predictions?{query}").json()
+        return sorted(row["prediction_id"] for row in body["predictions"])
+
+    assert listed("slice.country=DE") == ["a", "b"]
+    assert listed("slice.device=phone") == ["a", "c"]
+    assert listed("slice.country=DE&slice.device=phone") == ["a"]
+    assert listed("slice.country=phone") == []
+    assert listed("") == ["a", "b", "c", "d"]
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("slice.country=DE&slice.country=FR", "more than once"),
+        ("slice.=DE", "slice.<key>"),
+        ("&".join(f"slice.k{i}=v" for i in range(9)), "at most 8"),
+    ],
+)
+def test_slices_that_cannot_be_asked_for_are_400(store: FilledStore, query: str, said: str) -> None:
+    store.add(Prediction())
+    response = get(store, f"/api/v1/models/fraud/predictions?{query}")
+    assert response.status_code == 400
+    assert said in response.json()["detail"]

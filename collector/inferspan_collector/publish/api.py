@@ -12,20 +12,24 @@ from starlette.routing import Route
 
 from inferspan_collector.config import Config, Model
 from inferspan_collector.problems import problem
+from inferspan_collector.publish.notes import listed, notes
 from inferspan_collector.publish.parameters import (
     MINUTES,
+    SLICE_PARAMETER,
     BadParameter,
     choice,
     given,
     group_keys,
     minutes_range,
     rfc3339,
+    slice_filter,
     whole_number,
 )
 from inferspan_collector.publish.quality_json import default_average, windows_json
 from inferspan_collector.quality import classification
 from inferspan_collector.quality.counts import grouped_counts, merged
 from inferspan_collector.quality.figure import AVERAGES
+from inferspan_collector.store.cell_queries import SLICE
 from inferspan_collector.store.cells import (
     MINUTE_NS,
     CellQuery,
@@ -40,8 +44,6 @@ PREDICTIONS_DEFAULT: Final = 20
 PREDICTIONS_MAX: Final = 1_000
 MATRIX_CELLS_MAX: Final = 1_000_000
 """Cells of all confusion matrices of one answer: windows × groups × classes²."""
-MODELS_NAMED_MAX: Final = 20
-"""Models that a 404 names as the ones that exist."""
 
 QUALITY_PARAMETERS: Final = (
     "every",
@@ -65,6 +67,7 @@ PREDICTIONS_PARAMETERS: Final = (
     "version",
     "predicted",
     "expected",
+    SLICE_PARAMETER,
 )
 ENDPOINTS: Final = """\
 inferspan collector
@@ -199,6 +202,7 @@ class _Api:
                 "target": target,
                 "every": every,
                 "average": average,
+                "notes": self._notes(values, model, by),
                 "windows": windows,
             }
         )
@@ -208,6 +212,7 @@ class _Api:
         outcome = choice(values, "outcome", OUTCOMES)
         limit = whole_number(values, "limit", PREDICTIONS_DEFAULT, PREDICTIONS_MAX)
         start, end = minutes_range(values)
+        slices = slice_filter(values)
         model = self._model(request)
         target = values.get("target", self._config.model(model.model).primary_target)
         rows = self._queries.reader.predictions(
@@ -219,6 +224,7 @@ class _Api:
             version=values.get("version"),
             predicted=values.get("predicted"),
             expected=values.get("expected"),
+            slices=slices,
             start_ns=None if start is None else start * MINUTE_NS,
             end_ns=None if end is None else end * MINUTE_NS,
             limit=limit,
@@ -228,9 +234,17 @@ class _Api:
                 "model": model.model,
                 "target": target,
                 "outcome": outcome,
+                "notes": self._notes(values, model),
                 "predictions": [_prediction_json(row) for row in rows],
             }
         )
+
+    def _notes(
+        self, values: dict[str, str], model: ModelSummary, by: tuple[str, ...] = ()
+    ) -> list[str]:
+        about_slices = any(name.startswith(SLICE) for name in (*values, *by))
+        slices = self._queries.reader.slice_values(model.model) if about_slices else {}
+        return notes(values, model, self._config.model(model.model), slices, by)
 
 
 def _not_ready(detail: str) -> Response:
@@ -252,10 +266,8 @@ def _guarded(answer: Callable[[], Response]) -> Response:
     except QueryError as error:
         return problem(400, "Unanswerable question", str(error))
     except _UnknownModel as error:
-        named = ", ".join(error.existing[:MODELS_NAMED_MAX])
-        more = len(error.existing) - MODELS_NAMED_MAX
         remedy = (
-            f"known: {named}{f' and {more} more' if more > 0 else ''}"
+            f"known: {listed(error.existing)}"
             if error.existing
             else "no prediction has arrived yet; point an OTLP exporter at this collector"
         )

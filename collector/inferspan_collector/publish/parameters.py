@@ -17,6 +17,8 @@ from inferspan_collector.store.cells import MINUTE_NS, SERIES_KEYS
 MINUTES: Final[Mapping[str, int | None]] = {"1m": 1, "5m": 5, "1h": 60, "1d": 1440, "all": None}
 """Windows an answer can be cut into, in minutes; None = one window of everything."""
 BY_KEYS_MAX: Final = 8
+SLICE_PARAMETER: Final = "slice.<key>"
+"""Among the known names: any parameter of that form."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS: Final = re.compile(r"[0-9]{1,10}(\.[0-9]+)?")
@@ -45,7 +47,7 @@ class BadParameter(ValueError):
 
 
 def given(request: Request, known: Iterable[str]) -> dict[str, str]:
-    """The parameters of a request.
+    """The parameters of a request; `SLICE_PARAMETER` among `known` stands for any slice's.
 
     Raises:
         BadParameter: one is unknown or given twice.
@@ -53,7 +55,7 @@ def given(request: Request, known: Iterable[str]) -> dict[str, str]:
     names = tuple(known)
     values: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
-        if name not in names:
+        if name not in names and not (SLICE_PARAMETER in names and _is_slice(name)):
             raise BadParameter(name, value, "no such parameter", f"known here: {', '.join(names)}")
         if name in values:
             raise BadParameter(
@@ -132,7 +134,7 @@ def group_keys(values: Mapping[str, str]) -> tuple[str, ...]:
     text = values.get("by", "")
     keys = tuple(dict.fromkeys(key.strip() for key in text.split(","))) if text else ()
     for key in keys:
-        if key not in SERIES_KEYS and not (key.startswith(SLICE) and len(key) > len(SLICE)):
+        if key not in SERIES_KEYS and not _is_slice(key):
             raise BadParameter(
                 "by",
                 text,
@@ -142,6 +144,19 @@ def group_keys(values: Mapping[str, str]) -> tuple[str, ...]:
     if len(keys) > BY_KEYS_MAX:
         raise BadParameter("by", text, f"at most {BY_KEYS_MAX} keys", "group by fewer")
     return keys
+
+
+def slice_filter(values: Mapping[str, str]) -> dict[str, str]:
+    """The slices asked for by `slice.<key>=<value>`, key → value."""
+    asked = {name: value for name, value in values.items() if _is_slice(name)}
+    if len(asked) > BY_KEYS_MAX:
+        name, value = list(asked.items())[BY_KEYS_MAX]
+        raise BadParameter(name, value, f"at most {BY_KEYS_MAX} slices", "ask for fewer")
+    return {name.removeprefix(SLICE): value for name, value in asked.items()}
+
+
+def _is_slice(name: str) -> bool:
+    return name.startswith(SLICE) and len(name) > len(SLICE)
 
 
 def rfc3339(unix_ns: int) -> str:

@@ -52,6 +52,7 @@ class Reader(Protocol):
         version: str | None = None,
         predicted: str | None = None,
         expected: str | None = None,
+        slices: Mapping[str, str] | None = None,
         start_ns: int | None = None,
         end_ns: int | None = None,
         limit: int = 20,
@@ -59,8 +60,12 @@ class Reader(Protocol):
         """Single predictions, newest event first.
 
         `outcome` is correct, incorrect, unlabeled, failed, or None for all; `predicted` and
-        `expected` name one cell of the confusion matrix. Times are event times, [start, end).
+        `expected` name one cell of the confusion matrix; `slices` is key → value, all of which a
+        prediction has. Times are event times, [start, end).
         """
+
+    def slice_values(self, model: str) -> dict[str, tuple[str, ...]]:
+        """The values of each slice key of a model's predictions, keys and values sorted."""
 
     def resolve_labels(self, labels: LabelBatch) -> Bool:
         """Which of these labels would join now; nothing is stored (a dry run)."""
@@ -146,6 +151,7 @@ class StoreReader:
         version: str | None = None,
         predicted: str | None = None,
         expected: str | None = None,
+        slices: Mapping[str, str] | None = None,
         start_ns: int | None = None,
         end_ns: int | None = None,
         limit: int = 20,
@@ -160,11 +166,17 @@ class StoreReader:
             version=version,
             predicted=predicted,
             expected=expected,
+            slices=slices,
             start_ns=start_ns,
             end_ns=end_ns,
         )
         with self._database.cursor() as cursor:
             return row_queries.predictions(cursor, filters, limit)
+
+    def slice_values(self, model: str) -> dict[str, tuple[str, ...]]:
+        """The values of each slice key of a model's predictions, keys and values sorted."""
+        with self._database.cursor() as cursor:
+            return row_queries.slice_values(cursor, model)
 
     def resolve_labels(self, labels: LabelBatch) -> Bool:
         """Which of these labels would join now; nothing is stored (a dry run)."""

@@ -91,6 +91,15 @@ WHERE received < $before
 GROUP BY ALL
 """
 
+_SLICE_VALUES: Final = """
+SELECT c.slice_key, list(DISTINCT c.slice_value ORDER BY c.slice_value)
+FROM prediction_cells AS c
+JOIN series AS s ON s.series_id = c.series_id
+WHERE s.model = $model AND c.slice_key <> ''
+GROUP BY ALL
+ORDER BY ALL
+"""
+
 _OUTBOX: Final = """
 SELECT
     o.sequence, o.span, o.trace_high, o.trace_low, o.prediction_span, o.prediction_end,
@@ -118,6 +127,7 @@ class Filters:
     expected: str | None
     start_ns: int | None
     end_ns: int | None
+    slices: Mapping[str, str] | None = None
 
 
 def models(
@@ -168,6 +178,12 @@ def waiting_labels(cursor: duckdb.DuckDBPyConnection, received_before_ns: int) -
     return dict(cursor.execute(_WAITING, {"before": received_before_ns}).fetchall())
 
 
+def slice_values(cursor: duckdb.DuckDBPyConnection, model: str) -> dict[str, tuple[str, ...]]:
+    """The values of each slice key of a model's predictions, keys and values sorted."""
+    rows = cursor.execute(_SLICE_VALUES, {"model": model}).fetchall()
+    return {key: tuple(values) for key, values in rows}
+
+
 def outbox(cursor: duckdb.DuckDBPyConnection, limit: int) -> list[Evaluation]:
     """Evaluation spans to be sent, oldest first."""
     return [
@@ -199,6 +215,12 @@ def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
         if wanted is not None:
             conditions.append(f"p.event_time {comparison} ${key}")
             parameters[key] = wanted
+    for i, (key, wanted) in enumerate((filters.slices or {}).items()):
+        conditions.append(
+            "EXISTS (FROM slice_sets AS k WHERE k.slices_id = p.slices_id"
+            f" AND k.slice_key = $slice_key_{i} AND k.slice_value = $slice_value_{i})"
+        )
+        parameters |= {f"slice_key_{i}": key, f"slice_value_{i}": wanted}
     if filters.outcome is not None:
         conditions.append(_outcome_condition(filters.outcome))
     return conditions, parameters
