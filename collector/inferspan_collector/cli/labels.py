@@ -121,7 +121,7 @@ def push_command(
                 wait=threading.Event().wait,
             )
             held = _held_ids(client, model) if tally.unmatched_ids and model else []
-            models = client.models() if tally.unmatched_ids and model and not held else []
+            unknown = "" if held or not tally.unmatched_ids else _unknown(client, model)
     except (FileUnusable, ValueError) as error:
         fail(Exit.USAGE, f"{file}: {error}" if isinstance(error, FileUnusable) else str(error))
     except Unreachable as error:
@@ -129,9 +129,8 @@ def push_command(
     except Refused as error:
         fail(Exit.USAGE, f"the collector refuses: {error}")
     _summarise(tally, held, dry_run=dry_run, as_json=as_json, failures=failures)
-    if model and tally.unmatched_ids and not held and model not in models and not as_json:
-        known = ", ".join(models[:MODELS_SHOWN_MAX]) or "none"
-        typer.echo(f"no model {model!r} has sent a prediction; models that have: {known}")
+    if unknown and not as_json:
+        typer.echo(unknown)
     raise typer.Exit(Exit.FAILED if tally.failed else Exit.OK)
 
 
@@ -188,6 +187,15 @@ def _held_ids(client: Client, model: str) -> list[str]:
         rows = client.predictions(model, limit=EXAMPLES_MAX)
         return [str(row["prediction_id"]) for row in rows]
     return []
+
+
+def _unknown(client: Client, model: str | None) -> str:
+    """What to say of a model that has sent no prediction; empty where it has."""
+    models = client.models()
+    if model is None or model in models:
+        return ""
+    known = ", ".join(models[:MODELS_SHOWN_MAX]) or "none"
+    return f"no model {model!r} has sent a prediction; models that have: {known}"
 
 
 def _results(client: Client) -> dict[str, int]:
