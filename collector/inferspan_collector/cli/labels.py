@@ -128,9 +128,7 @@ def push_command(
         fail(Exit.UNREACHABLE, str(error))
     except Refused as error:
         fail(Exit.USAGE, f"the collector refuses: {error}")
-    _summarise(tally, held, dry_run=dry_run, as_json=as_json, failures=failures)
-    if unknown and not as_json:
-        typer.echo(unknown)
+    _summarise(tally, held, unknown, dry_run=dry_run, as_json=as_json, failures=failures)
     raise typer.Exit(Exit.FAILED if tally.failed else Exit.OK)
 
 
@@ -261,7 +259,13 @@ def _progress(stream: BinaryIO, size: int | None, *, quiet: bool) -> Generator[C
 
 
 def _summarise(
-    tally: Tally, held: list[str], *, dry_run: bool, as_json: bool, failures: Path | None
+    tally: Tally,
+    held: list[str],
+    unknown: str,
+    *,
+    dry_run: bool,
+    as_json: bool,
+    failures: Path | None,
 ) -> None:
     if as_json:
         summary: dict[str, Any] = {
@@ -291,3 +295,5 @@ def _summarise(
         )
         if held:
             typer.echo(f"ids that the collector holds look like: {', '.join(held)}")
+        if unknown:
+            typer.echo(unknown)
