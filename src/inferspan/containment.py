@@ -1,8 +1,9 @@
 """Telemetry errors never reach the caller: the one place where our own errors end.
 
 An error inside inferspan costs a span some of its content, never a call its answer. It is counted
-by place and logged at most once a minute per place. Interrupts (KeyboardInterrupt, SystemExit,
-GeneratorExit) are not ours to stop and pass through.
+by place and logged at most once a minute per place. Only KeyboardInterrupt passes through: it comes
+from outside. SystemExit and GeneratorExit do not, for what raises them here is a value that only we
+looked at.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ PLACES_MAX: Final = 1024
 """Places and one-time warnings that are remembered; beyond it, they share one."""
 
 _OTHER: Final = "__other__"
-_INTERRUPTS: Final = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
 
 class ErrorLog:
@@ -33,7 +33,8 @@ class ErrorLog:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._lock = threading.Lock()
+        # Reentrant: a signal handler or a finalizer may report while its own thread reports.
+        self._lock = threading.RLock()
         self._counts: dict[str, int] = {}
         self._logged: dict[str, float] = {}
         self._counted_then: dict[str, int] = {}
@@ -107,7 +108,7 @@ class ErrorLog:
 
     def renew_lock(self) -> None:
         """Replace the lock: in a forked child, a thread that no longer exists may hold it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
 
 errors: Final = ErrorLog()
@@ -131,9 +132,7 @@ class Contained:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if error is None:
-            return False
-        if isinstance(error, _INTERRUPTS):
+        if error is None or isinstance(error, KeyboardInterrupt):
             return False
         errors.report(self._place, error)
         return True

@@ -1,13 +1,15 @@
-"""Our errors are counted and logged now and then; interrupts are not ours."""
+"""Our errors are counted and logged now and then; an interrupt is not ours."""
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 
 import pytest
 
+import inferspan
 from inferspan.containment import LOG_INTERVAL_S, PLACES_MAX, Contained, ErrorLog
-from inferspan.testing import record_contained_errors
+from inferspan.testing import CapturedSpans, record_contained_errors
 
 
 class Clock:
@@ -50,10 +52,47 @@ def test_places_are_bounded() -> None:
     assert sum(log.counts().values()) == 2 * (PLACES_MAX + 10)
 
 
-@pytest.mark.parametrize("interrupt", [KeyboardInterrupt, SystemExit, GeneratorExit])
-def test_interrupts_pass(interrupt: type[BaseException]) -> None:
-    with pytest.raises(interrupt), Contained("place"):
-        raise interrupt
+def test_an_interrupt_passes() -> None:
+    with pytest.raises(KeyboardInterrupt), Contained("place"):
+        raise KeyboardInterrupt
+
+
+def test_a_report_may_interrupt_a_report() -> None:
+    """As a signal handler does, at any moment: here while the clock is read under the lock."""
+    nested: list[str] = []
+
+    def clock() -> float:
+        if not nested:
+            nested.append("once")
+            log.report("inner", ValueError("in a signal handler"))
+        return 0.0
+
+    log = ErrorLog(clock)
+    log.warn_sometimes("outer", "said")
+    assert log.counts() == {"outer": 1, "inner": 1}
+
+
+@pytest.mark.parametrize("leaving", [SystemExit, GeneratorExit])
+def test_what_a_value_raises_when_we_look_at_it_costs_no_call(
+    leaving: type[BaseException], spans: CapturedSpans, contained_errors: list[BaseException]
+) -> None:
+    class Odd(list[str]):
+        def __iter__(self) -> Iterator[str]:
+            raise leaving
+
+        def __getattribute__(self, name: str) -> object:
+            raise leaving
+
+    odd = Odd(["a"])
+
+    @inferspan.predict(model="m", task="regression", capture="values")
+    def score(x: object) -> object:
+        return odd
+
+    assert score(odd) is odd
+    assert len(spans.predictions) == 1
+    assert {type(error) for error in contained_errors} == {leaving}
+    contained_errors.clear()
 
 
 def test_everything_else_ends_here(contained_errors: list[BaseException]) -> None:
@@ -61,11 +100,11 @@ def test_everything_else_ends_here(contained_errors: list[BaseException]) -> Non
         pass
 
     with record_contained_errors() as collected:
-        for error in (ValueError(), Odd()):
+        for error in (ValueError(), Odd(), SystemExit(), GeneratorExit()):
             with Contained("place"):
                 raise error
     with Contained("place"):
         raise ValueError("after")
-    assert [type(error) for error in collected] == [ValueError, Odd]
-    assert len(contained_errors) == 3
+    assert [type(error) for error in collected] == [ValueError, Odd, SystemExit, GeneratorExit]
+    assert len(contained_errors) == 5
     contained_errors.clear()
