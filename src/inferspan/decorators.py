@@ -17,7 +17,7 @@ from inferspan.calls import CallShape, Start, run
 from inferspan.containment import Contained
 from inferspan.declaration import Declaration, Names, refuse_unknown
 from inferspan.predictions import PredictionCall, current_call
-from inferspan.redaction import Redaction
+from inferspan.redaction import PLACEHOLDER, Redaction
 from inferspan.spans import SpanScope
 
 # Quoted: these two take parameters for type checkers only.
@@ -270,8 +270,8 @@ def snapshot(name: str, value: object) -> None:
 
     Size, shape and element type under every policy but `none`; for numbers also count, NaN count,
     mean, standard deviation, least and greatest. Under `values`, arrays of more than 64 elements
-    go along packed, where they fit. Outside of a prediction, and where its span is not sampled,
-    nothing is done.
+    go along packed, where they fit. Where `redact` names the state, only its name is recorded.
+    Outside of a prediction, and where its span is not sampled, nothing is done.
 
     Args:
         name: what the state is called: `embedding`.
@@ -281,7 +281,14 @@ def snapshot(name: str, value: object) -> None:
         call = current_call()
         if call is None or not call.recording or call.policy == "none":
             return
-        found: Attributes = {semconv.STATE_NAME: text(str(name), 128), **statistics(value)}
+        name = text(str(name), 128)
+        found: Attributes = {semconv.STATE_NAME: name}
+        if call.plan.redactor is not None:
+            value = call.plan.redactor.apply(name, value)
+        if value is PLACEHOLDER:
+            get_current_span().add_event(semconv.EVENT_SNAPSHOT, found)
+            return
+        found.update(statistics(value))
         if call.policy == "values":
             found.update(tensor(_STATE_TENSOR, name, value, semconv.CONTENT_BYTES_MAX // 4))
         get_current_span().add_event(semconv.EVENT_SNAPSHOT, found)

@@ -213,7 +213,7 @@ class PredictionCall(SpanScope):
                     self._drop(f"{option.rstrip('s')} {name}", source.absence(*call))
             for name, value in self._redacted(list(found.items())):
                 column = as_column(value, ROWS_MAX)
-                found[name] = value if column is None else column
+                found[name] = value if column is None else self._inside(column)
         except Exception as error:
             self._drop(option, _said_by(f"{option}=", error))
             return {}
@@ -332,6 +332,11 @@ class PredictionCall(SpanScope):
         if redactor is None:
             return members
         return [(name, redactor.apply(name, value)) for name, value in members]
+
+    def _inside(self, column: list[object]) -> object:
+        # A series shows what it holds only now, as a list.
+        redactor = self.plan.redactor
+        return column if redactor is None else redactor.inside(column)
 
     def _drop(self, what: str, reason: str) -> None:
         self._dropped.append(text(f"{what}:{reason}"))

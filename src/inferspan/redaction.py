@@ -8,17 +8,21 @@ from dataclasses import dataclass
 from fnmatch import translate
 from typing import Final
 
+from inferspan import semconv
+from inferspan.attributes import ITEMS_MAX
+
 Redaction = Iterable[str] | Callable[[str, object], object]
 """Patterns of names (`*card*`, any case), or a hook: name, value → what may be recorded."""
 
 PLACEHOLDER: Final = "__REDACTED__"
 DEPTH_MAX: Final = 4
-"""Mappings inside mappings that are looked into; deeper ones are not written at all."""
+"""Mappings and sequences inside each other that are looked into; deeper ones are not written."""
+_NESTING: Final = (dict, list, tuple)
 
 
 @dataclass(frozen=True, slots=True)
 class Redactor:
-    """Replaces values by their name, at the top and inside plain dicts."""
+    """Replaces values by their name, at the top and inside plain dicts, lists and tuples."""
 
     patterns: tuple[str, ...] = ()
     hook: Callable[[str, object], object] | None = None
@@ -53,12 +57,27 @@ class Redactor:
                 return PLACEHOLDER
         elif _matches(self.patterns, name):
             return PLACEHOLDER
-        if type(value) is dict and depth < DEPTH_MAX:
-            return {
-                key: self.apply(key, member, depth + 1) if type(key) is str else member
-                for key, member in value.items()
-            }
+        return self.inside(value, depth)
+
+    def inside(self, value: object, depth: int = 0) -> object:
+        """What may be recorded of the members of a plain dict, list or tuple; others stay.
+
+        Only the items of a sequence that are ever shown are looked into.
+        """
+        if depth >= DEPTH_MAX:
+            return value
+        if type(value) is dict:
+            return {key: self._member(key, member, depth + 1) for key, member in value.items()}
+        if type(value) in (list, tuple):
+            shown = value[:ITEMS_MAX]  # type: ignore[index]
+            if any(type(item) in _NESTING for item in shown):
+                judged = [self.inside(item, depth + 1) for item in shown]
+                return [*judged, *value[ITEMS_MAX:]]  # type: ignore[index]
         return value
+
+    def _member(self, key: object, member: object, depth: int) -> object:
+        name = key if type(key) is str else semconv.class_text(key)
+        return self.inside(member, depth) if name is None else self.apply(name, member, depth)
 
 
 def _matches(patterns: tuple[str, ...], name: str) -> bool:

@@ -8,6 +8,7 @@ import math
 import uuid
 
 import numpy as np
+import pandas as pd
 import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
@@ -178,6 +179,46 @@ def test_redaction_by_name_and_by_hook(spans: CapturedSpans) -> None:
     assert by_hook == {"card_number": "X", "person": {"name": "J", "Card": "4000", "age": 3}}
     assert [span.status.description for span in spans] == [None, None]
     assert person == {"name": "J", "Card": "4000", "age": 3}
+
+
+def test_redaction_looks_into_lists_tuples_and_keys_of_any_type(spans: CapturedSpans) -> None:
+    secret = {"Card": "4000", "age": 3}
+    nested = [[secret], (secret, 1), {7: secret}]
+
+    @inferspan.predict(task=BINARY, capture="values", redact=["*card*"])
+    def score(rows: object) -> dict[str, object]:
+        return {"label": "a", "why": nested}
+
+    score(nested)
+    judged = {"Card": "__REDACTED__", "age": 3}
+    attributes = spans[0].attributes or {}
+    expected = [[judged], [judged, 1], {"7": judged}]
+    assert json.loads(str(attributes[semconv.INPUT_VALUE])) == {"rows": expected}
+    assert json.loads(str(attributes[semconv.OUTPUT_VALUE_JSON]))["why"] == expected
+    assert secret["Card"] == "4000"
+
+
+def test_redaction_looks_into_a_series_of_features(spans: CapturedSpans) -> None:
+    @inferspan.predict(task=BINARY, features=["people"], redact=["*card*"])
+    def score(people: object) -> list[str]:
+        return ["a", "b"]
+
+    score(pd.Series([{"card": "4000"}, {"card": "4001"}]))
+    assert "400" not in str(spans[0].attributes)
+    assert "__REDACTED__" in str(spans[0].attributes)
+
+
+def test_a_redacted_snapshot_is_only_its_name(spans: CapturedSpans) -> None:
+    @inferspan.predict(task=BINARY, capture="values", redact=["*card*"])
+    def score() -> str:
+        inferspan.snapshot("card", np.arange(100.0))
+        inferspan.snapshot("risk", np.arange(100.0))
+        return "a"
+
+    score()
+    card, risk = spans[0].events
+    assert dict(card.attributes or {}) == {semconv.STATE_NAME: "card"}
+    assert (risk.attributes or {})[semconv.STATE_COUNT] == 100
 
 
 def test_a_redaction_hook_that_raises_redacts(spans: CapturedSpans) -> None:
