@@ -245,13 +245,22 @@ class stage:  # used as a function: `with stage("features"):`, `@stage("features
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        scope = self._open.pop()
+        scope = self._innermost()
+        self._open.remove(scope)
         if scope is not None:
             scope.detach()
             if error is None:
                 scope.succeed(None)
             else:
                 scope.fail(error)
+
+    def _innermost(self) -> StageScope | None:
+        """The block that ends here: tasks and threads may have others of this object open."""
+        current = get_current_span()
+        for scope in reversed(tuple(self._open)):
+            if scope is not None and scope.span is current:
+                return scope
+        return self._open[-1]
 
     def __call__(self, function: F) -> F:
         """Make every call of a function such a step."""

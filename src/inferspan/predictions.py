@@ -127,7 +127,11 @@ class PredictionCall(SpanScope):
             except Exception as error:
                 self._drop("output", _said_by("output=", error))
                 return
-        rule = self.plan.live_rule() if self.plan.live_rule else self.plan.rule
+        try:
+            rule = self.plan.live_rule() if self.plan.live_rule else self.plan.rule
+        except Exception as error:
+            self._drop("classes", f"classes_ raised {type_name(type(error))}; declare classes=[…]")
+            rule = self.plan.rule
         try:
             output = read_output(value, rule, self._input_rows)
         except Exception as error:
@@ -349,7 +353,8 @@ class PredictionCall(SpanScope):
 def current_call() -> PredictionCall | None:
     """The innermost call of a model that is running in this context."""
     call = otel_context.get_value(_CURRENT)
-    return call if isinstance(call, PredictionCall) else None
+    # A task that outlives its call keeps the context, and with it a call that is over.
+    return call if isinstance(call, PredictionCall) and not call.ended else None
 
 
 def current_prediction() -> PredictionRef | None:

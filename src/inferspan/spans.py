@@ -60,6 +60,7 @@ class SpanScope:
             set_status_on_exception=False,
         )
         self.recording = self.span.is_recording()
+        self.ended = False
         self.attributes: Attributes = {}
         self._context = self.context_of(otel_context.get_current())
         self._token: Token[Context] | None = None
@@ -135,6 +136,7 @@ class SpanScope:
         return None
 
     def _end(self) -> None:
+        self.ended = True
         if self.recording:
             with _END:
                 self.attributes.update(self.identity())

@@ -113,6 +113,32 @@ def test_one_stage_object_may_be_used_again_and_inside_itself(spans: CapturedSpa
     assert trace.get_current_span() is trace.INVALID_SPAN
 
 
+def test_one_stage_object_may_be_shared_by_tasks(spans: CapturedSpans) -> None:
+    stage = inferspan.stage("s")
+
+    async def step(entered: asyncio.Event, leave: asyncio.Event) -> None:
+        before = trace.get_current_span()
+        with stage:
+            entered.set()
+            await leave.wait()
+        assert trace.get_current_span() is before
+
+    async def crossed() -> None:
+        first_in, second_in, second_out = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        first = asyncio.create_task(step(first_in, second_in))
+        await first_in.wait()
+        second = asyncio.create_task(step(second_in, second_out))
+        await first
+        assert len(spans) == 1
+        second_out.set()
+        await second
+
+    asyncio.run(crossed())
+    assert [span.name for span in spans] == ["s", "s"]
+    assert [span.parent for span in spans] == [None, None]
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
 def test_a_stage_has_a_name() -> None:
     for name in ("", None, len):
         with pytest.raises(ValueError, match=r"write stage\('features'\)"):
