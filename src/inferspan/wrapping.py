@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
@@ -45,6 +46,26 @@ class TracedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]
         return getattr, self._self_owner_and_name
 
 
+class _FluentMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+    """A method that, where it answers its model, answers the traced one."""
+
+    def __init__(self, owner: TracedModel, name: str, method: Callable[..., Any]) -> None:
+        def call(
+            wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
+        ) -> Any:
+            returned = wrapped(*args, **kwargs)
+            return owner if returned is owner.__wrapped__ else returned
+
+        super().__init__(method, call)
+        self._self_owner_and_name = (owner, name)
+
+    def __reduce_ex__(self, protocol: object) -> Any:
+        return getattr, self._self_owner_and_name
+
+    def __reduce__(self) -> Any:
+        return getattr, self._self_owner_and_name
+
+
 class TracedModel(wrapt.ObjectProxy):  # type: ignore[type-arg]
     """A model whose predicting methods are traced; everything else is the model's own.
 
@@ -59,9 +80,16 @@ class TracedModel(wrapt.ObjectProxy):  # type: ignore[type-arg]
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.__wrapped__, name)
-        if name not in OPERATION_OF or not callable(found):
-            return found
-        return TracedMethod(self, name, found)
+        if name in OPERATION_OF and callable(found):
+            return TracedMethod(self, name, found)
+        # Functions that an instance holds as data are not its methods.
+        if inspect.isroutine(found) and name not in getattr(self.__wrapped__, "__dict__", ()):
+            return _FluentMethod(self, name, found)
+        return found
+
+    def __enter__(self) -> Any:
+        entered = self.__wrapped__.__enter__()
+        return self if entered is self.__wrapped__ else entered
 
     def _self_method(self, name: str, found: Callable[..., Any]) -> _Method:
         method = self._self_methods.get(name)
@@ -83,7 +111,10 @@ class TracedModel(wrapt.ObjectProxy):  # type: ignore[type-arg]
         return _traced_model(copy.deepcopy(self.__wrapped__, memo), self._self_declaration)
 
     def __sklearn_clone__(self) -> Any:
-        return _traced_model(self.__wrapped__.__sklearn_clone__(), self._self_declaration)
+        # The function, not the method: objects with get_params need no __sklearn_clone__.
+        from sklearn.base import clone
+
+        return _traced_model(clone(self.__wrapped__), self._self_declaration)
 
 
 class TracedCallableModel(TracedModel):
@@ -142,8 +173,11 @@ class _Method:
         found = getattr(self._model, "classes_", None)
         seen, classes = self._classes
         if found is not seen:
-            listed = found.tolist() if isinstance(found, np.ndarray) else found
-            texts = [semconv.class_text(known) for known in listed or ()]
+            # Arrays, series and indexes have `tolist`.
+            listed: Any = found
+            if hasattr(type(found), "tolist"):
+                listed = listed.tolist()
+            texts = [semconv.class_text(known) for known in (() if listed is None else listed)]
             # Several outputs have a list of classes each, which is no list of classes.
             classes = () if None in texts else tuple(cast("list[str]", texts))
             self._classes = (found, classes)
@@ -181,11 +215,13 @@ def wrap(
 
     `predict`, `predict_proba`, `decision_function`, `transform` and calling the object itself
     become predictions, as far as the object has them. The object is not changed; use the result
-    in its place. `isinstance` keeps working. Pickling gives a traced model around the inner one,
-    and so do `copy` and `sklearn.base.clone`.
+    in its place. `isinstance` keeps working, and a method that answers the object (`fit`,
+    `set_params`, `eval`) answers the traced one. Pickling gives a traced model around the inner
+    one, and so do `copy` and `sklearn.base.clone`.
 
     Args:
-        obj: the model: a scikit-learn estimator or pipeline, or anything with such methods.
+        obj: the model: a scikit-learn estimator or pipeline, or anything with such methods. One
+            that is traced already is declared anew.
         model: the model's name; absent = the name of its class.
         version: of the model; an integer is written as text.
         task: this and the options below are as in `inferspan.predict`.
@@ -203,8 +239,10 @@ def wrap(
 
     Raises:
         ValueError: an option breaks its rule.
-        TypeError: an unknown option, or the object has none of these methods.
+        TypeError: an unknown option, or no object with one of these methods: a class, a function.
     """
+    if isinstance(obj, TracedModel):
+        obj = obj.__wrapped__
     _check_model(obj)
     declaration = Declaration.of(
         model=model,
@@ -226,7 +264,13 @@ def wrap(
 
 
 def _check_model(obj: object) -> None:
-    if not any(callable(getattr(obj, name, None)) for name in OPERATION_OF):
+    if isinstance(obj, type):
+        raise TypeError(
+            f"wrap() got the class {obj.__name__}: must be an object; write wrap({obj.__name__}(…))"
+        )
+    if inspect.isroutine(obj) or not any(
+        callable(getattr(obj, name, None)) for name in OPERATION_OF
+    ):
         raise TypeError(
             f"wrap() got a {type(obj).__name__}: must have one of {', '.join(OPERATION_OF)}; for a "
             "function use @inferspan.predict"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import pickle
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -12,7 +14,7 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import KMeans
 from sklearn.compose import ColumnTransformer
 from sklearn.linear_model import LinearRegression, LogisticRegression
-from sklearn.model_selection import cross_val_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -32,10 +34,8 @@ def churn(**options: object) -> LogisticRegression:
 
 def test_every_predicting_method_is_a_prediction(spans: CapturedSpans) -> None:
     model = churn().fit(X, Y)
-    inner = model.__wrapped__ if hasattr(model, "__wrapped__") else model
+    inner = model.__wrapped__  # type: ignore[attr-defined]
     assert list(spans) == []
-    model = churn()
-    model.fit(X, Y)
     np.testing.assert_array_equal(model.predict(X[:3]), inner.predict(X[:3]))
     np.testing.assert_array_equal(model.predict_proba(X[:3]), inner.predict_proba(X[:3]))
     np.testing.assert_array_equal(model.decision_function(X[:3]), inner.decision_function(X[:3]))
@@ -219,6 +219,128 @@ def test_another_models_call_inside_is_its_own_prediction(spans: CapturedSpans) 
     outer.me = inner
     inferspan.wrap(outer, model="outer", task=BINARY)([1.0])
     assert [s.name for s in spans] == ["predict inner", "predict outer"]
+
+
+class Network:
+    def __init__(self) -> None:
+        self.loss = lambda: self
+
+    def eval(self) -> Network:
+        return self
+
+    def __enter__(self) -> Network:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        return None
+
+    def predict(self, x: int) -> str:
+        return "a"
+
+
+def test_what_answers_the_model_answers_the_traced_one(spans: CapturedSpans) -> None:
+    estimator = churn()
+    assert estimator.set_params(C=2.0).fit(X, Y) is estimator
+    network = inferspan.wrap(Network(), model="net", task=BINARY)
+    assert network.eval() is network
+    assert pickle.loads(pickle.dumps(estimator.fit))(X, Y).C == 2.0
+    assert network.loss() is network.__wrapped__  # type: ignore[attr-defined]
+    with network as entered:
+        assert entered is network
+        entered.predict(1)
+    assert [s.name for s in spans] == ["predict net"]
+
+
+def test_a_search_gives_a_traced_model(spans: CapturedSpans) -> None:
+    search = GridSearchCV(churn(), {"C": [1.0]}, cv=2).fit(X, Y)
+    before = len(spans)
+    search.predict(X[:2])
+    assert [s.name for s in spans][before:] == ["predict churn"]
+
+
+def test_wrapping_a_traced_model_declares_it_anew(spans: CapturedSpans) -> None:
+    again = inferspan.wrap(churn().fit(X, Y), model="again", task=BINARY)
+    again.predict(X[:1])
+    assert [s.name for s in spans] == ["predict again"]
+
+
+class Own:
+    """As much as `clone` needs, without scikit-learn's base class."""
+
+    def __init__(self, bias: int = 0) -> None:
+        self.bias = bias
+
+    def get_params(self, deep: bool = True) -> dict[str, int]:
+        return {"bias": self.bias}
+
+    def predict(self, x: int) -> float:
+        return float(x + self.bias)
+
+
+def test_an_own_object_is_cloned_as_without_us(spans: CapturedSpans) -> None:
+    cloned = clone(inferspan.wrap(Own(3), model="own", task="regression"))
+    assert cloned.predict(1) == 4.0
+    assert [s.name for s in spans] == ["predict own"]
+
+
+class Indexed:
+    classes_ = pd.Index(["no", "yes"])
+
+    def predict_proba(self, x: int) -> np.ndarray:
+        return np.array([[0.25, 0.75]])
+
+
+class Unfitted:
+    @property
+    def classes_(self) -> list[str]:
+        raise RuntimeError("not fitted")
+
+    def predict(self, x: int) -> str:
+        return "yes"
+
+
+def test_classes_of_any_kind_and_classes_that_raise(spans: CapturedSpans) -> None:
+    inferspan.wrap(Indexed(), model="indexed", task=BINARY).predict_proba(1)
+    inferspan.wrap(Unfitted(), model="unfitted", task=BINARY).predict(1)
+    indexed, unfitted = [dict(s.attributes or {}) for s in spans]
+    assert indexed[semconv.OUTPUT_CLASS] == unfitted[semconv.OUTPUT_CLASS] == "yes"
+    assert semconv.CAPTURE_DROPPED not in indexed
+    assert unfitted[semconv.CAPTURE_DROPPED] == (
+        "classes:classes_ raised RuntimeError; declare classes=[…]",
+    )
+
+
+def test_a_task_that_outlives_its_call_predicts_anew(spans: CapturedSpans) -> None:
+    model: Any = None
+    released = asyncio.Event()
+    tasks: list[asyncio.Task[None]] = []
+
+    async def later() -> None:
+        await released.wait()
+        assert inferspan.current_prediction() is None
+        await model.predict(2)
+
+    class Starting:
+        async def predict(self, x: int) -> str:
+            if x == 1:
+                tasks.append(asyncio.create_task(later()))
+            return "a"
+
+    async def serve() -> None:
+        await model.predict(1)
+        released.set()
+        await tasks[0]
+
+    model = inferspan.wrap(Starting(), model="m", task=BINARY)
+    asyncio.run(serve())
+    assert [s.name for s in spans] == ["predict m", "predict m"]
+
+
+def test_classes_and_functions_are_not_wrapped() -> None:
+    with pytest.raises(TypeError, match=r"the class LogisticRegression: .*LogisticRegression\(…\)"):
+        inferspan.wrap(LogisticRegression)
+    with pytest.raises(TypeError, match=r"for a function use @inferspan\.predict"):
+        inferspan.wrap(lambda x: x)
 
 
 def test_what_cannot_be_wrapped_is_said() -> None:
