@@ -7,12 +7,14 @@ import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Final
+from typing import Any, Final, Self
+
+from opentelemetry.sdk.trace.export import SpanExporter
 
 from inferspan import semconv
 from inferspan.attributes import Attributes, is_table
 from inferspan.containment import logger
-from inferspan.delivery import undelivered
+from inferspan.delivery import Tally, undelivered
 from inferspan.label_records import (
     LabelDetails,
     MissingTruth,
@@ -22,7 +24,7 @@ from inferspan.label_records import (
     label_attributes,
 )
 from inferspan.labels import send_label, wire_prediction_id
-from inferspan.providers import LabelBatchSender, label_exporter, labels_receiver
+from inferspan.providers import label_exporter, label_provider, labels_of, labels_receiver
 
 Table = Mapping[str, Sequence[object]] | Iterable[Mapping[str, object]]
 """A mapping of columns, or rows that are mappings; data frames are accepted too."""
@@ -52,6 +54,45 @@ class LabelTableReport:
         reasons = "".join(f"\n  {count} × {reason}" for reason, count in self.reasons.items())
         waiting = f", {self.without_truth} without a truth yet" if self.without_truth else ""
         return f"{self.sent} sent, {self.refused} refused, {self.failed} failed{waiting}{reasons}"
+
+
+class LabelBatchSender:
+    """A private way for many labels at once, that waits for their delivery.
+
+    Args:
+        exporter: its own exporter, ended with it.
+        chunk: labels after which delivery is waited for; they never overflow the queue.
+    """
+
+    def __init__(self, exporter: SpanExporter, chunk: int) -> None:
+        self._tally = Tally(exporter)
+        self._provider = label_provider(self._tally, at_exit=False)
+        self._chunk = chunk
+        self._begun = 0
+        self.tracer = labels_of(self._provider)
+
+    @property
+    def sent(self) -> int:
+        """Labels that were accepted so far."""
+        return self._tally.sent
+
+    @property
+    def failed(self) -> int:
+        """Labels that could not be delivered."""
+        return self._begun - self._tally.sent
+
+    def sent_one(self) -> None:
+        """One more label was emitted."""
+        self._begun += 1
+        if self._begun % self._chunk == 0:
+            self._provider.force_flush()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._provider.force_flush()
+        self._provider.shutdown()
 
 
 def label_table(

@@ -4,30 +4,32 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 import weakref
 from collections.abc import Callable
 from importlib.metadata import version
-from typing import Final, Self
+from typing import Final
 
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from inferspan import semconv, settings
 from inferspan.containment import Contained, errors
-from inferspan.delivery import Tally
+from inferspan.delivery import QUEUE_SPANS_MAX, CountingProcessor, Tally
 from inferspan.identity import RandomIds
 from inferspan.settings import Settings
 
 VERSION: Final = version("inferspan")
-QUEUE_SPANS_MAX: Final = 16_384
-"""Spans that wait for export: a burst of predictions must not push out its own beginning."""
+BATCH_SPANS: Final = 128
+"""Spans of one request: 512 batch calls of 10,000 rows are more than a receiver takes."""
+FLUSH_SECONDS: Final = 5.0
+FLUSH_SECONDS_MAX: Final = 86_400.0
 
 _QUEUE_VARIABLE: Final = "OTEL_BSP_MAX_QUEUE_SIZE"
+_BATCH_VARIABLE: Final = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 _CREDENTIALS_VARIABLES: Final = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
@@ -42,13 +44,16 @@ class _State:
     """What the process has built so far."""
 
     def __init__(self) -> None:
-        self.lock = threading.Lock()
+        # Reentrant: a signal handler or a finalizer may send a label while its thread does.
+        self.lock = threading.RLock()
         self.predictions: trace.TracerProvider | None = None
         """Used in place of the global provider; tests set it."""
         self.label_exporter: Callable[[], SpanExporter] | None = None
         """Makes label exporters in place of OTLP ones; tests set it."""
         self.tracer: tuple[trace.TracerProvider | None, trace.Tracer] = (None, trace.NoOpTracer())
         self.labels: TracerProvider | None = None
+        self.label_tally: Tally | None = None
+        """What became of the labels of `labels`."""
         self.dropped = False
         """Something had nowhere to go since the last flush."""
         self.built: tuple[trace.TracerProvider | None, Settings] = (None, Settings())
@@ -57,6 +62,17 @@ class _State:
 
 
 _state = _State()
+
+
+def _after_fork() -> None:
+    # A thread that the child does not have may have held the lock.
+    _state.lock = threading.RLock()
+    for tally in list(_state.tallies):
+        tally.forget_waiting()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def configure(
@@ -162,12 +178,14 @@ def label_tracer() -> trace.Tracer | None:
     """The tracer of label spans, of a private provider that always samples.
 
     Returns:
-        None where nothing says where labels go; that is warned about once.
+        None where nothing says where labels go, or as many wait as may: that is warned about,
+        and `flush` knows of it.
     """
     with _state.lock:
         if _state.labels is None and (exporter := label_exporter()) is not None:
-            _state.labels = label_provider(_counted(exporter), at_exit=True)
-        provider = _state.labels
+            _state.label_tally = _counted(exporter)
+            _state.labels = label_provider(_state.label_tally, at_exit=True)
+        provider, tally = _state.labels, _state.label_tally
     if provider is None:
         _state.dropped = True
         errors.warn_once(
@@ -176,7 +194,15 @@ def label_tracer() -> trace.Tracer | None:
             "http://HOST:4318 or OTEL_EXPORTER_OTLP_ENDPOINT, or call inferspan.configure().",
         )
         return None
-    return _labels_of(provider)
+    if tally is not None and not tally.has_room():
+        _state.dropped = True
+        errors.warn_sometimes(
+            "labels wait",
+            f"inferspan: {tally.queue_size} labels wait for export, so more are not sent. Call "
+            "inferspan.flush() now and then, or send many with inferspan.label_table().",
+        )
+        return None
+    return labels_of(provider)
 
 
 def label_exporter() -> SpanExporter | None:
@@ -187,7 +213,7 @@ def label_exporter() -> SpanExporter | None:
     return _otlp_exporter(told.labels_url()) if told.labels_have_a_way else None
 
 
-def label_provider(exporter: SpanExporter, *, at_exit: bool) -> TracerProvider:
+def label_provider(tally: Tally, *, at_exit: bool) -> TracerProvider:
     """A private provider of label spans around one exporter; samples every span."""
     named = _named(settings.current())
     installed = trace.get_tracer_provider()
@@ -196,80 +222,49 @@ def label_provider(exporter: SpanExporter, *, at_exit: bool) -> TracerProvider:
         resource = installed.resource.merge(Resource(named))
     else:
         resource = Resource.create(named)
-    return _exporting_provider(resource, exporter, ALWAYS_ON, at_exit=at_exit)
+    return _exporting_provider(resource, tally, ALWAYS_ON, at_exit=at_exit)
 
 
-class LabelBatchSender:
-    """A private way for many labels at once, that waits for their delivery.
-
-    Args:
-        exporter: its own exporter, ended with it.
-        chunk: labels after which delivery is waited for; they never overflow the queue.
-    """
-
-    def __init__(self, exporter: SpanExporter, chunk: int) -> None:
-        self._tally = Tally(exporter)
-        self._provider = label_provider(self._tally, at_exit=False)
-        self._chunk = chunk
-        self._begun = 0
-        self.tracer = _labels_of(self._provider)
-
-    @property
-    def sent(self) -> int:
-        """Labels that were accepted so far."""
-        return self._tally.sent
-
-    @property
-    def failed(self) -> int:
-        """Labels that could not be delivered."""
-        return self._begun - self._tally.sent
-
-    def sent_one(self) -> None:
-        """One more label was emitted."""
-        self._begun += 1
-        if self._begun % self._chunk == 0:
-            self._provider.force_flush()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self._provider.force_flush()
-        self._provider.shutdown()
-
-
-def flush(timeout: float = 5.0) -> bool:
+def flush(timeout: float = FLUSH_SECONDS) -> bool:
     """Send what waits, spans and labels, and wait for it.
 
     Args:
-        timeout: seconds to wait at most.
+        timeout: seconds to wait at most, 0 to a day; what is no number counts as 5.
 
     Returns:
         Whether everything since the last flush was handed over, in time. False also where
-        predictions or labels were dropped since then, because no provider was installed or nothing
-        said where labels go, and where an exporter of ours reported a failure. Labels that were
-        refused do not count here: `label` answers None. Never raises.
+        predictions or labels were dropped since then, because no provider was installed, nothing
+        said where labels go or too many waited, and where an exporter of ours failed. Labels that
+        were refused do not count here: `label` answers None. Never raises.
     """
     providers = [_state.predictions or trace.get_tracer_provider(), _state.labels]
     flushes = [f for p in providers if callable(f := getattr(p, "force_flush", None))]
     done: list[bool] = []
+    seconds = _seconds(timeout)
 
     def run() -> None:
         for force_flush in flushes:
             # What the flush answers is left to the provider's own timeout, which it may ignore.
             with Contained("flush"):
-                done.append(bool(force_flush(max(1, int(timeout * 1000)))))
+                done.append(bool(force_flush(max(1, int(seconds * 1000)))))
 
     # The thread of its own is what keeps the promise: OpenTelemetry's flush outlives its timeout.
     thread = threading.Thread(target=run, name="inferspan-flush", daemon=True)
-    deadline = time.monotonic() + timeout
-    thread.start()
-    thread.join(max(0.0, deadline - time.monotonic()))
+    with Contained("flush"):
+        thread.start()
+        thread.join(seconds)
     if thread.is_alive():
         return False
     dropped, _state.dropped = _state.dropped, False
-    failed = [tally for tally in list(_state.tallies) if tally.failed_since_asked()]
-    return not dropped and not failed and len(done) == len(flushes) and all(done)
+    lost = [tally for tally in list(_state.tallies) if tally.lost_since_asked()]
+    return not dropped and not lost and len(done) == len(flushes) and all(done)
+
+
+def _seconds(timeout: object) -> float:
+    seconds = FLUSH_SECONDS
+    with Contained("read a timeout"):
+        seconds = float(timeout)  # type: ignore[arg-type]
+    return min(max(0.0, seconds), FLUSH_SECONDS_MAX)
 
 
 def divert(
@@ -277,14 +272,19 @@ def divert(
 ) -> Callable[[], None]:
     """Send predictions and labels elsewhere, for a test; the answer ends that."""
     with _state.lock:
-        before = (_state.predictions, _state.label_exporter, _state.labels)
+        before = (_state.predictions, _state.label_exporter, _state.labels, _state.label_tally)
         _state.predictions, _state.label_exporter = predictions, label_exporter
         _state.labels = None
 
     def restore() -> None:
         with _state.lock:
             diverted = _state.labels
-            _state.predictions, _state.label_exporter, _state.labels = before
+            (
+                _state.predictions,
+                _state.label_exporter,
+                _state.labels,
+                _state.label_tally,
+            ) = before
             # Its cached tracer would keep the test's provider alive.
             _state.tracer = (None, trace.NoOpTracer())
         if diverted is not None:
@@ -294,23 +294,37 @@ def divert(
 
 
 def _exporting_provider(
-    resource: Resource, exporter: SpanExporter, sampler: Sampler | None, *, at_exit: bool
+    resource: Resource, tally: Tally, sampler: Sampler | None, *, at_exit: bool
 ) -> TracerProvider:
     provider = TracerProvider(
-        sampler, resource=resource, id_generator=RandomIds(), shutdown_on_exit=at_exit
+        sampler,
+        resource=resource,
+        id_generator=RandomIds(),
+        shutdown_on_exit=at_exit,
+        # A prediction id that a variable cuts joins nothing; the SDK's own limits hold.
+        span_limits=SpanLimits(
+            max_attribute_length=SpanLimits.UNSET, max_span_attribute_length=SpanLimits.UNSET
+        ),
     )
-    queue_size = None if os.environ.get(_QUEUE_VARIABLE) else QUEUE_SPANS_MAX
-    provider.add_span_processor(BatchSpanProcessor(exporter, max_queue_size=queue_size))
+    told = os.environ.get(_BATCH_VARIABLE)
+    batch_size = None if told else min(BATCH_SPANS, tally.queue_size)
+    provider.add_span_processor(CountingProcessor(tally, batch_size))
     return provider
 
 
+def _queue_size() -> int:
+    told = os.environ.get(_QUEUE_VARIABLE, "")
+    return int(told) if told.isdecimal() and int(told) > 0 else QUEUE_SPANS_MAX
+
+
 def _counted(exporter: SpanExporter) -> Tally:
-    tally = Tally(exporter)
+    tally = Tally(exporter, _queue_size())
     _state.tallies.add(tally)
     return tally
 
 
-def _labels_of(provider: TracerProvider) -> trace.Tracer:
+def labels_of(provider: TracerProvider) -> trace.Tracer:
+    """The tracer of label spans of a `label_provider`."""
     return provider.get_tracer(semconv.SCOPE_LABELS, VERSION, semconv.SCHEMA_URL)
 
 
