@@ -15,6 +15,8 @@ Keywords = Mapping[str, Any]
 SourceName = str | Callable[..., object]
 """The name of an argument or column, or a callable that gets the call's arguments."""
 
+NAME_LENGTH_MAX: Final = 128
+"""Characters of the name of a model, slice or feature."""
 ABSENT: Final = object()
 """Read where the call does not hold the value."""
 
@@ -280,7 +282,8 @@ def named_sources(
         Name and source of each value, and the source of a mapping of further ones.
 
     Raises:
-        ValueError: the signature lacks a name, or the option is a single string.
+        ValueError: the signature lacks a name, two values have one name, or the option is no list
+            of texts.
     """
     if names is None:
         return (), None
@@ -288,7 +291,28 @@ def named_sources(
         return (), Computed(names)
     if isinstance(names, str):
         raise ValueError(f"{what}={names!r}: must be a list of names; write {what}=[{names!r}]")
+    if not isinstance(names, Iterable):
+        raise ValueError(f"{what}={names!r:.80}: must be a list of names, a mapping or a callable")
     if isinstance(names, Mapping):
-        return tuple((k, parameters.source(what, v)) for k, v in names.items()), None
-    # A column is called by its own name: `order.country` is the slice `country`.
-    return tuple((n.rpartition(".")[2], parameters.source(what, n)) for n in names), None
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{what}={names!r:.150}: must have texts as keys, {{'name': source}}")
+        # A copy, and without half surrogate pairs, which no exporter can carry.
+        called = [(text(name, NAME_LENGTH_MAX), source) for name, source in names.items()]
+    else:
+        called = [(_own_name(what, name), name) for name in names]
+    seen: dict[str, object] = {}
+    for name, source in called:
+        if name in seen:
+            raise ValueError(
+                f"{what}: {seen[name]!r} and {source!r} are both called {name!r}; give each a name "
+                f"of its own, {what}={{'one': {seen[name]!r}, 'other': {source!r}}}"
+            )
+        seen[name] = source
+    return tuple((name, parameters.source(what, source)) for name, source in called), None
+
+
+def _own_name(what: str, name: object) -> str:
+    """A column is called by its own name: `order.country` is the slice `country`."""
+    if not isinstance(name, str):
+        raise ValueError(f"{what} holds {name!r:.80}: must hold names of arguments or columns")
+    return text(name.rpartition(".")[2], NAME_LENGTH_MAX)

@@ -125,7 +125,7 @@ def describe(value: object, size: str, shape: str, dtype: str) -> Attributes:
     if lengths is None:
         return {}
     return {
-        size: math.prod(lengths),
+        size: integer(math.prod(lengths)),
         shape: "x".join(map(str, lengths)),
         dtype: dtype_name(value),
     }

@@ -5,21 +5,21 @@ from __future__ import annotations
 import difflib
 import functools
 import inspect
+import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final, ParamSpec, Self, TypeVar
+from typing import Any, ParamSpec, Self, TypeVar
 
 from inferspan import semconv, settings
-from inferspan.arguments import Parameters, SourceName, named_sources
+from inferspan.arguments import NAME_LENGTH_MAX, Parameters, SourceName, named_sources
 from inferspan.attributes import Attributes, text
 from inferspan.containment import errors
 from inferspan.features import FEATURES_MAX
-from inferspan.output_columns import OutputRule
+from inferspan.output_columns import CLASS_LENGTH_MAX, Misfit, OutputRule, class_of
 from inferspan.predictions import PredictionPlan
 from inferspan.redaction import Redaction, Redactor
 from inferspan.settings import checked_choice
 
-NAME_LENGTH_MAX: Final = 128
 P = ParamSpec("P")
 R = TypeVar("R")
 Names = Iterable[str] | Mapping[str, SourceName] | Callable[..., object]
@@ -80,13 +80,18 @@ class Declaration:
             others[name] = _checked_name(name, others.get(name))
         if output is not None and not callable(output):
             raise ValueError(f"output={output!r:.80}: must be a callable of what is returned")
-        if threshold is not None and not isinstance(threshold, (int, float)):
-            raise ValueError(f"threshold={threshold!r:.80}: must be a number such as 0.5")
+        _check_threshold(threshold, task)
+        known = _checked_classes(classes)
+        positive_text = None if positive is None else _checked_class("positive", positive)
+        if positive_text is not None and known and positive_text not in known:
+            raise ValueError(f"positive={positive!r:.80}: must be one of classes={list(known)}")
+        if task == semconv.BINARY and known and len(known) != 2:
+            raise ValueError(f"classes={list(known)}: {task} has 2 classes, not {len(known)}")
         return cls(
             task=task,
             operation=operation,
-            positive=None if positive is None else _checked_class("positive", positive),
-            classes=tuple(_checked_class("classes", known) for known in classes or ()),
+            positive=positive_text,
+            classes=known,
             threshold=None if threshold is None else float(threshold),
             capture=capture,
             output=output,
@@ -209,8 +214,33 @@ def _checked_name(what: str, value: object) -> str | None:
     return written
 
 
+def _check_threshold(threshold: object, task: str | None) -> None:
+    if threshold is None:
+        return
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)):
+        raise ValueError(f"threshold={threshold!r:.80}: must be a number such as 0.5")
+    if not math.isfinite(threshold) or (task == semconv.BINARY and not 0 <= threshold <= 1):
+        raise ValueError(
+            f"threshold={threshold!r:.80}: must be finite, and from 0 to 1 for a {semconv.BINARY}"
+        )
+
+
+def _checked_classes(classes: object) -> tuple[str, ...]:
+    if classes is None:
+        return ()
+    if isinstance(classes, (str, bytes)) or not isinstance(classes, Iterable):
+        raise ValueError(f"classes={classes!r:.80}: must be a list such as ['legit', 'fraud']")
+    known = tuple(_checked_class("classes", one) for one in classes)
+    if len(set(known)) != len(known):
+        raise ValueError(f"classes={list(known)}: must name each class once")
+    return known
+
+
 def _checked_class(what: str, value: object) -> str:
-    written = semconv.class_text(value)
-    if written is None:
-        raise ValueError(f"{what} holds {value!r:.80}: must be a string, boolean or number")
-    return written
+    try:
+        return class_of(value)
+    except Misfit:
+        raise ValueError(
+            f"{what} holds {value!r:.80}: must be a string, boolean or number of at most "
+            f"{CLASS_LENGTH_MAX:,} characters"
+        ) from None

@@ -14,6 +14,8 @@ from inferspan.attributes import type_name
 
 ROWS_MAX: Final = 65_536
 """Rows of one batch call whose outputs are recorded."""
+CLASS_LENGTH_MAX: Final = 1024
+"""Characters of a class; a longer text is an answer, and none of several classes."""
 RANKING: Final = "ranking"
 CLASS_TASKS: Final = (semconv.BINARY, semconv.MULTICLASS, semconv.MULTILABEL)
 ROUNDING: Final = 1e-6
@@ -131,10 +133,19 @@ def class_of(value: object) -> str:
     Raises:
         Misfit: it is no class.
     """
-    written = semconv.class_text(value)
+    written = None if _too_long(value) else semconv.class_text(value)
+    if written is None and isinstance(value, str):
+        raise Misfit(
+            f"a text of {len(value):,} characters is no class, which has at most "
+            f"{CLASS_LENGTH_MAX:,}; return the class, {MAPPER}"
+        )
     if written is None:
         raise Misfit(f"a {type_name(type(value))} is no class; return a string, boolean or number")
     return written
+
+
+def _too_long(value: object) -> bool:
+    return isinstance(value, str) and len(value) > CLASS_LENGTH_MAX
 
 
 def probability_of(value: float) -> float:

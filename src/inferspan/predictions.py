@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from inferspan import semconv, settings
-from inferspan.arguments import ABSENT, Arguments, Keywords, Source
+from inferspan.arguments import ABSENT, NAME_LENGTH_MAX, Arguments, Keywords, Source
 from inferspan.attributes import (
+    TEXT_LENGTH_MAX,
     Attributes,
     describe,
     json_object,
@@ -22,7 +24,7 @@ from inferspan.attributes import (
     type_name,
 )
 from inferspan.containment import Contained, errors
-from inferspan.features import ColumnTooLong, as_column, pack_features
+from inferspan.features import FEATURES_MAX, ColumnTooLong, as_column, pack_features
 from inferspan.identity import new_record_id
 from inferspan.labels import PredictionRef
 from inferspan.output_columns import ROWS_MAX, Misfit, OutputRule
@@ -35,6 +37,8 @@ SLICE_LENGTH_MAX: Final = 128
 """Characters of a slice's value."""
 _ARGUMENTS_MAX: Final = 16
 """Arguments that are looked at for the input's shape."""
+_DROPPED_MAX: Final = 32
+"""Reasons on one span."""
 _INPUT_TENSOR: Final = "inferspan.input."
 _OUTPUT_TENSOR: Final = "inferspan.output."
 
@@ -165,7 +169,9 @@ class PredictionCall(SpanScope):
                 if (ids := self._row_ids(self._ids, key)) is not None:
                     written[semconv.PREDICTION_IDS] = ids
         if self._dropped:
-            written[semconv.CAPTURE_DROPPED] = self._dropped
+            more = len(self._dropped) - _DROPPED_MAX
+            said = [f"more:{more} further reasons"] if more > 0 else []
+            written[semconv.CAPTURE_DROPPED] = self._dropped[:_DROPPED_MAX] + said
         written[semconv.PREDICTION_ID] = semconv.prediction_id_text(prediction_id, key) or ""
         return written
 
@@ -209,7 +215,11 @@ class PredictionCall(SpanScope):
                 computed = more.read(*call)
                 if not isinstance(computed, Mapping):
                     raise Misfit("the callable returned no mapping; return {name: value}")
-                found.update((str(name), value) for name, value in computed.items())
+                names_max = FEATURES_MAX if option == "features" else semconv.SLICE_KEYS_MAX
+                for name, value in islice(computed.items(), names_max):
+                    found[text(str(name), NAME_LENGTH_MAX)] = value
+                if (count := len(computed)) > names_max:
+                    self._drop(option, f"{count} names, at most {names_max} are recorded")
             for name, source in sources:
                 if (value := source.read(*call)) is not ABSENT:
                     found[name] = value
@@ -299,10 +309,10 @@ class PredictionCall(SpanScope):
     def _row_attributes(self) -> Attributes:
         """Slices and features, which are one per row in a batch."""
         found: Attributes = {}
-        for position, (key, value) in enumerate(self._slices.items()):
+        for key, value in self._slices.items():
             words = _slice_texts(value, self._rows)
-            if position >= semconv.SLICE_KEYS_MAX or not key or "." in key:
-                self._drop(f"slice {key}", f"keys: {semconv.SLICE_KEYS_MAX} at most, without dots")
+            if not key or "." in key:
+                self._drop(f"slice {key}", "a key must be a name without a dot")
             elif words is None:
                 self._drop(f"slice {key}", "no text or number per prediction; give one")
             else:
@@ -343,7 +353,7 @@ class PredictionCall(SpanScope):
         return column if redactor is None else redactor.inside(column)
 
     def _drop(self, what: str, reason: str) -> None:
-        self._dropped.append(text(f"{what}:{reason}"))
+        self._dropped.append(text(f"{what}:{reason}", 2 * TEXT_LENGTH_MAX))
         errors.warn_once(
             f"{self.plan.span_name}:{what}",
             f"inferspan: {self.plan.span_name}: {what} is not recorded: {reason}",

@@ -11,11 +11,10 @@ from typing import Any, Final, TypeVar, cast
 import numpy as np
 import wrapt
 
-from inferspan import semconv
 from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
 from inferspan.calls import CallShape, run
 from inferspan.declaration import Declaration, Names, options_known
-from inferspan.output_columns import Misfit, OutputRule
+from inferspan.output_columns import Misfit, OutputRule, class_of
 from inferspan.predictions import PredictionCall, PredictionPlan, current_call
 from inferspan.redaction import Redaction
 from inferspan.spans import SpanScope
@@ -177,9 +176,11 @@ class _Method:
             listed: Any = found
             if hasattr(type(found), "tolist"):
                 listed = listed.tolist()
-            texts = [semconv.class_text(known) for known in (() if listed is None else listed)]
-            # Several outputs have a list of classes each, which is no list of classes.
-            classes = () if None in texts else tuple(cast("list[str]", texts))
+            try:
+                classes = tuple(class_of(known) for known in (() if listed is None else listed))
+            except Misfit:
+                # Several outputs have a list of classes each, which is no list of classes.
+                classes = ()
             self._classes = (found, classes)
         return classes
 

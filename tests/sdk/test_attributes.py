@@ -221,3 +221,10 @@ def test_features_that_cannot_be_packed_are_named() -> None:
         ["features:24 bytes, at most 23 are recorded"],
     )
     assert pack_features({"a": 10**400}, None, 6144)[0][semconv.FEATURE_CATEGORY_VALUES]
+
+
+def test_a_size_beyond_64_bits_is_text() -> None:
+    class Sparse:
+        shape = (2**40, 2**40)
+
+    assert describe(Sparse(), "size", "shape", "dtype")["size"] == str(2**80)

@@ -231,6 +231,64 @@ def test_a_redaction_hook_that_raises_redacts(spans: CapturedSpans) -> None:
     assert "secret" not in str(spans[0].attributes)
 
 
+def test_what_callables_name_is_bounded(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture
+) -> None:
+    many = {f"{'n' * 200}{i}": object() for i in range(5000)} | {"last": 1}
+    few = {f"f{i}": object() for i in range(256)}
+
+    def score(x: int) -> str:
+        return "a"
+
+    inferspan.predict(model="many", task=BINARY, slices=lambda x: many)(score)(1)
+    inferspan.predict(model="few", task=BINARY, features=lambda x: few | many)(score)(1)
+    slices, features = [(s.attributes or {})[semconv.CAPTURE_DROPPED] for s in spans]
+    assert isinstance(slices, tuple)
+    assert isinstance(features, tuple)
+    assert slices[0] == "slices:5001 names, at most 8 are recorded"
+    assert features[0] == "features:5257 names, at most 256 are recorded"
+    assert features[-1] == "more:226 further reasons"
+    assert len(features) == 33
+    assert max(map(len, (*slices, *features))) < 300
+    assert len(caplog.records) < 20
+
+
+def test_an_answer_that_is_no_class_is_not_carried_whole(spans: CapturedSpans) -> None:
+    score = inferspan.predict(task=BINARY)(lambda answer: answer)
+    score("x" * 10_000_000)
+    score("x" * 1024)
+    long, longest = [dict(span.attributes or {}) for span in spans]
+    assert semconv.OUTPUT_CLASS not in long
+    assert "10,000,000 characters is no class" in str(long[semconv.CAPTURE_DROPPED])
+    assert longest[semconv.OUTPUT_CLASS] == "x" * 1024
+
+
+def test_half_surrogate_pairs_in_names_are_replaced(spans: CapturedSpans) -> None:
+    def score(x: float) -> str:
+        return "a"
+
+    for named in ({"a\ud800": "x"}, lambda x: {"a\ud800": x}):
+        inferspan.predict(task=BINARY, slices=named, features=named)(score)(2.0)
+    for span in spans:
+        attributes = span.attributes or {}
+        assert attributes[semconv.SLICE_PREFIX + "a?"] == "2"
+        assert attributes[semconv.FEATURE_NAMES] == '["a?"]'
+
+
+@pytest.mark.parametrize("missing", [None, math.nan, np.float32("nan"), pd.NA, pd.NaT])
+def test_a_missing_value_costs_no_feature(spans: CapturedSpans, missing: object) -> None:
+    @inferspan.predict(task=BINARY, features=["land", "amount"])
+    def score(land: list[object], amount: list[object]) -> list[str]:
+        return ["a", "b"]
+
+    score(["NL", missing], [missing, 2.0])
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.FEATURE_CATEGORY_VALUES] == ("NL", "")
+    amounts = np.frombuffer(attributes[semconv.FEATURE_DATA], "<f8")  # type: ignore[call-overload]
+    np.testing.assert_array_equal(amounts, [math.nan, 2.0])
+    assert semconv.CAPTURE_DROPPED not in attributes
+
+
 def test_an_unsampled_call_captures_nothing_and_still_has_an_id() -> None:
     read: list[str] = []
 
