@@ -21,6 +21,8 @@ VALUES_MAX: Final = 4096
 """Members of a label that is a set of classes or a list of numbers."""
 TEXT_LENGTH_MAX: Final = 16_384
 """Characters of a reference answer."""
+CLASS_LENGTH_MAX: Final = 1024
+"""Characters of a class."""
 NAME_LENGTH_MAX: Final = 128
 """Characters of a model, version, target or source."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -146,7 +148,7 @@ def value_attributes(value: object) -> Attributes:
     """
     plain = _plain(value)
     if isinstance(plain, (str, bool)):
-        return {semconv.LABEL_CLASS: semconv.class_text(plain) or ""}
+        return {semconv.LABEL_CLASS: _class(plain) or ""}
     if isinstance(plain, (int, float)):
         return {semconv.LABEL_VALUE: _finite(plain)}
     if isinstance(plain, (set, frozenset)):
@@ -222,13 +224,23 @@ def _values(items: Sequence[Any]) -> Attributes:
     numbers = [item for item in items if isinstance(item, (int, float))]
     if items and len(numbers) == len(items) and not any(isinstance(i, bool) for i in items):
         return {semconv.LABEL_VALUES: [_finite(number) for number in numbers]}
-    classes = [semconv.class_text(item) for item in items]
+    classes = [_class(item) for item in items]
     texts = [written for written in classes if written is not None]
     if len(texts) != len(items):
         raise RefusedLabel(
             "list", "a list holds something that is no class; give strings or numbers"
         )
     return {semconv.LABEL_CLASSES: texts}
+
+
+def _class(value: object) -> str | None:
+    if isinstance(value, str) and len(value) > CLASS_LENGTH_MAX:
+        raise RefusedLabel(
+            "class length",
+            f"a class of {len(value):,} characters; one holds at most {CLASS_LENGTH_MAX:,}, a "
+            "longer truth is a reference answer: give text=",
+        )
+    return semconv.class_text(value)
 
 
 def _plain(value: object) -> object:
@@ -262,8 +274,9 @@ def _name(what: str, value: object) -> str:
 
 def _count(what: str, value: object) -> int:
     plain = _plain(value)
-    whole = isinstance(plain, (int, float)) and not isinstance(plain, bool)
-    if not whole or plain != int(plain) or not 0 <= plain < 2**31:  # type: ignore[operator,call-overload]
+    number = isinstance(plain, (int, float)) and not isinstance(plain, bool)
+    # In this order: int() of an infinity raises.
+    if not number or not 0 <= plain < 2**31 or plain != int(plain):  # type: ignore[operator,call-overload]
         raise RefusedLabel(f"count {what}", f"{what} is no whole number from 0 on; count from 0")
     return int(plain)  # type: ignore[call-overload,no-any-return]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import logging
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,9 +22,8 @@ from inferspan.label_records import (
     RefusedLabel,
     check_options,
     is_missing,
-    label_attributes,
 )
-from inferspan.labels import send_label, wire_prediction_id
+from inferspan.labels import read_record, reading, send_label
 from inferspan.providers import label_exporter, label_provider, labels_of, labels_receiver
 
 Table = Mapping[str, Sequence[object]] | Iterable[Mapping[str, object]]
@@ -31,6 +31,8 @@ Table = Mapping[str, Sequence[object]] | Iterable[Mapping[str, object]]
 
 CHUNK_ROWS: Final = 2048
 """Labels that wait for export at a time."""
+PROBE_ROWS: Final = 128
+"""Labels after which it is looked for the first time whether anybody takes them: one request."""
 REASONS_MAX: Final = 20
 OTHER_REASONS: Final = "other reasons"
 
@@ -61,7 +63,8 @@ class LabelBatchSender:
 
     Args:
         exporter: its own exporter, ended with it.
-        chunk: labels after which delivery is waited for; they never overflow the queue.
+        chunk: labels after which delivery is waited for; they never overflow the queue. The first
+            wait is after `PROBE_ROWS`.
     """
 
     def __init__(self, exporter: SpanExporter, chunk: int) -> None:
@@ -69,6 +72,9 @@ class LabelBatchSender:
         self._provider = label_provider(self._tally, at_exit=False)
         self._chunk = chunk
         self._begun = 0
+        self._sent_then = 0
+        self.gone = False
+        """Of the labels between two waits none was delivered: more would only take time."""
         self.tracer = labels_of(self._provider)
 
     @property
@@ -82,10 +88,12 @@ class LabelBatchSender:
         return self._begun - self._tally.sent
 
     def sent_one(self) -> None:
-        """One more label was emitted."""
+        """One more label was emitted, or left out because the receiver is gone."""
         self._begun += 1
-        if self._begun % self._chunk == 0:
+        if not self.gone and (self._begun == PROBE_ROWS or self._begun % self._chunk == 0):
             self._provider.force_flush()
+            self.gone = self._tally.sent == self._sent_then
+            self._sent_then = self._tally.sent
 
     def __enter__(self) -> Self:
         return self
@@ -160,10 +168,12 @@ def label_table(
 
 
 def _record(prediction: object, value: object, details: LabelDetails) -> Attributes | RefusedLabel:
-    if is_missing(value):
-        return MissingTruth("no value", "the row has no truth yet")
     try:
-        return label_attributes(wire_prediction_id(prediction), value, details)
+        with reading():
+            missing = is_missing(value)
+        if missing:
+            return MissingTruth("no value", "the row has no truth yet")
+        return read_record(prediction, value, details)
     except RefusedLabel as refusal:
         return refusal
 
@@ -186,7 +196,8 @@ def _send_all(records: Iterable[Attributes | RefusedLabel]) -> LabelTableReport:
                 known = reason in reasons or len(reasons) < REASONS_MAX
                 reasons[reason if known else OTHER_REASONS] += 1
             else:
-                send_label(sender.tracer, record, semconv.label_record_id(record))
+                if not sender.gone:
+                    send_label(sender.tracer, record, semconv.label_record_id(record))
                 sender.sent_one()
     refused = reasons.total()
     if sender.failed:
@@ -201,18 +212,23 @@ def table_rows(table: Any, columns: Sequence[str]) -> Iterator[Mapping[str, obje
         ValueError: a column is missing, or columns differ in length.
         TypeError: no table.
     """
-    if is_table(table):
-        _check_columns(columns, [str(name) for name in table.columns])
-        return _zipped({name: _values(table[name]) for name in columns})
-    if isinstance(table, Mapping):
-        _check_columns(columns, [str(name) for name in table])
-        return _zipped({name: _values(table[name]) for name in columns})
+    if is_table(table) or isinstance(table, Mapping):
+        _check_columns(columns, _column_names(table))
+        return _zipped({name: _values(name, table[name]) for name in columns})
     if isinstance(table, Iterable) and not isinstance(table, (str, bytes)):
-        return _checked_rows(table)
+        return _checked_rows(table, columns)
     raise TypeError(
         f"a {type(table).__name__} is no table; give a data frame, a mapping of columns or an "
         "iterable of mappings"
     )
+
+
+def _column_names(table: Any) -> list[str]:
+    if isinstance(table, Mapping):
+        return [str(name) for name in table]
+    # An Arrow table's `columns` are the values themselves, not their names.
+    named = getattr(table, "column_names", None)
+    return [str(name) for name in (named if isinstance(named, list) else table.columns)]
 
 
 def _check_columns(wanted: Sequence[str], present: Sequence[str]) -> None:
@@ -223,11 +239,21 @@ def _check_columns(wanted: Sequence[str], present: Sequence[str]) -> None:
             raise ValueError(
                 f"the table has no column {name!r}{meant}; it has {', '.join(present[:20])}"
             )
+        if present.count(name) > 1:
+            raise ValueError(
+                f"the table has {present.count(name)} columns {name!r}; name each column once"
+            )
 
 
-def _values(column: Any) -> list[object]:
-    convert = getattr(column, "tolist", None) or getattr(column, "to_list", None)
-    return list(convert()) if convert is not None else list(column)
+def _values(name: str, column: Any) -> list[object]:
+    if isinstance(column, (str, bytes)) or not isinstance(column, Iterable):
+        raise ValueError(
+            f"column {name!r} is a {type(column).__name__}; give a list with one value for each row"
+        )
+    for method in ("to_pylist", "tolist", "to_list"):
+        if (convert := getattr(column, method, None)) is not None:
+            return list(convert())
+    return list(column)
 
 
 def _zipped(columns: Mapping[str, list[object]]) -> Iterator[Mapping[str, object]]:
@@ -238,11 +264,19 @@ def _zipped(columns: Mapping[str, list[object]]) -> Iterator[Mapping[str, object
     return (dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
-def _checked_rows(rows: Iterable[Any]) -> Iterator[Mapping[str, object]]:
-    for row in rows:
-        if not isinstance(row, Mapping):
-            raise TypeError(f"a row is a {type(row).__name__}; give mappings of column to value")
-        yield row
+def _checked_rows(rows: Iterable[Any], wanted: Sequence[str]) -> Iterator[Mapping[str, object]]:
+    checked = map(_checked_row, rows)
+    first = list(itertools.islice(checked, CHUNK_ROWS))
+    if first:
+        # A key that no row has is misspelt; one that a row lacks is a missing value.
+        _check_columns(wanted, list(dict.fromkeys(str(key) for row in first for key in row)))
+    return itertools.chain(first, checked)
+
+
+def _checked_row(row: Any) -> Mapping[str, object]:
+    if not isinstance(row, Mapping):
+        raise TypeError(f"a row is a {type(row).__name__}; give mappings of column to value")
+    return row
 
 
 def _cell(row: Mapping[str, object], column: str | None) -> object:

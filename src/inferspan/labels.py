@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal, Self, TypedDict, Unpack
 
@@ -70,18 +72,36 @@ class PredictionRef:
             ValueError: the text is no such token.
         """
         try:
-            padded = token + "=" * (-len(token) % 4)
-            fields = json.loads(base64.urlsafe_b64decode(padded))
-            wire_id, model, version, trace_id, span_id, flags = fields
-            if not (isinstance(wire_id, str) and isinstance(model, str)):
-                raise TypeError("id and model are texts")
-            span = SpanContext(
-                int(trace_id, 16), int(span_id, 16), is_remote=True, trace_flags=TraceFlags(flags)
-            )
-        except (binascii.Error, TypeError, ValueError) as error:
+            return cls._of_fields(*_unpacked(token))
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ValueError(
                 f"{token!r:.80} is no prediction token; give what PredictionRef.to_token() returned"
             ) from error
+
+    @classmethod
+    def _of_fields(
+        cls,
+        prediction_id: object,
+        model: object,
+        version: object,
+        trace_id: object,
+        span_id: object,
+        flags: object,
+    ) -> Self:
+        if not isinstance(prediction_id, str):
+            raise TypeError("a prediction id is a text")
+        if (wire_id := semconv.prediction_id_text(prediction_id)) is None:
+            raise ValueError("no prediction id")
+        if not isinstance(model, str) or not model or not isinstance(version, str | None):
+            raise ValueError("model and version are texts")
+        if type(flags) is not int or not 0 <= flags < 1 << 8:
+            raise ValueError("no trace flags")
+        span = SpanContext(
+            _hexadecimal(trace_id, 32),
+            _hexadecimal(span_id, 16),
+            is_remote=True,
+            trace_flags=TraceFlags(flags),
+        )
         return cls(wire_id, model, version, span, wire_id)
 
     @property
@@ -137,11 +157,13 @@ def label(
         target: which truth, where a prediction has several: `chargeback`.
         time: when it became known: a datetime with offset, Unix nanoseconds, or RFC 3339 text.
             Absent = when the collector first accepts it.
-        id: the label's own id; the same (id, revision) counts once. Absent = a new UUIDv7.
+        id: the label's own id. An identical record sent twice is stored once; the same id with
+            other content is another record, and both are kept. Absent = a new UUIDv7.
         source: where it comes from; sources may be ranked in the collector's configuration.
         kind: `ground_truth`, `feedback` or `evaluation`.
         annotator_kind: `HUMAN`, `LLM`, `CODE` or `SYSTEM`.
-        revision: 0, then 1 for the first correction under the same id.
+        revision: its place where times do not say which label is the later one: 0, then 1 for the
+            first correction.
         action: `delete` takes the label back.
         weight: greater than 0; absent = 1.
         index: the row within a batch call whose rows share one prediction id, from 0.
@@ -179,8 +201,8 @@ def label(
 def _send(prediction: object, value: object, given_id: object, details: LabelDetails) -> str | None:
     linked = prediction.span_context if isinstance(prediction, PredictionRef) else None
     try:
+        record = read_record(prediction, value, details)
         label_id = _label_id(given_id)
-        record = label_attributes(wire_prediction_id(prediction), value, details)
     except RefusedLabel as refusal:
         errors.warn_sometimes(
             f"label {details.model}: {refusal.kind}",
@@ -194,11 +216,41 @@ def _send(prediction: object, value: object, given_id: object, details: LabelDet
     return None
 
 
-def wire_prediction_id(prediction: object) -> str | None:
-    """A prediction's id as it is sent; None for what cannot be an id."""
-    if isinstance(prediction, PredictionRef):
-        return prediction.wire_id or prediction.id
-    return semconv.prediction_id_text(prediction, settings.current().id_key)
+def read_record(prediction: object, value: object, details: LabelDetails) -> Attributes:
+    """Make a label record, without its id, of whatever the caller's data holds.
+
+    Args:
+        prediction: an id or a `PredictionRef`.
+        value: as `label` takes it.
+        details: the rest.
+
+    Raises:
+        RefusedLabel: it cannot count, or reading it raised.
+        ValueError: the environment holds a setting that breaks its rule.
+    """
+    key = settings.current().id_key
+    with reading():
+        if isinstance(prediction, PredictionRef):
+            wire_id: str | None = prediction.wire_id or prediction.id
+        else:
+            wire_id = semconv.prediction_id_text(prediction, key)
+        return label_attributes(wire_id, value, details)
+
+
+@contextmanager
+def reading() -> Iterator[None]:
+    """Look at the caller's data: what that raises is a `RefusedLabel`, but for an interrupt."""
+    try:
+        yield
+    except (RefusedLabel, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        # Without the message, which may quote the data.
+        name = type(error).__name__
+        raise RefusedLabel(
+            f"unreadable {name}",
+            f"reading its data raised {name}; give plain strings, numbers and datetimes",
+        ) from error
 
 
 def send_label(
@@ -210,10 +262,25 @@ def send_label(
     emit_record(tracer, f"label {record[semconv.MODEL_NAME]!s}", attributes, links)
 
 
+def _unpacked(token: str) -> list[object]:
+    padded = token + "=" * (-len(token) % 4)
+    fields = json.loads(base64.urlsafe_b64decode(padded))
+    if not isinstance(fields, list):
+        raise TypeError("the fields are a list")
+    return fields
+
+
+def _hexadecimal(written: object, digits: int) -> int:
+    if not isinstance(written, str) or not re.fullmatch(rf"[0-9a-f]{{1,{digits}}}", written):
+        raise ValueError("no trace or span id")
+    return int(written, 16)
+
+
 def _label_id(given: object) -> str:
     if given is None:
         return new_record_id()
-    written = semconv.prediction_id_text(given)
+    with reading():
+        written = semconv.prediction_id_text(given)
     if written is None:
         raise RefusedLabel("id", f"id={given!r:.80} is no id; give a string, or leave it out")
     return written

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import logging
-from datetime import UTC, datetime, timedelta, timezone
+import math
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 
 import numpy as np
 import pandas as pd
@@ -137,7 +140,11 @@ def test_keyed_ids_are_the_same_everywhere(
     assert "jane" not in ref.to_token()
 
 
-@given(st.text(max_size=40), st.text(min_size=1, max_size=40), st.none() | st.text(max_size=5))
+@given(
+    st.text(min_size=1, max_size=40),
+    st.text(min_size=1, max_size=40),
+    st.none() | st.text(max_size=5),
+)
 def test_tokens_come_back_as_they_went(prediction_id: str, model: str, version: str | None) -> None:
     ref = inferspan.PredictionRef(prediction_id, model, version)
     token = ref.to_token()
@@ -147,10 +154,75 @@ def test_tokens_come_back_as_they_went(prediction_id: str, model: str, version: 
     assert (back.id, back.model, back.version) == (prediction_id, model, version)
 
 
-@pytest.mark.parametrize("token", ["", "x", "e30", "W10", "WzEsMl0", "é"])
+def token_of(*fields: object) -> str:
+    return base64.urlsafe_b64encode(json.dumps(fields).encode()).decode()
+
+
+@pytest.mark.parametrize(
+    "token",
+    [
+        *("", "x", "e30", "W10", "WzEsMl0", "é", None, b"e30"),
+        base64.urlsafe_b64encode(b"[" * 100_000).decode(),
+        token_of("", "m", None, "1", "1", 1),
+        token_of(17, "m", None, "1", "1", 1),
+        token_of("a", "", None, "1", "1", 1),
+        token_of("a", "m", 7, "1", "1", 1),
+        token_of("a", "m", None, "-1", "1", 1),
+        token_of("a", "m", None, "1" * 33, "1", 1),
+        token_of("a", "m", None, "1", "1" * 17, 1),
+        token_of("a", "m", None, "1", "0x1", 1),
+        token_of("a", "m", None, "1", "1", 256),
+        token_of("a", "m", None, "1", "1", True),
+        token_of("a", "m", None, "1", "1", 1e400),
+    ],
+    ids=lambda token: f"{token!r:.20}",
+)
 def test_what_is_no_token_is_said(token: str) -> None:
     with pytest.raises(ValueError, match="no prediction token"):
         inferspan.PredictionRef.from_token(token)
+
+
+class Leaving:
+    """Looks like a number of numpy, until it is looked at."""
+
+    def __getattribute__(self, name: str) -> object:
+        raise SystemExit(f"secret {name}")
+
+
+class OddZone(tzinfo):
+    def utcoffset(self, moment: datetime | None) -> timedelta:
+        raise RuntimeError("secret")
+
+
+UNREADABLE: list[dict[str, object]] = [
+    {"prediction": 10**5000},
+    {"id": 10**5000},
+    {"value": [10**5000, "a"]},
+    {"value": Leaving()},
+    {"revision": math.inf},
+    {"index": math.inf},
+    {"weight": 10**5000},
+    {"time": TIME.replace(tzinfo=OddZone())},
+    {"value": "x" * 1025},
+    {"value": ["a", "x" * 10_000_000]},
+]
+
+
+@pytest.mark.parametrize("row", UNREADABLE, ids=lambda row: next(iter(row)))
+def test_data_that_cannot_be_read_is_refused_without_raising(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture, row: dict[str, object]
+) -> None:
+    options = {"prediction": "a", "value": 1, "model": f"m {id(row)}", **row}
+    assert inferspan.label(**options) is None  # type: ignore[arg-type]
+    assert "is refused" in caplog.text
+    assert "secret" not in caplog.text
+    assert len(caplog.text) < 1000
+    assert spans.labels == []
+
+
+def test_the_longest_class(spans: CapturedSpans) -> None:
+    assert inferspan.label("a", "x" * 1024, model="m") is not None
+    assert only(spans)[semconv.LABEL_CLASS] == "x" * 1024
 
 
 VALUES = [

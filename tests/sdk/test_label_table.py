@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 import inferspan
-from inferspan import semconv
+from inferspan import providers, semconv
+from inferspan.label_tables import CHUNK_ROWS, PROBE_ROWS
 from inferspan.testing import CapturedSpans, capture_spans
 
 COLUMNS = {
@@ -51,8 +55,9 @@ def load(table: object) -> inferspan.label_table:  # type: ignore[valid-type]
         list(rows()),
         rows(),
         {name: np.array(values) for name, values in COLUMNS.items()},
+        pa.table(COLUMNS),
     ],
-    ids=["columns", "frame", "rows", "stream", "arrays"],
+    ids=["columns", "frame", "rows", "stream", "arrays", "arrow"],
 )
 def test_every_kind_of_table_gives_the_same_records(table: object) -> None:
     with capture_spans() as expected_spans:
@@ -124,6 +129,15 @@ def test_reasons_are_bounded(spans: CapturedSpans) -> None:
         ({"predictionid": ["a"], "actual": [1]}, ValueError, "did you mean 'predictionid'"),
         (pd.DataFrame({"actual": [1]}), ValueError, "no column 'prediction_id'"),
         ({"prediction_id": ["a", "b"], "actual": [1]}, ValueError, "differ in length"),
+        (
+            pd.DataFrame([["a", "b", 1]], columns=["prediction_id", "prediction_id", "actual"]),
+            ValueError,
+            "has 2 columns 'prediction_id'; name each column once",
+        ),
+        ({"prediction_id": "abc", "actual": "xyz"}, ValueError, "'prediction_id' is a str; give"),
+        ({"prediction_id": ["a"], "actual": 1}, ValueError, "'actual' is a int; give a list"),
+        ([{"prediction_id": "a", "actuel": 1}], ValueError, "did you mean 'actuel'"),
+        (pa.table({"id": ["secret"], "actual": [1]}), ValueError, "it has id, actual$"),
         ([("a", 1)], TypeError, "a row is a tuple; give mappings"),
         ("a,b", TypeError, "a str is no table"),
         (3, TypeError, "a int is no table"),
@@ -135,6 +149,46 @@ def test_what_is_no_table_is_said(
     with pytest.raises(error, match=said):
         inferspan.label_table(table, model="m")
     assert spans.labels == []
+
+
+def test_one_row_that_cannot_be_read_does_not_end_the_table(spans: CapturedSpans) -> None:
+    class Odd:
+        def __getattribute__(self, name: str) -> object:
+            raise SystemExit("secret")
+
+    table = {
+        "prediction_id": ["a", 10**5000, "c", "d", "e"],
+        "actual": [1, 1, [10**5000, "a"], Odd(), 1],
+        "row": [0, 0, 0, 0, math.inf],
+    }
+    report = inferspan.label_table(table, model="m", index="row")
+    assert (report.sent, report.refused, report.failed) == (1, 4, 0)
+    assert "secret" not in str(report)
+
+
+class Receiving(SpanExporter):
+    """Takes the first `most` spans, and counts how many it was offered."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.offered = 0
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.offered += len(spans)
+        return SpanExportResult.SUCCESS if self.offered <= self.most else SpanExportResult.FAILURE
+
+
+@pytest.mark.parametrize("most", [0, CHUNK_ROWS])
+def test_a_table_is_not_sent_on_to_a_receiver_that_is_gone(most: int) -> None:
+    count = 5 * CHUNK_ROWS
+    exporter = Receiving(most)
+    restore = providers.divert(None, lambda: exporter)
+    report = inferspan.label_table(
+        {"prediction_id": range(count), "actual": [1] * count}, model="m"
+    )
+    restore()
+    assert (report.sent, report.refused, report.failed) == (most, 0, count - most)
+    assert exporter.offered == (2 * CHUNK_ROWS if most else PROBE_ROWS)
 
 
 def test_a_missing_cell_concerns_its_row_only(spans: CapturedSpans) -> None:
