@@ -90,6 +90,10 @@ class TracedModel(wrapt.ObjectProxy):  # type: ignore[type-arg]
         entered = self.__wrapped__.__enter__()
         return self if entered is self.__wrapped__ else entered
 
+    async def __aenter__(self) -> Any:
+        entered = await self.__wrapped__.__aenter__()
+        return self if entered is self.__wrapped__ else entered
+
     def _self_method(self, name: str, found: Callable[..., Any]) -> _Method:
         method = self._self_methods.get(name)
         if method is None:

@@ -234,6 +234,12 @@ class Network:
     def __exit__(self, *error: object) -> None:
         return None
 
+    async def __aenter__(self) -> Network:
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        return None
+
     def predict(self, x: int) -> str:
         return "a"
 
@@ -249,6 +255,12 @@ def test_what_answers_the_model_answers_the_traced_one(spans: CapturedSpans) -> 
         assert entered is network
         entered.predict(1)
     assert [s.name for s in spans] == ["predict net"]
+
+    async def enter() -> None:
+        async with network as entered:
+            assert entered is network
+
+    asyncio.run(enter())
 
 
 def test_a_search_gives_a_traced_model(spans: CapturedSpans) -> None:
