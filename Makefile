@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# One worker per core; the tests of a file stay together, for they share what they start.
+PARALLEL := -n auto --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -17,11 +19,11 @@ demo: $(READY) ## a real model, late labels, accuracy and latency: live, after a
 	@$(BIN)/inferspan demo $(ARGS)
 
 test: lint servers ## all checks, with the real Jaeger and OTel Collector (needs Go the first time)
-	@$(BIN)/python -m pytest $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(READY) ## the tests that need no real server
 	@echo "Leaving out the tests marked 'real' (Jaeger, OTel Collector); make test runs them too."
-	@$(BIN)/python -m pytest -m "not real" $(ARGS)
+	@$(BIN)/python -m pytest $(PARALLEL) -m "not real" $(ARGS)
 
 lint: $(READY) ## ruff, and mypy --strict on both packages and on tests/typing
 	@$(BIN)/ruff check .
