@@ -151,7 +151,17 @@ def test_statistics_agree_with_numpy(numbers: list[float]) -> None:
         np.zeros(STATISTICS_ELEMENTS_MAX + 1, np.int8),
         [0] * (STATISTICS_ELEMENTS_MAX + 1),
     ],
-    ids=str,
+    ids=[
+        "empty",
+        "nan",
+        "text array",
+        "texts",
+        "dict",
+        "text",
+        "object",
+        "long array",
+        "long list",
+    ],
 )
 def test_without_numbers_there_is_no_mean(value: object) -> None:
     assert semconv.STATE_MEAN not in statistics(value)
