@@ -37,6 +37,8 @@ class FaultyCursor:
         if self.faults.get("COMMIT"):
             raise self.faults["COMMIT"].pop()
         self._cursor.commit()
+        if self.faults.get("after COMMIT"):
+            raise self.faults["after COMMIT"].pop()
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
@@ -93,6 +95,20 @@ def test_a_passing_fault_sends_the_sender_away_and_counts_nothing(
 
     assert faulty.submit(Prediction(), Label()) == 1
     assert faulty.counted() == 1
+
+
+def test_a_commit_that_fails_after_it_was_written_repeats_no_row_number(faulty: Faulty) -> None:
+    faulty.faults["after COMMIT"] = [duckdb.IOException("no answer from the disk")]
+    with pytest.raises(Overloaded):
+        faulty.submit(Prediction("a"), Label("a"))
+
+    faulty.submit(Prediction("b", span=2), Label("b", "legit", "label-2"))
+    faulty.submit(Prediction("a"), Label("a"))
+
+    reader = faulty.pipeline.reader
+    assert faulty.counted() == 2
+    assert [row.prediction_id for row in reader.predictions("fraud", outcome="correct")] == ["a"]
+    assert [row.prediction_id for row in reader.predictions("fraud", outcome="incorrect")] == ["b"]
 
 
 def test_a_fault_while_recovering_corrupts_no_numbering(faulty: Faulty) -> None:

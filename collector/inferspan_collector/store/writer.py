@@ -54,13 +54,11 @@ class Writer:
         self._config = config
         self._telemetry = telemetry
         self._interner = Interner(self._cursor, config)
-        self._stale = False
         self._aliases = class_aliases.configured(config)
         self._allowance = outbox.Allowance(config.jaeger.evaluations_per_second)
         self._commits_since_compaction = 0
         join.prepare(self._cursor, config)
-        self._next_prediction = self._next_row("predictions")
-        self._next_label = self._next_row("labels")
+        self._number_on()
 
     def commit(self, group: Sequence[Decoded], now_ns: int) -> list[Committed]:
         """Store a group of requests in one transaction; it is on disk when this returns.
@@ -77,7 +75,7 @@ class Writer:
         """
         if self._stale:
             self._interner.reload()
-            self._stale = False
+            self._number_on()
         self._cursor.begin()
         try:
             committed, tally = self._write(group, now_ns)
@@ -172,11 +170,17 @@ class Writer:
             telemetry.add(FOLDED, n, label=label)
 
     def _roll_back(self) -> None:
+        # What was interned is gone; until the file is read again, nothing may be numbered.
+        self._stale = True
         # A COMMIT that failed has ended its transaction already.
         with contextlib.suppress(duckdb.TransactionException):
             self._cursor.rollback()
-        # What was interned is gone; until it is read again, nothing may be numbered.
-        self._stale = True
+
+    def _number_on(self) -> None:
+        """Number rows on from what the file holds, at start and after a failed transaction."""
+        self._next_prediction = self._next_row("predictions")
+        self._next_label = self._next_row("labels")
+        self._stale = False
 
     def _count(self, relation: str) -> int:
         return int(self._cursor.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
