@@ -24,9 +24,6 @@ Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
 Objects = NDArray[np.object_]
 
-KIND_CLIENT = 3
-"""OTLP's SPAN_KIND_CLIENT: loses against every other kind that reports the same prediction."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Strings:

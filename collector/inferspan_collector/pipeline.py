@@ -84,7 +84,7 @@ class Pipeline:
         self._queued_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
-        self._published = threading.Event()
+        self._committed = threading.Event()
         self._failure: Future[str] = Future()
         self._thread = threading.Thread(target=self._run, name="inferspan-writer", daemon=True)
 
@@ -101,7 +101,7 @@ class Pipeline:
     @property
     def committed(self) -> threading.Event:
         """Set after each commit; whoever waits on it clears it."""
-        return self._published
+        return self._committed
 
     def now_ns(self) -> int:
         """The current time, Unix ns."""
@@ -177,7 +177,7 @@ class Pipeline:
         if self._thread.is_alive():
             self._thread.join(timeout_seconds)
         self._failure.cancel()
-        self._published.set()
+        self._committed.set()
         self._database.close()
 
     def _run(self) -> None:
@@ -244,7 +244,7 @@ class Pipeline:
             return
         for request, result in zip(group, results, strict=True):
             request.done.set_result(result)
-        self._published.set()
+        self._committed.set()
 
     def _forget(self, acknowledged: list[_Acknowledgement]) -> None:
         if not acknowledged:

@@ -52,8 +52,6 @@ YEAR_9999_MS = 253_370_764_800_000
 SERIES_MAX = 50
 """Rows of one service in one answer, the busiest ones: a table of more is no help in a browser."""
 
-Wanted = Callable[[str], bool]
-"""Whether rows of a span kind are asked for."""
 Values = tuple[str | None, NDArray[np.float64]]
 """A row's operation (None = the whole service) and its value at each time, NaN = no point."""
 

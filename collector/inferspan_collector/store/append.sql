@@ -37,7 +37,7 @@ QUALIFY row_number() OVER (
 ) = 1;
 
 -- One prediction per key counts, whatever order they came in: the server's own span beats its
--- client's, then the later event, then the greater ids.
+-- client's (OTLP's kind 3), then the later event, then the greater ids.
 CREATE OR REPLACE TEMP TABLE contenders AS
 SELECT
     row_id,
