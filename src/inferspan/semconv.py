@@ -10,7 +10,6 @@ import hashlib
 import hmac
 import json
 import math
-import re
 import unicodedata
 import uuid
 from collections.abc import Mapping
@@ -125,6 +124,8 @@ CAPTURE_DROPPED: Final = "inferspan.capture.dropped"
 """string[]: what was left out and why, `output:no class, score or number found`."""
 SAMPLING_ADJUSTED_COUNT: Final = "inferspan.sampling.adjusted_count"
 """double ≥ 1, on foreign spans only: how many predictions this one stands for."""
+SAMPLING_KEPT: Final = "inferspan.sampling.kept"
+"""string: why a span was built though the sampler left it out: one of `KEEP_REASONS`."""
 ERROR_TYPE: Final = "error.type"
 """string: the exception's type; messages are recorded only under `values`: they leak inputs."""
 
@@ -134,6 +135,69 @@ STREAM_COMPLETED: Final = "inferspan.stream.completed"
 """bool: false when the consumer left before the end."""
 STREAM_FIRST_CHUNK_DURATION: Final = "inferspan.stream.first_chunk.duration"
 """double, s: from the first request for an item to that item."""
+STREAM_INTERVAL_P50: Final = "inferspan.stream.chunk_interval.p50"
+"""double, s: between two items, the consumer's own time left out; absent under two items."""
+STREAM_INTERVAL_P99: Final = "inferspan.stream.chunk_interval.p99"
+STREAM_INTERVAL_MAX: Final = "inferspan.stream.chunk_interval.max"
+
+# --- micro-batches: one span for the batch, linked to the requests in it -------------------------
+
+BATCH_SPAN_ID: Final = "inferspan.batch.span_id"
+"""string, on a request's span: the batch's span, 16 hex digits."""
+BATCH_SIZE: Final = "inferspan.batch.size"
+"""int, on both: requests in the batch."""
+BATCH_POSITION: Final = "inferspan.batch.position"
+"""int, on a request's span: its place in the batch, from 0."""
+BATCH_QUEUE_DURATION: Final = "inferspan.batch.queue.duration"
+"""double, s, on a request's span: how long it waited for the batch to begin."""
+
+# --- the slim record: `predictions {model}`, many calls in columns -------------------------------
+# C calls in the order of their columns, R rows; bytes are little-endian except ids. Codes are
+# unsigned of 1, 2 or 4 bytes each (by length): 0 = absent, k = entry k - 1 of the dictionary.
+# Floats are float32 where that loses nothing in the whole column, else float64; NaN = absent.
+# Identity of the model, task and operation stand on the span as on a prediction span.
+
+RECORD_COUNT: Final = "inferspan.record.count"
+"""int: C."""
+RECORD_TRACE_IDS: Final = "inferspan.record.trace_ids"
+"""bytes[16C], big-endian as on the wire."""
+RECORD_SPAN_IDS: Final = "inferspan.record.span_ids"
+"""bytes[8C], big-endian as on the wire."""
+RECORD_IDS: Final = "inferspan.record.ids"
+"""Prediction ids: bytes[16n] where all are UUIDv7, else string[n]. n = C: rows share the id of
+their call and are told apart by index; n = R: each row has its own."""
+RECORD_ROW_COUNTS: Final = "inferspan.record.row_counts"
+"""bytes, uint32[C]: rows of each call; absent = 1 each, so R = C."""
+RECORD_START_OFFSETS: Final = "inferspan.record.start_offsets"
+"""bytes, unsigned of 4 or 8 bytes each (by length): ns from the span's start to the call's."""
+RECORD_DURATIONS: Final = "inferspan.record.durations"
+"""bytes, unsigned of 4 or 8 bytes each: ns."""
+RECORD_ERROR_TYPES: Final = "inferspan.record.error_types"
+"""string[]: the dictionary of `error.type`."""
+RECORD_ERROR_TYPE_CODES: Final = "inferspan.record.error_type_codes"
+"""bytes, codes[C]; absent = no call failed."""
+RECORD_CLASSES: Final = "inferspan.record.classes"
+"""string[]: the dictionary of predicted classes."""
+RECORD_CLASS_CODES: Final = "inferspan.record.class_codes"
+"""bytes, codes: R of them, or with offsets one per entry of a set."""
+RECORD_CLASS_OFFSETS: Final = "inferspan.record.class_offsets"
+"""bytes, uint32[R + 1], Arrow-style, for sets (multilabel, ranking); a lone code 0 = no answer."""
+RECORD_SCORES: Final = "inferspan.record.scores"
+"""bytes, floats[R]."""
+RECORD_VALUES: Final = "inferspan.record.values"
+"""bytes, floats[R]."""
+RECORD_SLICE_PREFIX: Final = "inferspan.record.slice."
+"""Prefix of string[]: the dictionary of a slice."""
+RECORD_SLICE_CODES_PREFIX: Final = "inferspan.record.slice_codes."
+"""Prefix of bytes, codes[R]."""
+RECORD_FEATURE_NAMES: Final = "inferspan.record.feature.names"
+"""JSON text: names of the numeric features."""
+RECORD_FEATURE_DATA: Final = "inferspan.record.feature.data"
+"""bytes, floats[names x R], one feature after the other."""
+RECORD_CATEGORY_PREFIX: Final = "inferspan.record.category."
+"""Prefix of string[]: the dictionary of a categorical feature; codes 0 = missing."""
+RECORD_CATEGORY_CODES_PREFIX: Final = "inferspan.record.category_codes."
+"""Prefix of bytes, codes[R]."""
 
 # --- stages and snapshots -----------------------------------------------------------------------
 
@@ -239,6 +303,7 @@ TASKS: Final = (
 NUMERIC_TASKS: Final = (REGRESSION, FORECASTING)
 """Tasks whose output is a number: outcomes are errors, not equality."""
 CAPTURE_POLICIES: Final = ("shapes", "values", "none")
+KEEP_REASONS: Final = ("marked", "error", "slow", "low_confidence")
 TARGET_KINDS: Final = ("ground_truth", "feedback", "evaluation")
 ANNOTATOR_KINDS: Final = ("HUMAN", "LLM", "CODE", "SYSTEM")
 LABEL_ACTIONS: Final = ("upsert", "delete")
@@ -255,8 +320,6 @@ JSON_BYTES_MAX: Final = 2 * 1024
 """`input.value` and `output.value`, in bytes, valid JSON after truncation."""
 REQUEST_BYTES_MAX: Final = 64 * 1024 * 1024
 """One OTLP request, after decompression."""
-
-_UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
 
 
 def class_text(value: object) -> str | None:
@@ -333,38 +396,3 @@ def label_record_id(attributes: Mapping[str, object]) -> str:
         attributes = {**attributes, LABEL_CLASSES: sorted(set(classes))}
     canonical = json.dumps(attributes, sort_keys=True, separators=(",", ":"), allow_nan=False)
     return hashlib.sha256(canonical.encode()).hexdigest()[:32]
-
-
-def distinct_name(name: str, original: str, taken: frozenset[str] | set[str] = frozenset()) -> str:
-    """Tell a name apart from those already given to others.
-
-    Args:
-        name: how it would be called if it were alone.
-        original: what is called so; its hash tells it apart.
-        taken: names already given.
-
-    Returns:
-        The name; where it is taken or empty, `-` and four hex digits of the original's hash
-        follow, and more of them where that is taken, too.
-    """
-    if name and name not in taken:
-        return name
-    content = original.encode("utf-8", "replace")
-    digests = (hashlib.blake2b(content, digest_size=size).hexdigest() for size in range(2, 65))
-    return next(told for digest in digests if (told := f"{name}-{digest}") not in taken)
-
-
-def safe_name(name: str, taken: frozenset[str] | set[str] = frozenset()) -> str:
-    """Make a name that Jaeger and Prometheus can carry: `[A-Za-z0-9_-]+`.
-
-    Jaeger's Monitor tab escapes neither regular expressions nor URLs. Originals are stored and
-    shown; only what goes to Jaeger and Prometheus passes through here.
-
-    Args:
-        name: any text.
-        taken: names already given to others.
-
-    Returns:
-        The name with every other character as `_`, told apart as `distinct_name` does.
-    """
-    return distinct_name(_UNSAFE_IN_NAMES.sub("_", name), name, taken)

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferspan import semconv
 from inferspan_collector.publish.jaeger_names import (
     UNKNOWN_SERVICE,
     Meaning,
     Names,
     meanings,
     quality_service,
+    safe_name,
     safe_names,
     service_names,
     versioned,
@@ -45,7 +45,7 @@ def test_the_choice_depends_on_the_set_alone(names: list[str]) -> None:
 
 
 def test_a_name_that_looks_like_a_told_apart_one_is_told_apart_too() -> None:
-    told = semconv.safe_name("a b", {"a_b"})
+    told = safe_name("a b", {"a_b"})
     chosen = safe_names({"a_b", "a b", told})
     assert (chosen["a_b"], chosen[told]) == ("a_b", told)
     assert re.fullmatch(r"a_b-[0-9a-f]{6}", chosen["a b"])

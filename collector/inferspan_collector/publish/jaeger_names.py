@@ -6,16 +6,54 @@ Jaeger escapes neither regular expressions nor URLs in names, so they are made o
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Final, Self
 
-from inferspan import semconv
 from inferspan_collector.store.cells import ModelSummary
 
 QUALITY_SUFFIX: Final = "-quality"
 UNKNOWN_SERVICE: Final = "unknown_service"
 """What OpenTelemetry calls a service that gave no name."""
+
+_UNSAFE_IN_NAMES: Final = re.compile(r"[^A-Za-z0-9_-]")
+
+
+def distinct_name(name: str, original: str, taken: frozenset[str] | set[str] = frozenset()) -> str:
+    """Tell a name apart from those already given to others.
+
+    Args:
+        name: how it would be called if it were alone.
+        original: what is called so; its hash tells it apart.
+        taken: names already given.
+
+    Returns:
+        The name; where it is taken or empty, `-` and four hex digits of the original's hash
+        follow, and more of them where that is taken, too.
+    """
+    if name and name not in taken:
+        return name
+    content = original.encode("utf-8", "replace")
+    digests = (hashlib.blake2b(content, digest_size=size).hexdigest() for size in range(2, 65))
+    return next(told for digest in digests if (told := f"{name}-{digest}") not in taken)
+
+
+def safe_name(name: str, taken: frozenset[str] | set[str] = frozenset()) -> str:
+    """Make a name that Jaeger and Prometheus can carry: `[A-Za-z0-9_-]+`.
+
+    Jaeger's Monitor tab escapes neither regular expressions nor URLs. Originals are stored and
+    shown; only what goes to Jaeger and Prometheus passes through here.
+
+    Args:
+        name: any text.
+        taken: names already given to others.
+
+    Returns:
+        The name with every other character as `_`, told apart as `distinct_name` does.
+    """
+    return distinct_name(_UNSAFE_IN_NAMES.sub("_", name), name, taken)
 
 
 def safe_names(originals: Iterable[str]) -> dict[str, str]:
@@ -30,11 +68,11 @@ def safe_names(originals: Iterable[str]) -> dict[str, str]:
     Returns:
         original → safe name, each safe name once.
     """
-    names = sorted(set(originals), key=lambda name: (semconv.safe_name(name) != name, name))
+    names = sorted(set(originals), key=lambda name: (safe_name(name) != name, name))
     chosen: dict[str, str] = {}
     taken: set[str] = set()
     for name in names:
-        chosen[name] = semconv.safe_name(name, taken)
+        chosen[name] = safe_name(name, taken)
         taken.add(chosen[name])
     return chosen
 
@@ -55,7 +93,7 @@ def service_names(known: Iterable[str]) -> dict[str, str]:
     """
     names = safe_names(name for name in known if name)
     # A service may really be called that: OpenTelemetry gives this name to who has none.
-    names[""] = semconv.distinct_name(UNKNOWN_SERVICE, "", set(names.values()))
+    names[""] = distinct_name(UNKNOWN_SERVICE, "", set(names.values()))
     return names
 
 
@@ -128,7 +166,7 @@ class Names:
         ):
             # `churn` 7 and `churn` v7 are two, and so may be the model `churn v7`.
             text = versioned(model, version)
-            name = semconv.distinct_name(text, f"{model}\0{version}", taken)
+            name = distinct_name(text, f"{model}\0{version}", taken)
             versions[model, version] = name
             taken.add(name)
         return cls(
@@ -140,11 +178,11 @@ class Names:
     def service(self, original: str | None) -> str:
         """The safe name of a service, or of having none."""
         name = original or ""
-        return self.services.get(name) or semconv.safe_name(name or UNKNOWN_SERVICE)
+        return self.services.get(name) or safe_name(name or UNKNOWN_SERVICE)
 
     def evaluation(self, model: str) -> str:
         """Name of a model's evaluation spans, and of its row in the Monitor tab."""
-        return f"evaluate {self.models.get(model) or semconv.safe_name(model)}"
+        return f"evaluate {self.models.get(model) or safe_name(model)}"
 
     def version(self, model: str, version: str | None) -> str:
         """A model's version in one short text, for people."""

@@ -25,10 +25,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 from inferspan import semconv
 from inferspan_collector import telemetry as counters
-from inferspan_collector.publish.jaeger_names import (
-    Names,
-    quality_service,
-)
+from inferspan_collector.publish.jaeger_names import Names, quality_service, safe_name
 from inferspan_collector.store.cells import Evaluation
 from inferspan_collector.submission import Queries
 from inferspan_collector.telemetry import Telemetry
@@ -143,7 +140,7 @@ class EvaluationPublisher:
     def _names(self, evaluations: Sequence[Evaluation]) -> Names:
         # Only names that have to change can collide, with any other there is.
         originals = {(evaluation.service, evaluation.model) for evaluation in evaluations}
-        if all(name and semconv.safe_name(name) == name for pair in originals for name in pair):
+        if all(name and safe_name(name) == name for pair in originals for name in pair):
             return Names()
         return Names.of(self._queries.reader.models())
 
