@@ -6,8 +6,7 @@ goes on the span (`inferspan.capture.dropped`) and, once, into the log.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -39,15 +38,58 @@ from inferspan.output_probabilities import (
 from inferspan.output_sets import read_indicators, read_set, read_sets
 
 
-@dataclass(frozen=True, slots=True)
 class Output:
-    """What was recognised."""
+    """What was recognised: the answer of a single prediction, or columns; nothing where dropped."""
 
-    attributes: Attributes
+    # Not a dataclass: most answers set one or two of these, and the others cost nothing here.
+    label: str | None = None
+    """The class of a single prediction."""
+    score: float | None = None
+    """The score of a single prediction."""
+    value: float | None = None
+    """The number of a single prediction."""
+    classes: list[str] | None = None
+    """Of a batch: one class per row; with `offsets`, the entries of sets or rankings."""
+    scores: list[float] | None = None
+    """Of a batch: one per row (NaN = none); with `offsets`, one per entry of `classes`."""
+    values: list[float] | None = None
+    """Of a batch: one per row, NaN = none."""
+    offsets: list[int] | None = None
+    """Where each row's set begins in `classes`, and one more for the end; also of a single set."""
+    probabilities: list[float] | None = None
+    """Row-major; class and score that follow from them stand above."""
+    names: tuple[str, ...] = ()
+    """The classes that the columns of `probabilities` stand for."""
     rows: int | None = None
     """Rows of a batch; None = one prediction."""
     dropped: str | None = None
     """Why it was not recognised, with the remedy."""
+
+    @property
+    def recognised(self) -> bool:
+        """Whether there is anything to record."""
+        found = (self.label, self.score, self.value, self.classes, self.scores, self.values)
+        return found != (None,) * 6
+
+    def write_to(self, attributes: Attributes) -> None:
+        """Add what was recognised to a span's attributes."""
+        if self.label is not None:
+            attributes[semconv.OUTPUT_CLASS] = self.label
+        if self.score is not None:
+            attributes[semconv.OUTPUT_SCORE] = self.score
+        if self.value is not None:
+            attributes[semconv.OUTPUT_VALUE] = self.value
+        if self.classes is not None:
+            attributes[semconv.OUTPUT_CLASSES_PREDICTED] = self.classes
+        if self.scores is not None:
+            attributes[semconv.OUTPUT_SCORES] = self.scores
+        if self.values is not None:
+            attributes[semconv.OUTPUT_VALUES] = self.values
+        if self.offsets is not None:
+            attributes[semconv.OUTPUT_OFFSETS] = self.offsets
+        if self.probabilities is not None:
+            attributes[semconv.OUTPUT_CLASSES] = self.names
+            attributes[semconv.OUTPUT_PROBABILITIES] = self.probabilities
 
 
 def read_output(returned: object, rule: OutputRule, input_rows: int | None = None) -> Output:
@@ -61,11 +103,12 @@ def read_output(returned: object, rule: OutputRule, input_rows: int | None = Non
         input_rows: rows of the input, where evident; a batch must have as many.
 
     Returns:
-        The attributes, or why there are none. Never raises on input of the types above; what a
+        What was recognised, or why nothing was. Never raises on input of the types above; what a
         foreign object's own attributes raise passes through.
     """
+    output = Output()
     if rule.untyped:
-        return Output({})
+        return output
     try:
         columns = _columns(returned, rule, input_rows)
         rows = columns.rows
@@ -74,10 +117,31 @@ def read_output(returned: object, rule: OutputRule, input_rows: int | None = Non
         if rows > ROWS_MAX:
             raise Misfit(f"{rows} rows, at most {ROWS_MAX} are recorded; call in smaller batches")
         if not rows:
-            return Output({}, rows=0)
-        return Output(_attributes(columns), None if columns.single or rows == 1 else rows)
+            output.rows = 0
+        elif (columns.single or rows == 1) and columns.offsets is None:
+            _fill_single(output, columns)
+        else:
+            _fill_columns(output, columns)
     except Misfit as misfit:
-        return Output({}, dropped=str(misfit))
+        output = Output()
+        output.dropped = str(misfit)
+    return output
+
+
+def _fill_single(output: Output, columns: Columns) -> None:
+    output.label = columns.classes[0] if columns.classes else None
+    output.score = columns.scores[0] if columns.scores else None
+    output.value = columns.values[0] if columns.values else None
+    if output.value != output.value or output.score != output.score:
+        raise Misfit("NaN and infinities are no outputs; return a finite number")
+    output.probabilities, output.names = columns.probabilities, columns.names
+
+
+def _fill_columns(output: Output, columns: Columns) -> None:
+    output.classes, output.scores, output.values = columns.classes, columns.scores, columns.values
+    output.offsets = columns.offsets
+    output.probabilities, output.names = columns.probabilities, columns.names
+    output.rows = None if columns.single or columns.rows == 1 else columns.rows
 
 
 def _columns(returned: object, rule: OutputRule, input_rows: int | None) -> Columns:
@@ -222,28 +286,6 @@ def _vector(array: NDArray[Any], rule: OutputRule) -> Columns:
     if undeclared and array.dtype.kind in "iuf":
         return Columns(False, values=floats_of(items))
     return Columns(False, classes=[class_of(item) for item in items])
-
-
-def _attributes(columns: Columns) -> Attributes:
-    found: Attributes = {}
-    scalar = (columns.single or columns.rows == 1) and columns.offsets is None
-    parts: tuple[tuple[Sequence[Any] | None, str, str], ...] = (
-        (columns.classes, semconv.OUTPUT_CLASS, semconv.OUTPUT_CLASSES_PREDICTED),
-        (columns.scores, semconv.OUTPUT_SCORE, semconv.OUTPUT_SCORES),
-        (columns.values, semconv.OUTPUT_VALUE, semconv.OUTPUT_VALUES),
-    )
-    for column, one, many in parts:
-        if column is None:
-            continue
-        if scalar and column[0] != column[0]:
-            raise Misfit("NaN and infinities are no outputs; return a finite number")
-        found[one if scalar else many] = column[0] if scalar else column
-    if columns.offsets is not None:
-        found[semconv.OUTPUT_OFFSETS] = columns.offsets
-    if columns.probabilities is not None:
-        found[semconv.OUTPUT_CLASSES] = list(columns.names)
-        found[semconv.OUTPUT_PROBABILITIES] = columns.probabilities
-    return found
 
 
 def _check_lengths(columns: Columns) -> None:

@@ -141,9 +141,9 @@ class PredictionCall(SpanScope):
         except Exception as error:
             self._drop("output", f"reading it raised {type_name(type(error))}; give output=…")
             return
-        self.attributes.update(output.attributes)
+        output.write_to(self.attributes)
         self._rows = output.rows
-        self._recognised = bool(output.attributes)
+        self._recognised = output.recognised
         if output.dropped is not None:
             self._drop("output", output.dropped)
         if self._policy == "values":

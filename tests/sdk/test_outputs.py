@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from inferspan import semconv
 from inferspan.output_columns import ROWS_MAX, OutputRule
-from inferspan.outputs import read_output
+from inferspan.outputs import Output, read_output
 
 CLASS, SCORE, VALUE = semconv.OUTPUT_CLASS, semconv.OUTPUT_SCORE, semconv.OUTPUT_VALUE
 CLASSES, SCORES, VALUES = (
@@ -120,22 +120,22 @@ SINGLE = [
     (
         BINARY,
         {"probabilities": {"0": 0.25, "1": 0.75}},
-        {CLASS: "1", SCORE: 0.75, NAMES: ["0", "1"], MATRIX: [0.25, 0.75]},
+        {CLASS: "1", SCORE: 0.75, NAMES: ("0", "1"), MATRIX: [0.25, 0.75]},
     ),
     (
         BINARY,
         {"label": 0, "probabilities": {0: 0.25, 1: 0.75}},
-        {CLASS: "0", SCORE: 0.75, NAMES: ["0", "1"], MATRIX: [0.25, 0.75]},
+        {CLASS: "0", SCORE: 0.75, NAMES: ("0", "1"), MATRIX: [0.25, 0.75]},
     ),
     (
         PROBA3,
         {"label": "a", "probabilities": [0.25, 0.5, 0.25]},
-        {CLASS: "a", SCORE: 0.25, NAMES: ["a", "b", "c"], MATRIX: [0.25, 0.5, 0.25]},
+        {CLASS: "a", SCORE: 0.25, NAMES: ("a", "b", "c"), MATRIX: [0.25, 0.5, 0.25]},
     ),
     (
         PROBA3,
         np.array([0.25, 0.5, 0.25]),
-        {CLASS: "b", SCORE: 0.5, NAMES: ["a", "b", "c"], MATRIX: [0.25, 0.5, 0.25]},
+        {CLASS: "b", SCORE: 0.5, NAMES: ("a", "b", "c"), MATRIX: [0.25, 0.5, 0.25]},
     ),
 ]
 
@@ -177,7 +177,7 @@ BATCHES = [
         {
             CLASSES: ["0", "1"],
             SCORES: [0.25, 0.75],
-            NAMES: ["0", "1"],
+            NAMES: ("0", "1"),
             MATRIX: [0.75, 0.25, 0.25, 0.75],
         },
     ),
@@ -187,14 +187,14 @@ BATCHES = [
         {
             CLASSES: ["1", "0"],
             SCORES: [0.25, 0.0],
-            NAMES: ["0", "1"],
+            NAMES: ("0", "1"),
             MATRIX: [0.75, 0.25, 1.0, 0.0],
         },
     ),
     (
         OutputRule("binary_classification", "predict_proba", None, ("0", "1")),
         np.array([[0.75, 0.25], [0.25, 0.75]]),
-        {CLASSES: ["0", "1"], NAMES: ["0", "1"], MATRIX: [0.75, 0.25, 0.25, 0.75]},
+        {CLASSES: ["0", "1"], NAMES: ("0", "1"), MATRIX: [0.75, 0.25, 0.25, 0.75]},
     ),
 ]
 
@@ -250,11 +250,19 @@ MISFITS = [
 ]
 
 
+def written(output: Output) -> dict[str, Any]:
+    """The attributes that an output leaves on its span."""
+    attributes: dict[str, Any] = {}
+    output.write_to(attributes)
+    assert output.recognised == bool(attributes)
+    return attributes
+
+
 @pytest.mark.parametrize(("rule", "returned", "expected"), SINGLE)
 def test_one_prediction(rule: OutputRule, returned: object, expected: dict[str, Any]) -> None:
     output = read_output(returned, rule)
     assert output.dropped is None
-    assert output.attributes == expected
+    assert written(output) == expected
     assert output.rows is None
 
 
@@ -262,14 +270,14 @@ def test_one_prediction(rule: OutputRule, returned: object, expected: dict[str, 
 def test_a_batch(rule: OutputRule, returned: object, expected: dict[str, Any]) -> None:
     output = read_output(returned, rule, 2)
     assert output.dropped is None
-    assert output.attributes == expected
+    assert written(output) == expected
     assert output.rows == 2
 
 
 @pytest.mark.parametrize(("rule", "returned", "reason"), MISFITS)
 def test_what_does_not_fit_is_not_guessed(rule: OutputRule, returned: object, reason: str) -> None:
     output = read_output(returned, rule)
-    assert output.attributes == {}
+    assert written(output) == {}
     assert output.rows is None
     assert reason in str(output.dropped)
 
@@ -285,8 +293,9 @@ def test_what_does_not_fit_is_not_guessed(rule: OutputRule, returned: object, re
     ],
 )
 def test_untyped_answers_are_no_misfits(rule: OutputRule) -> None:
-    assert read_output(np.ones((3, 4)), rule) == read_output("text", rule)
-    assert read_output("text", rule).dropped is None
+    for returned in (np.ones((3, 4)), "text"):
+        output = read_output(returned, rule)
+        assert (written(output), output.rows, output.dropped) == ({}, None, None)
 
 
 def test_a_batch_has_as_many_rows_as_its_input() -> None:
@@ -296,7 +305,7 @@ def test_a_batch_has_as_many_rows_as_its_input() -> None:
 
 def test_missing_numbers_keep_their_row() -> None:
     output = read_output(np.array([1.0, math.nan, math.inf]), REGRESSION)
-    np.testing.assert_array_equal(output.attributes[VALUES], [1.0, math.nan, math.nan])
+    np.testing.assert_array_equal(written(output)[VALUES], [1.0, math.nan, math.nan])
 
 
 def test_nothing_in_nothing_out() -> None:
@@ -307,7 +316,7 @@ def test_nothing_in_nothing_out() -> None:
 def test_what_was_returned_is_not_changed() -> None:
     array = np.array([[1.0 + 1e-7, 0.0]])
     array.setflags(write=False)
-    assert read_output(array, PROBA).attributes[MATRIX] == [1.0, 0.0]
+    assert written(read_output(array, PROBA))[MATRIX] == [1.0, 0.0]
 
 
 @given(
@@ -321,7 +330,7 @@ def test_what_was_returned_is_not_changed() -> None:
 )
 def test_class_and_score_follow_from_probabilities(rows: list[list[float]]) -> None:
     matrix = np.array(rows)
-    attributes = read_output(matrix, PROBA3, len(rows)).attributes
+    attributes = written(read_output(matrix, PROBA3, len(rows)))
     best = matrix.argmax(axis=1)
     assert attributes[CLASSES] == [PROBA3.classes[i] for i in best]
     assert attributes[SCORES] == matrix.max(axis=1).tolist()
@@ -364,13 +373,13 @@ def test_whatever_comes_is_recognised_whole_or_dropped_with_a_reason(
 ) -> None:
     output = read_output(returned, rule, input_rows)
     if output.dropped is not None:
-        assert output.attributes == {}
+        assert written(output) == {}
         return
-    rows = output.rows
+    rows, attributes = output.rows, written(output)
     for name in (CLASSES, SCORES, VALUES):
-        if rows is not None and name in output.attributes and OFFSETS not in output.attributes:
-            assert len(output.attributes[name]) == rows  # type: ignore[arg-type]
+        if rows is not None and name in attributes and OFFSETS not in attributes:
+            assert len(attributes[name]) == rows
     for name in (CLASS, SCORE, VALUE):
-        value = output.attributes.get(name)
+        value = attributes.get(name)
         assert value is None or rows is None
         assert not isinstance(value, float) or math.isfinite(value)
