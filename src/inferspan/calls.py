@@ -8,20 +8,25 @@ from __future__ import annotations
 
 import enum
 import inspect
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from functools import partial
-from types import CoroutineType
+from types import NoneType
 from typing import Any, Final
 
+from numpy import ndarray
+
 from inferspan.arguments import Arguments, Keywords
+from inferspan.awaitables import drivable, driver, end_when_done, is_future
 from inferspan.containment import Contained
 from inferspan.spans import SpanScope
-from inferspan.streams import drive_async_generator, drive_generator
+from inferspan.steps import Later
 
 Start = Callable[[Arguments, Keywords, int], SpanScope]
 """Starts the span of a call, given its arguments and 1 if binding took the first parameter."""
 
 _BEGIN: Final = Contained("begin a span")
+_COMPLETE: Final = frozenset({NoneType, bool, int, float, str, bytes, list, tuple, dict, ndarray})
+"""Types of most answers, none of which is still to run."""
 
 
 class CallShape(enum.Enum):
@@ -77,20 +82,11 @@ def run(
         return _run_value(scope, function, arguments, keywords)
     # A call with wrong arguments fails here and now, as it does without us.
     body = function(*arguments, **keywords)
-    driver: Any
-
-    def begin() -> SpanScope | None:
-        return _begin(start, arguments, keywords, bound)
-
-    if shape is CallShape.COROUTINE:
-        driver = _drive_coroutine(begin, body)
-    elif shape is CallShape.GENERATOR:
-        driver = drive_generator(begin, body)
-    else:
-        driver = drive_async_generator(begin, body)
-    driver.__name__ = getattr(body, "__name__", driver.__name__)
-    driver.__qualname__ = getattr(body, "__qualname__", driver.__qualname__)
-    return driver
+    if drivable(body):
+        return driver(Later(body, lambda: _begin(start, arguments, keywords, bound)), body)
+    # It said that it gives a coroutine or a generator, and gave something else.
+    scope = _begin(start, arguments, keywords, bound)
+    return body if scope is None else _end(scope, body)
 
 
 def _begin(start: Start, arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope | None:
@@ -113,28 +109,16 @@ def _run_value(
         scope.fail(error)
         raise
     scope.detach()
-    if type(returned) is CoroutineType:
-        # A plain function that hands out a coroutine: its work is still to come.
-        return _drive_coroutine(lambda: scope, returned)
-    scope.succeed(returned)
-    return returned
+    return _end(scope, returned)
 
 
-async def _drive_coroutine(
-    begin: Callable[[], SpanScope | None], body: Coroutine[Any, Any, Any]
-) -> Any:
-    scope = begin()
-    if scope is None:
-        return await body
-    scope.attach()
-    try:
-        returned = await body
-    except BaseException as error:
-        if isinstance(error, GeneratorExit):
-            scope.abandon_context()
-        scope.detach()
-        scope.fail(error)
-        raise
-    scope.detach()
+def _end(scope: SpanScope, returned: Any) -> Any:
+    """End the span of a call that returned, unless what it returned is still to run."""
+    if type(returned) not in _COMPLETE:
+        if drivable(returned):
+            return driver(Later(returned, lambda: scope, scope), returned)
+        if is_future(returned):
+            end_when_done(scope, returned)
+            return returned
     scope.succeed(returned)
     return returned

@@ -6,12 +6,16 @@ The span is attached only while the generator's body runs, step by step, and nev
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import AsyncGenerator, Callable, Generator
+from functools import partial
 from typing import Any
 
 from inferspan import semconv
+from inferspan.intervals import Intervals
 from inferspan.spans import SpanScope
+from inferspan.steps import Later, attached, thrown
 
 
 class Stream:
@@ -21,105 +25,115 @@ class Stream:
         scope: its span; None where it could not be started, then nothing is recorded.
     """
 
+    __slots__ = ("_asked", "_chunks", "_first", "_intervals", "_left", "_scope")
+
     def __init__(self, scope: SpanScope | None) -> None:
         self._scope = scope
         self._asked = time.perf_counter()
         self._chunks = 0
         self._first: float | None = None
+        self._intervals = Intervals()
+        self._left = False
 
-    def resume(self) -> None:
-        """The body is about to run."""
-        if self._scope is not None:
-            self._scope.attach()
+    def asked(self) -> None:
+        """The consumer asks for the next item."""
+        self._asked = time.perf_counter()
 
     def yielded(self) -> None:
         """The body gave an item and waits."""
+        took = time.perf_counter() - self._asked
         self._chunks += 1
+        self._left = False
         if self._first is None:
-            self._first = time.perf_counter() - self._asked
-        if self._scope is not None:
-            self._scope.pause()
+            self._first = took
+        else:
+            self._intervals.add(took)
+
+    def left(self, error: BaseException) -> None:
+        """The consumer threw this into the body; by a GeneratorExit it leaves."""
+        self._left = isinstance(error, GeneratorExit)
 
     def returned(self, value: object) -> None:
         """The body came to its end."""
-        if self._scope is not None:
-            self._scope.detach()
-            self._note(self._scope, completed=True)
-            # What a generator yields is its own affair; what it returns is its answer, if any.
-            if value is None:
-                self._scope.end()
-            else:
-                self._scope.succeed(value)
+        if self._scope is None:
+            return
+        self._note(self._scope, completed=not self._left)
+        # What a generator yields is its own affair; what it returns is its answer, if any.
+        if value is None or self._left:
+            self._scope.end()
+        else:
+            self._scope.succeed(value)
 
     def raised(self, error: BaseException) -> None:
-        """The body failed."""
-        if self._scope is not None:
-            self._scope.detach()
-            self._note(self._scope, completed=False)
+        """The body raised: it failed, or it closed because the consumer left."""
+        if self._scope is None:
+            return
+        self._note(self._scope, completed=False)
+        if self._left and isinstance(error, GeneratorExit):
+            self._scope.end()
+        else:
             self._scope.fail(error)
 
-    def abandoned(self) -> None:
-        """The consumer left before the end, and the body closed without an error."""
-        if self._scope is not None:
-            self._scope.detach()
-            self._note(self._scope, completed=False)
-            self._scope.end()
-
     def _note(self, scope: SpanScope, *, completed: bool) -> None:
-        scope.attributes[semconv.STREAM_CHUNKS] = self._chunks
-        scope.attributes[semconv.STREAM_COMPLETED] = completed
+        attributes = scope.attributes
+        attributes[semconv.STREAM_CHUNKS] = self._chunks
+        attributes[semconv.STREAM_COMPLETED] = completed
         if self._first is not None:
-            scope.attributes[semconv.STREAM_FIRST_CHUNK_DURATION] = self._first
+            attributes[semconv.STREAM_FIRST_CHUNK_DURATION] = self._first
+        longest = self._intervals.maximum()
+        if longest is not None:
+            p50, p99 = self._intervals.percentiles(0.5, 0.99)
+            attributes[semconv.STREAM_INTERVAL_P50] = p50
+            attributes[semconv.STREAM_INTERVAL_P99] = p99
+            attributes[semconv.STREAM_INTERVAL_MAX] = longest
 
 
-def drive_generator(
-    begin: Callable[[], SpanScope | None], body: Generator[Any, Any, Any]
-) -> Generator[Any, Any, Any]:
+def drive_generator(later: Later) -> Generator[Any, Any, Any]:
     """Run a generator's body under a span that starts with the first step."""
-    stream = Stream(begin())
+    scope, body = later.start()
+    if scope is None:
+        return (yield from body)
+    stream = Stream(scope)
     step: Callable[[Any], Any] = body.send
-    given: Any = None
+    # What is on its way is not kept here: who gets it decides how long it lives, and an error that
+    # was thrown in would hold the frame that holds it.
+    passing: list[Any] = [None]
     while True:
-        stream.resume()
+        scope.attach()
         try:
-            item = step(given)
+            passing.append(step(passing.pop()))
         except StopIteration as stop:
+            scope.detach()
             stream.returned(stop.value)
             return stop.value
         except BaseException as error:
+            scope.detach()
             stream.raised(error)
             raise
+        scope.pause()
         stream.yielded()
-        step, given, closing = body.send, None, None
+        step = body.send
         try:
-            given = yield item
-        except GeneratorExit as leaving:
-            closing = leaving
+            passing.append((yield passing.pop()))
         except BaseException as error:
-            step, given = body.throw, error
-        if closing is not None:
-            break
-    stream.resume()
-    try:
-        body.close()
-    except BaseException as error:
-        stream.raised(error)
-        raise
-    stream.abandoned()
-    raise closing
+            step = body.throw
+            stream.left(error)
+            passing.append(thrown(error))
+        stream.asked()
 
 
-async def drive_async_generator(
-    begin: Callable[[], SpanScope | None], body: AsyncGenerator[Any, Any]
-) -> AsyncGenerator[Any, Any]:
+async def drive_async_generator(later: Later) -> AsyncGenerator[Any, Any]:
     """Run an async generator's body under a span that starts with the first step."""
-    stream = Stream(begin())
-    step: Callable[[Any], Any] = body.asend
-    given: Any = None
+    scope, body = later.start()
+    stream = Stream(scope)
+    step: Callable[[Any], Any] = partial(_first_step, body)
+    passing: list[Any] = [None]
     while True:
-        stream.resume()
         try:
-            item = await step(given)
+            if scope is None:
+                passing.append(await step(passing.pop()))
+            else:
+                passing.append(await attached(scope, step(passing.pop())))
         except StopAsyncIteration:
             stream.returned(None)
             return
@@ -127,20 +141,29 @@ async def drive_async_generator(
             stream.raised(error)
             raise
         stream.yielded()
-        step, given, closing = body.asend, None, None
+        step = body.asend
         try:
-            given = yield item
-        except GeneratorExit as leaving:
-            closing = leaving
+            passing.append((yield passing.pop()))
         except BaseException as error:
-            step, given = body.athrow, error
-        if closing is not None:
-            break
-    stream.resume()
+            step = body.athrow
+            stream.left(error)
+            passing.append(thrown(error))
+        stream.asked()
+
+
+def _first_step(body: AsyncGenerator[Any, Any], given: None) -> Any:
+    """`body.asend(given)`, unseen by the event loop.
+
+    A loop closes at its end, and when they are forgotten, the async generators it has seen begin.
+    It sees the driver, which closes the body; both at once would be one too many.
+    """
+    hooks = sys.get_asyncgen_hooks()
+    sys.set_asyncgen_hooks(firstiter=None, finalizer=_leave_to_the_driver)
     try:
-        await body.aclose()
-    except BaseException as error:
-        stream.raised(error)
-        raise
-    stream.abandoned()
-    raise closing
+        return body.asend(given)
+    finally:
+        sys.set_asyncgen_hooks(*hooks)
+
+
+def _leave_to_the_driver(body: AsyncGenerator[Any, Any]) -> None:
+    """Do nothing about a body that is forgotten: so is its driver, which is about to be closed."""

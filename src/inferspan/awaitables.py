@@ -1,0 +1,127 @@
+"""Coroutines under a span, and spans of calls that hand out what is still to come.
+
+A coroutine, a generator or an async generator that a call hands out is exchanged for a driver that
+behaves the same. A future is left as it is: its span ends when it is done.
+"""
+
+from __future__ import annotations
+
+import concurrent.futures
+import inspect
+import sys
+from collections.abc import Callable, Generator
+from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
+from typing import Any, Final
+
+from inferspan.containment import Contained
+from inferspan.spans import SpanScope
+from inferspan.steps import Later, attached
+from inferspan.streams import drive_async_generator, drive_generator
+
+_FINISH: Final = Contained("end the span of a future")
+
+
+async def drive_coroutine(later: Later) -> Any:
+    """Await a coroutine under a span that starts with its first step."""
+    scope, body = later.start()
+    if scope is None:
+        return await body
+    try:
+        returned = await attached(scope, body)
+    except BaseException as error:
+        scope.fail(error)
+        raise
+    scope.succeed(returned)
+    return returned
+
+
+@coroutine
+def drive_awaitable_generator(later: Later) -> Generator[Any, Any, Any]:
+    """The same for what a function of `types.coroutine` gives: a generator, and awaitable."""
+    return (yield from drive_coroutine(later))
+
+
+_DRIVERS: Final[dict[type, Callable[[Later], Any]]] = {
+    CoroutineType: drive_coroutine,
+    GeneratorType: drive_generator,
+    AsyncGeneratorType: drive_async_generator,
+}
+
+
+def driver(later: Later, body: Any) -> Any:
+    """What is handed out in place of a coroutine, a generator or an async generator.
+
+    Args:
+        later: the body and its span.
+        body: the same body, whose kind and names the driver has.
+    """
+    kind = type(body)
+    if kind is GeneratorType and body.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        driven: Any = drive_awaitable_generator(later)
+    else:
+        driven = _DRIVERS[kind](later)
+    driven.__name__ = body.__name__
+    driven.__qualname__ = body.__qualname__
+    return driven
+
+
+def drivable(value: object) -> bool:
+    """Whether `driver` knows what to do with it."""
+    return type(value) in _DRIVERS
+
+
+def is_future(value: object) -> bool:
+    """Whether it is a future of asyncio (a task too) or of `concurrent.futures`, or of a subclass.
+
+    Looks at nothing but its type: the value is the user's.
+    """
+    kind = type(value)
+    if issubclass(kind, concurrent.futures.Future):
+        return True
+    # Whoever has such a future has imported asyncio; importing inferspan does not.
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and issubclass(kind, asyncio.Future)
+
+
+def end_when_done(scope: SpanScope, future: Any) -> None:
+    """End the span when the future is done, by what it then holds."""
+    finish = _Finish(scope)
+    with _FINISH:
+        if future.done():
+            finish(future)
+        else:
+            future.add_done_callback(finish)
+
+
+class _Finish:
+    """Ends a span when its future is done, or is forgotten."""
+
+    __slots__ = ("_scope",)
+
+    def __init__(self, scope: SpanScope) -> None:
+        self._scope: SpanScope | None = scope
+
+    def __call__(self, future: Any) -> None:
+        scope, self._scope = self._scope, None
+        if scope is None:
+            return
+        with _FINISH:
+            # Not `exception()`, which would take it as retrieved: asyncio could no longer tell the
+            # user of an error that nobody looked at.
+            error = _cancelled(future) if future.cancelled() else future._exception
+            if error is None:
+                scope.succeed(future.result())
+            else:
+                scope.fail(error)
+
+    def __del__(self) -> None:
+        scope = self._scope
+        if scope is not None:
+            with _FINISH:
+                scope.end()
+
+
+def _cancelled(future: object) -> BaseException:
+    if isinstance(future, concurrent.futures.Future):
+        return concurrent.futures.CancelledError()
+    return sys.modules["asyncio"].CancelledError()  # type: ignore[no-any-return]
