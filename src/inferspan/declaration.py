@@ -16,7 +16,7 @@ from inferspan.attributes import Attributes, text
 from inferspan.containment import errors
 from inferspan.features import FEATURES_MAX
 from inferspan.output_columns import CLASS_LENGTH_MAX, Misfit, OutputRule, class_of
-from inferspan.predictions import PredictionPlan
+from inferspan.plans import PredictionPlan
 from inferspan.redaction import Redaction, Redactor
 from inferspan.settings import checked_choice
 

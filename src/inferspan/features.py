@@ -48,10 +48,10 @@ def as_column(value: object, rows_max: int) -> list[object] | None:
     return list(convert())
 
 
-def pack_features(
+def feature_columns(
     features: Mapping[str, object], rows: int | None, bytes_max: int
-) -> tuple[Attributes, list[str]]:
-    """Pack declared features; names that are numbers now go as float64, the others as text.
+) -> tuple[dict[str, list[float]], dict[str, list[str]], list[str]]:
+    """Tell declared features that are numbers now from those that are text.
 
     Args:
         features: name → value, or a list of one value per row.
@@ -59,7 +59,8 @@ def pack_features(
         bytes_max: what numbers and texts may take together.
 
     Returns:
-        The attributes, and what was left out with the reason.
+        The numbers by name (NaN = missing), the texts by name (empty = missing), and what was left
+        out with the reason. Every column has one value per row.
     """
     numeric: dict[str, list[float]] = {}
     texts: dict[str, list[str]] = {}
@@ -79,14 +80,28 @@ def pack_features(
     size = 8 * sum(map(len, numeric.values()))
     size += sum(len(word.encode()) for words in texts.values() for word in words)
     if size > bytes_max:
-        return {}, [*dropped, f"features:{size} bytes, at most {bytes_max} are recorded"]
+        return {}, {}, [*dropped, f"features:{size} bytes, at most {bytes_max} are recorded"]
+    return numeric, texts, dropped
+
+
+def pack_features(
+    features: Mapping[str, object], rows: int | None, bytes_max: int
+) -> tuple[Attributes, list[str]]:
+    """Pack declared features for a span: numbers as float64, row by row, the others as text.
+
+    Arguments as of `feature_columns`.
+
+    Returns:
+        The attributes, and what was left out with the reason.
+    """
+    numeric, texts, dropped = feature_columns(features, rows, bytes_max)
     packed: Attributes = {}
     if numeric:
-        packed[semconv.FEATURE_NAMES] = _names(tuple(numeric))
+        packed[semconv.FEATURE_NAMES] = names_text(tuple(numeric))
         rows_first = np.array(list(numeric.values()), dtype="<f8").T
         packed[semconv.FEATURE_DATA] = rows_first.tobytes()
     if texts:
-        packed[semconv.FEATURE_CATEGORY_NAMES] = _names(tuple(texts))
+        packed[semconv.FEATURE_CATEGORY_NAMES] = names_text(tuple(texts))
         packed[semconv.FEATURE_CATEGORY_VALUES] = [
             word for row in zip(*texts.values(), strict=True) for word in row
         ]
@@ -94,7 +109,8 @@ def pack_features(
 
 
 @lru_cache(maxsize=256)
-def _names(names: tuple[str, ...]) -> str:
+def names_text(names: tuple[str, ...]) -> str:
+    """The names of features as JSON text."""
     return json.dumps(names, ensure_ascii=False, separators=(",", ":"))
 
 

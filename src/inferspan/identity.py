@@ -9,8 +9,9 @@ from __future__ import annotations
 import os
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
+import numpy as np
 from opentelemetry.sdk.trace.id_generator import IdGenerator
 
 from inferspan.containment import errors
@@ -40,6 +41,25 @@ _new_record_id: Callable[[], str] = _random_record_id
 def new_record_id() -> str:
     """A new id for a prediction or a label that came without one: UUIDv7, 32 hex digits."""
     return _new_record_id()
+
+
+def uuid7s(times_ns: Sequence[int]) -> list[str]:
+    """New ids for many records at once, one per time (Unix ns)."""
+    if _new_record_id is not _random_record_id:
+        return [_new_record_id() for _ in times_ns]
+    count = len(times_ns)
+    octets = np.frombuffer(_random.randbytes(16 * count), np.uint8).reshape(count, 16).copy()
+    milliseconds = np.array(times_ns, np.int64) // 1_000_000
+    octets[:, :6] = milliseconds.astype(">i8").view(np.uint8).reshape(count, 8)[:, 2:]
+    octets[:, 6] = octets[:, 6] & 0x0F | 0x70
+    octets[:, 8] = octets[:, 8] & 0x3F | 0x80
+    digits = octets.tobytes().hex()
+    return [digits[at : at + 32] for at in range(0, 32 * count, 32)]
+
+
+def random_bytes(count: int) -> bytes:
+    """Random bytes of our own generator; of 8 or more, never all zero in practice."""
+    return _random.randbytes(count)
 
 
 def replace_record_ids(source: Callable[[], str] | None) -> None:

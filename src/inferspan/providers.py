@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.metadata import version
 from typing import Final
 
@@ -19,12 +19,14 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from inferspan import semconv, settings
 from inferspan.containment import Contained, errors
 from inferspan.delivery import QUEUE_SPANS_MAX, CountingProcessor, Tally
-from inferspan.identity import RandomIds
+from inferspan.sampling import RatioSampler, SettableIds
 from inferspan.settings import Settings
 
 VERSION: Final = version("inferspan")
 BATCH_SPANS: Final = 128
 """Spans of one request: 512 batch calls of 10,000 rows are more than a receiver takes."""
+RECORDS_WAITING_MAX: Final = 256
+"""Slim records, of up to 2,048 calls each, that wait for export: some 30 MB."""
 FLUSH_SECONDS: Final = 5.0
 FLUSH_SECONDS_MAX: Final = 86_400.0
 
@@ -52,12 +54,14 @@ class _State:
         """Makes label exporters in place of OTLP ones; tests set it."""
         self.tracer: tuple[trace.TracerProvider | None, trace.Tracer] = (None, trace.NoOpTracer())
         self.labels: TracerProvider | None = None
+        self.records: TracerProvider | None = None
         self.label_tally: Tally | None = None
         """What became of the labels of `labels`."""
         self.dropped = False
         """Something had nowhere to go since the last flush."""
         self.built: tuple[trace.TracerProvider | None, Settings] = (None, Settings())
         """The global provider that `configure()` installed, and what it was told then."""
+        self.before_flush: list[Callable[[], None]] = []
         self.tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
 
 
@@ -82,6 +86,9 @@ def configure(
     environment: str | None = None,
     endpoint: str | None = None,
     capture: str | None = None,
+    sample_ratio: float | None = None,
+    records: str | None = None,
+    keep: Iterable[str] | None = None,
 ) -> None:
     """Say where predictions and labels go, in one line.
 
@@ -100,6 +107,15 @@ def configure(
             else to `INFERSPAN_ENDPOINT`, else to http://localhost:4318.
         capture: what of the inputs goes on spans: `shapes`, `values` or `none`. Absent =
             `INFERSPAN_CAPTURE`, else `shapes`. A decorator's own `capture=` wins.
+        sample_ratio: share of predictions without a parent that get full spans, 0 to 1. The others
+            leave slim records, so figures stay exact. Absent = `INFERSPAN_SAMPLE_RATIO`, else as
+            `OTEL_TRACES_SAMPLER` says. Not for a provider that is there already.
+        records: which predictions leave slim records: `unsampled`, `all` (for traces that go
+            elsewhere) or `none` (then figures know the sampled ones only). Absent =
+            `INFERSPAN_RECORDS`, else `unsampled`.
+        keep: why a call that was not sampled gets a full span all the same, decided at its end:
+            `error`, `slow` (beyond the model's own latest p99), `low_confidence` (below its 1st
+            percentile). Absent = `INFERSPAN_KEEP`, else error and slow.
 
     Raises:
         ValueError: a value breaks its rule; says which, and what to do.
@@ -111,36 +127,43 @@ def configure(
         environment=environment,
         endpoint=endpoint,
         capture=capture,
+        sample_ratio=sample_ratio,
+        records=records,
+        keep=keep,
         earlier=settings.in_force(),
         configured=True,
     )
     settings.install(told)
+    for hand_over in _state.before_flush:
+        hand_over()
     with _state.lock:
-        stale, _state.labels = _state.labels, None
-    if stale is not None:
-        stale.shutdown()
+        stale, _state.labels, _state.records = [_state.labels, _state.records], None, None
+    for provider in stale:
+        if provider is not None:
+            provider.shutdown()
     installed = _state.predictions or trace.get_tracer_provider()
     if isinstance(installed, trace.ProxyTracerProvider):
         provider = _exporting_provider(
             Resource.create(_named(told)),
             _counted(_otlp_exporter(told.traces_url())),
-            sampler=None,
+            sampler=None if told.sample_ratio is None else RatioSampler(told.sample_ratio),
             at_exit=True,
         )
         trace.set_tracer_provider(provider)
         _state.built = (provider, told)
         return
     built, with_settings = _state.built
-    given = {
+    given: dict[str, object] = {
         "service_name": service_name,
         "service_version": service_version,
         "environment": environment,
         "endpoint": endpoint,
+        "sample_ratio": sample_ratio,
     }
     _say_what_is_ignored(given, with_settings if installed is built else Settings())
 
 
-def _say_what_is_ignored(given: dict[str, str | None], followed: Settings) -> None:
+def _say_what_is_ignored(given: dict[str, object], followed: Settings) -> None:
     ignored = [
         name
         for name, value in given.items()
@@ -205,6 +228,32 @@ def label_tracer() -> trace.Tracer | None:
     return labels_of(provider)
 
 
+def records_have_a_way(told: Settings) -> bool:
+    """Whether anything says where slim records go."""
+    return _state.label_exporter is not None or told.labels_have_a_way
+
+
+def record_tracer() -> trace.Tracer | None:
+    """The tracer of slim records, of a private provider that always samples.
+
+    Returns:
+        None where nothing says where they go.
+    """
+    with _state.lock:
+        if _state.records is None and (exporter := label_exporter()) is not None:
+            tally = _counted(exporter, RECORDS_WAITING_MAX)
+            _state.records = label_provider(tally, at_exit=False)
+        provider = _state.records
+    if provider is None:
+        return None
+    return provider.get_tracer(semconv.SCOPE_RECORDS, VERSION, semconv.SCHEMA_URL)
+
+
+def before_flush(hand_over: Callable[[], None]) -> None:
+    """Have something that waits elsewhere handed over before spans are flushed."""
+    _state.before_flush.append(hand_over)
+
+
 def label_exporter() -> SpanExporter | None:
     """A new exporter of label spans; None where nothing says where labels go."""
     if _state.label_exporter is not None:
@@ -237,7 +286,9 @@ def flush(timeout: float = FLUSH_SECONDS) -> bool:
         said where labels go or too many waited, and where an exporter of ours failed. Labels that
         were refused do not count here: `label` answers None. Never raises.
     """
-    providers = [_state.predictions or trace.get_tracer_provider(), _state.labels]
+    for hand_over in _state.before_flush:
+        hand_over()
+    providers = [_state.predictions or trace.get_tracer_provider(), _state.labels, _state.records]
     flushes = [f for p in providers if callable(f := getattr(p, "force_flush", None))]
     done: list[bool] = []
     seconds = _seconds(timeout)
@@ -271,24 +322,36 @@ def divert(
     predictions: trace.TracerProvider | None, label_exporter: Callable[[], SpanExporter] | None
 ) -> Callable[[], None]:
     """Send predictions and labels elsewhere, for a test; the answer ends that."""
+    for hand_over in _state.before_flush:
+        hand_over()
     with _state.lock:
-        before = (_state.predictions, _state.label_exporter, _state.labels, _state.label_tally)
+        before = (
+            _state.predictions,
+            _state.label_exporter,
+            _state.labels,
+            _state.label_tally,
+            _state.records,
+        )
         _state.predictions, _state.label_exporter = predictions, label_exporter
-        _state.labels = None
+        _state.labels = _state.records = None
 
     def restore() -> None:
+        for hand_over in _state.before_flush:
+            hand_over()
         with _state.lock:
-            diverted = _state.labels
+            diverted = [_state.labels, _state.records]
             (
                 _state.predictions,
                 _state.label_exporter,
                 _state.labels,
                 _state.label_tally,
+                _state.records,
             ) = before
             # Its cached tracer would keep the test's provider alive.
             _state.tracer = (None, trace.NoOpTracer())
-        if diverted is not None:
-            diverted.shutdown()
+        for provider in diverted:
+            if provider is not None:
+                provider.shutdown()
 
     return restore
 
@@ -299,7 +362,7 @@ def _exporting_provider(
     provider = TracerProvider(
         sampler,
         resource=resource,
-        id_generator=RandomIds(),
+        id_generator=SettableIds(),
         shutdown_on_exit=at_exit,
         # A prediction id that a variable cuts joins nothing; the SDK's own limits hold.
         span_limits=SpanLimits(
@@ -317,8 +380,8 @@ def _queue_size() -> int:
     return int(told) if told.isdecimal() and int(told) > 0 else QUEUE_SPANS_MAX
 
 
-def _counted(exporter: SpanExporter) -> Tally:
-    tally = Tally(exporter, _queue_size())
+def _counted(exporter: SpanExporter, queue_size: int | None = None) -> Tally:
+    tally = Tally(exporter, queue_size or _queue_size())
     _state.tallies.add(tally)
     return tally
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from inferspan import semconv
@@ -13,6 +14,13 @@ from inferspan import semconv
 ENDPOINT_VARIABLE: Final = "INFERSPAN_ENDPOINT"
 CAPTURE_VARIABLE: Final = "INFERSPAN_CAPTURE"
 ID_KEY_VARIABLE: Final = "INFERSPAN_ID_KEY"
+SAMPLE_RATIO_VARIABLE: Final = "INFERSPAN_SAMPLE_RATIO"
+RECORDS_VARIABLE: Final = "INFERSPAN_RECORDS"
+KEEP_VARIABLE: Final = "INFERSPAN_KEEP"
+RECORDS: Final = ("unsampled", "all", "none")
+KEEP: Final = ("error", "slow", "low_confidence")
+"""Reasons for a full span that can be switched; a call that is marked always gets one."""
+KEEP_DEFAULT: Final = ("error", "slow")
 _OTLP_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _TRACES_PATH: Final = "/v1/traces"
 
@@ -25,6 +33,12 @@ class Settings:
     """What of the inputs goes on a span where a decorator does not say: a capture policy."""
     id_key: bytes | None = field(default=None, repr=False)
     """Key of the HMAC-SHA-256 that replaces prediction ids; None = ids go as they are."""
+    sample_ratio: float | None = None
+    """Share of root predictions that get full spans; None = as OTEL_TRACES_SAMPLER says."""
+    records: str = "unsampled"
+    """Which predictions leave slim records: one of `RECORDS`."""
+    keep: frozenset[str] = frozenset(KEEP_DEFAULT)
+    """Why an unsampled call gets a full span all the same."""
     service_name: str | None = None
     service_version: str | None = None
     environment: str | None = None
@@ -36,8 +50,8 @@ class Settings:
     """OTEL_EXPORTER_OTLP_* names an endpoint; the exporter reads it itself."""
     configured: bool = False
     """`configure()` was called."""
-    capture_told: str | None = None
-    """The capture policy that `configure()` was given."""
+    told: Mapping[str, Any] = field(default_factory=dict)
+    """What `configure()` was given of capture, sample_ratio, records and keep."""
 
     @classmethod
     def read(
@@ -49,6 +63,9 @@ class Settings:
         environment: str | None = None,
         endpoint: str | None = None,
         capture: str | None = None,
+        sample_ratio: float | None = None,
+        records: str | None = None,
+        keep: Iterable[str] | None = None,
         earlier: Settings | None = None,
         configured: bool = False,
     ) -> Settings:
@@ -61,6 +78,9 @@ class Settings:
             environment: of `configure()`.
             endpoint: of `configure()`.
             capture: of `configure()`.
+            sample_ratio: of `configure()`.
+            records: of `configure()`.
+            keep: of `configure()`.
             earlier: arguments that are absent now are taken from here.
             configured: whether `configure()` asks.
 
@@ -70,21 +90,26 @@ class Settings:
         for name, text in (("service_name", service_name), ("environment", environment)):
             if text is not None and not text.strip():
                 raise ValueError(f"configure({name}={text!r}): must not be empty; leave it out")
+        given = {"capture": capture, "sample_ratio": sample_ratio, "records": records, "keep": keep}
+        told = {name: value for name, value in given.items() if value is not None}
         if earlier is not None:
             service_name = service_name or earlier.service_name
             service_version = service_version or earlier.service_version
             environment = environment or earlier.environment
             endpoint = endpoint or earlier.endpoint
-            capture = earlier.capture_told if capture is None else capture
-        capture_told = capture
-        if capture is not None:
-            capture_source = "configure(capture=…)"
-        else:
-            capture, capture_source = environ.get(CAPTURE_VARIABLE) or "shapes", CAPTURE_VARIABLE
+            told = {**earlier.told, **told}
         id_key = environ.get(ID_KEY_VARIABLE)
         return cls(
-            capture=checked_choice(capture_source, capture, semconv.CAPTURE_POLICIES),
+            capture=checked_choice(
+                *_said(told, environ, "capture", CAPTURE_VARIABLE, "shapes"),
+                semconv.CAPTURE_POLICIES,
+            ),
             id_key=id_key.encode() if id_key else None,
+            sample_ratio=_sample_ratio(told, environ),
+            records=checked_choice(
+                *_said(told, environ, "records", RECORDS_VARIABLE, "unsampled"), RECORDS
+            ),
+            keep=_keep(told, environ),
             service_name=service_name,
             service_version=service_version,
             environment=environment,
@@ -92,7 +117,7 @@ class Settings:
             own_endpoint=_checked_url(ENDPOINT_VARIABLE, environ.get(ENDPOINT_VARIABLE)),
             otlp_endpoint_set=any(environ.get(name) for name in _OTLP_VARIABLES),
             configured=configured,
-            capture_told=capture_told,
+            told=told,
         )
 
     def traces_url(self) -> str | None:
@@ -112,6 +137,21 @@ class Settings:
         return bool(named) or self.otlp_endpoint_set or self.configured
 
 
+def checked_ratio(what: str, value: object) -> float:
+    """Return `value` as a ratio.
+
+    Raises:
+        ValueError: it is no number from 0 to 1.
+    """
+    try:
+        ratio = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        ratio = math.nan
+    if not 0.0 <= ratio <= 1.0:
+        raise ValueError(f"{what} is {value!r:.80}: must be a number from 0 to 1, such as 0.01")
+    return ratio
+
+
 def checked_choice(what: str, value: str, choices: tuple[str, ...]) -> str:
     """Return `value` if it is one of `choices`.
 
@@ -121,6 +161,38 @@ def checked_choice(what: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise ValueError(f"{what} is {value!r}: must be one of {', '.join(choices)}")
     return value
+
+
+def _said(
+    told: Mapping[str, Any], environ: Mapping[str, str], name: str, variable: str, default: str
+) -> tuple[str, Any]:
+    """Where a value comes from, for messages, and the value."""
+    if name in told:
+        return f"configure({name}=…)", told[name]
+    return variable, environ.get(variable) or default
+
+
+def _sample_ratio(told: Mapping[str, Any], environ: Mapping[str, str]) -> float | None:
+    if "sample_ratio" in told:
+        return checked_ratio("configure(sample_ratio=…)", told["sample_ratio"])
+    if (ratio := environ.get(SAMPLE_RATIO_VARIABLE)) is not None and ratio.strip():
+        return checked_ratio(SAMPLE_RATIO_VARIABLE, ratio)
+    if environ.get("OTEL_TRACES_SAMPLER") == "parentbased_traceidratio":
+        # The same sampling as ours; knowing the ratio, unsampled calls can be made cheaper.
+        return checked_ratio(
+            "OTEL_TRACES_SAMPLER_ARG", environ.get("OTEL_TRACES_SAMPLER_ARG") or "1"
+        )
+    return None
+
+
+def _keep(told: Mapping[str, Any], environ: Mapping[str, str]) -> frozenset[str]:
+    source: object = told.get("keep", environ.get(KEEP_VARIABLE, ",".join(KEEP_DEFAULT)))
+    what = "configure(keep=…)" if "keep" in told else KEEP_VARIABLE
+    if isinstance(source, str):
+        source = [reason.strip() for reason in source.split(",") if reason.strip()]
+    if not isinstance(source, Iterable):
+        raise ValueError(f"{what} is {source!r:.80}: must be a list such as {list(KEEP)}")
+    return frozenset(checked_choice(what, reason, KEEP) for reason in source)
 
 
 def _checked_url(what: str, url: str | None) -> str | None:

@@ -15,35 +15,37 @@ from opentelemetry.trace import (
     SpanContext,
     StatusCode,
     Tracer,
-    set_span_in_context,
 )
 
 from inferspan import semconv
 from inferspan.attributes import TEXT_LENGTH_MAX, Attributes, text, type_name
-from inferspan.containment import Contained
+from inferspan.containment import Contained, errors
 from inferspan.providers import prediction_tracer
+from inferspan.sampling import SPAN_KEY
 
-_ATTACH: Final = Contained("attach a span")
-_CAPTURE: Final = Contained("capture what was returned")
 _FAIL: Final = Contained("record a failure")
-_END: Final = Contained("end a span")
+_ATTACH: Final = "attach a span"
+_CAPTURE: Final = "capture what was returned"
+_END: Final = "end a span"
 
 _NO_CONTEXT: Final = Context()
-
-_clock: Callable[[], int] | None = None
+now_ns: Callable[[], int] = time.time_ns
+"""Unix time of spans, in ns. Look it up in this module at each use: tests replace it."""
 
 
 def replace_clock(clock: Callable[[], int] | None) -> None:
-    """Take span times (Unix ns) from `clock`; None: from OpenTelemetry again. For tests."""
-    global _clock
-    _clock = clock
+    """Take span times (Unix ns) from `clock`; None: from the system again. For tests."""
+    global now_ns
+    now_ns = clock or time.time_ns
 
 
 class SpanScope:
     """One span from its start to its end; attached while the user's code runs.
 
     Attributes are collected here and written in one go when the span ends, `identity` last:
-    OpenTelemetry evicts the oldest attributes of a span that has too many.
+    OpenTelemetry evicts the oldest attributes of a span that has too many. What OpenTelemetry or a
+    user's processor raises ends here, reported by place; only KeyboardInterrupt passes, after the
+    span has ended.
 
     Args:
         name: the span's name.
@@ -52,22 +54,23 @@ class SpanScope:
         Exception: what the tracer raises; the caller goes on without a span.
     """
 
+    __slots__ = ("_context", "_token", "attributes", "ended", "recording", "span", "start_ns")
+
     def __init__(self, name: str) -> None:
+        context = otel_context.get_current()
+        self.start_ns = now_ns()
         self.span: Span = prediction_tracer().start_span(
             name,
-            start_time=_clock() if _clock else None,
+            context,
+            start_time=self.start_ns,
             record_exception=False,
             set_status_on_exception=False,
         )
         self.recording = self.span.is_recording()
         self.ended = False
         self.attributes: Attributes = {}
-        self._context = self.context_of(otel_context.get_current())
+        self._context = Context({**context, SPAN_KEY: self.span})
         self._token: Token[Context] | None = None
-
-    def context_of(self, context: Context) -> Context:
-        """The context in which the user's code runs."""
-        return set_span_in_context(self.span, context)
 
     def identity(self) -> Attributes:
         """Attributes that must survive; written last."""
@@ -82,20 +85,24 @@ class SpanScope:
 
     def attach(self) -> None:
         """Make the span current."""
-        with _ATTACH:
+        try:
             self._token = otel_context.attach(self._context)
+        except BaseException as error:
+            errors.contain(_ATTACH, error)
 
     def detach(self) -> None:
         """Make current again what was so before `attach`."""
-        token, self._token = self._token, None
+        token = self._token
         if token is not None:
-            with _ATTACH:
+            self._token = None
+            try:
                 otel_context.detach(token)
+            except BaseException as error:
+                errors.contain(_ATTACH, error)
 
     def pause(self) -> None:
         """Detach between two steps of a generator; `attach` goes on where its body was."""
-        with _ATTACH:
-            self._context = otel_context.get_current()
+        self._context = otel_context.get_current()
         self.detach()
 
     def abandon_context(self) -> None:
@@ -106,22 +113,31 @@ class SpanScope:
 
     def succeed(self, value: object) -> None:
         """End the span of a call that returned `value`."""
-        if self.recording:
-            with _CAPTURE:
+        try:
+            if self.recording:
                 self.returned(value)
-        self._end()
+        except BaseException as error:
+            errors.contain(_CAPTURE, error)
+        finally:
+            self._finish()
 
     def fail(self, error: BaseException) -> None:
         """End the span of a call that raised `error`, which is left as it is."""
-        if self.recording:
-            with _FAIL:
-                self.attributes[semconv.ERROR_TYPE] = type_name(type(error))
-                self.span.set_status(StatusCode.ERROR, self._message(error))
-        self._end()
+        try:
+            if self.recording:
+                with _FAIL:
+                    self.failed(error)
+        finally:
+            self._finish()
+
+    def failed(self, error: BaseException) -> None:
+        """Say on the span that the call raised."""
+        self.attributes[semconv.ERROR_TYPE] = type_name(type(error))
+        self.span.set_status(StatusCode.ERROR, self._message(error))
 
     def end(self) -> None:
         """End the span of a call that neither returned nor raised: its consumer left."""
-        self._end()
+        self._finish()
 
     def release(self) -> None:
         """Let go of everything large: a task that outlives the call keeps its context, and us."""
@@ -135,27 +151,48 @@ class SpanScope:
             return text(str(error), TEXT_LENGTH_MAX)
         return None
 
-    def _end(self) -> None:
+    def _finish(self) -> None:
+        self._write_and_end(now_ns())
+
+    def _write_and_end(self, end_ns: int) -> None:
         self.ended = True
-        if self.recording:
-            with _END:
+        try:
+            if self.recording:
                 self.attributes.update(self.identity())
                 self.span.set_attributes(self.attributes)
-        with _END:
-            self.span.end(_clock() if _clock else None)
-        self.release()
+        except BaseException as error:
+            errors.contain(_END, error)
+        finally:
+            try:
+                self.span.end(end_ns)
+            except BaseException as error:
+                errors.contain(_END, error)
+            finally:
+                self.release()
 
 
 def emit_record(
-    tracer: Tracer, name: str, attributes: Attributes, links: Sequence[SpanContext]
+    tracer: Tracer,
+    name: str,
+    attributes: Attributes,
+    links: Sequence[SpanContext] = (),
+    start_ns: int | None = None,
 ) -> None:
-    """Emit a span that only carries a record: the root of its own trace, without duration."""
-    now = _clock() if _clock else time.time_ns()
+    """Emit a span that only carries a record: the root of its own trace.
+
+    Args:
+        tracer: whose provider sends it.
+        name: the span's name.
+        attributes: the record.
+        links: spans it is about.
+        start_ns: Unix ns of the earliest thing in it; absent = now.
+    """
+    now = now_ns()
     span = tracer.start_span(
         text(name),
         context=Context(),
         attributes=attributes,
         links=[Link(linked) for linked in links],
-        start_time=now,
+        start_time=now if start_ns is None else start_ns,
     )
     span.end(now)

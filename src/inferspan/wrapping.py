@@ -15,7 +15,8 @@ from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
 from inferspan.calls import CallShape, run
 from inferspan.declaration import Declaration, Names, options_known
 from inferspan.output_columns import Misfit, OutputRule, class_of
-from inferspan.predictions import PredictionCall, PredictionPlan, current_call
+from inferspan.plans import PredictionPlan
+from inferspan.predictions import PredictionCall, current_call
 from inferspan.redaction import Redaction
 from inferspan.spans import SpanScope
 

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind, StatusCode
 
 import inferspan
-from inferspan import semconv
+from inferspan import semconv, settings
 from inferspan.testing import CapturedSpans, capture_spans
 
 BINARY = "binary_classification"
@@ -289,7 +289,8 @@ def test_a_missing_value_costs_no_feature(spans: CapturedSpans, missing: object)
     assert semconv.CAPTURE_DROPPED not in attributes
 
 
-def test_an_unsampled_call_captures_nothing_and_still_has_an_id() -> None:
+def test_an_unsampled_call_without_a_record_captures_nothing_and_still_has_an_id() -> None:
+    settings.install(settings.Settings.read({}, records="none"))
     read: list[str] = []
 
     def id_of(x: int, ask: bool) -> str:

@@ -1,0 +1,222 @@
+"""What of a call is captured: the declared values before it runs, content by policy, rows after.
+
+Pure functions of a plan's parts; what cannot be recorded is told to `drop(what, why)`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import islice
+from typing import Any, Final
+
+from inferspan import semconv
+from inferspan.arguments import ABSENT, NAME_LENGTH_MAX, Arguments, Keywords, Source
+from inferspan.attributes import (
+    Attributes,
+    describe,
+    row_count,
+    shape_of,
+    text,
+    type_name,
+)
+from inferspan.features import FEATURES_MAX, ColumnTooLong, as_column
+from inferspan.identity import new_record_id
+from inferspan.json_values import json_object
+from inferspan.output_columns import ROWS_MAX, Misfit
+from inferspan.redaction import Redactor
+from inferspan.tensors import tensor
+
+Call = tuple[Arguments, Keywords, int]
+"""Positional arguments, keywords, and 1 where binding took the first parameter."""
+Drop = Callable[[str, str], None]
+Members = list[tuple[str, object]]
+
+OPENINFERENCE_KIND: Final = "CHAIN"
+SLICE_LENGTH_MAX: Final = 128
+"""Characters of a slice's value."""
+_ARGUMENTS_MAX: Final = 16
+"""Arguments that are looked at for the input's shape."""
+_INPUT_TENSOR: Final = "inferspan.input."
+_OUTPUT_TENSOR: Final = "inferspan.output."
+
+
+def said_by(option: str, error: Exception) -> str:
+    """Why user code that an option named gave nothing; messages of others may quote inputs."""
+    if isinstance(error, (Misfit, ColumnTooLong)):
+        return str(error)
+    return f"{option} raised {type_name(type(error))}; make it accept what the call is given"
+
+
+def given_ids(source: Source, call: Call, drop: Drop) -> tuple[str | None, list[Any] | None]:
+    """Read the caller's prediction id.
+
+    Returns:
+        The id as text, and where the source is a column of several, their list instead.
+    """
+    try:
+        given = source.read(*call)
+        column = None if given is ABSENT else as_column(given, ROWS_MAX)
+        if column is not None and len(column) != 1:
+            return None, column
+        given = given if column is None else column[0]
+        written = None if given is ABSENT else semconv.prediction_id_text(given)
+    except Exception as error:
+        drop("prediction_id", said_by("prediction_id=", error))
+        return None, None
+    if written is None:
+        drop(
+            "prediction_id",
+            f"{source.absence(*call)}: no usable id, so one was made up; give a string, int or "
+            "UUID",
+        )
+    return written, None
+
+
+def read_declared(
+    option: str,
+    sources: tuple[tuple[str, Source], ...],
+    more: Source | None,
+    redactor: Redactor | None,
+    call: Call,
+    drop: Drop,
+) -> dict[str, object]:
+    """Read the declared slices or features; columns become lists now, for the call may change them.
+
+    Args:
+        option: `slices` or `features`.
+        sources: name → where it stands.
+        more: gives a mapping of further ones.
+        redactor: sees every value.
+        call: the call.
+        drop: is told what is missing.
+    """
+    found: dict[str, object] = {}
+    try:
+        if more is not None:
+            computed = more.read(*call)
+            if not isinstance(computed, Mapping):
+                raise Misfit("the callable returned no mapping; return {name: value}")
+            names_max = FEATURES_MAX if option == "features" else semconv.SLICE_KEYS_MAX
+            for name, value in islice(computed.items(), names_max):
+                found[text(str(name), NAME_LENGTH_MAX)] = value
+            if (count := len(computed)) > names_max:
+                drop(option, f"{count} names, at most {names_max} are recorded")
+        for name, source in sources:
+            if (value := source.read(*call)) is not ABSENT:
+                found[name] = value
+            else:
+                drop(f"{option.rstrip('s')} {name}", source.absence(*call))
+        for name, value in found.items():
+            if redactor is not None:
+                value = redactor.apply(name, value)
+            column = as_column(value, ROWS_MAX)
+            if column is not None:
+                # A series shows what it holds only now, as a list.
+                found[name] = column if redactor is None else redactor.inside(column)
+            elif redactor is not None:
+                found[name] = value
+    except Exception as error:
+        drop(option, said_by(f"{option}=", error))
+        return {}
+    return found
+
+
+def describe_input(call: Call, attributes: Attributes) -> int | None:
+    """Say on the span how large the input is.
+
+    Returns:
+        Its rows, where they are evident.
+    """
+    arguments, keywords, _ = call
+    if len(arguments) == 1 and not keywords:
+        array = arguments[0]
+    else:
+        values = (*arguments, *keywords.values())[:_ARGUMENTS_MAX]
+        array = next((value for value in values if shape_of(value)), ABSENT)
+        if array is ABSENT and len(values) == 1:
+            array = values[0]
+        if array is ABSENT:
+            return None
+    attributes.update(describe(array, semconv.INPUT_SIZE, semconv.INPUT_SHAPE, semconv.INPUT_DTYPE))
+    return row_count(array)
+
+
+def show_input(
+    call: Call,
+    names: tuple[str, ...],
+    redactor: Redactor | None,
+    attributes: Attributes,
+    dropped: list[str],
+) -> None:
+    """Write the input for people: `input.value`, and one large array packed."""
+    arguments, keywords, bound = call
+    names = names[bound:]
+    # More arguments than names: the rest went into *args.
+    members: Members = [
+        (names[i] if i < len(names) else f"args[{i - len(names)}]", value)
+        for i, value in enumerate(arguments)
+    ]
+    members.extend(keywords.items())
+    members = _redacted(members, redactor)
+    add_json("input", members, attributes, dropped)
+    for name, value in members:
+        if packed := tensor(_INPUT_TENSOR, name, value, semconv.CONTENT_BYTES_MAX // 2):
+            attributes.update(packed)
+            break
+
+
+def show_output(
+    value: object, redactor: Redactor | None, attributes: Attributes, dropped: list[str]
+) -> None:
+    """Write the output for people: `output.value`, and a large array packed."""
+    members: Members = list(value.items()) if type(value) is dict else [("output", value)]
+    shown = _redacted([member for member in members if type(member[0]) is str], redactor)
+    add_json("output", shown, attributes, dropped)
+    if type(value) is not dict:
+        attributes.update(tensor(_OUTPUT_TENSOR, *shown[0], semconv.CONTENT_BYTES_MAX // 4))
+
+
+def add_json(what: str, members: Members, attributes: Attributes, dropped: list[str]) -> None:
+    """Write members as one JSON object into `input.value` or `output.value`.
+
+    That some find no room there is said on the span, in `dropped`; it is no fault to log.
+    """
+    written, left_out = json_object(members, semconv.JSON_BYTES_MAX)
+    if what == "input":
+        attributes[semconv.INPUT_VALUE] = written
+        attributes[semconv.INPUT_MIME_TYPE] = semconv.MIME_JSON
+    else:
+        attributes[semconv.OUTPUT_VALUE_JSON] = written
+        attributes[semconv.OUTPUT_MIME_TYPE] = semconv.MIME_JSON
+    attributes[semconv.OPENINFERENCE_SPAN_KIND] = OPENINFERENCE_KIND
+    if left_out:
+        said = f"{left_out} of {len(members)} members beyond {semconv.JSON_BYTES_MAX} bytes"
+        dropped.append(f"{what}.value:{said}")
+
+
+def slice_texts(value: object, rows: int | None) -> str | list[str] | None:
+    """A slice's value as text, or one per row of a batch; None where it is neither."""
+    if isinstance(value, list):
+        if len(value) != (rows or 1):
+            return None
+        words = [text(semconv.class_text(item) or "", SLICE_LENGTH_MAX) for item in value]
+        return words[0] if rows is None or len(set(words)) == 1 else words
+    written = semconv.class_text(value)
+    return None if written is None else text(written, SLICE_LENGTH_MAX)
+
+
+def row_ids(given: list[Any], rows: int, key: bytes | None, drop: Drop) -> list[str] | None:
+    """One id per row of a batch; None where the caller gave another number of them."""
+    if len(given) != rows:
+        drop("prediction_id", f"{len(given)} ids for {rows} outputs; give as many")
+        return None
+    ids = [semconv.prediction_id_text(value, key) for value in given]
+    if None in ids:
+        drop("prediction_id", "rows without a usable id got a new one; give every row one")
+    return [written or new_record_id() for written in ids]
+
+
+def _redacted(members: Members, redactor: Redactor | None) -> Members:
+    if redactor is None:
+        return members
+    return [(name, redactor.apply(name, value)) for name, value in members]

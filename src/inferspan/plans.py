@@ -1,0 +1,56 @@
+"""What a decorator or `wrap` declared about a model, checked and resolved once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from inferspan import semconv
+from inferspan.arguments import Source
+from inferspan.attributes import Attributes
+from inferspan.output_columns import OutputRule
+from inferspan.redaction import Redactor
+from inferspan.sampling import Thresholds
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictionPlan:
+    """How the calls of one function are recorded."""
+
+    span_name: str
+    model: str
+    version: str | None
+    constants: Attributes
+    """Operation, model, version, task…: the same on every span."""
+    rule: OutputRule
+    capture: str | None = None
+    """A capture policy; None = what the settings say at the time of the call."""
+    sample_ratio: float | None = None
+    """Share of root calls that get a full span; None = as the provider's sampler says."""
+    prediction_id: Source | None = None
+    slices: tuple[tuple[str, Source], ...] = ()
+    more_slices: Source | None = None
+    features: tuple[tuple[str, Source], ...] = ()
+    more_features: Source | None = None
+    output: Callable[[Any], object] | None = None
+    redactor: Redactor | None = None
+    argument_names: tuple[str, ...] = ()
+    owner: object = None
+    """The wrapped object, whose own inner calls are part of this prediction."""
+    live_rule: Callable[[], OutputRule] | None = None
+    """Finds the rule at the time of the call, where the classes are known only then."""
+    thresholds: Thresholds = field(default_factory=Thresholds)
+    """From where on a call counts as slow or unsure."""
+
+    @property
+    def declares(self) -> bool:
+        """Whether anything declared is to be read from the call's arguments."""
+        sources = (self.prediction_id, self.more_slices, self.more_features)
+        return bool(self.slices or self.features) or sources != (None, None, None)
+
+    def confidence(self, score: float | None) -> float | None:
+        """How sure a single answer is: the probability of the class that was answered."""
+        if score is None or self.rule.numeric or self.rule.ragged:
+            return None
+        return max(score, 1.0 - score) if self.rule.task == semconv.BINARY else score

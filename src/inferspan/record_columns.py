@@ -1,0 +1,249 @@
+"""Rows of slim records → columns: pure packing, as `docs/vocabulary.md` lays the record out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import chain, repeat
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferspan import semconv
+from inferspan.attributes import Attributes
+from inferspan.capture import row_ids, slice_texts
+from inferspan.features import feature_columns, names_text
+from inferspan.identity import random_bytes, uuid7s
+from inferspan.outputs import Output
+from inferspan.plans import PredictionPlan
+
+Row = tuple[
+    PredictionPlan,
+    int,  # trace id, 0 = the call had no span context
+    int,  # span id
+    str | None,  # prediction id, None = not made yet
+    list[Any] | None,  # ids of a batch's rows, as given
+    int,  # start, Unix ns
+    int,  # duration, ns
+    str | None,  # error.type
+    Output | None,
+    dict[str, object],  # slices
+    dict[str, object],  # features
+]
+"""One call of a model, as its thread left it."""
+
+_CODE_TYPES: Final = (("<u1", 1 << 8), ("<u2", 1 << 16), ("<u4", 1 << 32))
+_UINT32_MAX: Final = (1 << 32) - 1
+_NOTHING: Final = Output()
+
+
+def row_count(row: Row) -> int:
+    """Predictions of a call; one that failed, or was not understood, has as many as it has ids."""
+    ids, output = row[4], row[8]
+    if ids is not None and (output is None or not output.recognised):
+        return len(ids)
+    return 1 if output is None or output.rows is None else output.rows
+
+
+def has_row_ids(row: Row) -> bool:
+    """Whether each row of the call has an id of its own."""
+    return row[4] is not None and len(row[4]) == row_count(row)
+
+
+def pack(rows: Sequence[Row], key: bytes | None) -> tuple[Attributes, int]:
+    """Pack calls of one plan.
+
+    Args:
+        rows: at least one call, all of the same plan, none without predictions, and either all or
+            none with ids of their rows.
+        key: of the HMAC that replaces prediction ids.
+
+    Returns:
+        The record's attributes, and the Unix ns that its start offsets count from.
+    """
+    plans, traces, spans, ids, given, starts, durations, errors, outputs, _, _ = zip(
+        *rows, strict=True
+    )
+    start = min(starts)
+    found: Attributes = dict(plans[0].constants)
+    found[semconv.RECORD_COUNT] = len(rows)
+    found[semconv.RECORD_TRACE_IDS] = _wire_ids(traces, 16)
+    found[semconv.RECORD_SPAN_IDS] = _wire_ids(spans, 8)
+    counts = [row_count(row) for row in rows]
+    if has_row_ids(rows[0]):
+        own = [row_ids(column, len(column), key, _unheard) or () for column in given]
+        found[semconv.RECORD_IDS] = _ids(list(chain.from_iterable(own)))
+    else:
+        found[semconv.RECORD_IDS] = _ids(_prediction_ids(ids, starts, key))
+    found[semconv.RECORD_START_OFFSETS] = _unsigned([at - start for at in starts])
+    found[semconv.RECORD_DURATIONS] = _unsigned(durations)
+    if any(errors):
+        names, codes = _dictionary(errors)
+        found[semconv.RECORD_ERROR_TYPES] = names
+        found[semconv.RECORD_ERROR_TYPE_CODES] = codes
+    single = counts.count(1) == len(counts)
+    if not single:
+        found[semconv.RECORD_ROW_COUNTS] = np.array(counts, "<u4").tobytes()
+    _add_outputs(found, [output or _NOTHING for output in outputs], counts, single)
+    _add_slices(found, rows, counts)
+    _add_features(found, rows, counts)
+    return found, start
+
+
+def _wire_ids(ids: Sequence[int], width: int) -> bytes:
+    if 0 not in ids:
+        return b"".join([each.to_bytes(width, "big") for each in ids])
+    # A call without a span context still has to be told from others.
+    return b"".join([each.to_bytes(width, "big") if each else random_bytes(width) for each in ids])
+
+
+def _prediction_ids(
+    ids: Sequence[str | None], starts: Sequence[int], key: bytes | None
+) -> list[str]:
+    texts = list(ids)
+    missing = [position for position, each in enumerate(texts) if each is None]
+    for position, made in zip(missing, uuid7s([starts[at] for at in missing]), strict=True):
+        texts[position] = made
+    if key is not None:
+        texts = [semconv.prediction_id_text(each, key) for each in texts]
+    return [each or "" for each in texts]
+
+
+def _ids(texts: list[str]) -> bytes | list[str]:
+    joined = "".join(texts)
+    if len(joined) == 32 * len(texts) and all(len(each) == 32 for each in texts):
+        try:
+            packed = bytes.fromhex(joined)
+        except ValueError:
+            return texts
+        if packed.hex() == joined:
+            return packed
+    return texts
+
+
+def _unsigned(numbers: Sequence[int]) -> bytes:
+    width = "<u4" if max(numbers) <= _UINT32_MAX else "<u8"
+    return np.array(numbers, width).tobytes()
+
+
+def _dictionary(texts: Iterable[str | None]) -> tuple[list[str], bytes]:
+    """Distinct texts in order of appearance, and codes: 0 = absent."""
+    seen: dict[str, int] = {}
+    codes = [0 if each is None else seen.setdefault(each, len(seen) + 1) for each in texts]
+    kind = next(kind for kind, end in _CODE_TYPES if len(seen) < end)
+    return list(seen), np.array(codes, kind).tobytes()
+
+
+def _floats(numbers: Sequence[float | None]) -> bytes | None:
+    """float32 where that loses nothing, else float64; None where there is no number at all."""
+    wide: NDArray[np.float64] = np.array(numbers, "<f8")  # None becomes NaN
+    known = ~np.isnan(wide)
+    if not known.any():
+        return None
+    with np.errstate(over="ignore"):
+        narrow = wide.astype("<f4")
+    lossless = bool(np.all(narrow[known] == wide[known]))
+    return (narrow if lossless else wide).tobytes()
+
+
+def _add_outputs(found: Attributes, outputs: list[Output], counts: list[int], single: bool) -> None:
+    columns: tuple[Sequence[float | None], ...]
+    if any(output.offsets is not None for output in outputs):
+        _add_sets(found, outputs, counts)
+        columns = ((), ())
+    elif single:
+        # A batch call of one row has columns of one entry.
+        labels = [o.label if o.classes is None else o.classes[0] for o in outputs]
+        if any(label is not None for label in labels):
+            found[semconv.RECORD_CLASSES], found[semconv.RECORD_CLASS_CODES] = _dictionary(labels)
+        columns = (
+            [o.score if o.scores is None else o.scores[0] for o in outputs],
+            [o.value if o.values is None else o.values[0] for o in outputs],
+        )
+    else:
+        labels = _spread([o.classes or o.label for o in outputs], counts)
+        if any(label is not None for label in labels):
+            found[semconv.RECORD_CLASSES], found[semconv.RECORD_CLASS_CODES] = _dictionary(labels)
+        columns = (
+            _spread([o.scores or o.score for o in outputs], counts),
+            _spread([o.values or o.value for o in outputs], counts),
+        )
+    for name, column in zip((semconv.RECORD_SCORES, semconv.RECORD_VALUES), columns, strict=True):
+        if column and (packed := _floats(column)) is not None:
+            found[name] = packed
+
+
+def _spread(values: list[Any], counts: list[int]) -> list[Any]:
+    """One entry per row: of a column its entries, of a single value as many of it as rows."""
+    return list(
+        chain.from_iterable(
+            value if isinstance(value, list) and len(value) == count else repeat(value, count)
+            for value, count in zip(values, counts, strict=True)
+        )
+    )
+
+
+def _add_sets(found: Attributes, outputs: list[Output], counts: list[int]) -> None:
+    entries: list[str | None] = []
+    ends = [0]
+    for output, count in zip(outputs, counts, strict=True):
+        if output.offsets is None or output.classes is None:
+            # A lone absent entry: this row has no answer, which is not the empty set.
+            for _ in range(count):
+                entries.append(None)
+                ends.append(len(entries))
+            continue
+        begin = len(entries)
+        entries.extend(output.classes)
+        ends.extend(begin + end for end in output.offsets[1:])
+    found[semconv.RECORD_CLASSES], found[semconv.RECORD_CLASS_CODES] = _dictionary(entries)
+    found[semconv.RECORD_CLASS_OFFSETS] = np.array(ends, "<u4").tobytes()
+
+
+def _add_slices(found: Attributes, rows: Sequence[Row], counts: list[int]) -> None:
+    keys = {key: None for row in rows for key in row[9] if key and "." not in key}
+    for key in keys:
+        column: list[str | None] = []
+        for row, count in zip(rows, counts, strict=True):
+            rows_of_batch = None if row[8] is None else row[8].rows
+            words = slice_texts(row[9].get(key), rows_of_batch) if key in row[9] else None
+            column.extend(words if isinstance(words, list) else repeat(words, count))
+        if any(word is not None for word in column):
+            names, codes = _dictionary(column)
+            found[semconv.RECORD_SLICE_PREFIX + key] = names
+            found[semconv.RECORD_SLICE_CODES_PREFIX + key] = codes
+
+
+def _add_features(found: Attributes, rows: Sequence[Row], counts: list[int]) -> None:
+    if not any(row[10] for row in rows):
+        return
+    total = sum(counts)
+    numeric: dict[str, NDArray[np.float64]] = {}
+    texts: dict[str, list[str | None]] = {}
+    at = 0
+    for row, count in zip(rows, counts, strict=True):
+        batch = None if row[8] is None else row[8].rows
+        numbers, words, _ = feature_columns(row[10], batch, semconv.CONTENT_BYTES_MAX // 2)
+        for name, column in numbers.items():
+            whole = numeric.get(name)
+            if whole is None:
+                whole = numeric[name] = np.full(total, np.nan)
+            whole[at : at + count] = column
+        for name, column_of_texts in words.items():
+            texts.setdefault(name, [None] * total)[at : at + count] = [
+                word or None for word in column_of_texts
+            ]
+        at += count
+    if numeric:
+        data = _floats(np.concatenate(list(numeric.values())).tolist())
+        if data is not None:
+            found[semconv.RECORD_FEATURE_NAMES] = names_text(tuple(numeric))
+            found[semconv.RECORD_FEATURE_DATA] = data
+    for name, words_or_none in texts.items():
+        names, codes = _dictionary(words_or_none)
+        found[semconv.RECORD_CATEGORY_PREFIX + name] = names
+        found[semconv.RECORD_CATEGORY_CODES_PREFIX + name] = codes
+
+
+def _unheard(what: str, why: str) -> None:
+    """A slim record has no room for what was dropped; full spans of the model say it."""

@@ -1,0 +1,220 @@
+"""Which predictions get a full span: by ratio, by their parent, or because of how they ended.
+
+Figures never depend on it: a prediction without a full span leaves a slim record (`records.py`).
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.sampling import (
+    Decision,
+    ParentBased,
+    Sampler,
+    SamplingResult,
+    TraceIdRatioBased,
+)
+from opentelemetry.trace import (
+    INVALID_SPAN,
+    Link,
+    NonRecordingSpan,
+    Span,
+    SpanContext,
+    SpanKind,
+    TraceFlags,
+    Tracer,
+    TraceState,
+    set_span_in_context,
+)
+from opentelemetry.util.types import Attributes
+
+from inferspan.identity import RandomIds
+
+KEPT_PER_SECOND_MAX: Final = 100
+"""Spans a second that are built though the sampler left them out; more stay slim records."""
+
+SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
+"""Where OpenTelemetry keeps the current span in a context: one copy of it then makes ours."""
+
+_FORCED: Final = otel_context.create_key("inferspan-sampled")
+_LIMIT: Final = TraceIdRatioBased.TRACE_ID_LIMIT
+_UNSAMPLED: Final = TraceFlags(TraceFlags.RANDOM_TRACE_ID)
+_ids: Final = RandomIds()
+
+
+class RatioSampler(Sampler):
+    """Samples as the parent is; roots by ratio of their trace ids; and what was decided already.
+
+    Args:
+        ratio: 0 to 1.
+    """
+
+    def __init__(self, ratio: float) -> None:
+        self._sampler = ParentBased(TraceIdRatioBased(ratio))
+        self.ratio = ratio
+
+    def should_sample(
+        self,
+        parent_context: Context | None,
+        trace_id: int,
+        name: str,
+        kind: SpanKind | None = None,
+        attributes: Attributes = None,
+        links: Sequence[Link] | None = None,
+        trace_state: TraceState | None = None,
+    ) -> SamplingResult:
+        """Decide about one span."""
+        if parent_context and parent_context.get(_FORCED):
+            return SamplingResult(Decision.RECORD_AND_SAMPLE, attributes, trace_state)
+        return self._sampler.should_sample(
+            parent_context, trace_id, name, kind, attributes, links, trace_state
+        )
+
+    def get_description(self) -> str:
+        """Name it in OpenTelemetry's diagnostics."""
+        return f"inferspan.RatioSampler({self.ratio})"
+
+
+class SettableIds(RandomIds):
+    """Random ids, but for one span those of a context that exists already."""
+
+    def __init__(self) -> None:
+        self._given = threading.local()
+
+    @contextmanager
+    def given(self, context: SpanContext) -> Iterator[None]:
+        """Give the span that this thread starts inside the ids of `context`."""
+        self._given.context = context
+        try:
+            yield
+        finally:
+            self._given.context = None
+
+    def generate_span_id(self) -> int:
+        """64 bits, not zero."""
+        given: SpanContext | None = getattr(self._given, "context", None)
+        return super().generate_span_id() if given is None else given.span_id
+
+    def generate_trace_id(self) -> int:
+        """128 bits, not zero."""
+        given: SpanContext | None = getattr(self._given, "context", None)
+        return super().generate_trace_id() if given is None else given.trace_id
+
+
+def forced(context: Context) -> Context:
+    """The context in which a span is started that is sampled under our own provider."""
+    return otel_context.set_value(_FORCED, True, context)
+
+
+def start_prediction(
+    tracer: Tracer, name: str, context: Context, start_ns: int, ratio: float | None
+) -> Span:
+    """Start the span of a prediction.
+
+    Where it is known that the span will not be sampled, only its ids are made: building a span to
+    throw it away would cost several times as much as the slim record.
+
+    Args:
+        tracer: of the provider in use; its sampler decides.
+        name: the span's name.
+        context: holds the parent.
+        start_ns: Unix ns.
+        ratio: what share of roots this model gets spans for; None = as the provider says.
+    """
+    sampler = getattr(tracer, "sampler", None)
+    ours = type(sampler) is RatioSampler
+    if ours and ratio is None:
+        ratio = sampler.ratio  # type: ignore[union-attr]
+    if ratio is not None:
+        parent: Span | None = context.get(SPAN_KEY)  # type: ignore[assignment]
+        parent_context = None if parent is None else parent.get_span_context()
+        if parent_context is None or not parent_context.is_valid:
+            if ratio < 1.0:
+                trace_id = _ids.generate_trace_id()
+                if trace_id & _LIMIT >= ratio * _LIMIT:
+                    span_id = _ids.generate_span_id()
+                    return NonRecordingSpan(SpanContext(trace_id, span_id, False, _UNSAMPLED))
+            if ours:
+                context = forced(context)
+        elif ours and not parent_context.trace_flags.sampled:
+            return NonRecordingSpan(
+                SpanContext(
+                    parent_context.trace_id,
+                    _ids.generate_span_id(),
+                    False,
+                    parent_context.trace_flags,
+                    parent_context.trace_state,
+                )
+            )
+    return tracer.start_span(
+        name,
+        context,
+        start_time=start_ns,
+        record_exception=False,
+        set_status_on_exception=False,
+    )
+
+
+def start_late(tracer: Tracer, name: str, parent: Context, start_ns: int, of: Span) -> Span | None:
+    """Start the span that a call was not given at its start.
+
+    Args:
+        tracer: of the provider in use.
+        name: the span's name.
+        parent: the context in which the call was made.
+        start_ns: Unix ns of the call's start.
+        of: what stood for the span meanwhile; the span gets its ids.
+
+    Returns:
+        None under a provider that is not ours, which may have reasons of its own, and where
+        `KEPT_PER_SECOND_MAX` are built already.
+    """
+    ids = getattr(tracer, "id_generator", None)
+    if not isinstance(ids, SettableIds) or not _allowance.take():
+        return None
+    if not isinstance(getattr(tracer, "sampler", None), RatioSampler):
+        return None
+    with ids.given(of.get_span_context()):
+        return tracer.start_span(
+            name,
+            forced(parent),
+            start_time=start_ns,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+
+
+class Thresholds:
+    """From where on a model's call counts as slow or unsure; learnt from its slim records."""
+
+    __slots__ = ("confidence", "slow_ns")
+
+    def __init__(self) -> None:
+        self.slow_ns: float = float("inf")
+        """Duration that 99 % of the latest calls keep to."""
+        self.confidence: float = 0.0
+        """Confidence that 99 % of the latest calls reach."""
+
+
+class _Allowance:
+    """How many more spans may be kept within this second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._taken = 0
+
+    def take(self) -> bool:
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._taken = second, 0
+        self._taken += 1
+        return self._taken <= KEPT_PER_SECOND_MAX
+
+
+_allowance: Final = _Allowance()
