@@ -12,13 +12,14 @@ from opentelemetry.trace import get_current_span
 
 from inferspan import semconv
 from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
-from inferspan.attributes import Attributes, statistics, tensor, text
+from inferspan.attributes import Attributes, text
 from inferspan.calls import CallShape, Start, run
 from inferspan.containment import Contained
 from inferspan.declaration import Declaration, Names, refuse_unknown
 from inferspan.predictions import PredictionCall, current_call
 from inferspan.redaction import PLACEHOLDER, Redaction
 from inferspan.spans import SpanScope
+from inferspan.tensors import statistics, tensor
 
 # Quoted: these two take parameters for type checkers only.
 F = TypeVar("F", bound="Callable[..., Any] | classmethod[Any, ..., Any] | staticmethod[..., Any]")

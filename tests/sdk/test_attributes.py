@@ -14,16 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferspan import semconv
-from inferspan.attributes import (
-    STATISTICS_ELEMENTS_MAX,
-    describe,
-    json_object,
-    row_count,
-    statistics,
-    tensor,
-    text,
-)
+from inferspan.attributes import describe, row_count, text
 from inferspan.features import ColumnTooLong, as_column, pack_features
+from inferspan.json_values import json_object
+from inferspan.tensors import STATISTICS_ELEMENTS_MAX, statistics, tensor
 
 
 def described(value: object) -> tuple[object, ...]:
@@ -100,8 +94,12 @@ def _refuse(name: str) -> object:
 
 
 def test_json_says_what_it_left_out() -> None:
-    written, left_out = json_object([("a", "x" * 100), ("b", 1), ("c", [0] * 100)], 60)
-    assert (written, left_out) == ('{"b":1}', 2)
+    members = [("a", "x" * 100), ("b", 1), ("c", [0] * 100), ("d", 2)]
+    assert json_object(members, 110) == (
+        '{"a":"xxxxxxxxxxxxxxxxxxxxxxxxx…","b":1,"c":[0,"… 99 more"],"d":2}',
+        0,
+    )
+    assert json_object(members, 24) == ('{"a":"xxxxxxxxxx…"}', 3)
     nested: dict[str, Any] = {}
     innermost = nested
     for _ in range(10):

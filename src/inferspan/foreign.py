@@ -1,0 +1,197 @@
+"""Values of libraries that are never imported here: recognised by their types, read within limits.
+
+What a foreign object raises passes through; callers contain it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_LIBRARIES: Final = frozenset(
+    ("pandas", "polars", "pyarrow", "torch", "jax", "jaxlib", "tensorflow", "scipy", "PIL")
+)
+_TYPES_MAX: Final = 1024
+"""Types that are remembered; further ones are looked at every time."""
+_NESTED_BYTES_MAX: Final = 1 << 20
+"""What the elements of a column may take to be turned into Python objects."""
+_libraries: dict[type, str] = {}
+_field_names: dict[type, tuple[str, ...] | None] = {}
+
+
+def library_of(kind: type) -> str:
+    """The library that a type or one of its bases is from; the empty text for all others."""
+    found = _libraries.get(kind)
+    if found is None:
+        roots = (str(base.__module__).partition(".")[0] for base in kind.__mro__)
+        found = next((root for root in roots if root in _LIBRARIES), "")
+        if len(_libraries) < _TYPES_MAX:
+            _libraries[kind] = found
+    return found
+
+
+def shape_of(value: object) -> tuple[int, ...] | None:
+    """The shape of what has one; None for anything else. Waits for no device.
+
+    An image has the shape that `numpy.asarray(image)` would have.
+    """
+    kind = type(value)
+    if not hasattr(kind, "shape"):
+        return _image_shape(value) if library_of(kind) == "PIL" else None
+    shape = value.shape  # type: ignore[attr-defined]
+    if library_of(kind) == "tensorflow":
+        shape = tuple(shape.as_list())  # raises where the rank is not known
+    if not isinstance(shape, tuple) or not all(isinstance(length, int) for length in shape):
+        return None
+    return tuple(int(length) for length in shape)
+
+
+def _image_shape(value: Any) -> tuple[int, ...] | None:
+    if not hasattr(type(value), "getbands"):
+        return None
+    width, height = value.size
+    bands = len(value.getbands())
+    return (height, width, bands) if bands > 1 else (height, width)
+
+
+def length_of(value: object) -> int | None:
+    """The length of an Arrow array, which has no shape; None for anything else."""
+    kind = type(value)
+    if library_of(kind) == "pyarrow" and hasattr(kind, "to_pylist"):
+        return len(value)  # type: ignore[arg-type]
+    return None
+
+
+def dtype_of(value: object) -> Any:
+    """What a library calls the type of the elements; None where there is no such thing."""
+    kind = type(value)
+    if hasattr(kind, "dtype"):
+        return value.dtype  # type: ignore[attr-defined]
+    library = library_of(kind)
+    if library == "PIL":
+        return value.mode  # type: ignore[attr-defined]
+    return value.type if library == "pyarrow" and hasattr(kind, "type") else None  # type: ignore[attr-defined]
+
+
+def dtype_text(dtype: Any) -> str:
+    """The name of an element type: `float32` whether numpy, torch or Arrow says it."""
+    if type(dtype) is str:
+        return dtype
+    name = getattr(dtype, "name", None)
+    return name if isinstance(name, str) else str(dtype).removeprefix("torch.")
+
+
+def field_names(kind: type) -> tuple[str, ...] | None:
+    """The declared fields of a data class or pydantic model that its `repr` may show; else None."""
+    if kind not in _field_names:
+        found = _declared(kind)
+        if len(_field_names) >= _TYPES_MAX:
+            return found
+        _field_names[kind] = found
+    return _field_names[kind]
+
+
+def _declared(kind: type) -> tuple[str, ...] | None:
+    if type(getattr(kind, "__dataclass_fields__", None)) is dict:
+        return tuple(field.name for field in dataclasses.fields(kind) if field.repr)
+    fields = getattr(kind, "__pydantic_fields__", None)
+    if type(fields) is not dict:
+        return None
+    return tuple(name for name, field in fields.items() if field.repr and not field.exclude)
+
+
+def on_accelerator(value: object) -> str | None:
+    """The device that a tensor lies on, where reading it would wait for or copy from one."""
+    library = library_of(type(value))
+    if library == "torch" and hasattr(type(value), "device"):
+        device = value.device  # type: ignore[attr-defined]
+        return None if device.type == "cpu" else str(device)
+    if library in ("jax", "jaxlib") and hasattr(type(value), "devices"):
+        devices = value.devices()  # type: ignore[attr-defined]
+        return next((str(d) for d in devices if d.platform != "cpu"), None)
+    if library == "tensorflow" and hasattr(type(value), "device"):
+        device = value.device  # type: ignore[attr-defined]
+        return None if "CPU" in device else device or "a graph"
+    return None
+
+
+def plain_of(value: Any) -> object:
+    """The elements of a small tensor, series or Arrow array as Python objects, nested as they are.
+
+    Raises:
+        TypeError: not of a known library, or too many bytes.
+    """
+    library = library_of(type(value))
+    size = getattr(value, "nbytes", 0)
+    if isinstance(size, int) and size > _NESTED_BYTES_MAX:
+        raise TypeError(f"{size} bytes are more than {_NESTED_BYTES_MAX}")
+    if library == "tensorflow":
+        return value.numpy().tolist()
+    for name in ("to_pylist", "to_list", "tolist"):
+        if library and hasattr(type(value), name):
+            return getattr(value, name)()
+    raise TypeError(f"{type(value)} has no list of its elements")
+
+
+def columns_of(table: Any) -> dict[str, Any]:
+    """The columns of a data frame or Arrow table by name, unread; of equal names the last."""
+    library = library_of(type(table))
+    if library == "pyarrow":
+        return dict(zip(table.schema.names, table.columns, strict=True))
+    if library == "polars":
+        return {column.name: column for column in table.get_columns()}
+    return dict(table.items())
+
+
+def as_array(value: Any) -> NDArray[Any] | None:
+    """A tensor, series or Arrow array as a numpy array; None for anything else.
+
+    A tensor on an accelerator is copied, and waited for: ask `on_accelerator` first.
+    """
+    kind = type(value)
+    if kind is np.ndarray:
+        return value  # type: ignore[no-any-return]
+    library = library_of(kind)
+    if library == "torch":
+        return _torch_array(value)
+    if library in ("jax", "jaxlib"):
+        array = np.asarray(value)
+    elif library == "tensorflow":
+        array = value.numpy()
+    elif library == "pyarrow" and hasattr(kind, "to_pylist"):
+        array = value.to_numpy(zero_copy_only=False)
+    elif hasattr(kind, "to_numpy"):
+        array = value.to_numpy()
+    else:
+        return None
+    # bfloat16 and its like are no types of numpy's own.
+    return array.astype(np.float32) if array.dtype.kind == "V" and library != "" else array
+
+
+def _torch_array(value: Any) -> NDArray[Any]:
+    value = value.detach().cpu()
+    if str(value.dtype) == "torch.bfloat16":
+        value = value.float()
+    found: NDArray[Any] = value.numpy()
+    return found
+
+
+def is_tensor(value: object) -> bool:
+    """Whether it is a tensor, whose conversion touches no element."""
+    kind = type(value)
+    library = library_of(kind)
+    return library in ("torch", "jax", "jaxlib", "tensorflow") and hasattr(kind, "shape")
+
+
+def is_array(value: object) -> bool:
+    """Whether `as_array` can read it: a tensor, a series, a frame, an Arrow array."""
+    kind = type(value)
+    return kind is np.ndarray or hasattr(kind, "to_numpy") or is_tensor(value)
+
+
+def is_table_type(kind: type) -> bool:
+    """Whether a type is one of data frames, by what it offers."""
+    return hasattr(kind, "columns") and hasattr(kind, "shape") and hasattr(kind, "__getitem__")

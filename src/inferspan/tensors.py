@@ -1,0 +1,140 @@
+"""Arrays and tensors → packed bytes, and the statistics of an intermediate state."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferspan import foreign, semconv
+from inferspan.attributes import ITEMS_MAX, Attributes, describe, dtype_name, shape_of, text
+
+STATISTICS_ELEMENTS_MAX: Final = 1_000_000
+"""Elements of an array up to which statistics are computed (some milliseconds at most)."""
+STATISTICS_OBJECTS_MAX: Final = 65_536
+"""The same for lists and frames, whose elements must be converted first."""
+
+KSERVE_DATATYPES: Final = {
+    "bool": "BOOL",
+    "uint8": "UINT8",
+    "uint16": "UINT16",
+    "uint32": "UINT32",
+    "uint64": "UINT64",
+    "int8": "INT8",
+    "int16": "INT16",
+    "int32": "INT32",
+    "int64": "INT64",
+    "float16": "FP16",
+    "float32": "FP32",
+    "float64": "FP64",
+}
+
+
+def tensor(prefix: str, name: str, value: object, bytes_max: int) -> Attributes:
+    """Pack a numeric array of more than `ITEMS_MAX` elements (KServe datatypes, little-endian).
+
+    Args:
+        prefix: `inferspan.input.`, `inferspan.output.` or `inferspan.state.`.
+        name: what the array is called.
+        value: anything; what is no numeric array, tensor or series is not packed.
+        bytes_max: what its data may take; a tensor on an accelerator is copied only within it.
+
+    Returns:
+        The attributes; empty where it does not qualify or fit.
+    """
+    if type(value) is np.ndarray:
+        array = value
+    else:
+        lengths = shape_of(value)
+        # An element has a byte at least, so nothing larger is converted only to be thrown away.
+        if lengths is None or not ITEMS_MAX < math.prod(lengths) <= bytes_max:
+            return {}
+        converted = _array_of(value)
+        if converted is None:
+            return {}
+        array = converted
+    if not array.size > ITEMS_MAX or array.nbytes > bytes_max:
+        return {}
+    datatype = KSERVE_DATATYPES.get(dtype_name(array))
+    if datatype is None:
+        return {}
+    little = array.astype(array.dtype.newbyteorder("<"), copy=False)
+    return {
+        prefix + semconv.TENSOR_NAME: text(name, 128),
+        prefix + semconv.TENSOR_DATATYPE: datatype,
+        prefix + semconv.TENSOR_SHAPE: [int(length) for length in array.shape],
+        prefix + semconv.TENSOR_DATA: little.tobytes(),
+    }
+
+
+def statistics(value: object) -> Attributes:
+    """Statistics of an intermediate state. Never raises.
+
+    Args:
+        value: a number, a numeric array or tensor, a list of numbers, or a data frame of numbers.
+
+    Returns:
+        Count, NaN count, mean, population standard deviation, least and greatest of the finite
+        elements, as far as there are any; only size and shape for other values, for tensors on
+        an accelerator, which is not waited for, and for more than `STATISTICS_ELEMENTS_MAX`
+        elements (`STATISTICS_OBJECTS_MAX` of a list or frame).
+    """
+    found = describe(value, semconv.STATE_COUNT, semconv.STATE_SHAPE, semconv.STATE_DTYPE)
+    numbers = _numbers(value)
+    if numbers is None or numbers.size > STATISTICS_ELEMENTS_MAX:
+        return found
+    floats = numbers.astype(np.float64, copy=False)
+    finite = floats[np.isfinite(floats)]
+    found[semconv.STATE_COUNT] = int(floats.size)
+    found[semconv.STATE_NAN_COUNT] = int(np.count_nonzero(np.isnan(floats)))
+    if finite.size:
+        with np.errstate(all="ignore"):  # sums near the limit of float64 overflow to infinity
+            found[semconv.STATE_MEAN] = float(finite.mean())
+            found[semconv.STATE_STD] = float(finite.std())
+        found[semconv.STATE_MIN] = float(finite.min())
+        found[semconv.STATE_MAX] = float(finite.max())
+    return found
+
+
+def _numbers(value: object) -> NDArray[Any] | None:
+    """The value as a numeric array, None where it is none or too large to look at."""
+    kind = type(value)
+    array: NDArray[Any] | None
+    if kind in (bool, int, float) or issubclass(kind, np.generic):
+        array = np.asarray(value)
+    elif kind is np.ndarray:
+        array = value  # type: ignore[assignment]
+    elif kind in (list, tuple):
+        items: list[Any] = value  # type: ignore[assignment]
+        if len(items) > STATISTICS_OBJECTS_MAX or not set(map(type, items)) <= {bool, int, float}:
+            return None
+        array = np.asarray(items)
+    else:
+        array = _converted(value)
+    return array if type(array) is np.ndarray and array.dtype.kind in "biuf" else None
+
+
+def _converted(value: object) -> NDArray[Any] | None:
+    lengths = shape_of(value)
+    if lengths is None or math.prod(lengths) > STATISTICS_ELEMENTS_MAX:
+        return None
+    if foreign.is_tensor(value):
+        return None if _on_accelerator(value) else _array_of(value)
+    return _array_of(value) if math.prod(lengths) <= STATISTICS_OBJECTS_MAX else None
+
+
+def _on_accelerator(value: object) -> bool:
+    try:
+        return foreign.on_accelerator(value) is not None
+    except Exception:  # of a foreign object
+        return True
+
+
+def _array_of(value: object) -> NDArray[Any] | None:
+    try:
+        array = foreign.as_array(value)
+    except Exception:  # of a foreign object; a tensor that has no numpy form
+        return None
+    return array if type(array) is np.ndarray else None
