@@ -15,8 +15,9 @@ from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
 from inferspan.attributes import Attributes, text
 from inferspan.calls import CallShape, Start, run
 from inferspan.containment import Contained
+from inferspan.current import running
 from inferspan.declaration import Declaration, Names, refuse_unknown
-from inferspan.predictions import PredictionCall, current_call
+from inferspan.predictions import PredictionCall
 from inferspan.redaction import PLACEHOLDER, Redaction
 from inferspan.spans import SpanScope
 from inferspan.tensors import statistics, tensor
@@ -201,7 +202,7 @@ class StageScope(SpanScope):
     """One intermediate step of a prediction."""
 
     def __init__(self, name: str) -> None:
-        call = current_call()
+        call = running()
         self._name = name
         self._records_messages = call is not None and call.records_messages()
         super().__init__(name if call is None else text(f"{name} {call.plan.model}"))
@@ -288,7 +289,7 @@ def snapshot(name: str, value: object) -> None:
         value: an array, a list of numbers, a data frame, a number; of others only the type.
     """
     with _SNAPSHOT:
-        call = current_call()
+        call = running()
         if call is None or not call.recording or call.policy == "none":
             return
         name = text(str(name), 128)

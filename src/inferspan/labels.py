@@ -5,10 +5,11 @@ from __future__ import annotations
 import base64
 import json
 import re
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Final, Literal, Self, TypedDict, Unpack
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Self, TypedDict, Unpack
 
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags, Tracer
 
@@ -47,6 +48,14 @@ class LabelOptions(TypedDict, total=False):
 
 
 @dataclass(frozen=True, slots=True)
+class Taken:
+    """Of which running call a reference was taken, and when; means nothing in other processes."""
+
+    call: weakref.ref[Any]
+    time_unix_nano: int
+
+
+@dataclass(frozen=True, slots=True)
 class PredictionRef:
     """What a caller keeps of a prediction, to label it later."""
 
@@ -54,15 +63,29 @@ class PredictionRef:
     """The prediction's id, as the caller gave it or as it was made."""
     model: str
     version: str | None = None
-    span_context: SpanContext = INVALID_SPAN_CONTEXT
+    # OpenTelemetry's trace state has no hash; references may be keys of a dict all the same.
+    span_context: SpanContext = field(default=INVALID_SPAN_CONTEXT, hash=False)
     wire_id: str = ""
     """The id as it is sent: keyed where `INFERSPAN_ID_KEY` is set."""
+    taken: Taken | None = field(default=None, repr=False, compare=False)
+    """For `inferspan.batch`; lost where the reference is pickled."""
 
     @classmethod
-    def of(cls, prediction_id: str, model: str, version: str | None, span: SpanContext) -> Self:
+    def of(
+        cls,
+        prediction_id: str,
+        model: str,
+        version: str | None,
+        span: SpanContext,
+        taken: Taken | None = None,
+    ) -> Self:
         """Refer to a prediction of this process."""
         wire_id = semconv.prediction_id_text(prediction_id, settings.current().id_key)
-        return cls(prediction_id, model, version, span, wire_id or prediction_id)
+        return cls(prediction_id, model, version, span, wire_id or prediction_id, taken)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        fields = (self.id, self.model, self.version, self.span_context, self.wire_id)
+        return type(self), fields
 
     @classmethod
     def from_token(cls, token: str) -> Self:

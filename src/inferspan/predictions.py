@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from contextvars import Token
 from typing import Any, Final
 
@@ -14,9 +15,10 @@ from inferspan.arguments import Arguments, Keywords
 from inferspan.attributes import TEXT_LENGTH_MAX, Attributes, text, type_name
 from inferspan.capture import said_by
 from inferspan.containment import Contained, errors
+from inferspan.current import CURRENT_KEY, running
 from inferspan.features import pack_features
 from inferspan.identity import new_record_id
-from inferspan.labels import PredictionRef
+from inferspan.labels import PredictionRef, Taken
 from inferspan.outputs import Output, read_output
 from inferspan.plans import PredictionPlan
 from inferspan.providers import prediction_tracer
@@ -26,7 +28,6 @@ from inferspan.spans import SpanScope
 
 _DROPPED_MAX: Final = 32
 """Reasons on one span."""
-_CURRENT: Final = otel_context.create_key("inferspan-prediction")
 _IDENTITY: Final = Contained("read the prediction id")
 _ROWS: Final = Contained("write slices and features")
 _RECORD: Final = Contained("leave a slim record")
@@ -49,6 +50,7 @@ class PredictionCall(SpanScope):
         "_ids",
         "_input_rows",
         "_marked",
+        "_noted",
         "_output",
         "_parent",
         "_policy",
@@ -67,6 +69,7 @@ class PredictionCall(SpanScope):
         self._settings = told = settings.current()
         self._policy = plan.capture or told.capture
         self._dropped: list[str] = []
+        self._noted: Attributes | None = None
         self._output: Output | None = None
         self._input_rows: int | None = None
         self._slices = self._features = _NOTHING
@@ -80,7 +83,7 @@ class PredictionCall(SpanScope):
         self.recording = span.is_recording()
         self.ended = False
         self.attributes: Attributes = {}
-        self._context = Context({**parent, SPAN_KEY: span, _CURRENT: self})
+        self._context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: self})
         self._token: Token[Context] | None = None
         self._buffer: RecordBuffer | None = None
         if told.records == "all" or not span.get_span_context().trace_flags.sampled:
@@ -117,8 +120,17 @@ class PredictionCall(SpanScope):
     def reference(self) -> PredictionRef:
         """What a caller keeps of this prediction."""
         return PredictionRef.of(
-            self.prediction_id, self.plan.model, self.plan.version, self.span.get_span_context()
+            self.prediction_id,
+            self.plan.model,
+            self.plan.version,
+            self.span.get_span_context(),
+            Taken(weakref.ref(self), spans.now_ns()),
         )
+
+    def note(self, attributes: Attributes) -> None:
+        """Take what another thread knows of this call; the last note is written at its end."""
+        # One assignment: what the call's own thread reads at its end never changes its size.
+        self._noted = attributes
 
     def keep(self) -> None:
         """Have a full span built of this call though the sampler left it out."""
@@ -171,7 +183,7 @@ class PredictionCall(SpanScope):
     def identity(self) -> Attributes:
         """Output, declared attributes, what depends on the number of rows, and at last the id."""
         prediction_id = self.prediction_id
-        written: Attributes = {}
+        written: Attributes = {} if self._noted is None else {**self._noted}
         output = self._output
         if output is not None:
             output.write_to(written)
@@ -327,19 +339,5 @@ class PredictionCall(SpanScope):
 
 def current_call() -> PredictionCall | None:
     """The innermost call of a model that is running in this context."""
-    call = otel_context.get_value(_CURRENT)
-    # A task that outlives its call keeps the context, and with it a call that is over.
-    return call if isinstance(call, PredictionCall) and not call.ended else None
-
-
-def current_prediction() -> PredictionRef | None:
-    """What is being predicted here, inside a decorated call.
-
-    Returns:
-        A frozen reference (`.id`, `.to_token()`, `.traceparent`, `.label(value)`) that may be kept
-        and used at any later time; None outside of a prediction.
-    """
-    with _IDENTITY:
-        call = current_call()
-        return None if call is None else call.reference()
-    return None
+    call = running()
+    return call if isinstance(call, PredictionCall) else None

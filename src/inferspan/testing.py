@@ -84,8 +84,17 @@ class CapturedSpans(SpanExporter, Sequence[ReadableSpan]):
 
     @property
     def stages(self) -> list[ReadableSpan]:
-        """Stage spans."""
-        return [s for s in self._spans if semconv.STAGE_NAME in (s.attributes or {})]
+        """Stage spans, without those of batches."""
+        return [
+            s
+            for s in self._spans
+            if semconv.STAGE_NAME in (s.attributes or {}) and not _of_batch(s)
+        ]
+
+    @property
+    def batches(self) -> list[ReadableSpan]:
+        """Spans of `inferspan.batch`."""
+        return [s for s in self._spans if _of_batch(s)]
 
     @property
     def labels(self) -> list[ReadableSpan]:
@@ -111,6 +120,12 @@ class CapturedSpans(SpanExporter, Sequence[ReadableSpan]):
 
     def __len__(self) -> int:
         return len(self._spans)
+
+
+def _of_batch(span: ReadableSpan) -> bool:
+    attributes = span.attributes or {}
+    # A request's span knows its batch's size too.
+    return semconv.BATCH_SIZE in attributes and semconv.STAGE_NAME in attributes
 
 
 @contextmanager

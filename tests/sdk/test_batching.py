@@ -1,0 +1,397 @@
+"""Requests that a server gathers: one span for their batch, and each knows where it stood."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import pickle
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import trace
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import StatusCode
+
+import inferspan
+from inferspan import providers, semconv
+from inferspan.batching import LINKED_MAX, LINKS_MAX
+from inferspan.testing import CapturedSpans, ManualClock, capture_spans
+from sdk.gathering import Reference, by_arrival, hex_id, linked, parent_of, requests, told, waited
+
+
+def test_a_batch_is_linked_to_its_requests_and_they_know_it(spans: CapturedSpans) -> None:
+    with requests(3) as references, inferspan.batch(references):
+        pass
+    (batch,) = spans.batches
+    answered = by_arrival(spans)
+    assert batch.name == "batch fraud"
+    assert batch.parent is None
+    assert dict(batch.attributes or {}) == {
+        semconv.STAGE_NAME: "batch",
+        semconv.BATCH_SIZE: 3,
+    }
+    assert batch.instrumentation_scope is not None
+    assert batch.instrumentation_scope.name == semconv.SCOPE_PREDICTIONS
+    assert linked([batch]) == [(s.context.trace_id, s.context.span_id) for s in answered]
+    assert [told(span) for span in answered] == [(hex_id(batch), 3, k) for k in range(3)]
+
+
+def test_the_wait_is_from_the_reference_to_the_beginning_of_the_batch() -> None:
+    clock = ManualClock(step_ns=0)
+    with capture_spans(clock=clock) as spans, requests(1) as references:
+        clock.advance(1.5)
+        with inferspan.batch(references):
+            clock.advance(4.0)
+    (request,) = spans.predictions
+    assert waited(request) == 1.5
+
+
+def test_a_clock_that_was_set_back_makes_no_negative_wait() -> None:
+    clock = ManualClock(step_ns=0)
+    with capture_spans(clock=clock) as spans, requests(1) as references:
+        clock.advance(-10.0)
+        with inferspan.batch(references):
+            pass
+    assert waited(spans.predictions[0]) == 0.0
+
+
+def test_a_server_that_gathers_in_a_task(spans: CapturedSpans) -> None:
+    waiting: list[tuple[float, asyncio.Future[float], Reference]] = []
+    full = asyncio.Event()
+
+    @inferspan.predict(model="fraud", task="regression")
+    async def handle(x: float) -> float:
+        future = asyncio.get_running_loop().create_future()
+        waiting.append((x, future, inferspan.current_prediction()))
+        if len(waiting) == 4:
+            full.set()
+        return await future
+
+    async def gather() -> None:
+        await full.wait()
+        with inferspan.batch([reference for _, _, reference in waiting], model="fraud"):
+            assert inferspan.current_prediction() is None
+            await asyncio.sleep(0)
+            answers = [2 * x for x, _, _ in waiting]
+        for (_, future, _), answer in zip(waiting, answers, strict=True):
+            future.set_result(answer)
+
+    async def serve() -> list[float]:
+        gatherer = asyncio.create_task(gather())
+        answers = await asyncio.gather(*(handle(float(x)) for x in range(4)))
+        await gatherer
+        return answers
+
+    assert asyncio.run(serve()) == [0.0, 2.0, 4.0, 6.0]
+    (batch,) = spans.batches
+    assert {told(span) for span in spans.predictions} == {(hex_id(batch), 4, k) for k in range(4)}
+
+
+def test_a_batch_that_raises_is_an_error_and_lets_the_error_pass(spans: CapturedSpans) -> None:
+    error = ValueError("secret")
+    with requests(2) as references:
+        with pytest.raises(ValueError, match="secret") as caught, inferspan.batch(references):
+            raise error
+        assert caught.value is error
+        assert error.__context__ is None
+    (batch,) = spans.batches
+    assert batch.status.status_code is StatusCode.ERROR
+    assert batch.status.description is None
+    assert (batch.attributes or {})[semconv.ERROR_TYPE] == "ValueError"
+    assert [told(span)[1] for span in spans.predictions] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("policies", "redact", "described"),
+    [
+        (("values", "values"), None, True),
+        (("values", "shapes"), None, False),
+        (("values", "values"), ["*card*"], False),
+        (("values",), None, False),
+    ],
+    ids=["all-let-it-out", "one-does-not", "one-redacts", "one-is-unknown"],
+)
+def test_a_message_goes_along_where_every_request_lets_it(
+    spans: CapturedSpans, policies: tuple[str, ...], redact: list[str] | None, described: bool
+) -> None:
+    with ExitStack() as stack:
+        references = [
+            reference
+            for policy in policies
+            for reference in stack.enter_context(requests(1, capture=policy, redact=redact))
+        ]
+        references += [None] * (2 - len(references))
+        with pytest.raises(ValueError, match="secret"), inferspan.batch(references):
+            raise ValueError("secret")
+    assert (spans.batches[0].status.description == "secret") is described
+
+
+@pytest.mark.parametrize(
+    ("policies", "shown"),
+    [(("values", "none"), None), (("shapes", "values"), "statistics"), (("values",), "values")],
+    ids=["none", "shapes", "values"],
+)
+def test_a_snapshot_in_a_batch_shows_what_every_request_allows(
+    spans: CapturedSpans, policies: tuple[str, ...], shown: str | None
+) -> None:
+    with ExitStack() as stack:
+        references = [
+            reference
+            for policy in policies
+            for reference in stack.enter_context(requests(1, capture=policy))
+        ]
+        with inferspan.batch(references), inferspan.stage("stack"):
+            inferspan.snapshot("rows", np.arange(100.0))
+    (stage,) = spans.stages
+    assert stage.name == "stack fraud"
+    assert stage.parent is not None
+    assert stage.parent.span_id == spans.batches[0].context.span_id
+    found = None
+    for event in stage.events:
+        packed = "inferspan.state." + semconv.TENSOR_DATA in (event.attributes or {})
+        found = "values" if packed else "statistics"
+    assert found == shown
+
+
+def test_a_snapshot_in_a_batch_is_redacted_as_its_requests_are(spans: CapturedSpans) -> None:
+    def mask(name: str, value: object) -> object:
+        return [0.0] if name == "amounts" else value
+
+    with (
+        requests(1, redact=["*card*"]) as first,
+        requests(1, redact=mask) as second,
+        inferspan.batch(first + second),
+    ):
+        inferspan.snapshot("cards", [4111.0])
+        inferspan.snapshot("amounts", [7.0])
+        inferspan.snapshot("ages", [40.0])
+    means = [(e.attributes or {}).get(semconv.STATE_MEAN) for e in spans.batches[0].events]
+    assert means == [None, 0.0, 40.0]
+
+
+def test_a_model_inside_a_batch_is_a_prediction_of_its_own(spans: CapturedSpans) -> None:
+    @inferspan.predict(model="inner", task="regression")
+    def model() -> float:
+        reference = inferspan.current_prediction()
+        assert reference is not None
+        assert reference.model == "inner"
+        return 1.0
+
+    with requests(1) as references, inferspan.batch(references):
+        model()
+        assert inferspan.current_prediction() is None
+    request, inner = sorted(spans.predictions, key=lambda span: span.name)
+    assert inner.parent is not None
+    assert inner.parent.span_id == spans.batches[0].context.span_id
+    assert told(inner) == (None, None, None)
+    assert told(request) == (hex_id(spans.batches[0]), 1, 0)
+
+
+# --- who is in a batch ---------------------------------------------------------------------------
+
+
+def test_a_request_that_is_not_traced_has_a_place_and_no_link(spans: CapturedSpans) -> None:
+    with requests(2) as (first, second), inferspan.batch([None, first, None, second]):
+        pass
+    (batch,) = spans.batches
+    assert (batch.attributes or {})[semconv.BATCH_SIZE] == 4
+    assert len(batch.links) == 2
+    assert [told(span)[2] for span in by_arrival(spans)] == [1, 3]
+
+
+def test_a_batch_of_nobody_knows_no_model(spans: CapturedSpans) -> None:
+    with inferspan.batch([]):
+        pass
+    with inferspan.batch(iter([None]), model="fraud"):
+        pass
+    assert [(s.name, (s.attributes or {})[semconv.BATCH_SIZE]) for s in spans.batches] == [
+        ("batch", 0),
+        ("batch fraud", 1),
+    ]
+
+
+def test_a_request_that_was_cancelled_while_it_waited_is_linked(spans: CapturedSpans) -> None:
+    references: list[Reference] = []
+
+    @inferspan.predict(model="fraud", task="regression")
+    async def handle() -> float:
+        references.append(inferspan.current_prediction())
+        return await asyncio.get_running_loop().create_future()
+
+    async def serve() -> None:
+        task = asyncio.create_task(handle())
+        await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        with inferspan.batch(references):
+            pass
+
+    asyncio.run(serve())
+    (request,) = spans.predictions
+    assert told(request) == (None, None, None)
+    assert linked(spans.batches) == [(request.context.trace_id, request.context.span_id)]
+
+
+@pytest.mark.parametrize(
+    "send",
+    [
+        lambda reference: pickle.loads(pickle.dumps(reference)),
+        copy.deepcopy,
+        lambda reference: inferspan.PredictionRef.from_token(reference.to_token()),
+    ],
+    ids=["pickled", "copied", "token"],
+)
+def test_a_reference_that_travelled_is_linked_only(
+    spans: CapturedSpans, send: Callable[[Reference], Reference]
+) -> None:
+    with requests(1) as (reference,):
+        travelled = send(reference)
+        assert reference is not None
+        assert travelled is not None
+        assert (travelled.id, travelled.model) == (reference.id, reference.model)
+        with inferspan.batch([travelled]):
+            pass
+    (request,) = spans.predictions
+    assert told(request) == (None, None, None)
+    assert linked(spans.batches) == [(request.context.trace_id, request.context.span_id)]
+
+
+def test_when_a_reference_was_taken_is_no_part_of_what_it_is(spans: CapturedSpans) -> None:
+    with requests(1) as (reference,):
+        assert pickle.loads(pickle.dumps(reference)) == reference
+        assert hash(pickle.loads(pickle.dumps(reference))) == hash(reference)
+        assert "taken" not in repr(reference)
+
+
+def test_a_reference_keeps_no_call_alive() -> None:
+    references: list[Reference] = []
+
+    class Large:
+        pass
+
+    @inferspan.predict(model="fraud", task="regression")
+    def handle(x: object) -> float:
+        references.append(inferspan.current_prediction())
+        return 1.0
+
+    with capture_spans():
+        handle(Large())
+    (reference,) = references
+    assert reference is not None
+    assert reference.taken is not None
+    assert reference.taken.call() is None
+
+
+def test_twice_in_one_batch_is_one_link_and_the_first_place(spans: CapturedSpans) -> None:
+    with requests(2) as (first, second), inferspan.batch([first, second, first]):
+        pass
+    (batch,) = spans.batches
+    assert (batch.attributes or {})[semconv.BATCH_SIZE] == 3
+    assert len(batch.links) == 2
+    assert [told(span)[2] for span in by_arrival(spans)] == [0, 1]
+
+
+def test_in_two_batches_the_last_is_told_of(spans: CapturedSpans) -> None:
+    with requests(1) as references:
+        for _ in range(2):
+            with inferspan.batch(references):
+                pass
+    assert told(spans.predictions[0])[0] == hex_id(spans.batches[1])
+
+
+def test_requests_are_what_current_prediction_answers() -> None:
+    for wrong in (None, 5):
+        with pytest.raises(TypeError, match="an iterable of what current_prediction"):
+            inferspan.batch(wrong)  # type: ignore[arg-type]
+    for name in ("", 5):
+        with pytest.raises(ValueError, match="must be a text"):
+            inferspan.batch([], model=name)  # type: ignore[arg-type]
+
+
+# --- many ----------------------------------------------------------------------------------------
+
+
+def many(count: int) -> list[Reference]:
+    return [
+        inferspan.PredictionRef(
+            f"p-{n}", "fraud", None, trace.SpanContext(n + 1, n + 1, True, trace.TraceFlags(1))
+        )
+        for n in range(count)
+    ]
+
+
+@given(st.integers(0, 600), st.sampled_from([None, 1, 3, 128, 1000]))
+def test_no_link_is_lost(count: int, limit: int | None) -> None:
+    with limited(limit) as spans:
+        with inferspan.batch(many(count)):
+            pass
+        carriers = [s for s in spans if s.name in ("batch fraud", "batch")]
+        further = [s for s in spans if s.name == "batch links fraud"]
+        assert len(carriers) == 1
+        assert sorted(linked([*carriers, *further])) == [(n + 1, n + 1) for n in range(count)]
+        assert all(0 < len(s.links) <= LINKS_MAX for s in further)
+        assert {parent_of(s) for s in further} <= {carriers[0].context.span_id}
+        assert spans.predictions == []
+
+
+@contextmanager
+def limited(links_max: int | None) -> Iterator[CapturedSpans]:
+    caught = CapturedSpans()
+    provider = TracerProvider(span_limits=SpanLimits(max_links=links_max), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(caught))
+    restore = providers.divert(provider, None)
+    try:
+        yield caught
+    finally:
+        restore()
+        provider.shutdown()
+
+
+def test_a_provider_that_keeps_no_links_gets_one_span() -> None:
+    with limited(0) as spans, inferspan.batch(many(200)):
+        pass
+    assert [span.name for span in spans] == ["batch fraud"]
+
+
+def test_too_many_to_link_is_said(spans: CapturedSpans, caplog: pytest.LogCaptureFixture) -> None:
+    with inferspan.batch(many(LINKED_MAX + 1)):
+        pass
+    assert len(linked(spans)) == LINKED_MAX
+    assert (spans.batches[0].attributes or {})[semconv.BATCH_SIZE] == LINKED_MAX + 1
+    assert "16,385 requests is linked to 16,384 of them" in caplog.text
+
+
+# --- sampling, and what goes wrong ---------------------------------------------------------------
+
+
+def test_a_batch_that_is_not_sampled_has_no_id_to_tell() -> None:
+    with capture_spans(sampler=ALWAYS_OFF) as spans:
+        with requests(1) as references:
+            with inferspan.batch(references), inferspan.stage("stack"):
+                inferspan.snapshot("rows", [1.0])
+            assert references[0] is not None
+        assert len(spans) == 0
+
+
+def test_no_tracer_no_batch_and_no_harm(contained_errors: list[BaseException]) -> None:
+    class Broken(trace.NoOpTracerProvider):
+        def get_tracer(self, *args: object, **kwargs: object) -> trace.Tracer:
+            raise RuntimeError("no tracer")
+
+    ran = False
+    restore = providers.divert(Broken(), None)
+    try:
+        with inferspan.batch(many(1)):
+            ran = True
+    finally:
+        restore()
+    assert ran
+    assert [str(error) for error in contained_errors] == ["no tracer"]
+    contained_errors.clear()

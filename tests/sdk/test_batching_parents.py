@@ -1,0 +1,109 @@
+"""Whose child a batch is: of the work it is part of, never of one of its requests."""
+
+from __future__ import annotations
+
+import asyncio
+
+from opentelemetry import trace
+
+import inferspan
+from inferspan import providers
+from inferspan.testing import CapturedSpans
+from sdk.gathering import Reference, hex_id, parent_of, requests, told
+
+
+def test_a_batch_is_a_child_of_the_work_it_is_part_of(spans: CapturedSpans) -> None:
+    with requests(2) as references, inferspan.stage("nightly"), inferspan.batch(references):
+        pass
+    (stage,) = spans.stages
+    assert parent_of(spans.batches[0]) == stage.context.span_id
+
+
+def test_requests_of_one_trace_are_answered_in_it(spans: CapturedSpans) -> None:
+    references: list[Reference] = []
+
+    @inferspan.predict(model="fraud", task="regression")
+    async def part(barrier: asyncio.Barrier) -> float:
+        references.append(inferspan.current_prediction())
+        await barrier.wait()
+        await barrier.wait()
+        return 1.0
+
+    async def fan_out() -> None:
+        barrier = asyncio.Barrier(3)
+        with inferspan.stage("handler"):
+            parts = [asyncio.create_task(part(barrier)) for _ in range(2)]
+            await barrier.wait()
+            with inferspan.batch(references):
+                pass
+            await barrier.wait()
+            await asyncio.gather(*parts)
+
+    asyncio.run(fan_out())
+    (handler,) = spans.stages
+    assert parent_of(spans.batches[0]) == handler.context.span_id
+    assert [told(span)[1] for span in spans.predictions] == [2, 2]
+
+
+def test_a_batch_is_no_child_of_the_request_that_leads_it(spans: CapturedSpans) -> None:
+    @inferspan.predict(model="fraud", task="regression")
+    def lead() -> float:
+        own = inferspan.current_prediction()
+        with inferspan.stage("lead"), inferspan.batch([own]):
+            inferspan.snapshot("rows", [1.0])
+        assert inferspan.current_prediction() == own
+        return 1.0
+
+    lead()
+    (batch,) = spans.batches
+    assert batch.parent is None
+    assert len(batch.events) == 1
+    assert told(spans.predictions[0]) == (hex_id(batch), 1, 0)
+
+
+def test_a_gatherer_that_the_first_request_started_serves_no_trace_alone(
+    spans: CapturedSpans,
+) -> None:
+    waiting: list[tuple[asyncio.Future[float], Reference]] = []
+    gatherers: list[asyncio.Task[None]] = []
+
+    async def gather(rounds: int) -> None:
+        for _ in range(rounds):
+            while len(waiting) < 2:
+                await asyncio.sleep(0)
+            with inferspan.batch([reference for _, reference in waiting]):
+                pass
+            for future, _ in waiting:
+                future.set_result(1.0)
+            waiting.clear()
+
+    @inferspan.predict(model="fraud", task="regression")
+    async def handle() -> float:
+        future = asyncio.get_running_loop().create_future()
+        waiting.append((future, inferspan.current_prediction()))
+        if not gatherers:
+            gatherers.append(asyncio.create_task(gather(2)))
+        return await future
+
+    async def front() -> None:
+        # As a web framework's instrumentation does: its span ends with the request.
+        with inferspan.stage("GET /"):
+            await handle()
+
+    async def serve() -> None:
+        for _ in range(2):
+            await asyncio.gather(front(), front())
+        await gatherers[0]
+
+    asyncio.run(serve())
+    assert [batch.parent for batch in spans.batches] == [None, None]
+
+
+def test_an_ended_span_is_nobodys_parent(spans: CapturedSpans) -> None:
+    tracer = providers.prediction_tracer()
+    handler = tracer.start_span("GET /")
+    with trace.use_span(handler, end_on_exit=False):
+        handler.end()
+        with requests(1) as references, inferspan.batch(references):
+            pass
+    assert spans.batches[0].parent is None
