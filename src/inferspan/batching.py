@@ -133,6 +133,7 @@ class BatchScope(SpanScope):
         self.span: Span = prediction_tracer().start_span(
             text(f"{_STAGE} {model}".rstrip()),
             _parent(current, references, calls),
+            attributes={semconv.BATCH_SIZE: self._size, semconv.STAGE_NAME: _STAGE},
             links=[Link(context) for context in linked[:LINKS_MAX]],
             start_time=self.start_ns,
             record_exception=False,
@@ -161,10 +162,6 @@ class BatchScope(SpanScope):
     def reference(self) -> None:
         """A batch is not one prediction."""
         return None
-
-    def identity(self) -> Attributes:
-        """The batch's size, and that it is no prediction."""
-        return {semconv.BATCH_SIZE: self._size, semconv.STAGE_NAME: _STAGE}
 
     def _tell(self, references: Sequence[Request], calls: Sequence[PredictionCall | None]) -> None:
         told: set[int] = set()
