@@ -14,7 +14,9 @@ import numpy as np
 
 from inferspan import foreign
 
-Attribute = str | bool | int | float | bytes | Sequence[str] | Sequence[int] | Sequence[float]
+Attribute = (
+    str | bool | int | float | bytes | Sequence[str | None] | Sequence[int] | Sequence[float]
+)
 Attributes = dict[str, Attribute]
 
 TEXT_LENGTH_MAX: Final = 512

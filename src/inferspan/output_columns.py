@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from inferspan import semconv
+from inferspan import foreign, semconv
 from inferspan.attributes import type_name
 
 ROWS_MAX: Final = 65_536
-"""Rows of one batch call whose outputs are recorded."""
+"""Rows of one batch call whose outputs are recorded; entries of one set or ranking."""
+ELEMENTS_MAX: Final = 1 << 22
+"""Numbers of a matrix of probabilities that are looked at (some 10 milliseconds)."""
 CLASS_LENGTH_MAX: Final = 1024
 """Characters of a class; a longer text is an answer, and none of several classes."""
 RANKING: Final = "ranking"
@@ -22,6 +26,7 @@ ROUNDING: Final = 1e-6
 """How far a probability in float32 may lie above 1."""
 MAPPER: Final = "or map it: @inferspan.predict(output=lambda returned: {'label': …})"
 """The remedy that always works."""
+_MISSING: Final = ("NAType", "NaTType")
 _UNTYPED_TASKS: Final = ("embedding", "detection", "generation")
 _UNTYPED_OPERATIONS: Final = ("embed", "transform", "detect", "generate")
 
@@ -41,22 +46,59 @@ class OutputRule:
     floats_are_classes: bool = False
     """Whether a float is a class, as with scikit-learn's `predict` and float labels."""
 
+    form: Literal["class", "number", "set", "untyped"] = field(
+        init=False, repr=False, compare=False
+    )
+    """What one prediction is: a class, a number, several classes (a set or a ranking), or nothing
+    that is known here."""
+    undeclared: bool = field(init=False, repr=False, compare=False)
+    """Whether nothing tells a number that is a class from one that is a value."""
+    answers: tuple[str, str] | None = field(init=False, repr=False, compare=False)
+    """The negative and the positive class, where the threshold between them is declared too."""
+
+    def __post_init__(self) -> None:
+        # Read in every call, so found once. The class is frozen to all others.
+        unknown = self.task is None
+        object.__setattr__(self, "form", self._form())
+        object.__setattr__(
+            self, "undeclared", unknown and self.form == "class" and not self.classes
+        )
+        object.__setattr__(self, "answers", self._answers())
+
+    def _form(self) -> Literal["class", "number", "set", "untyped"]:
+        if self.task is None and self.operation in _UNTYPED_OPERATIONS:
+            return "untyped"
+        if self.task in _UNTYPED_TASKS:
+            return "untyped"
+        if self.task in semconv.NUMERIC_TASKS:
+            return "number"
+        several = self.task in (semconv.MULTILABEL, RANKING) or self.operation == "rank"
+        return "set" if several else "class"
+
+    def _answers(self) -> tuple[str, str] | None:
+        if self.threshold is None or len(self.classes) != 2 or self.positive not in self.classes:
+            return None
+        negative = self.classes[1 - self.classes.index(self.positive)]
+        return negative, self.positive
+
+    def of_classes(self, classes: tuple[str, ...]) -> OutputRule:
+        """The same rule for columns of other classes."""
+        return self if classes == self.classes else replace(self, classes=classes)
+
     @property
     def untyped(self) -> bool:
         """Whether there is neither class, score nor value to expect."""
-        if self.task is None:
-            return self.operation in _UNTYPED_OPERATIONS
-        return self.task in _UNTYPED_TASKS
+        return self.form == "untyped"
 
     @property
     def numeric(self) -> bool:
         """Whether the output is a number by declaration."""
-        return self.task in semconv.NUMERIC_TASKS
+        return self.form == "number"
 
     @property
     def ragged(self) -> bool:
         """Whether one prediction has several classes: a set, or a ranking."""
-        return self.task in (semconv.MULTILABEL, RANKING) or self.operation == "rank"
+        return self.form == "set"
 
 
 class Misfit(ValueError):
@@ -68,7 +110,8 @@ class Columns:
     """Outputs by row; a single prediction is one row with `single` set."""
 
     single: bool
-    classes: list[str] | None = None
+    classes: list[str | None] | None = None
+    """None = a row without answer."""
     scores: list[float] | None = None
     values: list[float] | None = None
     offsets: list[int] | None = None
@@ -95,36 +138,95 @@ def wanted(rule: OutputRule) -> str:
 
 def is_column(value: object) -> bool:
     """Whether a value is a list of values rather than one."""
-    if isinstance(value, np.ndarray):
-        return value.ndim == 1
-    return isinstance(value, (list, tuple, set, frozenset)) or hasattr(type(value), "to_numpy")
+    kind = type(value)
+    if kind in (str, float, int, bool, bytes) or value is None:
+        return False
+    if issubclass(kind, (list, tuple, set, frozenset)):
+        return True
+    if kind is np.ndarray or foreign.is_tensor(value):
+        return len(value.shape) == 1  # type: ignore[attr-defined]
+    return foreign.is_array(value)
 
 
 def listed(value: object) -> list[Any]:
-    """A column as a list, a single value as a list of one."""
-    if isinstance(value, np.ndarray):
-        return value.ravel().tolist()
-    if isinstance(value, (list, tuple)):
-        return list(value)
-    if isinstance(value, (set, frozenset)):
+    """A column as a list, a single value as a list of one.
+
+    Raises:
+        Misfit: more entries than rows are recorded.
+    """
+    kind = type(value)
+    if issubclass(kind, (list, tuple, set, frozenset)):
+        _check_rows(len(value))  # type: ignore[arg-type]
         # A set has no order of its own; a trace should.
-        return sorted(value, key=lambda item: semconv.class_text(item) or "")
-    if hasattr(type(value), "to_numpy"):
-        return value.to_numpy().tolist()  # type: ignore[attr-defined,no-any-return]
+        return sorted(value, key=_sort_key) if issubclass(kind, (set, frozenset)) else list(value)  # type: ignore[call-overload,no-any-return]
+    if is_column(value):
+        return array_of(value).ravel().tolist()
     return [value]
 
 
+def _sort_key(item: object) -> str:
+    return semconv.class_text(item) or ""
+
+
+def _check_rows(rows: int) -> None:
+    if rows > ROWS_MAX:
+        raise Misfit(f"{rows} rows, at most {ROWS_MAX} are recorded; call in smaller batches")
+
+
+def array_of(value: object) -> NDArray[Any]:
+    """The numpy array of an array, tensor, series or frame.
+
+    Raises:
+        Misfit: too many elements, or on a device that nobody else may be waiting for.
+    """
+    shape: tuple[int, ...] = tuple(getattr(value, "shape", None) or ())
+    if not shape and hasattr(type(value), "__len__") and foreign.length_of(value) is not None:
+        shape = (len(value),)  # type: ignore[arg-type]
+    if shape:
+        _check_rows(shape[0])
+    if math.prod(shape) > ELEMENTS_MAX:
+        raise Misfit(
+            f"{math.prod(shape):,} numbers, at most {ELEMENTS_MAX:,} are looked at; call in "
+            "smaller batches"
+        )
+    if (device := foreign.on_accelerator(value)) is not None:
+        raise Misfit(
+            f"a tensor on {device} is not copied from there; return it from the CPU, or map it: "
+            "@inferspan.predict(output=lambda returned: returned.cpu())"
+        )
+    array = foreign.as_array(value)
+    if array is None:
+        raise Misfit(f"a {type_name(type(value))} cannot be read; return a list, {MAPPER}")
+    return array
+
+
 def plain_of(value: object) -> object:
-    """The Python value of a numpy scalar; others as they are.
+    """The Python value of a numpy scalar, a decimal or a tensor without dimensions; else itself.
 
     Raises:
         Misfit: a numpy scalar that is no text, boolean or number.
     """
-    if isinstance(value, np.generic):
-        if value.dtype.kind not in "biufU":
-            raise Misfit(f"a {type_name(type(value))} is no class or number; convert it")
-        return value.item()
+    kind = type(value)
+    if kind in (str, float, int, bool):
+        return value
+    if kind is Decimal:
+        return float(value)  # type: ignore[arg-type]
+    if (kind is np.ndarray or foreign.is_tensor(value)) and not tuple(value.shape):  # type: ignore[attr-defined]
+        value = array_of(value)[()]
+        kind = type(value)
+    if issubclass(kind, np.generic):
+        if value.dtype.kind not in "biufU":  # type: ignore[attr-defined]
+            raise Misfit(f"a {type_name(kind)} is no class or number; convert it")
+        return value.item()  # type: ignore[attr-defined]
     return value
+
+
+def is_missing(value: object) -> bool:
+    """None, NaN, and what data frames put in their place (by name: no library is imported)."""
+    kind = type(value)
+    if kind is float or issubclass(kind, np.floating):
+        return value != value
+    return value is None or kind.__name__ in _MISSING
 
 
 def class_of(value: object) -> str:
@@ -142,6 +244,18 @@ def class_of(value: object) -> str:
     if written is None:
         raise Misfit(f"a {type_name(type(value))} is no class; return a string, boolean or number")
     return written
+
+
+def classes_of(items: Sequence[object]) -> list[str | None]:
+    """Classes of a batch; those that are missing are None, so that rows stay rows.
+
+    Raises:
+        Misfit: one is no class, or all are missing.
+    """
+    classes = [None if is_missing(item) else class_of(plain_of(item)) for item in items]
+    if classes and not any(text is not None for text in classes):
+        raise Misfit("all rows are missing; return a class per row")
+    return classes
 
 
 def _too_long(value: object) -> bool:
@@ -177,11 +291,32 @@ def number_of(value: object) -> float:
 
 
 def floats_of(items: Sequence[object]) -> list[float]:
-    """Numbers of a batch; those that are missing or not finite are NaN, so that rows stay rows."""
+    """Numbers of a batch; those that are missing or not finite are NaN, so that rows stay rows.
+
+    Raises:
+        Misfit: one is no number.
+    """
     numbers = []
     for item in items:
-        plain = plain_of(item)
+        plain = math.nan if is_missing(item) else plain_of(item)
         if isinstance(plain, bool) or not isinstance(plain, (int, float)):
             raise Misfit(f"a {type_name(type(item))} is no number; return numbers, {MAPPER}")
-        numbers.append(float(plain) if math.isfinite(plain) else math.nan)
+        try:
+            numbers.append(float(plain) if math.isfinite(plain) else math.nan)
+        except OverflowError:
+            raise Misfit("an integer beyond float64; return a smaller number") from None
     return numbers
+
+
+def scores_of(items: Sequence[object], rule: OutputRule) -> list[float]:
+    """Scores of a batch, NaN where there is none; of a binary task probabilities.
+
+    Raises:
+        Misfit: one is no number or no probability, or all are missing.
+    """
+    scores = floats_of(items)
+    if rule.task == semconv.BINARY:
+        scores = [score if score != score else probability_of(score) for score in scores]
+    if scores and all(score != score for score in scores):
+        raise Misfit("NaN and infinities are no outputs; return a finite number")
+    return scores

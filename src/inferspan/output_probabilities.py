@@ -1,21 +1,28 @@
-"""Answers that are probabilities: class and score from a matrix, by the declared classes."""
+"""Answers that are probabilities: class and score from a matrix, by the declared classes.
+
+What the collector would derive from the probabilities alone is derived here, so that a record
+without them says the same.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan import semconv
+from inferspan import foreign, semconv
 from inferspan.output_columns import (
+    ELEMENTS_MAX,
     MAPPER,
     ROUNDING,
     ROWS_MAX,
     Columns,
     Misfit,
     OutputRule,
+    array_of,
     class_of,
     plain_of,
 )
@@ -25,15 +32,42 @@ PROBABILITIES_MAX: Final = 65_536
 
 
 def read_probabilities(matrix: NDArray[Any], rule: OutputRule) -> Columns:
-    """Read one row of probabilities per prediction.
+    """Read one row of probabilities per prediction; a row with a NaN is one without answer.
 
     Args:
         matrix: float[rows, classes].
         rule: declares the classes, in the order of the columns.
 
     Raises:
-        Misfit: unknown classes, too many rows, or numbers outside [0, 1].
+        Misfit: unknown classes, too many numbers, numbers outside [0, 1], or no complete row.
     """
+    _check_shape(matrix, rule)
+    matrix, complete = _checked(matrix)
+    rows, width = matrix.shape
+    columns = Columns(False)
+    best = np.argmax(matrix, axis=1)
+    binary = rule.task == semconv.BINARY
+    positive = rule.classes.index(rule.positive) if rule.positive in rule.classes else None
+    if rule.answers is not None and positive is not None:
+        reached = matrix[:, positive].astype(np.float64) >= (rule.threshold or 0.0)
+        best = np.where(reached, positive, 1 - positive)
+    # One column cannot say what the other answer would have been.
+    if width > 1:
+        columns.classes = [
+            rule.classes[column] if known else None
+            for column, known in zip(best.tolist(), complete.tolist(), strict=True)
+        ]
+    scored = positive if binary else best if width > 1 else None
+    if scored is not None:
+        chosen = matrix[np.arange(rows), scored].astype(np.float64)
+        columns.scores = np.where(complete, chosen, math.nan).tolist()
+    if matrix.size <= PROBABILITIES_MAX:
+        columns.probabilities = matrix.astype(np.float64).ravel().tolist()
+        columns.names = rule.classes
+    return columns
+
+
+def _check_shape(matrix: NDArray[Any], rule: OutputRule) -> None:
     rows, width = matrix.shape
     if not width or width != len(rule.classes):
         known = f"{len(rule.classes)} classes are known" if rule.classes else "no class is known"
@@ -41,24 +75,24 @@ def read_probabilities(matrix: NDArray[Any], rule: OutputRule) -> Columns:
             f"{width} columns of probabilities, but {known}; declare classes=[…] in the order of "
             "the columns"
         )
-    if rows > ROWS_MAX:
-        raise Misfit(f"{rows} rows, at most {ROWS_MAX} are recorded; call in smaller batches")
-    floats = matrix.astype(np.float64)
-    if not np.all((floats >= 0.0) & (floats <= 1.0 + ROUNDING)):
+    if rows > ROWS_MAX or matrix.size > ELEMENTS_MAX:
+        raise Misfit(
+            f"{rows} rows of {width} probabilities, at most {ROWS_MAX} rows and {ELEMENTS_MAX:,} "
+            "numbers are looked at; call in smaller batches"
+        )
+
+
+def _checked(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
+    """The probabilities, at most 1, NaN in rows without answer; and which rows have one."""
+    complete = ~np.isnan(matrix).any(axis=1)
+    if not complete.all():
+        matrix = np.where(complete[:, None], matrix, math.nan)
+        if not complete.any():
+            raise Misfit("NaN is no probability, and no row is without; return probabilities")
+    least, most = np.nanmin(matrix, initial=0.0), np.nanmax(matrix, initial=0.0)
+    if least < 0.0 or most > 1.0 + ROUNDING:
         raise Misfit(f"numbers outside [0, 1] are no probabilities; return probabilities, {MAPPER}")
-    best = np.argmax(floats, axis=1)
-    floats = np.minimum(floats, 1.0)
-    if rule.threshold is not None and width == 2 and rule.positive in rule.classes:
-        column = rule.classes.index(rule.positive)
-        best = np.where(floats[:, column] >= rule.threshold, column, 1 - column)
-    columns = Columns(False, classes=[rule.classes[column] for column in best])
-    if rule.task != semconv.BINARY:
-        columns.scores = floats[np.arange(rows), best].tolist()
-    elif rule.positive in rule.classes:
-        columns.scores = floats[:, rule.classes.index(rule.positive)].tolist()
-    if floats.size <= PROBABILITIES_MAX:
-        columns.probabilities, columns.names = floats.ravel().tolist(), rule.classes
-    return columns
+    return np.minimum(matrix, 1.0) if most > 1.0 else matrix, complete
 
 
 def add_probabilities(columns: Columns, given: object, rule: OutputRule) -> None:
@@ -73,13 +107,15 @@ def add_probabilities(columns: Columns, given: object, rule: OutputRule) -> None
         Misfit: as `read_probabilities`.
     """
     if isinstance(given, Mapping):
-        names = tuple(class_of(plain_of(name)) for name in given)
-        given, rule = list(given.values()), _renamed(rule, names)
+        rule = rule.of_classes(tuple(class_of(plain_of(name)) for name in given))
+        given = [plain_of(value) for value in given.values()]
     matrix = _matrix(given)
     found = read_probabilities(np.atleast_2d(matrix), rule)
-    columns.single = columns.single and matrix.ndim == 1
-    if len(columns.classes or columns.scores or found.classes or ()) != found.rows:
-        raise Misfit(f"{found.rows} rows of probabilities for {columns.rows}; return as many")
+    alone = columns.classes is None and columns.scores is None
+    columns.single = matrix.ndim == 1 and (alone or columns.single)
+    rows = len(np.atleast_2d(matrix))
+    if not alone and columns.rows != rows:
+        raise Misfit(f"{rows} rows of probabilities for {columns.rows}; return as many")
     columns.probabilities, columns.names = found.probabilities, found.names
     if columns.classes is None:
         columns.classes = found.classes
@@ -88,7 +124,13 @@ def add_probabilities(columns: Columns, given: object, rule: OutputRule) -> None
         columns.scores = _scores_of(np.atleast_2d(matrix), columns.classes, rule)
 
 
-def _matrix(given: object) -> NDArray[np.float64]:
+def _matrix(given: Any) -> NDArray[np.float64]:
+    if foreign.is_array(given):
+        given = array_of(given)
+    elif isinstance(given, (list, tuple)):
+        width = max((len(row) for row in given if isinstance(row, (list, tuple))), default=1)
+        if len(given) * width > ELEMENTS_MAX:
+            raise Misfit(f"more than {ELEMENTS_MAX:,} probabilities; call in smaller batches")
     try:
         matrix = np.asarray(given, np.float64)
     except (TypeError, ValueError):
@@ -98,27 +140,26 @@ def _matrix(given: object) -> NDArray[np.float64]:
     return matrix
 
 
-def _renamed(rule: OutputRule, names: tuple[str, ...]) -> OutputRule:
-    return OutputRule(rule.task, rule.operation, rule.positive, names, rule.threshold)
-
-
-def _scores_of(matrix: NDArray[Any], chosen: list[str], rule: OutputRule) -> list[float] | None:
-    """P(positive) of a binary task, else P(the class that was answered)."""
+def _scores_of(
+    matrix: NDArray[Any], chosen: list[str | None], rule: OutputRule
+) -> list[float] | None:
+    """P(positive) of a binary task, else P(the class that was answered); NaN where not known."""
+    columns = {text: column for column, text in enumerate(rule.classes)}
     wanted = [rule.positive] * len(chosen) if rule.task == semconv.BINARY else chosen
-    if len(chosen) != len(matrix) or not all(text in rule.classes for text in wanted):
-        return None
-    return [
-        float(row[rule.classes.index(str(text))]) for row, text in zip(matrix, wanted, strict=True)
+    scores = [
+        min(float(row[columns[text]]), 1.0) if text in columns else math.nan
+        for row, text in zip(matrix, wanted, strict=True)
     ]
+    return scores if any(score == score for score in scores) else None
 
 
 def with_class_by_threshold(columns: Columns, rule: OutputRule) -> Columns:
     """Where only scores came, the declared threshold says the class."""
-    declared = rule.threshold is not None and len(rule.classes) == 2
-    if columns.classes is None and columns.scores and declared and rule.positive in rule.classes:
-        negative = rule.classes[1 - rule.classes.index(rule.positive)]
+    if columns.classes is None and columns.scores and rule.answers is not None:
+        negative, positive = rule.answers
+        threshold = rule.threshold or 0.0
         columns.classes = [
-            rule.positive if score >= (rule.threshold or 0.0) else negative
+            None if score != score else positive if score >= threshold else negative
             for score in columns.scores
         ]
     return columns

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inferspan.output_columns import (
+    RANKING,
+    ROWS_MAX,
     Columns,
     Misfit,
     OutputRule,
@@ -24,15 +27,47 @@ def read_indicators(array: NDArray[Any], rule: OutputRule) -> Columns:
     """Read a matrix of 0 and 1, one column per declared class.
 
     Raises:
-        Misfit: other columns than declared classes.
+        Misfit: other columns than declared classes, other numbers, or too many entries.
     """
-    if array.shape[1] != len(rule.classes):
+    rows, width = array.shape
+    if width != len(rule.classes):
         raise Misfit(
-            f"{array.shape[1]} indicator columns for {len(rule.classes)} known classes; declare "
+            f"{width} indicator columns for {len(rule.classes)} known classes; declare "
             "classes=[…] in the order of the columns"
         )
-    sets = [[rule.classes[column] for column in np.flatnonzero(row)] for row in array]
-    return read_sets([Columns(True, classes=row, offsets=[0, len(row)]) for row in sets])
+    if rows > ROWS_MAX or rows * width > ROWS_MAX * 64:
+        raise Misfit(f"{rows} rows of {width} indicators; call in smaller batches")
+    if not np.all((array == 0) | (array == 1)):
+        raise Misfit(f"indicators other than 0 and 1; return {wanted(rule)}")
+    at_row, at_column = np.nonzero(array)
+    offsets = np.searchsorted(at_row, np.arange(rows + 1))
+    _check_entries(len(at_column))
+    classes: list[str | None] = [rule.classes[column] for column in at_column.tolist()]
+    return Columns(False, classes=classes, offsets=offsets.tolist())
+
+
+def read_named_scores(given: Mapping[Any, Any], rule: OutputRule) -> Columns:
+    """Read one prediction that is a mapping: item → score of a ranking, class → bool of a set.
+
+    A ranking is in the order of falling scores.
+
+    Raises:
+        Misfit: other values; of probabilities per class nothing says which classes are answered.
+    """
+    if rule.task == RANKING or rule.operation == "rank":
+        scores = floats_of(list(given.values()))
+        order = sorted(range(len(scores)), key=lambda at: -scores[at])
+        names = list(given)
+        ranked: list[str | None] = [class_of(plain_of(names[at])) for at in order]
+        return Columns(
+            True, classes=ranked, scores=[scores[at] for at in order], offsets=[0, len(order)]
+        )
+    if all(type(plain_of(answer)) is bool for answer in given.values()):
+        return read_set([name for name, answer in given.items() if answer], None, rule)
+    raise Misfit(
+        "numbers per class do not say which classes are answered; return the classes, as a list or "
+        "class → bool"
+    )
 
 
 def read_set(label: object, score: object, rule: OutputRule) -> Columns:
@@ -46,7 +81,7 @@ def read_set(label: object, score: object, rule: OutputRule) -> Columns:
     Raises:
         Misfit: no list, no classes, or another number of scores.
     """
-    if isinstance(label, (str, bytes)) or not is_column(label):
+    if not is_column(label):
         raise Misfit(f"{rule.task or rule.operation} needs a list; return {wanted(rule)}")
     items = listed(label)
     scores = None if score is None else floats_of(listed(score))
@@ -55,11 +90,27 @@ def read_set(label: object, score: object, rule: OutputRule) -> Columns:
         items = [item[0] for item in items]
     if scores is not None and len(scores) != len(items):
         raise Misfit(f"{len(items)} classes with {len(scores)} scores; return as many")
-    classes = [class_of(plain_of(item)) for item in items]
+    classes: list[str | None] = [class_of(plain_of(item)) for item in items]
     return Columns(True, classes=classes, scores=scores, offsets=[0, len(classes)])
 
 
-def read_sets(rows: list[Columns]) -> Columns:
+def read_sets(rows: list[Any], rule: OutputRule) -> Columns:
+    """Read the sets of several predictions.
+
+    Raises:
+        Misfit: a row is no set, or there are too many entries in all.
+    """
+    found: list[Columns] = []
+    entries = 0
+    for row in rows:
+        one = read_set(row, None, rule)
+        entries += len(one.classes or ())
+        _check_entries(entries)
+        found.append(one)
+    return joined(found)
+
+
+def joined(rows: list[Columns]) -> Columns:
     """Join the sets of several predictions to one column with offsets."""
     offsets = [0]
     for row in rows:
@@ -71,3 +122,10 @@ def read_sets(rows: list[Columns]) -> Columns:
         scores=[score for row in rows for score in row.scores or ()] if scored else None,
         offsets=offsets,
     )
+
+
+def _check_entries(entries: int) -> None:
+    if entries > ROWS_MAX:
+        raise Misfit(
+            f"more than {ROWS_MAX} classes in one batch are not recorded; call in smaller batches"
+        )
