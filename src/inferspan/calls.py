@@ -17,14 +17,17 @@ from numpy import ndarray
 
 from inferspan.arguments import Arguments, Keywords
 from inferspan.awaitables import drivable, driver, end_when_done, is_future
-from inferspan.containment import Contained
+from inferspan.containment import errors
 from inferspan.spans import SpanScope
 from inferspan.steps import Later
 
 Start = Callable[[Arguments, Keywords, int], SpanScope]
 """Starts the span of a call, given its arguments and 1 if binding took the first parameter."""
 
-_BEGIN: Final = Contained("begin a span")
+Wrapper = Callable[[Callable[..., Any], object, Arguments, dict[str, Any]], Any]
+"""What `wrapt` calls: the function, what it is bound to, and the call's arguments."""
+
+_BEGIN: Final = "begin a span"
 _COMPLETE: Final = frozenset({NoneType, bool, int, float, str, bytes, list, tuple, dict, ndarray})
 """Types of most answers, none of which is still to run."""
 
@@ -52,71 +55,78 @@ class CallShape(enum.Enum):
         return cls.VALUE
 
 
-def run(
-    shape: CallShape,
+def wrapper_of(shape: CallShape, start: Start, binds: bool) -> Wrapper:
+    """Make what `wrapt` calls in place of a function.
+
+    Args:
+        shape: what calling the function gives.
+        start: begins the span; if it raises, the function runs without one.
+        binds: whether binding takes the first parameter of the signature.
+    """
+
+    def value_wrapper(
+        wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
+    ) -> Any:
+        scope = None
+        try:
+            scope = start(args, kwargs, 1 if binds and instance is not None else 0)
+        except BaseException as error:
+            errors.contain(_BEGIN, error)
+        if scope is None:
+            return wrapped(*args, **kwargs)
+        scope.attach()
+        try:
+            returned = wrapped(*args, **kwargs)
+        except BaseException as error:
+            scope.detach()
+            scope.fail(error)
+            raise
+        scope.detach()
+        if type(returned) in _COMPLETE:
+            scope.succeed(returned)
+            return returned
+        return _end(scope, returned)
+
+    def later_wrapper(
+        wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
+    ) -> Any:
+        bound = 1 if binds and instance is not None else 0
+        return _run_later(start, wrapped, args, kwargs, bound)
+
+    return value_wrapper if shape is CallShape.VALUE else later_wrapper
+
+
+def _run_later(
     start: Start,
     function: Callable[..., Any],
     arguments: Arguments,
     keywords: dict[str, Any],
     bound: int,
 ) -> Any:
-    """Call a function under the span that `start` begins.
-
-    Coroutines and generators begin their span when their body begins to run.
-
-    Args:
-        shape: what calling the function gives.
-        start: begins the span; if it raises, the function runs without one.
-        function: the user's.
-        arguments: positional arguments.
-        keywords: keyword arguments.
-        bound: 1 if binding took the first parameter of the signature, else 0.
-
-    Returns:
-        What the function returned; for a coroutine or generator, one that behaves the same.
-    """
-    if shape is CallShape.VALUE:
-        scope = _begin(start, arguments, keywords, bound)
-        if scope is None:
-            return function(*arguments, **keywords)
-        return _run_value(scope, function, arguments, keywords)
+    """Call what gives a coroutine or generator; its span begins when its body begins to run."""
+    later = Later(lambda: _begin(start, arguments, keywords, bound))
     # A call with wrong arguments fails here and now, as it does without us.
     body = function(*arguments, **keywords)
     if drivable(body):
-        return driver(Later(body, lambda: _begin(start, arguments, keywords, bound)), body)
+        return driver(later, body)
     # It said that it gives a coroutine or a generator, and gave something else.
     scope = _begin(start, arguments, keywords, bound)
     return body if scope is None else _end(scope, body)
 
 
 def _begin(start: Start, arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope | None:
-    with _BEGIN:
-        return start(arguments, keywords, bound)
-    return None
-
-
-def _run_value(
-    scope: SpanScope,
-    function: Callable[..., Any],
-    arguments: Arguments,
-    keywords: dict[str, Any],
-) -> Any:
-    scope.attach()
     try:
-        returned = function(*arguments, **keywords)
+        return start(arguments, keywords, bound)
     except BaseException as error:
-        scope.detach()
-        scope.fail(error)
-        raise
-    scope.detach()
-    return _end(scope, returned)
+        errors.contain(_BEGIN, error)
+    return None
 
 
 def _end(scope: SpanScope, returned: Any) -> Any:
     """End the span of a call that returned, unless what it returned is still to run."""
     if type(returned) not in _COMPLETE:
         if drivable(returned):
-            return driver(Later(returned, lambda: scope, scope), returned)
+            return driver(Later(lambda: scope, scope), returned)
         if is_future(returned):
             end_when_done(scope, returned)
             return returned

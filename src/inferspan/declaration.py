@@ -18,7 +18,7 @@ from inferspan.features import FEATURES_MAX
 from inferspan.output_columns import CLASS_LENGTH_MAX, Misfit, OutputRule, class_of
 from inferspan.plans import PredictionPlan
 from inferspan.redaction import Redaction, Redactor
-from inferspan.settings import checked_choice
+from inferspan.settings import checked_choice, checked_ratio
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -46,6 +46,7 @@ class Declaration:
     output: Callable[[Any], object] | None = None
     capture: str | None = None
     redactor: Redactor | None = None
+    sample_ratio: float | None = None
 
     @classmethod
     def of(
@@ -59,6 +60,7 @@ class Declaration:
         capture: str | None = None,
         output: Callable[[Any], object] | None = None,
         redact: Redaction | None = None,
+        sample_ratio: float | None = None,
         **others: Any,
     ) -> Self:
         """Check the options.
@@ -96,6 +98,9 @@ class Declaration:
             capture=capture,
             output=output,
             redactor=Redactor.of(redact),
+            sample_ratio=None
+            if sample_ratio is None
+            else checked_ratio("sample_ratio", sample_ratio),
             **others,
         )
 
@@ -127,6 +132,7 @@ class Declaration:
             constants=self._constants(model),
             rule=self.rule(),
             capture=self.capture,
+            sample_ratio=self.sample_ratio,
             prediction_id=None if source is None else parameters.source("prediction_id", source),
             slices=slices,
             more_slices=more_slices,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable
+from functools import partial
 from types import TracebackType
 from typing import Any, Final, TypeVar, overload
 
@@ -13,7 +14,7 @@ from opentelemetry.trace import get_current_span
 from inferspan import semconv
 from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
 from inferspan.attributes import Attributes, text
-from inferspan.calls import CallShape, Start, run
+from inferspan.calls import CallShape, Start, wrapper_of
 from inferspan.containment import Contained
 from inferspan.current import running
 from inferspan.declaration import Declaration, Names, refuse_unknown
@@ -41,6 +42,7 @@ PREDICT_OPTIONS: Final = (
     "output",
     "capture",
     "redact",
+    "sample_ratio",
 )
 """Names of the options of `predict`."""
 _STATE_TENSOR: Final = "inferspan.state."
@@ -67,15 +69,7 @@ class TracedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]
     def __init__(
         self, function: Callable[..., Any], start: Start, binds: bool, again: tuple[Any, Any]
     ) -> None:
-        shape = CallShape.of(function)
-
-        def wrapper(
-            wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
-        ) -> Any:
-            bound = 1 if binds and instance is not None else 0
-            return run(shape, start, wrapped, args, kwargs, bound)
-
-        super().__init__(function, wrapper)
+        super().__init__(function, wrapper_of(CallShape.of(function), start, binds))
         self._self_again = again
 
     def __reduce_ex__(self, protocol: object) -> Any:
@@ -124,6 +118,7 @@ def predict(
     output: Callable[[Any], object] | None = None,
     capture: str | None = None,
     redact: Redaction | None = None,
+    sample_ratio: float | None = None,
 ) -> Callable[[F], F]: ...
 
 
@@ -160,6 +155,8 @@ def predict(function: Any = None, /, **options: Any) -> Any:
             redact: patterns of names (`["*card*"]`) whose values are replaced, or a hook
                 (name, value) → what may be recorded. Of inputs, outputs shown to people, slices
                 and features; the typed output stays.
+            sample_ratio: share of calls without a parent that get a full span, 0 to 1; absent = as
+                the provider's sampler says. The others leave slim records: figures stay exact.
 
     Raises:
         ValueError: an unknown task, operation or policy, or a name that the signature lacks.
@@ -187,9 +184,8 @@ def _traced(function: Any, declaration: Declaration) -> Any:
     parameters = Parameters(function)
     plan = declaration.plan(parameters, default_model=_name_of(function))
 
-    def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
-        return PredictionCall(plan, arguments, keywords, bound)
-
+    # A partial: it costs no frame of its own.
+    start = partial(PredictionCall, plan)
     return TracedFunction(function, start, parameters.binds, (_traced, declaration))
 
 
@@ -211,9 +207,9 @@ class StageScope(SpanScope):
         """As the prediction it is a step of."""
         return self._records_messages
 
-    def identity(self) -> Attributes:
-        """The stage's name."""
-        return {semconv.STAGE_NAME: self._name}
+    def complete(self, attributes: Attributes) -> None:
+        """Add the stage's name."""
+        attributes[semconv.STAGE_NAME] = self._name
 
 
 class stage:  # used as a function: `with stage("features"):`, `@stage("features")`

@@ -43,11 +43,13 @@ class PredictionPlan:
     thresholds: Thresholds = field(default_factory=Thresholds)
     """From where on a call counts as slow or unsure."""
 
-    @property
-    def declares(self) -> bool:
-        """Whether anything declared is to be read from the call's arguments."""
+    declares: bool = field(init=False)
+    """Whether anything declared is to be read from the call's arguments."""
+
+    def __post_init__(self) -> None:
         sources = (self.prediction_id, self.more_slices, self.more_features)
-        return bool(self.slices or self.features) or sources != (None, None, None)
+        declares = bool(self.slices or self.features) or sources != (None, None, None)
+        object.__setattr__(self, "declares", declares)
 
     def confidence(self, score: float | None) -> float | None:
         """How sure a single answer is: the probability of the class that was answered."""

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import weakref
-from contextvars import Token
 from typing import Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.trace import StatusCode
+from opentelemetry.trace import StatusCode, TraceFlags
 
 from inferspan import capture, semconv, settings, spans
 from inferspan.arguments import Arguments, Keywords
@@ -39,58 +38,38 @@ _NOTHING: Final[dict[str, object]] = {}
 class PredictionCall(SpanScope):
     """One call of a model."""
 
-    __slots__ = (
-        "__weakref__",
-        "_buffer",
-        "_call",
-        "_dropped",
-        "_error_type",
-        "_features",
-        "_id",
-        "_ids",
-        "_input_rows",
-        "_marked",
-        "_noted",
-        "_output",
-        "_parent",
-        "_policy",
-        "_settings",
-        "_slices",
-        "plan",
-    )
+    # Defaults on the class, as in SpanScope: a call sets only what it has.
+    _id: str | None = None
+    _ids: list[Any] | None = None
+    _output: Output | None = None
+    _input_rows: int | None = None
+    _slices = _features = _NOTHING
+    _error_type: str | None = None
+    _marked = False
+    _buffer: RecordBuffer | None = None
+    _dropped: list[str] | None = None
+    _noted: Attributes | None = None
 
     def __init__(
         self, plan: PredictionPlan, arguments: Arguments, keywords: Keywords, bound: int
     ) -> None:
         self.plan = plan
         self._call: capture.Call | None = (arguments, keywords, bound)
-        self._id: str | None = None
-        self._ids: list[Any] | None = None
         self._settings = told = settings.current()
         self._policy = plan.capture or told.capture
-        self._dropped: list[str] = []
-        self._noted: Attributes | None = None
-        self._output: Output | None = None
-        self._input_rows: int | None = None
-        self._slices = self._features = _NOTHING
-        self._error_type: str | None = None
-        self._marked = False
         self._parent = parent = otel_context.get_current()
         self.start_ns = start_ns = spans.now_ns()
         self.span = span = start_prediction(
             prediction_tracer(), plan.span_name, parent, start_ns, plan.sample_ratio
         )
-        self.recording = span.is_recording()
-        self.ended = False
+        self.recording = recording = span.is_recording()
         self.attributes: Attributes = {}
         self._context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: self})
-        self._token: Token[Context] | None = None
-        self._buffer: RecordBuffer | None = None
-        if told.records == "all" or not span.get_span_context().trace_flags.sampled:
+        if told.records == "all" or not span.get_span_context().trace_flags & TraceFlags.SAMPLED:
             self._buffer = buffer_in_force(told)
-        if self.recording or (plan.declares and self._buffer is not None):
+        if recording or (plan.declares and self._buffer is not None):
             try:
-                self._capture(self._call)
+                self._capture(plan, self._call)
             except BaseException as error:
                 if isinstance(error, KeyboardInterrupt):
                     self.fail(error)
@@ -99,6 +78,13 @@ class PredictionCall(SpanScope):
     def records_messages(self) -> bool:
         """Messages quote inputs, so they need the policy `values`, and nothing to redact."""
         return self._policy == "values" and self.plan.redactor is None
+
+    @property
+    def dropped(self) -> list[str]:
+        """What is left out, and why."""
+        if self._dropped is None:
+            self._dropped = []
+        return self._dropped
 
     @property
     def policy(self) -> str:
@@ -170,7 +156,7 @@ class PredictionCall(SpanScope):
         if output.dropped is not None:
             self._drop("output", output.dropped)
         if self.recording and self._policy == "values":
-            capture.show_output(value, plan.redactor, self.attributes, self._dropped)
+            capture.show_output(value, plan.redactor, self.attributes, self.dropped)
 
     def fail(self, error: BaseException) -> None:
         """End the span of a call that raised `error`, which is left as it is."""
@@ -180,35 +166,25 @@ class PredictionCall(SpanScope):
             errors.contain("record a failure", ours)
         super().fail(error)
 
-    def identity(self) -> Attributes:
-        """Output, declared attributes, what depends on the number of rows, and at last the id."""
-        prediction_id = self.prediction_id
-        written: Attributes = {} if self._noted is None else {**self._noted}
+    def complete(self, attributes: Attributes) -> None:
+        """Add output, declared attributes, what depends on the rows, and at last the id."""
+        prediction_id, key = self._id or self.prediction_id, self._settings.id_key
         output = self._output
         if output is not None:
-            output.write_to(written)
-        rows = self._rows()
-        if self._slices or self._features:
-            with _ROWS:
-                self._write_rows(written, rows)
-        written.update(self.plan.constants)
-        written[semconv.CAPTURE_POLICY] = self._policy
-        key = self._settings.id_key
-        if rows is not None:
-            written[semconv.PREDICTION_COUNT] = rows
-        if self._ids is not None:
-            with _IDENTITY:
-                ids = capture.row_ids(self._ids, rows or 1, key, self._drop)
-                if ids is not None:
-                    written[semconv.PREDICTION_IDS] = ids
+            output.write_to(attributes)
+        if self._slices or self._features or self._ids is not None or not output or output.rows:
+            self._complete_rows(attributes, key)
+        if self._noted is not None:
+            attributes.update(self._noted)
+        attributes.update(self.plan.constants)
+        attributes[semconv.CAPTURE_POLICY] = self._policy
         if self._dropped:
             more = len(self._dropped) - _DROPPED_MAX
             said = [f"more:{more} further reasons"] if more > 0 else []
-            written[semconv.CAPTURE_DROPPED] = self._dropped[:_DROPPED_MAX] + said
+            attributes[semconv.CAPTURE_DROPPED] = self._dropped[:_DROPPED_MAX] + said
         if key is not None:
             prediction_id = semconv.prediction_id_text(prediction_id, key) or ""
-        written[semconv.PREDICTION_ID] = prediction_id
-        return written
+        attributes[semconv.PREDICTION_ID] = prediction_id
 
     def release(self) -> None:
         """Let go of the user's arguments."""
@@ -219,8 +195,7 @@ class PredictionCall(SpanScope):
 
     # --- before the call: what the function may change while it runs ---
 
-    def _capture(self, call: capture.Call) -> None:
-        plan = self.plan
+    def _capture(self, plan: PredictionPlan, call: capture.Call) -> None:
         if plan.declares:
             if plan.prediction_id is not None:
                 _ = self.prediction_id
@@ -236,7 +211,7 @@ class PredictionCall(SpanScope):
             self._input_rows = capture.describe_input(call, self.attributes)
             if self._policy == "values":
                 capture.show_input(
-                    call, plan.argument_names, plan.redactor, self.attributes, self._dropped
+                    call, plan.argument_names, plan.redactor, self.attributes, self.dropped
                 )
 
     # --- after the call ---
@@ -248,23 +223,34 @@ class PredictionCall(SpanScope):
             return len(self._ids)
         return None if output is None else output.rows
 
-    def _write_rows(self, written: Attributes, rows: int | None) -> None:
-        """Write slices and features, which are one per row in a batch."""
-        for key, value in self._slices.items():
-            words = capture.slice_texts(value, rows)
-            if not key or "." in key:
-                self._drop(f"slice {key}", "a key must be a name without a dot")
-            elif words is None:
-                self._drop(f"slice {key}", "no text or number per prediction; give one")
-            else:
-                written[semconv.SLICE_PREFIX + key] = words
-        if self._features:
-            packed, dropped = pack_features(self._features, rows, semconv.CONTENT_BYTES_MAX // 2)
-            written.update(packed)
-            self._dropped.extend(dropped)
-            if self._policy == "shapes":
-                members = list(self._features.items())
-                capture.add_json("input", members, written, self._dropped)
+    def _complete_rows(self, attributes: Attributes, key: bytes | None) -> None:
+        """Add slices, features and ids, which are one per row in a batch."""
+        rows = self._rows()
+        with _ROWS:
+            for name, value in self._slices.items():
+                words = capture.slice_texts(value, rows)
+                if not name or "." in name:
+                    self._drop(f"slice {name}", "a key must be a name without a dot")
+                elif words is None:
+                    self._drop(f"slice {name}", "no text or number per prediction; give one")
+                else:
+                    attributes[semconv.SLICE_PREFIX + name] = words
+            if self._features:
+                self._complete_features(attributes, rows)
+        if rows is not None:
+            attributes[semconv.PREDICTION_COUNT] = rows
+        if self._ids is not None:
+            with _IDENTITY:
+                ids = capture.row_ids(self._ids, rows or 1, key, self._drop)
+                if ids is not None:
+                    attributes[semconv.PREDICTION_IDS] = ids
+
+    def _complete_features(self, attributes: Attributes, rows: int | None) -> None:
+        packed, dropped = pack_features(self._features, rows, semconv.CONTENT_BYTES_MAX // 2)
+        attributes.update(packed)
+        self.dropped.extend(dropped)
+        if self._policy == "shapes":
+            capture.add_json("input", list(self._features.items()), attributes, self.dropped)
 
     def _finish(self) -> None:
         end_ns = spans.now_ns()
@@ -307,7 +293,7 @@ class PredictionCall(SpanScope):
             return False
         self.span, self.recording = span, True
         self.attributes[semconv.SAMPLING_KEPT] = reason
-        self._dropped.append(_BUILT_LATE)
+        self.dropped.append(_BUILT_LATE)
         if self._error_type is not None:
             self.attributes[semconv.ERROR_TYPE] = self._error_type
             span.set_status(StatusCode.ERROR)
@@ -330,7 +316,7 @@ class PredictionCall(SpanScope):
         return None
 
     def _drop(self, what: str, reason: str) -> None:
-        self._dropped.append(text(f"{what}:{reason}", 2 * TEXT_LENGTH_MAX))
+        self.dropped.append(text(f"{what}:{reason}", 2 * TEXT_LENGTH_MAX))
         errors.warn_once(
             f"{self.plan.span_name}:{what}",
             f"inferspan: {self.plan.span_name}: {what} is not recorded: {reason}",

@@ -42,8 +42,7 @@ def replace_clock(clock: Callable[[], int] | None) -> None:
 class SpanScope:
     """One span from its start to its end; attached while the user's code runs.
 
-    Attributes are collected here and written in one go when the span ends, `identity` last:
-    OpenTelemetry evicts the oldest attributes of a span that has too many. What OpenTelemetry or a
+    Attributes are collected here and written in one go when the span ends. What OpenTelemetry or a
     user's processor raises ends here, reported by place; only KeyboardInterrupt passes, after the
     span has ended.
 
@@ -54,7 +53,9 @@ class SpanScope:
         Exception: what the tracer raises; the caller goes on without a span.
     """
 
-    __slots__ = ("_context", "_token", "attributes", "ended", "recording", "span", "start_ns")
+    # Class attributes are what most calls never change: setting them costs as much as the rest.
+    ended = False
+    _token: Token[Context] | None = None
 
     def __init__(self, name: str) -> None:
         context = otel_context.get_current()
@@ -67,14 +68,11 @@ class SpanScope:
             set_status_on_exception=False,
         )
         self.recording = self.span.is_recording()
-        self.ended = False
         self.attributes: Attributes = {}
         self._context = Context({**context, SPAN_KEY: self.span})
-        self._token: Token[Context] | None = None
 
-    def identity(self) -> Attributes:
-        """Attributes that must survive; written last."""
-        return {}
+    def complete(self, attributes: Attributes) -> None:
+        """Add what must survive; OpenTelemetry evicts the oldest attributes of a span."""
 
     def records_messages(self) -> bool:
         """Whether an exception's message may go on the span; it may quote the input."""
@@ -158,8 +156,9 @@ class SpanScope:
         self.ended = True
         try:
             if self.recording:
-                self.attributes.update(self.identity())
-                self.span.set_attributes(self.attributes)
+                attributes = self.attributes
+                self.complete(attributes)
+                self.span.set_attributes(attributes)
         except BaseException as error:
             errors.contain(_END, error)
         finally:

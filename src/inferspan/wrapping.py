@@ -6,19 +6,19 @@ import copy
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 import wrapt
 
-from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
-from inferspan.calls import CallShape, run
+from inferspan.arguments import Arguments, Parameters, SourceName
+from inferspan.calls import CallShape, wrapper_of
 from inferspan.declaration import Declaration, Names, options_known
 from inferspan.output_columns import Misfit, OutputRule, class_of
 from inferspan.plans import PredictionPlan
 from inferspan.predictions import PredictionCall, current_call
 from inferspan.redaction import Redaction
-from inferspan.spans import SpanScope
 
 Model = TypeVar("Model")
 
@@ -124,7 +124,7 @@ class TracedModel(wrapt.ObjectProxy):  # type: ignore[type-arg]
 class TracedCallableModel(TracedModel):
     """A traced model that can be called itself."""
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         """Call the model."""
         method = self._self_method("__call__", self.__wrapped__)
         return method.call(self.__wrapped__, None, args, kwargs)
@@ -137,7 +137,6 @@ class _Method:
         self, model: object, name: str, found: Callable[..., Any], declaration: Declaration
     ) -> None:
         self._model = model
-        self._shape = CallShape.of(found)
         self._classes: tuple[object, tuple[str, ...]] = (None, declaration.classes)
         declared = replace(declaration, operation=OPERATION_OF[name])
         if name == "decision_function" and declared.output is None:
@@ -149,6 +148,7 @@ class _Method:
             owner=model,
             live_rule=self._live_rule,
         )
+        self._traced = wrapper_of(CallShape.of(found), partial(PredictionCall, self._plan), False)
 
     def call(
         self,
@@ -161,10 +161,7 @@ class _Method:
         running = current_call()
         if running is not None and running.plan.owner is self._model:
             return wrapped(*args, **kwargs)
-        return run(self._shape, self._start, wrapped, args, kwargs, 0)
-
-    def _start(self, arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
-        return PredictionCall(self._plan, arguments, keywords, bound)
+        return self._traced(wrapped, instance, args, kwargs)
 
     def _live_rule(self) -> OutputRule:
         """The declared rule with the classes that the fitted model knows now."""
@@ -216,6 +213,7 @@ def wrap(
     output: Callable[[Any], object] | None = None,
     capture: str | None = None,
     redact: Redaction | None = None,
+    sample_ratio: float | None = None,
 ) -> Model:
     """Trace the predicting methods of a model object.
 
@@ -242,6 +240,7 @@ def wrap(
         output: maps an unusual return value.
         capture: `shapes`, `values` or `none`.
         redact: patterns of names, or a hook.
+        sample_ratio: share of calls without a parent that get a full span.
 
     Raises:
         ValueError: an option breaks its rule.
@@ -265,6 +264,7 @@ def wrap(
         output=output,
         capture=capture,
         redact=redact,
+        sample_ratio=sample_ratio,
     )
     return cast("Model", _traced_model(obj, declaration))
 
