@@ -52,9 +52,10 @@ def driver(later: Later, body: Any) -> Any:
     """What is handed out in place of a coroutine, a generator or an async generator.
 
     Args:
-        later: the body and its span.
-        body: the same body, whose kind and names the driver has.
+        later: how the span begins.
+        body: what runs then; the driver is of its kind, and has its names.
     """
+    later.body = body
     kind = type(body)
     if kind is GeneratorType and body.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
         driven: Any = drive_awaitable_generator(later)

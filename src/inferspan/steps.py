@@ -7,9 +7,9 @@ the garbage collector that closes what was forgotten.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from collections.abc import Callable, Generator
 from types import coroutine
-from typing import Any, Final, TypeAlias
+from typing import Any, Final
 
 from inferspan.containment import Contained
 from inferspan.spans import SpanScope
@@ -25,31 +25,33 @@ class Later:
 
     Only the driver that was handed out holds it. Where that is closed or forgotten before its first
     step, the body is closed in silence, as it would be in the driver's place, and a span that had
-    begun before ends.
+    begun before ends. The garbage collector finalizes the older first: make it before the body.
 
     Args:
+        begin: begins the span; None where it cannot.
+        begun: the span, where it has begun; `begin` then answers it.
+
+    Attributes:
         body: what runs.
-        begin: begins the span, or answers one that has begun; None = there is none.
-        begun: the span, where it has begun.
     """
 
-    __slots__ = ("_begin", "_begun", "_body")
+    __slots__ = ("_begin", "_begun", "body")
 
     def __init__(
-        self, body: Body, begin: Callable[[], SpanScope | None], begun: SpanScope | None = None
+        self, begin: Callable[[], SpanScope | None], begun: SpanScope | None = None
     ) -> None:
-        self._body: Any = body
         self._begin: Callable[[], SpanScope | None] | None = begin
         self._begun = begun
+        self.body: Any = None
 
     def start(self) -> tuple[SpanScope | None, Any]:
         """Begin the span, let go of the arguments, and hand out the body."""
-        begin, body = self._begin, self._body
-        self._begin = self._begun = self._body = None
+        begin, body = self._begin, self.body
+        self._begin = self._begun = self.body = None
         return None if begin is None else begin(), body
 
     def __del__(self) -> None:
-        body, begun = self._body, self._begun
+        body, begun = self.body, self._begun
         if body is not None:
             with _FORGET:
                 # An async generator that was never begun has nothing to close, and no `close`.
@@ -79,7 +81,7 @@ def attached(scope: SpanScope, body: Any) -> Generator[Any, Any, Any]:
     Returns:
         What the body returns; raises what it raises.
     """
-    step: Callable[[Any], Any] = body.send
+    step: Any = body.send
     # What is on its way is not kept here: who gets it decides how long it lives, and an error that
     # was thrown in would hold the frame that holds it.
     passing: list[Any] = [None]
@@ -92,6 +94,8 @@ def attached(scope: SpanScope, body: Any) -> Generator[Any, Any, Any]:
             return stop.value
         except BaseException:
             scope.detach()
+            # The error holds this frame, and a step of `athrow` holds the error.
+            body = step = None
             raise
         scope.pause()
         step = body.send
