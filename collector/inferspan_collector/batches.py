@@ -242,8 +242,8 @@ class Refusal:
     """One span, log record or line that was refused; its neighbours are not."""
 
     signal: str
-    """`predictions` or `labels`: the record is left out. `slices`: a slice of a prediction that was
-    taken is. `durations`: a prediction was taken, its duration counts as 0."""
+    """`predictions`, `slim_records` or `labels`: the record is left out. `slices`: a slice of a
+    prediction that was taken is. `durations`: a prediction was taken, its duration counts as 0."""
     reason: str
     """A short code of a fixed set, fit for a counter's label: `missing_model`."""
     message: str
@@ -256,6 +256,8 @@ class Decoded:
 
     predictions: PredictionBatch
     labels: LabelBatch
+    slim_records: int = 0
+    """Slim records among what gave the predictions."""
     refused: tuple[Refusal, ...] = ()
     ignored: int = 0
     """Spans that are not ours (other scopes, stage spans): fine, and of no interest here."""

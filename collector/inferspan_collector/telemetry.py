@@ -30,7 +30,7 @@ class Counter:
 ACCEPTED = Counter(
     "inferspan_accepted_records",
     ("signal", "transport"),
-    "Predictions and labels that were committed (signal = predictions, labels).",
+    "Predictions and labels that were committed, and the slim records that held such predictions.",
 )
 REFUSED = Counter(
     "inferspan_refused_records",
@@ -49,7 +49,7 @@ CLOCK_SKEWED = Counter(
 DUPLICATES = Counter(
     "inferspan_duplicate_predictions",
     ("kind",),
-    "Predictions seen before: kind = retry (same span) or superseded (same key, other span).",
+    "Predictions seen before: retry (same span or its slim record), superseded (another span).",
 )
 LABELS = Counter(
     "inferspan_labels",

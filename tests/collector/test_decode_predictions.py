@@ -12,11 +12,9 @@ from inferspan_collector.batches import Decoded
 from inferspan_collector.decode import decode_traces
 from inferspan_collector.decode.predictions import (
     CLOCK_SKEW_MAX_NS,
-    ROWS_FREE,
-    ROWS_MAX,
     TIME_MIN_NS,
-    rows_max,
 )
+from inferspan_collector.decode.row_limit import ROWS_FREE, ROWS_MAX, rows_max
 from inferspan_collector.submission import Overloaded
 from inferspan_collector.testing import (
     NOW_NS,
@@ -150,6 +148,12 @@ def test_a_prediction_without_an_id_is_known_by_its_span() -> None:
     [
         ("inferspan", {semconv.STAGE_NAME: "tokenize"}, 0, 1),
         ("inferspan", {semconv.STAGE_NAME: "tokenize", semconv.MODEL_NAME: "m"}, 0, 1),
+        (
+            "inferspan",
+            {semconv.STAGE_NAME: "batch", semconv.MODEL_NAME: "m", semconv.BATCH_SIZE: 8},
+            0,
+            1,
+        ),
         ("inferspan", {}, 0, 1),
         ("kserve", {semconv.MODEL_NAME: "m", semconv.OPERATION_NAME: "predict"}, 1, 0),
         ("kserve", {semconv.MODEL_NAME: "m"}, 0, 1),
@@ -170,11 +174,6 @@ def test_scopes(scope: str, attributes: dict[str, str], predictions: int, ignore
         ignored,
         (),
     )
-
-
-def test_slim_records_are_refused_not_lost_in_silence() -> None:
-    decoded = decode(otlp_span("predictions m", {}), scope=semconv.SCOPE_RECORDS)
-    assert [r.reason for r in decoded.refused] == ["slim_record"]
 
 
 # --- batches --------------------------------------------------------------------------------------

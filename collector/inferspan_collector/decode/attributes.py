@@ -15,6 +15,7 @@ TEXT_LENGTH_MAX: Final = 1024
 """Characters of a class, a name or a slice value. Longer ids are hashed; content has a limit of its
 own."""
 
+_ID: Final = semconv.PREDICTION_ID_LENGTH_MAX
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 Value = str | bool | int | float | bytes | list["Value"] | None
@@ -68,6 +69,11 @@ class Attributes:
         found = self._values.get(name)
         return None if found is None else python_value(found)
 
+    def holds_bytes(self, name: str) -> bool:
+        """Whether the value came as bytes."""
+        found = self._values.get(name)
+        return found is not None and found.WhichOneof("value") == "bytes_value"
+
     def text(self, name: str) -> str | None:
         """A name; integers and booleans, which some senders write for one, read as texts too.
 
@@ -110,8 +116,19 @@ class Attributes:
 
     def id_texts(self, name: str) -> list[str | None] | None:
         """A list of ids, as `checked_id` writes them; absent entries are None."""
+        found = self._values.get(name)
+        if found is not None and found.WhichOneof("value") == "array_value":
+            texts = [item.string_value for item in found.array_value.values]
+            # What nearly all ids are needs no look at each of them; what is no text reads as empty.
+            if all(texts) and "".join(texts).isascii() and max(map(len, texts), default=0) <= _ID:
+                return [*texts]
         values = self._list(name)
         return None if values is None else [checked_id(name, value) for value in values]
+
+    def texts(self, name: str) -> list[str | None] | None:
+        """A list of names; absent entries are None."""
+        values = self._list(name)
+        return None if values is None else [checked_name(name, value) for value in values]
 
     def numbers(self, name: str) -> list[float] | None:
         """A list of numbers; absent entries and those not finite are NaN."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -109,7 +110,7 @@ def prediction_batch(spans: list[PredictionRows], received_ns: int) -> Predictio
         operation=shared("operation"),
         task=shared("task"),
         positive_class=shared("positive_class"),
-        prediction_id=_objects(rows("ids")),
+        prediction_id=objects(rows("ids")),
         index=np.array(rows("index"), np.int32),
         span_row=np.concatenate([np.arange(len(span), dtype=np.int32) for span in spans]),
         trace=numbers("trace", np.uint64),
@@ -136,29 +137,29 @@ def label_batch(rows: list[LabelRow], received_ns: int) -> LabelBatch:
     def texts(name: str) -> Strings:
         return Strings.of(getattr(row, name) for row in rows)
 
-    def objects(name: str) -> Objects:
-        return _objects([getattr(row, name) for row in rows])
+    def plain(name: str) -> Objects:
+        return objects([getattr(row, name) for row in rows])
 
     def numbers(name: str, dtype: type[np.generic]) -> NDArray[Any]:
         return np.array([getattr(row, name) for row in rows], dtype)
 
     return LabelBatch(
-        label_id=objects("label_id"),
+        label_id=plain("label_id"),
         revision=numbers("revision", np.int64),
         environment=texts("environment"),
         model=texts("model"),
         version=texts("version"),
-        prediction_id=objects("prediction_id"),
+        prediction_id=plain("prediction_id"),
         index=numbers("index", np.int32),
         link_trace=np.array([row.link[0] for row in rows], np.uint64),
         link_span=np.array([row.link[1] for row in rows], np.uint64),
-        response_id=objects("response_id"),
-        entity_id=objects("entity_id"),
+        response_id=plain("response_id"),
+        entity_id=plain("entity_id"),
         target=texts("target"),
         kind=texts("kind"),
         actual=texts("actual"),
         value=numbers("value", np.float64),
-        text=objects("text"),
+        text=plain("text"),
         time=numbers("time", np.int64),
         received=np.full(len(rows), received_ns, np.int64),
         source=texts("source"),
@@ -168,7 +169,8 @@ def label_batch(rows: list[LabelRow], received_ns: int) -> LabelBatch:
     )
 
 
-def _objects(texts: list[str | None]) -> Objects:
+def objects(texts: Sequence[str | None]) -> Objects:
+    """Texts that have few repetitions as a column of their own."""
     column = np.empty(len(texts), np.object_)
     column[:] = texts
     return column

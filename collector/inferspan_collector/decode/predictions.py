@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,13 +19,6 @@ from inferspan_collector.decode.attributes import (
 from inferspan_collector.decode.columns import PredictionRows
 from inferspan_collector.decode.outputs import disagree, read_outputs
 
-ROWS_MAX: Final = 500_000
-"""Rows of one request, however large."""
-ROWS_FREE: Final = 10_000
-"""Rows that a request of any size may hold. A span of a few bytes may claim any number of them, but
-what has neither outputs nor ids holds nothing that a label could judge."""
-ROW_BYTES_MIN: Final = 4
-"""Bytes of a request that stand for one row more: the shortest output takes more than that."""
 CLOCK_SKEW_MAX_NS: Final = 600 * 1_000_000_000
 """How far ahead of us a sender's clock may run before its times are clamped."""
 TIME_MIN_NS: Final = 946_684_800 * 1_000_000_000
@@ -43,9 +36,44 @@ class Origin:
     service: str | None
 
 
-def rows_max(size_bytes: int) -> int:
-    """Rows that a request of so many bytes, decompressed, may hold."""
-    return min(ROWS_MAX, ROWS_FREE + size_bytes // ROW_BYTES_MIN)
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """What predicted: the same attributes on a prediction span and on a slim record."""
+
+    model: str
+    version: str | None
+    variant: str | None
+    operation: str
+    task: str | None
+    positive_class: str | None
+
+
+def read_declared(span: Span, attributes: Attributes) -> Declared:
+    """Read the model and what is declared of it.
+
+    Raises:
+        RefusedRecord: no model, or an operation or task that does not exist.
+    """
+    model = attributes.text(semconv.MODEL_NAME)
+    if model is None:
+        raise RefusedRecord(
+            "missing_model", f"span {span.name!r:.80} has no {semconv.MODEL_NAME}: name the model"
+        )
+    operation = attributes.text(semconv.OPERATION_NAME)
+    if operation not in semconv.OPERATIONS:
+        raise RefusedRecord(
+            "unknown_operation",
+            f"{semconv.OPERATION_NAME} = {shown(operation)} is not one of "
+            f"{', '.join(semconv.OPERATIONS)}",
+        )
+    return Declared(
+        model=model,
+        version=attributes.text(semconv.MODEL_VERSION),
+        variant=attributes.text(semconv.MODEL_VARIANT),
+        operation=operation,
+        task=_task(attributes),
+        positive_class=attributes.class_text(semconv.OUTPUT_POSITIVE_CLASS),
+    )
 
 
 def read_prediction(
@@ -67,35 +95,22 @@ def read_prediction(
     Raises:
         RefusedRecord: the span breaks a rule of the vocabulary.
     """
-    model = attributes.text(semconv.MODEL_NAME)
-    if model is None:
-        raise RefusedRecord(
-            "missing_model", f"span {span.name!r:.80} has no {semconv.MODEL_NAME}: name the model"
-        )
-    operation = attributes.text(semconv.OPERATION_NAME)
-    if operation not in semconv.OPERATIONS:
-        raise RefusedRecord(
-            "unknown_operation",
-            f"{semconv.OPERATION_NAME} = {shown(operation)} is not one of "
-            f"{', '.join(semconv.OPERATIONS)}",
-        )
-    task = _task(attributes)
+    declared = read_declared(span, attributes)
     trace, span_id = span_context(span.trace_id, span.span_id)
     start, duration = _times(span)
     event_time = _event_time(attributes) or start
     skewed = event_time > received_ns + CLOCK_SKEW_MAX_NS
     ids, index = _identities(span, attributes, reserve)
-    positive = attributes.class_text(semconv.OUTPUT_POSITIVE_CLASS)
-    outputs = read_outputs(attributes, len(ids), task, positive)
+    outputs = read_outputs(attributes, len(ids), declared.task, declared.positive_class)
     return PredictionRows(
         environment=origin.environment,
         service=origin.service,
-        model=model,
-        version=attributes.text(semconv.MODEL_VERSION),
-        variant=attributes.text(semconv.MODEL_VARIANT),
-        operation=operation,
-        task=task,
-        positive_class=positive,
+        model=declared.model,
+        version=declared.version,
+        variant=declared.variant,
+        operation=declared.operation,
+        task=declared.task,
+        positive_class=declared.positive_class,
         ids=ids,
         index=index,
         trace=trace,
@@ -115,11 +130,20 @@ def read_prediction(
     )
 
 
-def surplus_slices(slices: Mapping[str, object], attributes: Attributes) -> list[str]:
-    """Slice keys of a span that were left out because of their name or their number."""
-    prefix = semconv.SLICE_PREFIX
-    sent = {name.removeprefix(prefix) for name in attributes if name.startswith(prefix)}
-    return sorted(sent - slices.keys())
+def slice_keys(attributes: Attributes, *prefixes: str) -> tuple[list[str], list[str]]:
+    """The keys of the slices that stand under any of the prefixes.
+
+    Returns:
+        Those that are read, and those left out because of their name or their number.
+    """
+    sent = {
+        name.removeprefix(prefix)
+        for name in attributes
+        for prefix in prefixes
+        if name.startswith(prefix)
+    }
+    kept = sorted(filter(_is_slice_key, sent))[: semconv.SLICE_KEYS_MAX]
+    return kept, sorted(sent.difference(kept))
 
 
 def span_context(trace_id: bytes, span_id: bytes) -> tuple[tuple[int, int], int]:
@@ -222,11 +246,9 @@ def _error_type(span: Span, attributes: Attributes) -> str | None:
 
 
 def _slices(attributes: Attributes, rows: int) -> dict[str, list[str | None]]:
-    prefix = semconv.SLICE_PREFIX
-    names = sorted(name for name in attributes if name.startswith(prefix))
-    usable = [name for name in names if _is_slice_key(name.removeprefix(prefix))]
     slices: dict[str, list[str | None]] = {}
-    for name in usable[: semconv.SLICE_KEYS_MAX]:
+    for key in slice_keys(attributes, semconv.SLICE_PREFIX)[0]:
+        name = semconv.SLICE_PREFIX + key
         value = attributes.value(name)
         if isinstance(value, list):
             texts = attributes.class_texts(name) or []
@@ -234,7 +256,7 @@ def _slices(attributes: Attributes, rows: int) -> dict[str, list[str | None]]:
                 raise disagree(name, len(texts), f"the span holds {rows} predictions")
         else:
             texts = [attributes.class_text(name)] * rows
-        slices[name.removeprefix(prefix)] = texts
+        slices[key] = texts
     return slices
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from inferspan import semconv
-from inferspan_collector.batches import Decoded, Refusal
+from inferspan_collector.batches import Decoded, PredictionBatch, Refusal
 from inferspan_collector.decode import wire
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord
 from inferspan_collector.decode.columns import (
@@ -24,10 +24,11 @@ from inferspan_collector.decode.label_records import ATTRIBUTES, Link, read_labe
 from inferspan_collector.decode.predictions import (
     Origin,
     read_prediction,
-    rows_max,
+    slice_keys,
     span_context,
-    surplus_slices,
 )
+from inferspan_collector.decode.row_limit import RECORD_ROW_BYTES_MIN, RowLimit
+from inferspan_collector.decode.slim_records import SlimRecord, read_slim_record
 
 
 def decode_traces(
@@ -43,9 +44,9 @@ def decode_traces(
             what it raises ends the reading.
 
     Returns:
-        The batches, and what was refused or ignored. `Refusal.signal` is `predictions` or
-        `labels` for a record that was left out, `slices` for a slice left out of a prediction
-        that was taken, `durations` for one whose duration counts as 0.
+        The batches, and what was refused or ignored. `Refusal.signal` is `predictions`,
+        `slim_records` or `labels` for a record that was left out, `slices` for a slice left out
+        of a prediction that was taken, `durations` for one whose duration counts as 0.
 
     Raises:
         MalformedRequest: the body as a whole is not such a request.
@@ -84,11 +85,11 @@ class _Found:
     def __init__(self, received_ns: int, size_bytes: int, reserve: Callable[[int], None]) -> None:
         self._received_ns = received_ns
         self._size_bytes = size_bytes
-        self._reserve = reserve
+        self._limit = RowLimit(size_bytes, reserve)
         self._predictions: list[PredictionRows] = []
+        self._records: list[SlimRecord] = []
         self._labels: list[LabelRow] = []
         self._refused: list[Refusal] = []
-        self._rows = 0
         self._ignored = 0
 
     def add_span(self, scope: str, span: Span, resource: Attributes) -> None:
@@ -96,8 +97,7 @@ class _Found:
         if scope == semconv.SCOPE_LABELS:
             self._add_label(lambda: self._label_of_span(span, attributes, resource))
         elif scope == semconv.SCOPE_RECORDS:
-            message = "slim records are not read by this version; send full spans (sample_ratio=1)"
-            self._refused.append(Refusal("predictions", "slim_record", message))
+            self._add_slim_record(span, attributes, resource)
         elif _is_prediction(scope, attributes):
             self._add_prediction(span, attributes, resource)
         else:
@@ -117,9 +117,13 @@ class _Found:
 
     def decoded(self) -> Decoded:
         skewed = sum(len(rows) for rows in self._predictions if rows.skewed)
+        skewed += sum(record.skewed for record in self._records)
+        batches = [prediction_batch(self._predictions, self._received_ns)]
+        batches += [record.batch for record in self._records]
         return Decoded(
-            predictions=prediction_batch(self._predictions, self._received_ns),
+            predictions=PredictionBatch.concat(batches) if self._records else batches[0],
             labels=label_batch(self._labels, self._received_ns),
+            slim_records=len(self._records),
             refused=tuple(self._refused),
             ignored=self._ignored,
             clock_skewed=skewed + sum(row.skewed for row in self._labels),
@@ -129,7 +133,7 @@ class _Found:
     def _add_prediction(self, span: Span, attributes: Attributes, resource: Attributes) -> None:
         try:
             rows = read_prediction(
-                span, attributes, _origin(resource), self._received_ns, self._reserve_rows
+                span, attributes, _origin(resource), self._received_ns, self._limit.take
             )
         except RefusedRecord as refused:
             self._refused.append(Refusal("predictions", refused.reason, str(refused)))
@@ -144,23 +148,30 @@ class _Found:
                 "duration counts as 0; its clock was set back"
             )
             self._refused.append(Refusal("durations", "negative_duration", message))
-        for key in surplus_slices(rows.slices, attributes):
+        self._say_surplus(slice_keys(attributes, semconv.SLICE_PREFIX)[1], attributes)
+
+    def _add_slim_record(self, span: Span, attributes: Attributes, resource: Attributes) -> None:
+        def reserve(count: int) -> None:
+            self._limit.take(count, RECORD_ROW_BYTES_MIN)
+
+        try:
+            record = read_slim_record(
+                span, attributes, _origin(resource), self._received_ns, reserve
+            )
+        except RefusedRecord as refused:
+            self._refused.append(Refusal("slim_records", refused.reason, str(refused)))
+            return
+        self._records.append(record)
+        self._say_surplus(record.surplus_slices, attributes)
+
+    def _say_surplus(self, keys: Sequence[str], attributes: Attributes) -> None:
+        for key in keys:
             message = (
-                f"slice {key!r:.80} of model {rows.model!r:.80} was left out: a prediction has at "
-                f"most {semconv.SLICE_KEYS_MAX} slices and their keys hold no dot"
+                f"slice {key!r:.80} of model {attributes.text(semconv.MODEL_NAME)!r:.80} was left "
+                f"out: a prediction has at most {semconv.SLICE_KEYS_MAX} slices and their keys "
+                "hold no dot"
             )
             self._refused.append(Refusal("slices", "surplus_slice", message))
-
-    def _reserve_rows(self, count: int) -> None:
-        most = rows_max(self._size_bytes)
-        if self._rows + count > most:
-            raise RefusedRecord(
-                "too_many_rows",
-                f"a span of {count} rows, and {self._rows} before it: a request of "
-                f"{self._size_bytes} bytes may hold {most}; send smaller batches",
-            )
-        self._reserve(count)
-        self._rows += count
 
     def _add_label(self, read: Callable[[], LabelRow]) -> None:
         try:

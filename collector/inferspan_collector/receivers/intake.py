@@ -53,6 +53,7 @@ def committed_within(future: Future[Committed], seconds: float) -> Committed:
 def count(decoded: Decoded, telemetry: Telemetry, transport: str) -> None:
     """Count what a request held, once it is committed: a retry must not count it twice."""
     telemetry.add(ACCEPTED, len(decoded.predictions), signal="predictions", transport=transport)
+    telemetry.add(ACCEPTED, decoded.slim_records, signal="slim_records", transport=transport)
     telemetry.add(ACCEPTED, len(decoded.labels), signal="labels", transport=transport)
     telemetry.add(IGNORED, decoded.ignored, transport=transport)
     telemetry.add(CLOCK_SKEWED, decoded.clock_skewed, transport=transport)

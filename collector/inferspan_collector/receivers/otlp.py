@@ -13,7 +13,7 @@ from inferspan_collector.batches import Decoded, Refusal
 from inferspan_collector.decode import decode_logs, decode_traces
 
 Response = ExportTraceServiceResponse | ExportLogsServiceResponse
-REJECTING: Final = ("predictions", "labels")
+REJECTING: Final = ("predictions", "slim_records", "labels")
 """Signals whose refusal left a whole record out; others are warnings."""
 
 

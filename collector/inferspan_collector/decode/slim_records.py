@@ -1,0 +1,371 @@
+"""A slim record → a batch, column by column: never one Python object per row but its id.
+
+A record is taken or refused as a whole; the records beside it are not touched.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from inferspan import semconv
+from inferspan_collector.batches import (
+    Int32,
+    Int64,
+    Objects,
+    PredictionBatch,
+    Strings,
+    UInt64,
+    class_set_text,
+)
+from inferspan_collector.decode.attributes import Attributes, RefusedRecord
+from inferspan_collector.decode.columns import objects
+from inferspan_collector.decode.packed_columns import (
+    TIME_WIDTHS,
+    Coded,
+    coded,
+    contexts,
+    floats,
+    packed,
+    required,
+    unsigned,
+)
+from inferspan_collector.decode.predictions import (
+    CLOCK_SKEW_MAX_NS,
+    OTHER_ERROR,
+    TIME_MAX_NS,
+    TIME_MIN_NS,
+    Origin,
+    read_declared,
+    slice_keys,
+)
+
+ROW_WEIGHT: Final = 512
+"""So many bytes of sets count as one row more: a few bytes of codes may stand for them."""
+_CODE_WEIGHT: Final = 16
+"""Bytes that an entry of a set takes beside its text, while sets are compared."""
+_CHUNK: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SlimRecord:
+    """What a record held."""
+
+    batch: PredictionBatch
+    skewed: int
+    """Rows whose time was ahead of us and has been clamped."""
+    surplus_slices: list[str]
+    """Slices that were left out because of their name or their number."""
+
+
+def read_slim_record(
+    span: Span,
+    attributes: Attributes,
+    origin: Origin,
+    received_ns: int,
+    reserve: Callable[[int], None],
+) -> SlimRecord:
+    """Read one slim record.
+
+    Args:
+        span: the record's span.
+        attributes: its attributes.
+        origin: what its resource says.
+        received_ns: the time of receipt, Unix ns.
+        reserve: told how many rows the record holds, before they are made; it may raise.
+
+    Raises:
+        RefusedRecord: the record breaks a rule of the vocabulary.
+    """
+    declared = read_declared(span, attributes)
+    calls = _read_calls(span, attributes)
+    rows = calls.rows
+    classes = _read_classes(attributes, rows)
+    score = floats(attributes, semconv.RECORD_SCORES, rows)
+    value = floats(attributes, semconv.RECORD_VALUES, rows)
+    keys, surplus = slice_keys(
+        attributes, semconv.RECORD_SLICE_PREFIX, semconv.RECORD_SLICE_CODES_PREFIX
+    )
+    slices = _read_slices(attributes, keys, rows)
+    ids = _read_ids(attributes, calls)
+    # Whatever takes more memory than the record's own bytes comes after this.
+    reserve(rows + classes.weight // ROW_WEIGHT)
+    place = calls.place_within_call()
+    start = calls.per_row(calls.start)
+    skewed = start > received_ns + CLOCK_SKEW_MAX_NS
+    error_type = calls.error_type
+    constant = Strings.constant
+    batch = PredictionBatch(
+        environment=constant(origin.environment, rows),
+        service=constant(origin.service, rows),
+        model=constant(declared.model, rows),
+        version=constant(declared.version, rows),
+        variant=constant(declared.variant, rows),
+        operation=constant(declared.operation, rows),
+        task=constant(declared.task, rows),
+        positive_class=constant(declared.positive_class, rows),
+        prediction_id=calls.per_row(ids.texts) if ids.of_calls else ids.texts,
+        index=place if ids.of_calls else np.zeros(rows, np.int32),
+        span_row=place,
+        trace=calls.per_row(calls.trace),
+        span=calls.per_row(calls.span),
+        kind=np.full(rows, Span.SPAN_KIND_INTERNAL, np.int8),
+        event_time=np.where(skewed, received_ns, start),
+        start_time=start,
+        duration=calls.per_row(calls.duration),
+        received=np.full(rows, received_ns, np.int64),
+        error_type=Strings(calls.per_row(error_type.codes), error_type.values),
+        predicted=classes.predicted(),
+        score=np.full(rows, np.nan) if score is None else score,
+        value=np.full(rows, np.nan) if value is None else value,
+        adjusted_count=np.ones(rows),
+        slices={key: column.strings() for key, column in slices.items()},
+    )
+    return SlimRecord(batch, int(skewed.sum()), surplus)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Calls:
+    """What a record says of each of its calls."""
+
+    rows: int
+    row_counts: NDArray[np.uint32] | None
+    """Rows of each call; None = 1 each."""
+    trace: UInt64
+    span: UInt64
+    start: Int64
+    duration: Int64
+    error_type: Strings
+
+    def __len__(self) -> int:
+        return len(self.span)
+
+    def per_row(self, column: NDArray[Any]) -> NDArray[Any]:
+        """A column of calls as one of rows."""
+        return column if self.row_counts is None else np.repeat(column, self.row_counts, axis=0)
+
+    def place_within_call(self) -> Int32:
+        """Of each row, from 0."""
+        if self.row_counts is None:
+            return np.zeros(self.rows, np.int32)
+        first = np.cumsum(self.row_counts, dtype=np.int64) - self.row_counts
+        place: Int32 = (np.arange(self.rows) - self.per_row(first)).astype(np.int32)
+        return place
+
+
+def _read_calls(span: Span, attributes: Attributes) -> _Calls:
+    name = semconv.RECORD_COUNT
+    count = attributes.integer(name)
+    if count is None or count < 0:
+        raise RefusedRecord("bad_count", f"{name} = {count}: a record holds calls; say how many")
+    trace = contexts(attributes, semconv.RECORD_TRACE_IDS, count, 16)
+    start, duration = _read_times(span, attributes, count)
+    row_counts = _read_row_counts(attributes, count)
+    return _Calls(
+        rows=count if row_counts is None else int(row_counts.sum(dtype=np.uint64)),
+        row_counts=row_counts,
+        trace=trace,
+        span=contexts(attributes, semconv.RECORD_SPAN_IDS, count, 8)[:, 0],
+        start=start,
+        duration=duration,
+        error_type=_read_errors(attributes, count),
+    )
+
+
+def _read_row_counts(attributes: Attributes, count: int) -> NDArray[np.uint32] | None:
+    name = semconv.RECORD_ROW_COUNTS
+    raw = packed(attributes, name)
+    if raw is None:
+        return None
+    row_counts: NDArray[np.uint32] = unsigned(name, raw, count, (4,))
+    if not row_counts.all():
+        raise RefusedRecord(
+            "bad_count",
+            f"{name}: entry {int(row_counts.argmin())} is 0; leave calls without rows out",
+        )
+    return row_counts
+
+
+def _read_times(span: Span, attributes: Attributes, count: int) -> tuple[Int64, Int64]:
+    """Start and duration of each call, in ns; no call ends after `TIME_MAX_NS`."""
+    first = span.start_time_unix_nano
+    if not TIME_MIN_NS <= first <= TIME_MAX_NS:
+        raise RefusedRecord(
+            "bad_time",
+            f"start_time_unix_nano = {first} of span {span.name!r:.80} is not a time from the year "
+            "2000 on in Unix nanoseconds; set the clock",
+        )
+    times = []
+    room: int | Int64 = TIME_MAX_NS - first
+    for name in (semconv.RECORD_START_OFFSETS, semconv.RECORD_DURATIONS):
+        column = unsigned(name, required(attributes, name), count, TIME_WIDTHS)
+        beyond = column > room
+        if beyond.any():
+            raise RefusedRecord(
+                "bad_time",
+                f"{name}: entry {int(beyond.argmax())} = {int(column[beyond.argmax()])} is no "
+                "number of nanoseconds since then: it ends after the year 2262",
+            )
+        times.append(column.astype(np.int64))
+        room = (room - times[-1]).astype(np.uint64)
+    return times[0] + first, times[1]
+
+
+def _read_errors(attributes: Attributes, count: int) -> Strings:
+    name = semconv.RECORD_ERROR_TYPES
+    texts = attributes.texts(name)
+    if texts is not None:
+        texts = [text or OTHER_ERROR for text in texts]
+    column = coded(attributes, semconv.RECORD_ERROR_TYPE_CODES, count, name, texts)
+    return Strings.constant(None, count) if column is None else column.strings()
+
+
+def _read_slices(attributes: Attributes, keys: Sequence[str], rows: int) -> dict[str, Coded]:
+    slices = {}
+    for key in keys:
+        name = semconv.RECORD_SLICE_PREFIX + key
+        codes_name = semconv.RECORD_SLICE_CODES_PREFIX + key
+        column = coded(attributes, codes_name, rows, name, attributes.class_texts(name))
+        if column is not None:
+            slices[key] = column
+    return slices
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Ids:
+    texts: Objects
+    of_calls: bool
+    """One per call, else one per row."""
+
+
+def _read_ids(attributes: Attributes, calls: _Calls) -> _Ids:
+    """Ids, as for spans: a call that names none is known by its span; a row may not do that."""
+    name = semconv.RECORD_IDS
+    texts: Sequence[str | None] | None
+    if attributes.holds_bytes(name):
+        raw = required(attributes, name)
+        if len(raw) % 16:
+            raise RefusedRecord(
+                "length_mismatch", f"{name} has {len(raw)} bytes; ids in bytes need 16 each"
+            )
+        texts = _hex_texts(raw, 16)
+    else:
+        texts = attributes.id_texts(name)
+    if texts is None:
+        return _Ids(objects(_own_ids(attributes)), of_calls=True)
+    if len(texts) not in (len(calls), calls.rows):
+        raise RefusedRecord(
+            "length_mismatch",
+            f"{name} has {len(texts)} entries; {len(calls)} calls of {calls.rows} rows need as "
+            "many as either",
+        )
+    of_calls = len(texts) == len(calls)
+    if None in texts:
+        if not of_calls:
+            raise RefusedRecord("missing_id", f"{name} has an empty entry: give each row an id")
+        own = _own_ids(attributes)
+        texts = [own[call] if text is None else text for call, text in enumerate(texts)]
+    return _Ids(objects(texts), of_calls)
+
+
+def _own_ids(attributes: Attributes) -> list[str]:
+    traces = _hex_texts(required(attributes, semconv.RECORD_TRACE_IDS), 16)
+    spans = _hex_texts(required(attributes, semconv.RECORD_SPAN_IDS), 8)
+    return [f"{trace}-{span}" for trace, span in zip(traces, spans, strict=True)]
+
+
+def _hex_texts(raw: bytes, width: int) -> list[str]:
+    digits = raw.hex()
+    return [digits[first : first + 2 * width] for first in range(0, len(digits), 2 * width)]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Classes:
+    """The classes of the rows: one each, or a set each."""
+
+    rows: int
+    column: Coded | None
+    """None where no row has an answer."""
+    offsets: NDArray[np.uint32] | None = None
+    """Where each row's set begins, and one more for the end; None where rows are no sets."""
+
+    @property
+    def weight(self) -> int:
+        """Bytes that the texts of sets take; their codes may have taken far less."""
+        if self.column is None or self.offsets is None:
+            return 0
+        lengths = np.array(
+            [0, *(len(json.dumps(text, ensure_ascii=False)) for text in self.column.texts)],
+            np.int64,
+        )
+        codes = self.column.codes
+        characters = sum(
+            int(lengths[codes[first : first + _CHUNK]].sum())
+            for first in range(0, len(codes), _CHUNK)
+        )
+        return characters + len(codes) * _CODE_WEIGHT
+
+    def predicted(self) -> Strings:
+        """The class of each row as text, or its set as one."""
+        if self.column is None:
+            return Strings.constant(None, self.rows)
+        if self.offsets is None:
+            return self.column.strings()
+        texts: list[str | None] = []
+        numbers = np.empty(self.rows, np.int32)
+        lengths = np.diff(self.offsets)
+        by_length = np.argsort(lengths, kind="stable")
+        ends = np.flatnonzero(np.diff(lengths[by_length])) + 1
+        for rows in np.split(by_length, ends) if self.rows else ():
+            length = int(lengths[rows[0]])
+            places = self.offsets[rows].astype(np.int64)[:, None] + np.arange(length)
+            sets = np.sort(self.column.codes[places], axis=1)
+            distinct, inverse = _distinct_rows(sets)
+            numbers[rows] = inverse + len(texts) + 1
+            texts += [
+                _set_text([self.column.texts[c - 1] if c else None for c in row])
+                for row in distinct.tolist()
+            ]
+        return Coded(numbers, texts).strings()
+
+
+def _distinct_rows(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """The distinct rows of a matrix, and which of them each row is."""
+    if matrix.shape[1] == 0:
+        return matrix[:1], np.zeros(len(matrix), np.intp)
+    row = np.dtype((np.void, matrix.shape[1] * matrix.itemsize))
+    _, first, inverse = np.unique(
+        np.ascontiguousarray(matrix).view(row)[:, 0], return_index=True, return_inverse=True
+    )
+    return matrix[first], inverse
+
+
+def _set_text(entries: list[str | None]) -> str | None:
+    """A set as text; None where its one entry says that there was no answer."""
+    return None if entries == [None] else class_set_text(t for t in entries if t is not None)
+
+
+def _read_classes(attributes: Attributes, rows: int) -> _Classes:
+    name, codes_name = semconv.RECORD_CLASSES, semconv.RECORD_CLASS_CODES
+    texts = attributes.class_texts(name)
+    raw = packed(attributes, semconv.RECORD_CLASS_OFFSETS)
+    if raw is None:
+        return _Classes(rows, coded(attributes, codes_name, rows, name, texts))
+    offsets: NDArray[np.uint32] = unsigned(semconv.RECORD_CLASS_OFFSETS, raw, rows + 1, (4,))
+    if offsets[0] != 0 or (offsets[1:] < offsets[:-1]).any():
+        raise RefusedRecord(
+            "bad_offsets",
+            f"{semconv.RECORD_CLASS_OFFSETS} must rise from 0 to the entries of {codes_name}",
+        )
+    column = coded(attributes, codes_name, int(offsets[-1]), name, texts)
+    if column is None:
+        raise RefusedRecord(
+            "missing_column", f"{codes_name} is missing: {semconv.RECORD_CLASS_OFFSETS} needs it"
+        )
+    return _Classes(rows, column, offsets)

@@ -1,0 +1,237 @@
+"""Slim records become the rows that an oracle reads from them; invalid ones are refused alone."""
+
+from __future__ import annotations
+
+import math
+import struct
+
+import pytest
+from slim_record import STARTED_NS, Call, Row, decode, pack, slim_record
+from slim_record_oracle import rows_of
+
+from inferspan import semconv
+from inferspan_collector.decode import decode_traces
+from inferspan_collector.decode.predictions import CLOCK_SKEW_MAX_NS
+from inferspan_collector.testing import (
+    NOW_NS,
+    prediction_span,
+    traces_request,
+)
+
+RESOURCE = {semconv.SERVICE_NAME: "fraud-api", semconv.DEPLOYMENT_ENVIRONMENT_NAME: "prod"}
+MINTED = ["018f3c4e8a7b7c3d9e2f1a2b3c4d5e6f", "018f3c4e8a7b7fff8e2f1a2b3c4d5e6f"]
+SHARED = Call("job", [Row("a", 0.5), Row(None, math.nan), Row("b", 0.25)], trace=2, span=2)
+
+
+@pytest.mark.parametrize("json", [False, True])
+def test_every_column_of_a_record(json: bool) -> None:
+    calls = [
+        Call("order-1", [Row("fraud", 0.9, 1.5, {"country": "DE"})], (5 << 64) + 6, 7),
+        Call(
+            "order-2",
+            [Row(slices={"country": "FR"})],
+            trace=8,
+            span=9,
+            start_ns=STARTED_NS + 5_000_000_000,
+            duration_ns=2**33,
+            error_type="TimeoutError",
+        ),
+    ]
+    declared = {
+        semconv.MODEL_VERSION: "7",
+        semconv.MODEL_VARIANT: "canary",
+        semconv.TASK_TYPE: semconv.BINARY,
+        semconv.OUTPUT_POSITIVE_CLASS: "fraud",
+    }
+
+    decoded = decode(slim_record(calls, declared), resource=RESOURCE, json=json)
+
+    shared = {
+        "environment": "prod",
+        "service": "fraud-api",
+        "model": "fraud",
+        "version": "7",
+        "variant": "canary",
+        "operation": "predict",
+        "task": semconv.BINARY,
+        "positive_class": "fraud",
+        "index": 0,
+        "span_row": 0,
+        "kind": 1,
+        "received": NOW_NS,
+        "adjusted_count": 1.0,
+    }
+    assert rows_of(decoded.predictions) == [
+        shared
+        | {
+            "prediction_id": "order-1",
+            "trace": [5, 6],
+            "span": 7,
+            "event_time": STARTED_NS,
+            "start_time": STARTED_NS,
+            "duration": 5_000_000,
+            "error_type": None,
+            "predicted": "fraud",
+            "score": 0.9,
+            "value": 1.5,
+            "slices": {"country": "DE"},
+        },
+        shared
+        | {
+            "prediction_id": "order-2",
+            "trace": [0, 8],
+            "span": 9,
+            "event_time": STARTED_NS + 5_000_000_000,
+            "start_time": STARTED_NS + 5_000_000_000,
+            "duration": 2**33,
+            "error_type": "TimeoutError",
+            "predicted": None,
+            "score": None,
+            "value": None,
+            "slices": {"country": "FR"},
+        },
+    ]
+    assert (decoded.refused, decoded.slim_records, decoded.clock_skewed) == ((), 1, 0)
+
+
+def test_columns_keep_the_types_of_the_batch() -> None:
+    full, empty = decode(slim_record([SHARED])).predictions, decode().predictions
+    for name in type(full).__slots__:
+        column, expected = getattr(full, name), getattr(empty, name)
+        if hasattr(column, "codes"):
+            column, expected = column.codes, expected.codes
+        if name != "slices":
+            assert (column.dtype, column.shape[1:]) == (expected.dtype, expected.shape[1:]), name
+
+
+def test_rows_that_share_an_id_are_told_apart_by_their_index() -> None:
+    batch = decode(slim_record([Call("order-1"), SHARED])).predictions
+    assert batch.prediction_id.tolist() == ["order-1", "job", "job", "job"]
+    assert batch.index.tolist() == batch.span_row.tolist() == [0, 0, 1, 2]
+    assert batch.span.tolist() == [1, 2, 2, 2]
+    assert batch.predicted.objects().tolist() == [None, "a", None, "b"]
+
+
+def test_rows_with_ids_of_their_own_have_no_index() -> None:
+    calls = [
+        Call(None, [Row(prediction_id="a")]),
+        Call(None, [Row(prediction_id="b"), Row(prediction_id="c")], trace=2, span=2),
+    ]
+    batch = decode(slim_record(calls)).predictions
+    assert batch.prediction_id.tolist() == ["a", "b", "c"]
+    assert batch.index.tolist() == [0, 0, 0]
+    assert batch.span_row.tolist() == [0, 0, 1]
+
+
+def test_minted_ids_are_their_hexadecimal_text() -> None:
+    record = slim_record([Call(text, span=n) for n, text in enumerate(MINTED, 1)])
+    ids = decode(record).predictions.prediction_id.tolist()
+    assert ids == MINTED
+    assert {type(text) for text in ids} == {str}
+
+
+def test_a_call_without_an_id_is_known_by_its_span() -> None:
+    calls = [Call("", trace=0xAB, span=0xCD), Call("order-1")]
+    own = f"{0xAB:032x}-{0xCD:016x}"
+    assert decode(slim_record(calls)).predictions.prediction_id.tolist() == [own, "order-1"]
+    absent = decode(slim_record(calls, {semconv.RECORD_IDS: None})).predictions
+    assert absent.prediction_id.tolist() == [own, f"{1:032x}-{1:016x}"]
+
+
+def test_ids_longer_than_the_limit_are_hashed_as_the_sdk_does() -> None:
+    ids = ["x" * semconv.PREDICTION_ID_LENGTH_MAX, "x" * 129, "ä" * 500]
+    batch = decode(slim_record([Call(text) for text in ids])).predictions
+    assert batch.prediction_id.tolist() == [semconv.prediction_id_text(text) for text in ids]
+
+
+def test_sets_are_sorted_and_a_lone_absent_class_is_no_answer() -> None:
+    answers = [("b", "a", "b"), (), None, ("ä",), ("a", "b")]
+    record = slim_record([Call("x", [Row(answer) for answer in answers])])
+    assert decode(record).predictions.predicted.objects().tolist() == [
+        '["a","b"]',
+        "[]",
+        None,
+        '["ä"]',
+        '["a","b"]',
+    ]
+
+
+def test_classes_are_normalised_and_their_dictionary_merged() -> None:
+    columns = {
+        semconv.RECORD_CLASSES: ["e\u0301", "\u00e9", 1.0, True, ""],
+        semconv.RECORD_CLASS_CODES: bytes([1, 2, 3, 4, 5]),
+    }
+    column = decode(slim_record([Call("x", [Row()] * 5)], columns)).predictions.predicted
+    assert column.objects().tolist() == ["\u00e9", "\u00e9", "1", "true", None]
+    assert len(set(column.values)) == len(column.values)
+
+
+@pytest.mark.parametrize("width", ["B", "H", "I"])
+def test_codes_of_every_width(width: str) -> None:
+    columns = {semconv.RECORD_CLASSES: ["a", "b"], semconv.RECORD_CLASS_CODES: pack(width, [2, 0])}
+    batch = decode(slim_record([Call("x"), Call("y", span=2)], columns)).predictions
+    assert batch.predicted.objects().tolist() == ["b", None]
+
+
+def test_numbers_lose_nothing_and_what_is_not_finite_is_absent() -> None:
+    numbers = [0.1, 1e300, math.inf, -math.inf, math.nan]
+    wide = slim_record([Call("x", [Row()] * 5)], {semconv.RECORD_SCORES: pack("d", numbers)})
+    narrow = slim_record([Call("x", [Row()] * 2)], {semconv.RECORD_VALUES: pack("f", [0.5, 0.1])})
+    signalling = struct.pack("<I", 0x7F800001)
+    nan = slim_record([Call("x")], {semconv.RECORD_SCORES: signalling})
+    assert [r["score"] for r in rows_of(decode(wide).predictions)] == [0.1, 1e300, None, None, None]
+    assert decode(narrow).predictions.value.tolist() == [
+        0.5,
+        struct.unpack("<f", pack("f", [0.1]))[0],
+    ]
+    assert rows_of(decode(nan).predictions)[0]["score"] is None
+
+
+def test_a_failure_without_a_type_has_failed_all_the_same() -> None:
+    columns = {semconv.RECORD_ERROR_TYPES: [""], semconv.RECORD_ERROR_TYPE_CODES: bytes([1, 0])}
+    batch = decode(slim_record([Call("x"), Call("y", span=2)], columns)).predictions
+    assert batch.error_type.objects().tolist() == ["_OTHER", None]
+
+
+def test_a_failed_batch_has_failed_in_every_row() -> None:
+    calls = [Call("x", [Row(), Row()], error_type="OSError"), Call("y", span=2)]
+    batch = decode(slim_record(calls)).predictions
+    assert batch.error_type.objects().tolist() == ["OSError", "OSError", None]
+
+
+def test_calls_ahead_of_us_are_clamped_row_by_row() -> None:
+    limit = NOW_NS + CLOCK_SKEW_MAX_NS
+    calls = [
+        Call("early", start_ns=limit),
+        Call("ahead", [Row(), Row()], start_ns=limit + 1, span=2),
+    ]
+    decoded = decode(slim_record(calls))
+    assert decoded.predictions.event_time.tolist() == [limit, NOW_NS, NOW_NS]
+    assert decoded.predictions.start_time.tolist() == [limit, limit + 1, limit + 1]
+    assert decoded.clock_skewed == 2
+
+
+def test_a_record_of_no_call_is_no_prediction() -> None:
+    decoded = decode(slim_record([]))
+    assert (len(decoded.predictions), decoded.refused) == (0, ())
+
+
+def test_records_and_spans_stand_in_one_request() -> None:
+    request = traces_request(
+        [slim_record([SHARED]), slim_record([Call("x", [Row(slices={"k": "1"})])])],
+        scope=semconv.SCOPE_RECORDS,
+    )
+    request.MergeFrom(traces_request([prediction_span("span", {semconv.OUTPUT_CLASS: "b"})]))
+    decoded = decode_traces(request.SerializeToString(), json=False, received_ns=NOW_NS)
+    batch = decoded.predictions
+    assert sorted(batch.prediction_id.tolist()) == ["job", "job", "job", "span", "x"]
+    assert batch.slices["k"].objects().tolist().count("1") == 1
+    assert decoded.slim_records == 2
+
+
+def test_surplus_slices_are_left_out_and_said() -> None:
+    row = Row(slices={f"k{number}": "v" for number in range(9)} | {"a.b": "v"})
+    decoded = decode(slim_record([Call("x", [row])]))
+    assert sorted(decoded.predictions.slices) == [f"k{number}" for number in range(8)]
+    assert [(r.signal, r.reason) for r in decoded.refused] == [("slices", "surplus_slice")] * 2
+    assert "'fraud'" in decoded.refused[0].message
