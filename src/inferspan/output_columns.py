@@ -252,7 +252,13 @@ def classes_of(items: Sequence[object]) -> list[str | None]:
     Raises:
         Misfit: one is no class, or all are missing.
     """
-    classes = [None if is_missing(item) else class_of(plain_of(item)) for item in items]
+    classes: list[str | None]
+    if set(map(type, items)) <= {str} or set(map(type, items)) <= {int}:
+        # Batches repeat few classes. Of mixed types equal ones may be different classes: 1, True.
+        known = {item: class_of(item) for item in set(items)}
+        classes = [known[item] for item in items]
+    else:
+        classes = [None if is_missing(item) else class_of(plain_of(item)) for item in items]
     if classes and not any(text is not None for text in classes):
         raise Misfit("all rows are missing; return a class per row")
     return classes
@@ -296,6 +302,8 @@ def floats_of(items: Sequence[object]) -> list[float]:
     Raises:
         Misfit: one is no number.
     """
+    if set(map(type, items)) <= {float} and all(map(math.isfinite, items)):  # type: ignore[arg-type]
+        return list(items)  # type: ignore[arg-type]
     numbers = []
     for item in items:
         plain = math.nan if is_missing(item) else plain_of(item)
@@ -316,7 +324,10 @@ def scores_of(items: Sequence[object], rule: OutputRule) -> list[float]:
     """
     scores = floats_of(items)
     if rule.task == semconv.BINARY:
-        scores = [score if score != score else probability_of(score) for score in scores]
+        scores = [
+            score if 0.0 <= score <= 1.0 or score != score else probability_of(score)
+            for score in scores
+        ]
     if scores and all(score != score for score in scores):
         raise Misfit("NaN and infinities are no outputs; return a finite number")
     return scores

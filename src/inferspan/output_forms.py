@@ -37,6 +37,7 @@ from inferspan.output_probabilities import (
     with_class_by_threshold,
 )
 from inferspan.output_sets import joined, read_indicators, read_named_scores, read_set, read_sets
+from inferspan.output_usual import USUAL
 
 _PARTS: Final = ("label", "score", "value", "probabilities")
 _COLUMNS_MAX: Final = 4096
@@ -154,11 +155,27 @@ def _sequence(items: Any, rule: OutputRule, input_rows: int | None) -> Columns:
     kinds = set(map(type, rows))
     if len(kinds) == 1 and (code := _KIND_CODES.get(next(iter(kinds)))) is not None:
         return _vector(rows, code, rule)
-    return _stacked([None if is_missing(row) else read_columns(row, rule, None) for row in rows])
+    return _usual_rows(rows, rule) or _stacked(
+        [None if is_missing(row) else read_columns(row, rule, None) for row in rows]
+    )
 
 
 _KIND_CODES: Final = {str: "U", bool: "b", int: "i", float: "f"}
 """numpy's letters for lists of one type."""
+
+
+def _usual_rows(rows: list[Any], rule: OutputRule) -> Columns | None:
+    """Rows that are all (label, score) or a dict of them; None where one is anything else."""
+    classes: list[str | None] = []
+    scores: list[float] = []
+    for row in rows:
+        reader = USUAL.get(type(row))
+        found = None if reader is None else reader(row, rule)
+        if found is None or found[0] is None or found[1] is None:
+            return None
+        classes.append(found[0])
+        scores.append(found[1])
+    return Columns(False, classes=classes, scores=scores) if rows else None
 
 
 def _stacked(rows: list[Columns | None]) -> Columns:

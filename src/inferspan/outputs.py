@@ -6,22 +6,11 @@ goes on the span (`inferspan.capture.dropped`) and, once, into the log.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
-from typing import Any, Final
-
-import numpy as np
-
 from inferspan import semconv
 from inferspan.attributes import Attributes
-from inferspan.output_columns import (
-    CLASS_LENGTH_MAX,
-    ROWS_MAX,
-    Columns,
-    Misfit,
-    OutputRule,
-)
+from inferspan.output_columns import ROWS_MAX, Columns, Misfit, OutputRule
 from inferspan.output_forms import read_columns
+from inferspan.output_usual import USUAL
 
 
 class Output:
@@ -93,12 +82,11 @@ def read_output(returned: object, rule: OutputRule, input_rows: int | None = Non
         What was recognised, or why nothing was. Never raises on input of the types above; what a
         foreign object's own attributes raise passes through.
     """
-    reader = _USUAL.get(type(returned))
-    if reader is not None:
-        output = reader(returned, rule)
-        if output is not None:
-            return output
     output = Output()
+    reader = USUAL.get(type(returned))
+    if reader is not None and (found := reader(returned, rule)) is not None:
+        output.label, output.score, output.value = found
+        return output
     if rule.form == "untyped":
         return output
     try:
@@ -134,75 +122,3 @@ def _fill_columns(output: Output, columns: Columns) -> None:
     output.offsets = columns.offsets
     output.probabilities, output.names = columns.probabilities, columns.names
     output.rows = None if columns.single or columns.rows == 1 else columns.rows
-
-
-# --- the usual answers: what `read_columns` would say of them, without its detours ---------------
-
-
-def _read_text(value: str, rule: OutputRule) -> Output | None:
-    if rule.form != "class" or not value.isascii() or len(value) > CLASS_LENGTH_MAX:
-        return None
-    output = Output()
-    output.label = value
-    return output
-
-
-def _read_float(value: float, rule: OutputRule) -> Output | None:
-    if rule.form == "number" or rule.undeclared:
-        if not math.isfinite(value):
-            return None
-        output = Output()
-        output.value = value
-        return output
-    if rule.form != "class" or rule.task != semconv.BINARY or rule.floats_are_classes:
-        return None
-    if not 0.0 <= value <= 1.0:
-        return None
-    output = Output()
-    output.score = value
-    if rule.answers is not None:
-        output.label = rule.answers[value >= (rule.threshold or 0.0)]
-    return output
-
-
-def _read_mapping(value: dict[Any, Any], rule: OutputRule) -> Output | None:
-    if rule.form != "class" or "probabilities" in value:
-        return None
-    return _read_pair(value.get("label"), value.get("score"), rule)
-
-
-def _read_tuple(value: tuple[Any, ...], rule: OutputRule) -> Output | None:
-    if rule.form != "class" or len(value) != 2 or type(value[1]) is not float:
-        return None
-    return _read_pair(value[0], value[1], rule)
-
-
-def _read_pair(label: object, score: object, rule: OutputRule) -> Output | None:
-    kind = type(label)
-    if kind is str:
-        if not label.isascii() or len(label) > CLASS_LENGTH_MAX:  # type: ignore[attr-defined,arg-type]
-            return None
-    elif kind is int or kind is bool:
-        label = semconv.class_text(label)
-    else:
-        return None
-    output = Output()
-    output.label = label  # type: ignore[assignment]
-    if type(score) is float:
-        if not (0.0 <= score <= 1.0 or (rule.task != semconv.BINARY and math.isfinite(score))):
-            return None
-        output.score = score
-    elif score is not None:
-        return None
-    return output
-
-
-_USUAL: Final[dict[type, Callable[[Any, OutputRule], Output | None]]] = {
-    str: _read_text,
-    float: _read_float,
-    dict: _read_mapping,
-    tuple: _read_tuple,
-    np.float64: lambda value, rule: _read_float(value.item(), rule),
-    np.float32: lambda value, rule: _read_float(value.item(), rule),
-}
-"""By exact type; None = not one of the usual ones after all."""

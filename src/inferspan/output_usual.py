@@ -1,0 +1,82 @@
+"""The usual answers of one prediction, read without the detours of `output_forms`.
+
+Each reader says what `read_columns` would say of the same answer, or nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+
+from inferspan import semconv
+from inferspan.output_columns import CLASS_LENGTH_MAX, OutputRule
+
+Found = tuple[str | None, float | None, float | None]
+"""Class, score and value."""
+
+
+def _read_text(value: str, rule: OutputRule) -> Found | None:
+    if rule.form != "class" or not value.isascii() or len(value) > CLASS_LENGTH_MAX:
+        return None
+    return value, None, None
+
+
+def _read_float(value: float, rule: OutputRule) -> Found | None:
+    if rule.form == "number" or (rule.undeclared and not rule.floats_are_classes):
+        return (None, None, value) if math.isfinite(value) else None
+    if rule.form != "class" or rule.task != semconv.BINARY or rule.floats_are_classes:
+        return None
+    if not 0.0 <= value <= 1.0:
+        return None
+    if rule.answers is None:
+        return None, value, None
+    return rule.answers[value >= (rule.threshold or 0.0)], value, None
+
+
+def _read_int(value: int, rule: OutputRule) -> Found | None:
+    if rule.form != "class" or rule.undeclared:
+        return None
+    return semconv.class_text(value), None, None
+
+
+def _read_mapping(value: dict[Any, Any], rule: OutputRule) -> Found | None:
+    if rule.form != "class" or "probabilities" in value:
+        return None
+    return _read_pair(value.get("label"), value.get("score"), rule)
+
+
+def _read_tuple(value: tuple[Any, ...], rule: OutputRule) -> Found | None:
+    if rule.form != "class" or len(value) != 2 or type(value[1]) is not float:
+        return None
+    return _read_pair(value[0], value[1], rule)
+
+
+def _read_pair(label: Any, score: Any, rule: OutputRule) -> Found | None:
+    kind = type(label)
+    if kind is int or kind is bool:
+        label = semconv.class_text(label)
+    elif kind is not str or not label.isascii() or len(label) > CLASS_LENGTH_MAX:
+        return None
+    if score is None:
+        return label, None, None
+    if type(score) is not float:
+        return None
+    if 0.0 <= score <= 1.0 or (rule.task != semconv.BINARY and math.isfinite(score)):
+        return label, score, None
+    return None
+
+
+USUAL: Final[dict[type, Callable[[Any, OutputRule], Found | None]]] = {
+    str: _read_text,
+    float: _read_float,
+    int: _read_int,
+    bool: _read_int,
+    dict: _read_mapping,
+    tuple: _read_tuple,
+    np.float64: lambda value, rule: _read_float(value.item(), rule),
+    np.float32: lambda value, rule: _read_float(value.item(), rule),
+}
+"""By exact type; None = not one of the usual ones after all."""
