@@ -1,0 +1,393 @@
+"""A prediction goes on in another thread or process, or on the other side of a queue."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import multiprocessing
+import pickle
+import threading
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import baggage, context, propagate, trace
+from opentelemetry.context import Context
+from opentelemetry.propagators.textmap import TextMapPropagator
+
+import inferspan
+from inferspan import semconv
+from inferspan.containment import errors
+from inferspan.propagation import PREDICTION_HEADER, carry, extract, inject
+from inferspan.testing import CapturedSpans
+from sdk.workers import step, step_elsewhere
+
+
+@inferspan.predict(model="fraud", version="7", task="regression", prediction_id="order")
+def predict(order: str, act: Callable[[], object]) -> float:
+    act()
+    return 1.0
+
+
+def inside(act: Callable[[], Any], order: str = "order-17") -> Any:
+    """What `act` answers inside a prediction."""
+    answers: list[Any] = []
+    predict(order, lambda: answers.append(act()))
+    return answers[0]
+
+
+def far_away(carrier: Any) -> None:
+    """What the other side does: in a thread of its own, so nothing comes along but the carrier."""
+
+    def work() -> None:
+        with extract(carrier), inferspan.stage("rules"):
+            reference = inferspan.current_prediction()
+            assert reference is not None
+            reference.label(2.0)
+
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(work).result()
+
+
+def kafka(headers: dict[str, str]) -> list[tuple[str, bytes]]:
+    return [(name, value.encode()) for name, value in headers.items()]
+
+
+SHAPES: dict[str, Callable[[], Any]] = {
+    "dict": inject,
+    "given-dict": lambda: inject({"content-type": "text/plain"}),
+    "kafka-list": lambda: inject([("content-type", b"text/plain")]),
+    "asgi-list": lambda: inject([(b"content-type", b"text/plain")]),
+    "dict-of-bytes": lambda: dict(kafka(inject())),
+    "tuple-of-pairs": lambda: tuple(kafka(inject())),
+    "title-case": lambda: {name.title(): value for name, value in inject().items()},
+    "several-values": lambda: {name: [value] for name, value in inject().items()},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_a_prediction_goes_on_at_the_other_end_of_a_carrier(
+    spans: CapturedSpans, shape: str
+) -> None:
+    far_away(inside(SHAPES[shape]))
+    (prediction,), (stage,), (label,) = spans.predictions, spans.stages, spans.labels
+    assert stage.name == "rules fraud"
+    assert stage.context.trace_id == prediction.context.trace_id
+    assert stage.parent is not None
+    assert stage.parent.span_id == prediction.context.span_id
+    assert (label.attributes or {})[semconv.PREDICTION_ID] == "order-17"
+    assert (label.attributes or {})[semconv.MODEL_NAME] == "fraud"
+    assert [link.context.span_id for link in label.links] == [prediction.context.span_id]
+
+
+def test_what_arrives_is_what_was_sent(spans: CapturedSpans) -> None:
+    def send() -> tuple[inferspan.PredictionRef | None, dict[str, str]]:
+        return inferspan.current_prediction(), inject()
+
+    sent, headers = inside(send)
+    with extract(headers):
+        arrived = inferspan.current_prediction()
+    assert arrived is not None
+    assert (arrived.id, arrived.model, arrived.version) == ("order-17", "fraud", "7")
+    assert arrived.traceparent == sent.traceparent == headers["traceparent"]
+    assert inferspan.current_prediction() is None
+
+
+def test_an_id_travels_keyed(spans: CapturedSpans, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFERSPAN_ID_KEY", "secret")
+    key = b"secret"
+    headers = inside(inject, order="alice@example.org")
+    keyed = semconv.prediction_id_text("alice@example.org", key)
+    with extract(headers):
+        arrived = inferspan.current_prediction()
+    assert arrived is not None
+    assert arrived.id == keyed
+    far_away(headers)
+    (prediction,), (label,) = spans.predictions, spans.labels
+    # Keyed once: both sides name the same prediction.
+    assert (prediction.attributes or {})[semconv.PREDICTION_ID] == keyed
+    assert (label.attributes or {})[semconv.PREDICTION_ID] == keyed
+
+
+def test_an_id_goes_only_where_it_is_injected(spans: CapturedSpans) -> None:
+    def call_somebody() -> dict[str, str]:
+        headers: dict[str, str] = {}
+        propagate.inject(headers)  # as every instrumented client does
+        return headers
+
+    assert set(inside(call_somebody)) == {"traceparent"}
+    with extract(inside(inject)):
+        assert set(call_somebody()) == {"traceparent"}
+        assert baggage.get_all() == {}
+
+
+def test_a_second_hop_carries_the_same_prediction(spans: CapturedSpans) -> None:
+    def forward(headers: dict[str, str]) -> dict[str, str]:
+        with extract(headers), inferspan.stage("first"):
+            return inject()
+
+    far_away(forward(inside(inject)))
+    first, second = spans.stages
+    assert second.parent is not None
+    assert second.parent.span_id == first.context.span_id
+    assert spans.labels[0].links[0].context.span_id == spans.predictions[0].context.span_id
+
+
+def test_baggage_travels(spans: CapturedSpans) -> None:
+    token = context.attach(baggage.set_baggage("tenant", "a"))
+    try:
+        headers = inside(inject)
+    finally:
+        context.detach(token)
+    with extract(headers):
+        assert baggage.get_baggage("tenant") == "a"
+
+
+def test_a_reference_taken_earlier_is_sent_from_elsewhere(spans: CapturedSpans) -> None:
+    reference = inside(inferspan.current_prediction)
+    with inferspan.stage("dispatcher"):
+        far_away(inject(prediction=reference))
+    rules = next(span for span in spans.stages if span.name == "rules fraud")
+    assert rules.parent is not None
+    assert rules.parent.span_id == spans.predictions[0].context.span_id
+
+
+def test_a_step_that_sends_is_the_parent(spans: CapturedSpans) -> None:
+    def send() -> dict[str, str]:
+        reference = inferspan.current_prediction()
+        with inferspan.stage("send"):
+            return inject(prediction=reference)
+
+    far_away(inside(send))
+    send_stage, rules = spans.stages
+    assert rules.parent is not None
+    assert rules.parent.span_id == send_stage.context.span_id
+
+
+def test_a_span_that_goes_on_with_the_trace_stays_the_parent(spans: CapturedSpans) -> None:
+    headers = inside(inject)
+    # As an instrumentation of the queue does, before the handler sees the message.
+    instrumented = extract({"traceparent": headers["traceparent"]})
+    with instrumented, inferspan.stage("receive"), extract(headers), inferspan.stage("rules"):
+        assert inferspan.current_prediction() is not None
+    rules, receive = spans.stages
+    assert rules.parent is not None
+    assert rules.parent.span_id == receive.context.span_id
+
+
+def test_what_a_carrier_lacks_stays_as_it_is(spans: CapturedSpans) -> None:
+    with inferspan.stage("consumer"), extract({}), inferspan.stage("rules"):
+        assert inferspan.current_prediction() is None
+    rules, consumer = spans.stages
+    assert rules.parent is not None
+    assert rules.parent.span_id == consumer.context.span_id
+
+
+def test_a_plain_context_is_one_of_opentelemetry(spans: CapturedSpans) -> None:
+    extracted = extract(inside(inject))
+    assert isinstance(extracted, Context)
+    token = context.attach(extracted)
+    assert inferspan.current_prediction() is not None
+    context.detach(token)
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+def test_one_extracted_context_may_be_shared(spans: CapturedSpans) -> None:
+    extracted = extract(inside(inject))
+
+    async def step(entered: asyncio.Event, leave: asyncio.Event) -> None:
+        before = context.get_current()
+        with extracted, extracted:
+            entered.set()
+            await leave.wait()
+        assert context.get_current() == before
+
+    async def crossed() -> None:
+        first_in, second_in, second_out = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        first = asyncio.create_task(step(first_in, second_in))
+        await first_in.wait()
+        second = asyncio.create_task(step(second_in, second_out))
+        await first
+        second_out.set()
+        await second
+
+    asyncio.run(crossed())
+
+
+def test_a_snapshot_of_a_carried_prediction_is_not_taken(spans: CapturedSpans) -> None:
+    with extract(inside(inject)), inferspan.stage("rules"):
+        inferspan.snapshot("cards", [4111.0])
+    assert spans.stages[0].events == ()
+
+
+def test_injecting_again_replaces(spans: CapturedSpans) -> None:
+    old, new = inside(inject, "old"), inside(inject, "new")
+    pairs: list[tuple[str, bytes]] = [("Inferspan-Prediction", b"x"), *kafka(old), ("a", b"1")]
+    inside(lambda: inject(pairs), "newest")
+    names = [name.lower() for name, _ in pairs]
+    assert len(names) == len(set(names)) == 3
+    with extract([*kafka(old), *kafka(new)]):
+        reference = inferspan.current_prediction()
+    assert reference is not None
+    assert reference.id == "new"
+
+
+def test_outside_of_a_prediction_only_the_trace_travels(spans: CapturedSpans) -> None:
+    assert inject() == {}
+    with inferspan.stage("nightly"):
+        assert set(inject()) == {"traceparent"}
+    with inferspan.batch([]):
+        assert set(inject()) == {"traceparent"}
+
+
+def test_a_task_that_outlives_its_prediction_carries_none(spans: CapturedSpans) -> None:
+    kept = inside(contextvars.copy_context)
+    assert set(kept.run(inject)) == {"traceparent"}
+
+
+# --- carriers that are no good -------------------------------------------------------------------
+
+values = st.one_of(
+    st.none(),
+    st.text(max_size=20),
+    st.binary(max_size=20),
+    st.integers(),
+    st.lists(st.text(max_size=5), max_size=2),
+)
+names = st.one_of(
+    st.sampled_from([PREDICTION_HEADER, "traceparent", "tracestate", "baggage", b"traceparent"]),
+    st.text(max_size=10),
+    st.integers(),
+)
+
+
+@given(st.one_of(st.dictionaries(names, values), st.lists(st.tuples(names, values))))
+def test_any_headers_are_read_without_an_error(carrier: Any) -> None:
+    with extract(carrier):
+        assert inferspan.current_prediction() is None
+
+
+@given(st.text(max_size=50), st.text(min_size=1, max_size=50), st.none() | st.text(max_size=9))
+def test_any_prediction_survives_the_way(
+    prediction_id: str, model: str, version: str | None
+) -> None:
+    known = semconv.prediction_id_text(prediction_id)
+    reference = inferspan.PredictionRef(known or "x", model, version)
+    with extract(kafka(inject(prediction=reference))):
+        arrived = inferspan.current_prediction()
+    assert arrived is not None
+    assert (arrived.id, arrived.model, arrived.version) == (known or "x", model, version)
+
+
+@pytest.mark.parametrize("carrier", [5, [1, 2], None], ids=["int", "ints", "none"])
+def test_what_is_no_carrier_is_contained(
+    carrier: Any, contained_errors: list[BaseException]
+) -> None:
+    with extract(carrier):
+        pass
+    assert len(contained_errors) == 1
+    contained_errors.clear()
+
+
+def test_a_carrier_that_cannot_be_written_to_stays_as_it_is(
+    spans: CapturedSpans, contained_errors: list[BaseException]
+) -> None:
+    assert inside(lambda: inject(())) == ()  # type: ignore[type-var]
+    assert len(contained_errors) == 1
+    contained_errors.clear()
+
+
+def test_a_propagator_that_raises_loses_the_trace_alone(
+    spans: CapturedSpans, contained_errors: list[BaseException]
+) -> None:
+    class Broken(TextMapPropagator):
+        def inject(self, *args: Any, **kwargs: Any) -> None:
+            raise RuntimeError("broken")
+
+        def extract(self, *args: Any, **kwargs: Any) -> Context:
+            raise RuntimeError("broken")
+
+        @property
+        def fields(self) -> set[str]:
+            return set()
+
+    before = propagate.get_global_textmap()
+    propagate.set_global_textmap(Broken())
+    try:
+        headers = inside(inject)
+        assert set(headers) == {PREDICTION_HEADER}
+        with extract(headers):
+            pass
+    finally:
+        propagate.set_global_textmap(before)
+    assert [str(error) for error in contained_errors] == ["broken", "broken"]
+    contained_errors.clear()
+
+
+def test_a_header_that_is_no_prediction_is_counted() -> None:
+    before = errors.counts().get("prediction header", 0)
+    with extract({PREDICTION_HEADER: "nonsense"}):
+        assert inferspan.current_prediction() is None
+    assert errors.counts()["prediction header"] == before + 1
+
+
+def test_a_header_too_long_is_passed_over(spans: CapturedSpans) -> None:
+    headers = inside(inject)
+    with extract({**headers, PREDICTION_HEADER: headers[PREDICTION_HEADER].ljust(8193, "=")}):
+        assert inferspan.current_prediction() is None
+
+
+# --- threads and processes -----------------------------------------------------------------------
+
+
+def test_a_thread_pool_runs_in_the_callers_context(spans: CapturedSpans) -> None:
+    tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="nobody")
+    together = threading.Barrier(2)
+
+    def work(_: int) -> str:
+        together.wait()  # both are inside at the same time
+        assert tenant.get() == "a"
+        return step() or ""
+
+    def send() -> list[str]:
+        tenant.set("a")
+        with ThreadPoolExecutor(2) as pool:
+            assert pool.submit(step).result() is None
+            return list(pool.map(carry(work), range(2)))
+
+    assert contextvars.copy_context().run(inside, send) == ["order-17", "order-17"]
+    alone, *carried = spans.stages
+    assert alone.parent is None
+    assert {s.parent.span_id if s.parent else None for s in carried} == {
+        spans.predictions[0].context.span_id
+    }
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_process_pool_goes_on_with_the_prediction(spans: CapturedSpans, method: str) -> None:
+    def send() -> Any:
+        with ProcessPoolExecutor(1, multiprocessing.get_context(method)) as pool:
+            return pool.submit(carry(step_elsewhere)).result()
+
+    assert inside(send) == ("order-17", "work fraud", spans.predictions[0].context.span_id)
+
+
+def test_a_carried_function_may_be_sent_on_after_the_call(spans: CapturedSpans) -> None:
+    carried = inside(lambda: carry(step))
+    for _ in range(2):
+        carried = pickle.loads(pickle.dumps(carried))
+        assert carried() == "order-17"
+
+
+def test_what_a_carried_function_raises_passes(spans: CapturedSpans) -> None:
+    error = ValueError("yours")
+
+    def fail() -> None:
+        raise error
+
+    with pytest.raises(ValueError, match="yours") as caught:
+        inside(lambda: carry(fail))()
+    assert caught.value is error
