@@ -1,100 +1,190 @@
-"""What a recorded call costs beside a span written by hand: `python benchmarks/bench_call.py`.
+"""What a traced call costs beside a span written by hand.
 
-The reference R is `start_as_current_span` with five attributes, through the same provider and the
-same batch processor, into an exporter that drops everything. Variants run in short rounds in
-random order, because long rounds in a fixed order disturb each other through background threads;
-medians of the rounds are compared. The cost of encoding on the exporter's thread is not in here.
+The reference R is `start_as_current_span` with five `set_attribute` calls on OpenTelemetry's SDK,
+its tracer at hand, through a batch processor into an exporter that drops everything. All variants
+run in one process, in short rounds in random order; a ratio is taken within one sweep over all
+of them, and the median over the sweeps is printed with the middle half (p25 – p75). Times are of
+this machine; ratios are what to compare.
+
+sections
+  recorded   small calls under each option, every span sampled
+  shapes     coroutines and generators, beside the same written by hand
+  large      large inputs and batches, beside our own small call
+  unsampled  roots at ratio 0.01 with their slim records, and calls under an unsampled parent:
+             wall time, and CPU time of the caller's thread alone
+  process    CPU time of the whole process, threads included, with an exporter that encodes OTLP
+             and throws it away; each round ends with a flush
+
+With --peers, other SDKs' decorators run on the same function in the same process, as `make
+bench-peers` does it (they live in an environment of their own).
 """
 
 from __future__ import annotations
 
 import argparse
-import random
-import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 
-from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry import context, trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 
 import inferspan
+import traced_calls as calls
+from exporters import Dropping, Encoding
+from inferspan import providers
+from inferspan.sampling import RatioSampler, SettableIds
+from rounds import Variant, measure, show
 
-CALLS_PER_ROUND = 500
-INPUT = [0.5, 1.25, -3.0, 4.0]
-"""Always the same: its digits decide what writing it costs."""
-
-
-class Dropped(SpanExporter):
-    """Takes spans and forgets them."""
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        return SpanExportResult.SUCCESS
+RATIO = 0.01
+PROCESS_CALLS = 1_000
+"""Calls of a round that ends with a flush: half a batch processor's queue, so that none is lost."""
 
 
-def bare(x: list[float]) -> str:
-    return "fraud" if x[0] > 0 else "legit"
+def provider_of(exporter: SpanExporter, sampler: Sampler | None = None) -> TracerProvider:
+    """A stock provider; with a sampler of ours one as `configure(sample_ratio=…)` builds it."""
+    ids = SettableIds() if isinstance(sampler, RatioSampler) else None
+    provider = TracerProvider(sampler, id_generator=ids, shutdown_on_exit=False)
+    provider.add_span_processor(BatchSpanProcessor(exporter))
+    return provider
 
 
-tracer: trace.Tracer = trace.NoOpTracer()
-"""Of the provider, once there is one: looking it up in each call would flatter us."""
+@contextmanager
+def predicting_through(
+    provider: TracerProvider, exporter: Callable[[], SpanExporter]
+) -> Iterator[trace.Tracer]:
+    """Send predictions through a provider, slim records to an exporter of their own."""
+    restore = providers.divert(provider, exporter)
+    try:
+        yield provider.get_tracer("bench")
+    finally:
+        restore()
+        provider.shutdown()
 
 
-def by_hand(x: list[float]) -> str:
-    with tracer.start_as_current_span("predict fraud") as span:
-        said = bare(x)
-        span.set_attribute("model.name", "fraud")
-        span.set_attribute("model.version", "7")
-        span.set_attribute("task", "binary_classification")
-        span.set_attribute("prediction.id", "order-17")
-        span.set_attribute("output.class", said)
-        return said
+def recorded(sweeps: int, peers: list[Variant]) -> None:
+    with predicting_through(provider_of(Dropping()), Dropping) as tracer:
+        variants = [*calls.recorded(tracer), *peers]
+        show("recorded: ten numbers in, label and score out", measure(variants, sweeps))
 
 
-shapes = inferspan.predict(
-    model="fraud", version="7", task="binary_classification", positive="fraud", capture="shapes"
-)(bare)
-values = inferspan.predict(
-    model="fraud", version="7", task="binary_classification", positive="fraud", capture="values"
-)(bare)
+def shapes(sweeps: int, peers: list[Variant]) -> None:
+    with predicting_through(provider_of(Dropping()), Dropping) as tracer:
+        show("shapes: what a call may be", measure(calls.shaped(tracer), sweeps))
 
-VARIANTS: dict[str, Callable[[list[float]], str]] = {
-    "undecorated": bare,
-    "by hand (R)": by_hand,
-    "predict, shapes": shapes,
-    "predict, values": values,
+
+def large(sweeps: int, peers: list[Variant]) -> None:
+    with predicting_through(provider_of(Dropping()), Dropping):
+        show("large: beside a call with ten numbers", measure(calls.large(), sweeps))
+        if not peers:
+            return
+        small = [replace(peer, base=peer.name) for peer in peers]
+        of_peers = [
+            replace(peer, name=f"{peer.name}, {what}", arguments=(data,), base=peer.name)
+            for peer in peers
+            for what, data in (("1,000 × 1,000", calls.MATRIX), ("DataFrame", calls.FRAME))
+        ]
+        show(
+            "large: the peers beside their own small call",
+            measure([*small, *of_peers], max(5, sweeps // 12)),
+        )
+
+
+def unsampled(sweeps: int, peers: list[Variant]) -> None:
+    reference = provider_of(Dropping())
+    by_hand = calls.by_hand(reference.get_tracer("bench"))
+    sampled = Variant("by hand (R)", by_hand, (calls.NUMBERS,))
+    for what, clock in (("wall time", time.perf_counter_ns), ("caller's CPU", time.thread_time_ns)):
+        sampler = RatioSampler(RATIO)
+        with predicting_through(provider_of(Dropping(), sampler), Dropping) as tracer:
+            roots = [
+                sampled,
+                Variant("by hand, same sampler", calls.by_hand(tracer), (calls.NUMBERS,)),
+                Variant("predict with slim record", calls.ours()(calls.bare), (calls.NUMBERS,)),
+            ]
+            show(f"unsampled: roots at ratio {RATIO}, {what}", measure(roots, sweeps, clock))
+            under = [replace(v, call=under_unsampled(v.call)) for v in roots[1:]]
+            show(
+                f"unsampled: under an unsampled parent, {what}",
+                measure([sampled, *under], sweeps, clock),
+            )
+    reference.shutdown()
+
+
+def under_unsampled(call: Callable[..., object]) -> Callable[..., object]:
+    """The call where the current span is one that is not sampled.
+
+    Attaching it costs some 0.4 µs, which both variants pay.
+    """
+    parent = TracerProvider(ALWAYS_OFF).get_tracer("bench").start_span("request")
+    inside = trace.set_span_in_context(parent, context.Context())
+
+    def called(*arguments: object) -> object:
+        token = context.attach(inside)
+        try:
+            return call(*arguments)
+        finally:
+            context.detach(token)
+
+    return called
+
+
+def process(sweeps: int, peers: list[Variant]) -> None:
+    sweeps = max(5, sweeps // 4)
+    reference = provider_of(Encoding())
+    by_hand = calls.by_hand(reference.get_tracer("bench"))
+    sampled = Variant("by hand (R)", by_hand, (calls.NUMBERS,), after=reference.force_flush)
+    for title, sampler in (
+        ("every call recorded", None),
+        (f"roots at ratio {RATIO}, slim records", RatioSampler(RATIO)),
+    ):
+        with predicting_through(provider_of(Encoding(), sampler), Encoding) as tracer:
+            variants = [sampled] + [
+                replace(variant, after=inferspan.flush)
+                for variant in calls.recorded(tracer)[1:]
+                if variant.name.startswith("predict")
+            ]
+            show(
+                f"process: CPU of all threads with an OTLP encoder, {title}",
+                measure(variants, sweeps, time.process_time_ns, PROCESS_CALLS),
+            )
+    reference.shutdown()
+
+
+SECTIONS = {
+    "recorded": recorded,
+    "shapes": shapes,
+    "large": large,
+    "unsampled": unsampled,
+    "process": process,
 }
 
 
-def microseconds(call: Callable[[list[float]], str]) -> float:
-    """Mean time of one call in a round."""
-    begun = time.perf_counter_ns()
-    for _ in range(CALLS_PER_ROUND):
-        call(INPUT)
-    return (time.perf_counter_ns() - begun) / CALLS_PER_ROUND / 1e3
-
-
 def main() -> None:
-    global tracer
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=81)
-    rounds = parser.parse_args().rounds
-    provider = TracerProvider()
-    provider.add_span_processor(BatchSpanProcessor(Dropped()))
-    trace.set_tracer_provider(provider)
-    tracer = provider.get_tracer("bench")
-    order = [name for name in VARIANTS for _ in range(rounds)]
-    random.Random(0).shuffle(order)
-    for call in VARIANTS.values():
-        microseconds(call)
-    measured: dict[str, list[float]] = {name: [] for name in VARIANTS}
-    for name in order:
-        measured[name].append(microseconds(VARIANTS[name]))
-    reference = statistics.median(measured["by hand (R)"])
-    for name, times in measured.items():
-        median = statistics.median(times)
-        print(f"{name:<16} {median:7.2f} µs  {median / reference:5.2f} × R")
-    provider.shutdown()
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "section", nargs="*", choices=[[], *SECTIONS], help="which to run; none named = all"
+    )
+    parser.add_argument("--rounds", type=int, default=81, help="sweeps, at least 5 (default: 81)")
+    parser.add_argument("--peers", action="store_true", help="measure other SDKs' decorators too")
+    asked = parser.parse_args()
+    if asked.rounds < 5:
+        parser.error(f"--rounds {asked.rounds}: must be at least 5, or a median says little")
+    beside: list[Variant] = []
+    if asked.peers:
+        from peers import decorators
+
+        beside = [
+            Variant(name, decorate(calls.bare), (calls.NUMBERS,))
+            for name, decorate in decorators(Dropping).items()
+        ]
+    for name in asked.section or SECTIONS:
+        SECTIONS[name](asked.rounds, beside)
 
 
 if __name__ == "__main__":
