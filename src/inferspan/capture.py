@@ -36,6 +36,8 @@ SLICE_LENGTH_MAX: Final = 128
 """Characters of a slice's value."""
 _ARGUMENTS_MAX: Final = 16
 """Arguments that are looked at for the input's shape."""
+_MEMBERS_MAX: Final = 256
+"""Members of an output that may find room."""
 _INPUT_TENSOR: Final = "inferspan.input."
 _OUTPUT_TENSOR: Final = "inferspan.output."
 
@@ -110,11 +112,7 @@ def read_declared(
             if redactor is not None:
                 value = redactor.apply(name, value)
             column = as_column(value, ROWS_MAX)
-            if column is not None:
-                # A series shows what it holds only now, as a list.
-                found[name] = column if redactor is None else redactor.inside(column)
-            elif redactor is not None:
-                found[name] = value
+            found[name] = value if column is None else column
     except Exception as error:
         drop(option, said_by(f"{option}=", error))
         return {}
@@ -158,7 +156,7 @@ def show_input(
     ]
     members.extend(keywords.items())
     members = _redacted(members, redactor)
-    add_json("input", members, attributes, dropped)
+    add_json("input", members, redactor, attributes, dropped)
     for name, value in members:
         if packed := tensor(_INPUT_TENSOR, name, value, semconv.CONTENT_BYTES_MAX // 2):
             attributes.update(packed)
@@ -169,19 +167,31 @@ def show_output(
     value: object, redactor: Redactor | None, attributes: Attributes, dropped: list[str]
 ) -> None:
     """Write the output for people: `output.value`, and a large array packed."""
-    members: Members = list(value.items()) if type(value) is dict else [("output", value)]
-    shown = _redacted([member for member in members if type(member[0]) is str], redactor)
-    add_json("output", shown, attributes, dropped)
+    members: Members = [("output", value)]
+    if type(value) is dict:
+        few = islice(value.items(), _MEMBERS_MAX)
+        members = [(name, member) for name, member in few if type(name) is str]
+    shown = _redacted(members, redactor)
+    add_json("output", shown, redactor, attributes, dropped)
     if type(value) is not dict:
         attributes.update(tensor(_OUTPUT_TENSOR, *shown[0], semconv.CONTENT_BYTES_MAX // 4))
 
 
-def add_json(what: str, members: Members, attributes: Attributes, dropped: list[str]) -> None:
+def add_json(
+    what: str,
+    members: Members,
+    redactor: Redactor | None,
+    attributes: Attributes,
+    dropped: list[str],
+) -> None:
     """Write members as one JSON object into `input.value` or `output.value`.
 
-    That some find no room there is said on the span, in `dropped`; it is no fault to log.
+    The redactor has seen the members themselves, and sees here what they hold. That some find no
+    room is said on the span, in `dropped`; it is no fault to log.
     """
-    written, left_out = json_object(members, semconv.JSON_BYTES_MAX)
+    written, left_out = json_object(
+        members, semconv.JSON_BYTES_MAX, None if redactor is None else redactor.apply
+    )
     if what == "input":
         attributes[semconv.INPUT_VALUE] = written
         attributes[semconv.INPUT_MIME_TYPE] = semconv.MIME_JSON

@@ -250,7 +250,8 @@ class PredictionCall(SpanScope):
         attributes.update(packed)
         self.dropped.extend(dropped)
         if self._policy == "shapes":
-            capture.add_json("input", list(self._features.items()), attributes, self.dropped)
+            members = list(self._features.items())
+            capture.add_json("input", members, self.plan.redactor, attributes, self.dropped)
 
     def _finish(self) -> None:
         end_ns = spans.now_ns()

@@ -1,38 +1,44 @@
-"""What must not leave the process by name: replaced before it becomes an attribute."""
+"""What must not leave the process by name: dropped or hashed before it becomes an attribute."""
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from fnmatch import translate
 from typing import Final
+from uuid import UUID
 
-from inferspan import semconv
-from inferspan.attributes import ITEMS_MAX
+from inferspan import semconv, settings
+from inferspan.features import as_column
+from inferspan.output_columns import ROWS_MAX, is_missing
 
-Redaction = Iterable[str] | Callable[[str, object], object]
-"""Patterns of names (`*card*`, any case), or a hook: name, value → what may be recorded."""
+Hook = Callable[[str, object], object]
+"""Name and native value → what may be recorded."""
+Redaction = Iterable[str] | Mapping[str, "str | Hook"] | Hook
+"""Patterns of names (`*card*`, any case) to drop; or pattern → action; or one hook."""
 
 PLACEHOLDER: Final = "__REDACTED__"
-DEPTH_MAX: Final = 4
-"""Mappings and sequences inside each other that are looked into; deeper ones are not written."""
-_NESTING: Final = (dict, list, tuple)
+ACTIONS: Final = ("drop", "hash", "keep")
+"""What a pattern may say: leave the placeholder, a keyed hash, or the value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Redactor:
-    """Replaces values by their name, at the top and inside plain dicts, lists and tuples."""
+    """Judges values by their names: arguments, and all that has a name inside of them."""
 
-    patterns: tuple[str, ...] = ()
-    hook: Callable[[str, object], object] | None = None
+    rules: tuple[tuple[re.Pattern[str], str | Hook], ...] = ()
+    """The first whose pattern matches decides; what none matches is kept."""
+    hook: Hook | None = None
 
     @classmethod
     def of(cls, option: Redaction | None) -> Redactor | None:
         """Read the option `redact`.
 
         Raises:
-            ValueError: neither a list of patterns nor a callable.
+            ValueError: neither patterns, a mapping of patterns to actions, nor a callable.
         """
         if option is None:
             return None
@@ -40,46 +46,63 @@ class Redactor:
             return cls(hook=option)
         if isinstance(option, str):
             raise ValueError(f"redact={option!r}: must be a list of patterns; write [{option!r}]")
-        patterns = tuple(option)
-        if not all(isinstance(pattern, str) and pattern for pattern in patterns):
-            raise ValueError(f"redact={patterns!r:.80}: must hold patterns such as '*card*'")
-        return cls(patterns)
+        if not isinstance(option, Iterable):
+            raise ValueError(f"redact={option!r:.80}: must be patterns, a mapping or a callable")
+        items = option.items() if isinstance(option, Mapping) else [(p, "drop") for p in option]
+        return cls(tuple((_compiled(pattern), _action(action)) for pattern, action in items))
 
-    def apply(self, name: str, value: object, depth: int = 0) -> object:
+    def apply(self, name: str, value: object) -> object:
         """What may be recorded of a value; the value itself is left as it is.
 
+        Of one value only, not of what it holds: `json_object` asks for each member that it shows.
         A hook that raises redacts: what cannot be judged is not sent.
         """
-        if self.hook is not None:
-            try:
-                value = self.hook(name, value)
-            except Exception:
-                return PLACEHOLDER
-        elif _matches(self.patterns, name):
-            return PLACEHOLDER
-        return self.inside(value, depth)
-
-    def inside(self, value: object, depth: int = 0) -> object:
-        """What may be recorded of the members of a plain dict, list or tuple; others stay.
-
-        Only the items of a sequence that are ever shown are looked into.
-        """
-        if depth >= DEPTH_MAX:
+        decided: str | Hook | None = self.hook
+        if decided is None:
+            folded = name.casefold()
+            decided = next((act for pattern, act in self.rules if pattern.match(folded)), "keep")
+        if decided == "keep":
             return value
-        if type(value) is dict:
-            return {key: self._member(key, member, depth + 1) for key, member in value.items()}
-        if type(value) in (list, tuple):
-            shown = value[:ITEMS_MAX]  # type: ignore[index]
-            if any(type(item) in _NESTING for item in shown):
-                judged = [self.inside(item, depth + 1) for item in shown]
-                return [*judged, *value[ITEMS_MAX:]]  # type: ignore[index]
-        return value
-
-    def _member(self, key: object, member: object, depth: int) -> object:
-        name = key if type(key) is str else semconv.class_text(key)
-        return self.inside(member, depth) if name is None else self.apply(name, member, depth)
+        try:
+            if not isinstance(decided, str):
+                return decided(name, value)
+            return _hashed(value) if decided == "hash" else PLACEHOLDER
+        except Exception:
+            return PLACEHOLDER
 
 
-def _matches(patterns: tuple[str, ...], name: str) -> bool:
-    folded = name.casefold()
-    return any(re.match(translate(pattern.casefold()), folded) for pattern in patterns)
+def _compiled(pattern: object) -> re.Pattern[str]:
+    if not isinstance(pattern, str) or not pattern:
+        raise ValueError(f"redact holds {pattern!r:.80}: must hold patterns such as '*card*'")
+    return re.compile(translate(pattern.casefold()))
+
+
+def _action(action: object) -> str | Hook:
+    if isinstance(action, str) and action in ACTIONS:
+        return action
+    if callable(action):
+        return action
+    raise ValueError(
+        f"redact says {action!r:.80}: must be one of {', '.join(ACTIONS)}, or a callable of name "
+        "and value"
+    )
+
+
+def _hashed(value: object) -> object:
+    """The hash of a text, number or id; of a column that of each entry; else the placeholder."""
+    key = settings.current().id_key
+    column = as_column(value, ROWS_MAX)
+    if column is None:
+        return _hash(value, key)
+    return [_hash(item, key) for item in column]
+
+
+def _hash(value: object, key: bytes | None) -> object:
+    if is_missing(value):
+        return None
+    text = str(value) if type(value) is UUID else semconv.class_text(value)
+    if text is None:
+        return PLACEHOLDER
+    if key is None:
+        return hashlib.sha256(text.encode()).hexdigest()
+    return hmac.digest(key, text.encode(), "sha256").hex()

@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan import foreign, semconv
-from inferspan.attributes import ITEMS_MAX, Attributes, describe, dtype_name, shape_of, text
+from inferspan.attributes import (
+    ITEMS_MAX,
+    Attributes,
+    describe,
+    dtype_name,
+    is_table,
+    shape_of,
+    text,
+)
 
 STATISTICS_ELEMENTS_MAX: Final = 1_000_000
 """Elements of an array up to which statistics are computed (some milliseconds at most)."""
@@ -47,7 +55,8 @@ def tensor(prefix: str, name: str, value: object, bytes_max: int) -> Attributes:
     if type(value) is np.ndarray:
         array = value
     else:
-        lengths = shape_of(value)
+        # The columns of a table have names, by which they may be redacted.
+        lengths = None if is_table(value) else shape_of(value)
         # An element has a byte at least, so nothing larger is converted only to be thrown away.
         if lengths is None or not ITEMS_MAX < math.prod(lengths) <= bytes_max:
             return {}
