@@ -1,6 +1,8 @@
 """For your tests: spans caught in memory, with ids and times that are the same in every run.
 
-In a `conftest.py`, `from inferspan.testing import captured_spans` gives the pytest fixture.
+The pytest fixture `captured_spans` is there with `pytest -p inferspan.testing`, or where a
+`conftest.py` says `from inferspan.testing import captured_spans`. It is no entry point: that would
+import OpenTelemetry and numpy at the start of every pytest in the environment.
 """
 
 from __future__ import annotations
@@ -24,6 +26,22 @@ START_TIME_NS: Final = 1_790_000_000_000_000_000
 """The manual clock's first time: September 2026."""
 STEP_NS: Final = 1_000_000
 """What passes between two looks at the manual clock: a millisecond."""
+_SHOWN_MAX: Final = 20
+"""Spans in a representation."""
+_SHOWN: Final = {
+    semconv.PREDICTION_ID: "id",
+    semconv.PREDICTION_COUNT: "count",
+    semconv.OUTPUT_CLASS: "class",
+    semconv.OUTPUT_SCORE: "score",
+    semconv.OUTPUT_VALUE: "value",
+    semconv.TARGET_NAME: "target",
+    semconv.LABEL_CLASS: "label",
+    semconv.LABEL_VALUE: "label",
+    semconv.BATCH_SIZE: "batch_size",
+    semconv.ERROR_TYPE: "error",
+    semconv.CAPTURE_DROPPED: "dropped",
+}
+"""What of a span is shown, and as what."""
 
 
 class ManualClock:
@@ -72,7 +90,7 @@ class SequentialIds(IdGenerator):
 
 
 class CapturedSpans(SpanExporter, Sequence[ReadableSpan]):
-    """Spans in the order in which they ended."""
+    """Spans in the order in which they ended; its representation says what each is about."""
 
     def __init__(self) -> None:
         self._spans: list[ReadableSpan] = []
@@ -102,6 +120,42 @@ class CapturedSpans(SpanExporter, Sequence[ReadableSpan]):
         providers.flush()
         return [s for s in self._spans if semconv.LABEL_ID in (s.attributes or {})]
 
+    def prediction(self, model: str | None = None) -> ReadableSpan:
+        """The one prediction span.
+
+        Args:
+            model: only of the model of this name.
+
+        Raises:
+            AssertionError: there is none, or more than one; says what there is.
+        """
+        return self._one("prediction", self.predictions, model)
+
+    def label(self, model: str | None = None) -> ReadableSpan:
+        """The one label record.
+
+        Args:
+            model: only of the model of this name.
+
+        Raises:
+            AssertionError: there is none, or more than one; says what there is.
+        """
+        return self._one("label", self.labels, model)
+
+    def _one(self, what: str, found: list[ReadableSpan], model: str | None) -> ReadableSpan:
+        if model is not None:
+            found = [s for s in found if (s.attributes or {}).get(semconv.MODEL_NAME) == model]
+        if len(found) != 1:
+            of = "" if model is None else f" of {model!r}"
+            raise AssertionError(f"{len(found)} {what}s{of}, not one, among {self!r}")
+        return found[0]
+
+    def __repr__(self) -> str:
+        lines = [f"\n  {_shown(span)}" for span in self._spans[:_SHOWN_MAX]]
+        if (more := len(self._spans) - _SHOWN_MAX) > 0:
+            lines.append(f"\n  and {more} more")
+        return f"<{len(self._spans)} spans{':' if lines else ''}{''.join(lines)}>"
+
     def clear(self) -> None:
         """Forget what was caught."""
         self._spans.clear()
@@ -120,6 +174,12 @@ class CapturedSpans(SpanExporter, Sequence[ReadableSpan]):
 
     def __len__(self) -> int:
         return len(self._spans)
+
+
+def _shown(span: ReadableSpan) -> str:
+    attributes = span.attributes or {}
+    facts = [f" {name}={attributes[key]!r}" for key, name in _SHOWN.items() if key in attributes]
+    return span.name + "".join(facts)
 
 
 def _of_batch(span: ReadableSpan) -> bool:
