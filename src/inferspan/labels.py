@@ -147,6 +147,16 @@ class PredictionRef:
         packed = json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
         return base64.urlsafe_b64encode(packed).rstrip(b"=").decode()
 
+    def keep(self) -> None:
+        """Have a full span built of this call, while it runs, though it was not sampled.
+
+        The span is built at the call's end, without input, stages and snapshots. Does nothing in
+        another process, after the call's end, and under a provider that `configure()` did not make.
+        """
+        call = None if self.taken is None else self.taken.call()
+        if call is not None:
+            call.keep()
+
     def label(self, value: object = None, **options: Unpack[LabelOptions]) -> str | None:
         """Say what turned out to be true; see `inferspan.label` for value and options."""
         return label(self, value, **options)

@@ -172,7 +172,8 @@ class PredictionCall(SpanScope):
         output = self._output
         if output is not None:
             output.write_to(attributes)
-        if self._slices or self._features or self._ids is not None or not output or output.rows:
+        single = output is not None and output.rows is None
+        if not single or self._slices or self._features or self._ids is not None:
             self._complete_rows(attributes, key)
         if self._noted is not None:
             attributes.update(self._noted)

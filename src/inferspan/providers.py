@@ -4,27 +4,25 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
 from collections.abc import Callable, Iterable
+from functools import partial
 from importlib.metadata import version
 from typing import Final
 
 from opentelemetry import trace
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
-from inferspan import semconv, settings
+from inferspan import delivery, semconv, settings
 from inferspan.containment import Contained, errors
-from inferspan.delivery import QUEUE_SPANS_MAX, CountingProcessor, Tally
+from inferspan.exporters import otlp_exporter
 from inferspan.sampling import RatioSampler, SettableIds
 from inferspan.settings import Settings
+from inferspan.span_queue import BATCH_SPANS, DELAY_SECONDS, QUEUE_SPANS_MAX, SpanQueue
 
 VERSION: Final = version("inferspan")
-BATCH_SPANS: Final = 128
-"""Spans of one request: 512 batch calls of 10,000 rows are more than a receiver takes."""
 RECORDS_WAITING_MAX: Final = 256
 """Slim records, of up to 2,048 calls each, that wait for export: some 30 MB."""
 FLUSH_SECONDS: Final = 5.0
@@ -32,14 +30,7 @@ FLUSH_SECONDS_MAX: Final = 86_400.0
 
 _QUEUE_VARIABLE: Final = "OTEL_BSP_MAX_QUEUE_SIZE"
 _BATCH_VARIABLE: Final = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
-_CREDENTIALS_VARIABLES: Final = (
-    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
-    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
-)
-_PROTOCOL_VARIABLES: Final = (
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-)
+_DELAY_VARIABLE: Final = "OTEL_BSP_SCHEDULE_DELAY"
 
 
 class _State:
@@ -55,14 +46,12 @@ class _State:
         self.tracer: tuple[trace.TracerProvider | None, trace.Tracer] = (None, trace.NoOpTracer())
         self.labels: TracerProvider | None = None
         self.records: TracerProvider | None = None
-        self.label_tally: Tally | None = None
-        """What became of the labels of `labels`."""
+        self.label_queue: SpanQueue | None = None
+        """What waits of the labels of `labels`."""
         self.dropped = False
         """Something had nowhere to go since the last flush."""
         self.built: tuple[trace.TracerProvider | None, Settings] = (None, Settings())
         """The global provider that `configure()` installed, and what it was told then."""
-        self.before_flush: list[Callable[[], None]] = []
-        self.tallies: weakref.WeakSet[Tally] = weakref.WeakSet()
 
 
 _state = _State()
@@ -71,8 +60,7 @@ _state = _State()
 def _after_fork() -> None:
     # A thread that the child does not have may have held the lock.
     _state.lock = threading.RLock()
-    for tally in list(_state.tallies):
-        tally.forget_waiting()
+    delivery.after_fork()
 
 
 if hasattr(os, "register_at_fork"):
@@ -134,8 +122,7 @@ def configure(
         configured=True,
     )
     settings.install(told)
-    for hand_over in _state.before_flush:
-        hand_over()
+    delivery.gather()
     with _state.lock:
         stale, _state.labels, _state.records = [_state.labels, _state.records], None, None
     for provider in stale:
@@ -145,10 +132,11 @@ def configure(
     if isinstance(installed, trace.ProxyTracerProvider):
         provider = _exporting_provider(
             Resource.create(_named(told)),
-            _counted(_otlp_exporter(told.traces_url())),
+            _queue("predictions", partial(otlp_exporter, told.traces_url()), _queue_size()),
             sampler=None if told.sample_ratio is None else RatioSampler(told.sample_ratio),
-            at_exit=True,
         )
+        # After our own queue, which then is empty: others may have added processors of theirs.
+        delivery.at_end(provider.shutdown)
         trace.set_tracer_provider(provider)
         _state.built = (provider, told)
         return
@@ -205,10 +193,10 @@ def label_tracer() -> trace.Tracer | None:
         and `flush` knows of it.
     """
     with _state.lock:
-        if _state.labels is None and (exporter := label_exporter()) is not None:
-            _state.label_tally = _counted(exporter)
-            _state.labels = label_provider(_state.label_tally, at_exit=True)
-        provider, tally = _state.labels, _state.label_tally
+        if _state.labels is None and (make := _label_exporters()) is not None:
+            _state.label_queue = _queue("labels", make, _queue_size())
+            _state.labels = label_provider(_state.label_queue)
+        provider, waiting = _state.labels, _state.label_queue
     if provider is None:
         _state.dropped = True
         errors.warn_once(
@@ -217,15 +205,18 @@ def label_tracer() -> trace.Tracer | None:
             "http://HOST:4318 or OTEL_EXPORTER_OTLP_ENDPOINT, or call inferspan.configure().",
         )
         return None
-    if tally is not None and not tally.has_room():
+    if waiting is not None and not waiting.has_room():
         _state.dropped = True
         errors.warn_sometimes(
             "labels wait",
-            f"inferspan: {tally.queue_size} labels wait for export, so more are not sent. Call "
+            f"inferspan: {waiting.size} labels wait for export, so more are not sent. Call "
             "inferspan.flush() now and then, or send many with inferspan.label_table().",
         )
         return None
     return labels_of(provider)
+
+
+before_flush = delivery.before_flush
 
 
 def records_have_a_way(told: Settings) -> bool:
@@ -240,38 +231,38 @@ def record_tracer() -> trace.Tracer | None:
         None where nothing says where they go.
     """
     with _state.lock:
-        if _state.records is None and (exporter := label_exporter()) is not None:
-            tally = _counted(exporter, RECORDS_WAITING_MAX)
-            _state.records = label_provider(tally, at_exit=False)
+        if _state.records is None and (make := _label_exporters()) is not None:
+            waiting = _queue("records", make, min(RECORDS_WAITING_MAX, _queue_size()))
+            _state.records = label_provider(waiting)
         provider = _state.records
     if provider is None:
         return None
     return provider.get_tracer(semconv.SCOPE_RECORDS, VERSION, semconv.SCHEMA_URL)
 
 
-def before_flush(hand_over: Callable[[], None]) -> None:
-    """Have something that waits elsewhere handed over before spans are flushed."""
-    _state.before_flush.append(hand_over)
-
-
 def label_exporter() -> SpanExporter | None:
     """A new exporter of label spans; None where nothing says where labels go."""
+    make = _label_exporters()
+    return None if make is None else make()
+
+
+def _label_exporters() -> Callable[[], SpanExporter] | None:
     if _state.label_exporter is not None:
-        return _state.label_exporter()
+        return _state.label_exporter
     told = settings.current()
-    return _otlp_exporter(told.labels_url()) if told.labels_have_a_way else None
+    return partial(otlp_exporter, told.labels_url()) if told.labels_have_a_way else None
 
 
-def label_provider(tally: Tally, *, at_exit: bool) -> TracerProvider:
-    """A private provider of label spans around one exporter; samples every span."""
+def label_provider(waiting: SpanQueue) -> TracerProvider:
+    """A private provider of labels or records in front of a queue; samples every span."""
     named = _named(settings.current())
-    installed = trace.get_tracer_provider()
+    installed = _state.predictions or trace.get_tracer_provider()
     # Labels of a process come from the service that its predictions come from.
     if isinstance(installed, TracerProvider):
         resource = installed.resource.merge(Resource(named))
     else:
         resource = Resource.create(named)
-    return _exporting_provider(resource, tally, ALWAYS_ON, at_exit=at_exit)
+    return _exporting_provider(resource, waiting, ALWAYS_ON)
 
 
 def flush(timeout: float = FLUSH_SECONDS) -> bool:
@@ -286,12 +277,13 @@ def flush(timeout: float = FLUSH_SECONDS) -> bool:
         said where labels go or too many waited, and where an exporter of ours failed. Labels that
         were refused do not count here: `label` answers None. Never raises.
     """
-    for hand_over in _state.before_flush:
-        hand_over()
+    delivery.gather()
     providers = [_state.predictions or trace.get_tracer_provider(), _state.labels, _state.records]
     flushes = [f for p in providers if callable(f := getattr(p, "force_flush", None))]
     done: list[bool] = []
     seconds = _seconds(timeout)
+    for waiting in delivery.queues():
+        waiting.hurry()
 
     def run() -> None:
         for force_flush in flushes:
@@ -307,7 +299,7 @@ def flush(timeout: float = FLUSH_SECONDS) -> bool:
     if thread.is_alive():
         return False
     dropped, _state.dropped = _state.dropped, False
-    lost = [tally for tally in list(_state.tallies) if tally.lost_since_asked()]
+    lost = [waiting for waiting in delivery.queues() if waiting.lost_since_asked()]
     return not dropped and not lost and len(done) == len(flushes) and all(done)
 
 
@@ -322,29 +314,27 @@ def divert(
     predictions: trace.TracerProvider | None, label_exporter: Callable[[], SpanExporter] | None
 ) -> Callable[[], None]:
     """Send predictions and labels elsewhere, for a test; the answer ends that."""
-    for hand_over in _state.before_flush:
-        hand_over()
+    delivery.gather()
     with _state.lock:
         before = (
             _state.predictions,
             _state.label_exporter,
             _state.labels,
-            _state.label_tally,
+            _state.label_queue,
             _state.records,
         )
         _state.predictions, _state.label_exporter = predictions, label_exporter
         _state.labels = _state.records = None
 
     def restore() -> None:
-        for hand_over in _state.before_flush:
-            hand_over()
+        delivery.gather()
         with _state.lock:
             diverted = [_state.labels, _state.records]
             (
                 _state.predictions,
                 _state.label_exporter,
                 _state.labels,
-                _state.label_tally,
+                _state.label_queue,
                 _state.records,
             ) = before
             # Its cached tracer would keep the test's provider alive.
@@ -357,33 +347,43 @@ def divert(
 
 
 def _exporting_provider(
-    resource: Resource, tally: Tally, sampler: Sampler | None, *, at_exit: bool
+    resource: Resource, waiting: SpanQueue, sampler: Sampler | None
 ) -> TracerProvider:
     provider = TracerProvider(
         sampler,
         resource=resource,
         id_generator=SettableIds(),
-        shutdown_on_exit=at_exit,
+        # `delivery` empties all queues in one time; providers of their own would queue up for it.
+        shutdown_on_exit=False,
         # A prediction id that a variable cuts joins nothing; the SDK's own limits hold.
         span_limits=SpanLimits(
             max_attribute_length=SpanLimits.UNSET, max_span_attribute_length=SpanLimits.UNSET
         ),
     )
-    told = os.environ.get(_BATCH_VARIABLE)
-    batch_size = None if told else min(BATCH_SPANS, tally.queue_size)
-    provider.add_span_processor(CountingProcessor(tally, batch_size))
+    provider.add_span_processor(waiting)
     return provider
 
 
+def _queue(what: str, make: Callable[[], SpanExporter], size: int) -> SpanQueue:
+    return delivery.register(
+        SpanQueue(
+            make(),
+            what,
+            remake=make,
+            size=size,
+            batch_size=_number(_BATCH_VARIABLE, BATCH_SPANS),
+            delay=_number(_DELAY_VARIABLE, int(DELAY_SECONDS * 1000)) / 1000,
+        )
+    )
+
+
 def _queue_size() -> int:
-    told = os.environ.get(_QUEUE_VARIABLE, "")
-    return int(told) if told.isdecimal() and int(told) > 0 else QUEUE_SPANS_MAX
+    return _number(_QUEUE_VARIABLE, QUEUE_SPANS_MAX)
 
 
-def _counted(exporter: SpanExporter, queue_size: int | None = None) -> Tally:
-    tally = Tally(exporter, queue_size or _queue_size())
-    _state.tallies.add(tally)
-    return tally
+def _number(variable: str, otherwise: int) -> int:
+    told = os.environ.get(variable, "")
+    return int(told) if told.isdecimal() and int(told) > 0 else otherwise
 
 
 def labels_of(provider: TracerProvider) -> trace.Tracer:
@@ -398,33 +398,3 @@ def _named(told: Settings) -> dict[str, str]:
         semconv.DEPLOYMENT_ENVIRONMENT_NAME: told.environment,
     }
     return {name: text for name, text in named.items() if text is not None}
-
-
-def labels_receiver() -> str:
-    """The URL that labels go to, as far as it can be known; for messages."""
-    told = settings.current().labels_url()
-    if told is not None:
-        return told
-    if traces := os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
-        return traces
-    default = "http://localhost:4317" if _speaks_grpc() else "http://localhost:4318"
-    return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or default
-
-
-def _speaks_grpc() -> bool:
-    protocol = next(filter(None, map(os.environ.get, _PROTOCOL_VARIABLES)), "http/protobuf")
-    return protocol == "grpc"
-
-
-def _otlp_exporter(url: str | None) -> SpanExporter:
-    if url is None and _speaks_grpc():
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import (
-            OTLPSpanExporter as GrpcSpanExporter,
-        )
-
-        return GrpcSpanExporter()
-    from inferspan.http_session import TellingSession
-
-    # A session that OpenTelemetry is told to load carries credentials, so it goes before ours.
-    loads_session = any(os.environ.get(name) for name in _CREDENTIALS_VARIABLES)
-    return OTLPSpanExporter(endpoint=url, session=None if loads_session else TellingSession())

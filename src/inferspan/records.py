@@ -6,7 +6,6 @@ those of a model into columns (`record_columns.py`) and hands them to a provider
 
 from __future__ import annotations
 
-import atexit
 import itertools
 import os
 import threading
@@ -41,9 +40,14 @@ _PACK: Final = Contained("pack slim records")
 
 
 class RecordBuffer:
-    """Calls on their way into slim records."""
+    """Calls on their way into slim records.
 
-    def __init__(self) -> None:
+    Args:
+        background: whether a thread packs them; else they wait for `flush`.
+    """
+
+    def __init__(self, background: bool = True) -> None:
+        self._background = background
         self._reset()
         self.taken = 0
         """Calls that were packed."""
@@ -75,7 +79,7 @@ class RecordBuffer:
         waiting.append((next(self._sequence), row))
         if len(waiting) >= FLUSH_CALLS and not self._wake.is_set():
             self._wake.set()
-        if self._thread is None:
+        if self._thread is None and self._background:
             self._start()
 
     def flush(self) -> None:
@@ -207,4 +211,4 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-atexit.register(flush_records)
+providers.before_flush(flush_records)

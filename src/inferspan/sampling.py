@@ -13,6 +13,7 @@ from typing import Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
+from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import (
     Decision,
     ParentBased,
@@ -48,6 +49,22 @@ _UNSAMPLED: Final = TraceFlags(TraceFlags.RANDOM_TRACE_ID)
 _ids: Final = RandomIds()
 
 
+class Allowance:
+    """How many more spans may be kept within this second."""
+
+    def __init__(self) -> None:
+        self._second = 0
+        self._taken = 0
+
+    def take(self) -> bool:
+        """Whether one more may be; it is counted."""
+        second = int(time.monotonic())
+        if second != self._second:
+            self._second, self._taken = second, 0
+        self._taken += 1
+        return self._taken <= KEPT_PER_SECOND_MAX
+
+
 class RatioSampler(Sampler):
     """Samples as the parent is; roots by ratio of their trace ids; and what was decided already.
 
@@ -58,6 +75,7 @@ class RatioSampler(Sampler):
     def __init__(self, ratio: float) -> None:
         self._sampler = ParentBased(TraceIdRatioBased(ratio))
         self.ratio = ratio
+        self.allowance = Allowance()
 
     def should_sample(
         self,
@@ -96,15 +114,23 @@ class SettableIds(RandomIds):
         finally:
             self._given.context = None
 
+    def new_span_id(self) -> int:
+        """An id for a span that has none."""
+        return super().generate_span_id()
+
+    def new_trace_id(self) -> int:
+        """An id for a trace that has none."""
+        return super().generate_trace_id()
+
     def generate_span_id(self) -> int:
         """64 bits, not zero."""
         given: SpanContext | None = getattr(self._given, "context", None)
-        return super().generate_span_id() if given is None else given.span_id
+        return self.new_span_id() if given is None else given.span_id
 
     def generate_trace_id(self) -> int:
         """128 bits, not zero."""
         given: SpanContext | None = getattr(self._given, "context", None)
-        return super().generate_trace_id() if given is None else given.trace_id
+        return self.new_trace_id() if given is None else given.trace_id
 
 
 def forced(context: Context) -> Context:
@@ -132,13 +158,14 @@ def start_prediction(
     if ours and ratio is None:
         ratio = sampler.ratio  # type: ignore[union-attr]
     if ratio is not None:
+        ids: IdGenerator = tracer.id_generator if ours else _ids  # type: ignore[attr-defined]
         parent: Span | None = context.get(SPAN_KEY)  # type: ignore[assignment]
         parent_context = None if parent is None else parent.get_span_context()
         if parent_context is None or not parent_context.is_valid:
             if ratio < 1.0:
-                trace_id = _ids.generate_trace_id()
+                trace_id = ids.generate_trace_id()
                 if trace_id & _LIMIT >= ratio * _LIMIT:
-                    span_id = _ids.generate_span_id()
+                    span_id = ids.generate_span_id()
                     return NonRecordingSpan(SpanContext(trace_id, span_id, False, _UNSAMPLED))
             if ours:
                 context = forced(context)
@@ -146,7 +173,7 @@ def start_prediction(
             return NonRecordingSpan(
                 SpanContext(
                     parent_context.trace_id,
-                    _ids.generate_span_id(),
+                    ids.generate_span_id(),
                     False,
                     parent_context.trace_flags,
                     parent_context.trace_state,
@@ -175,10 +202,10 @@ def start_late(tracer: Tracer, name: str, parent: Context, start_ns: int, of: Sp
         None under a provider that is not ours, which may have reasons of its own, and where
         `KEPT_PER_SECOND_MAX` are built already.
     """
-    ids = getattr(tracer, "id_generator", None)
-    if not isinstance(ids, SettableIds) or not _allowance.take():
+    ids, sampler = getattr(tracer, "id_generator", None), getattr(tracer, "sampler", None)
+    if not isinstance(ids, SettableIds) or not isinstance(sampler, RatioSampler):
         return None
-    if not isinstance(getattr(tracer, "sampler", None), RatioSampler):
+    if not sampler.allowance.take():
         return None
     with ids.given(of.get_span_context()):
         return tracer.start_span(
@@ -200,21 +227,3 @@ class Thresholds:
         """Duration that 99 % of the latest calls keep to."""
         self.confidence: float = 0.0
         """Confidence that 99 % of the latest calls reach."""
-
-
-class _Allowance:
-    """How many more spans may be kept within this second."""
-
-    def __init__(self) -> None:
-        self._second = 0
-        self._taken = 0
-
-    def take(self) -> bool:
-        second = int(time.monotonic())
-        if second != self._second:
-            self._second, self._taken = second, 0
-        self._taken += 1
-        return self._taken <= KEPT_PER_SECOND_MAX
-
-
-_allowance: Final = _Allowance()

@@ -14,12 +14,12 @@ from typing import Final, overload
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import Sampler
 
 from inferspan import providers, semconv
 from inferspan.containment import errors
 from inferspan.identity import replace_record_ids
+from inferspan.sampling import SettableIds
 from inferspan.spans import replace_clock
 
 START_TIME_NS: Final = 1_790_000_000_000_000_000
@@ -67,18 +67,19 @@ class ManualClock:
         self.now_ns += round(seconds * 1e9)
 
 
-class SequentialIds(IdGenerator):
+class SequentialIds(SettableIds):
     """Trace ids, span ids and record ids that count from 1."""
 
     def __init__(self) -> None:
+        super().__init__()
         self._traces = self._spans = self._records = 0
 
-    def generate_trace_id(self) -> int:
+    def new_trace_id(self) -> int:
         """The next trace id."""
         self._traces += 1
         return self._traces
 
-    def generate_span_id(self) -> int:
+    def new_span_id(self) -> int:
         """The next span id."""
         self._spans += 1
         return self._spans
@@ -98,7 +99,18 @@ class CapturedSpans(SpanExporter, Sequence[ReadableSpan]):
     @property
     def predictions(self) -> list[ReadableSpan]:
         """Prediction spans."""
-        return [s for s in self._spans if semconv.OPERATION_NAME in (s.attributes or {})]
+        return [
+            s
+            for s in self._spans
+            if semconv.OPERATION_NAME in (s.attributes or {})
+            and semconv.RECORD_COUNT not in (s.attributes or {})
+        ]
+
+    @property
+    def records(self) -> list[ReadableSpan]:
+        """Slim records, of the predictions whose span was not sampled."""
+        providers.flush()
+        return [s for s in self._spans if semconv.RECORD_COUNT in (s.attributes or {})]
 
     @property
     def stages(self) -> list[ReadableSpan]:

@@ -1,0 +1,141 @@
+"""A prediction reads the same whether its full span arrived or only its slim record."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
+
+import inferspan
+from inferspan.testing import START_TIME_NS, capture_spans
+from inferspan_collector.batches import PredictionBatch, Strings
+from inferspan_collector.decode.requests import decode_traces
+
+Call = tuple[Callable[..., Any], tuple[Any, ...]]
+
+TEXTS = st.text(max_size=5)
+CLASSES = st.sampled_from(["fraud", "legit", "a|b", "ü", ""])
+PROBABILITIES = st.floats(0, 1) | st.floats(0, 1, width=32)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
+SLICES = TEXTS | st.none() | st.integers() | st.booleans()
+
+
+class Failed(Exception):
+    """What a model raises."""
+
+
+def answer(given: Any) -> Any:
+    if given is Failed:
+        raise Failed("no answer")
+    return given
+
+
+single = inferspan.predict(
+    model="single",
+    version="7",
+    task="binary_classification",
+    positive="fraud",
+    prediction_id="id",
+    slices=["country"],
+    features=["amount", "kind"],
+)(lambda id, country, amount, kind, given: answer(given))
+minted = inferspan.predict(model="minted", task="multiclass_classification")(answer)
+numbers = inferspan.predict(model="numbers", task="regression", slices=["country"])(
+    lambda country, given: answer(given)
+)
+named_rows = inferspan.predict(
+    model="rows", task="binary_classification", prediction_id="ids", slices=["country"]
+)(lambda ids, country, given: answer(given))
+sets = inferspan.predict(model="sets", task="multilabel_classification")(answer)
+probabilities = inferspan.predict(
+    model="p", operation="predict_proba", classes=["a", "b", "c"], task="multiclass_classification"
+)(answer)
+
+
+def rows_of(entries: st.SearchStrategy[Any], size: int) -> st.SearchStrategy[list[Any]]:
+    return st.lists(entries, min_size=size, max_size=size)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> Call:
+    size = draw(st.integers(0, 4))
+    ids = draw(rows_of(TEXTS, size))
+    return named_rows, (ids, draw(rows_of(CLASSES, size)), draw(rows_of(CLASSES, size)))
+
+
+CALLS: st.SearchStrategy[Call] = st.one_of(
+    st.tuples(
+        st.just(single),
+        st.tuples(
+            TEXTS | st.integers() | st.none(),
+            SLICES,
+            NUMBERS | st.none(),
+            TEXTS,
+            st.fixed_dictionaries({"label": CLASSES, "score": PROBABILITIES}) | st.just(Failed),
+        ),
+    ),
+    st.tuples(st.just(minted), st.tuples(CLASSES | st.lists(CLASSES, max_size=3))),
+    st.tuples(st.just(numbers), st.tuples(SLICES, NUMBERS | st.lists(NUMBERS, max_size=3))),
+    batches(),
+    st.tuples(
+        st.just(sets), st.tuples(st.lists(st.sampled_from("abc"), max_size=3) | st.just(Failed))
+    ),
+    st.tuples(
+        st.just(probabilities),
+        st.tuples(
+            st.lists(rows_of(st.integers(1, 9), 3), max_size=3).map(
+                lambda rows: np.array(rows, float).reshape(-1, 3) / 30
+            )
+        ),
+    ),
+)
+
+
+def sent(calls: Sequence[Call], sampler: Sampler) -> PredictionBatch:
+    """What the collector reads of the calls."""
+    with capture_spans(sampler=sampler) as spans:
+        for function, arguments in calls:
+            with contextlib.suppress(Failed):
+                function(*arguments)
+        inferspan.flush()
+        body = encode_spans(list(spans)).SerializeToString()
+    decoded = decode_traces(body, json=False, received_ns=START_TIME_NS + 10**15)
+    assert decoded.refused == ()
+    return decoded.predictions
+
+
+def rows(batch: PredictionBatch) -> list[dict[str, object]]:
+    """A batch row by row, in an order that does not depend on that of arrival."""
+    columns: dict[str, list[Any]] = {}
+    for field in dataclasses.fields(batch):
+        column = getattr(batch, field.name)
+        if field.name == "slices":
+            columns |= {f"slice {key}": each.objects().tolist() for key, each in column.items()}
+        elif isinstance(column, Strings):
+            columns[field.name] = column.objects().tolist()
+        else:
+            columns[field.name] = [repr(value) for value in column.tolist()]
+    found = [
+        {name: value for name, value in zip(columns, row, strict=True) if value is not None}
+        for row in zip(*columns.values(), strict=True)
+    ]
+    return sorted(found, key=lambda row: (row["trace"], int(str(row["span_row"]))))
+
+
+@given(st.lists(CALLS, max_size=8))
+def test_the_collector_reads_the_same_of_spans_and_of_slim_records(calls: list[Call]) -> None:
+    full, slim = rows(sent(calls, ALWAYS_ON)), rows(sent(calls, ALWAYS_OFF))
+    minted_ids = (
+        [row.pop("prediction_id") for row in full],
+        [row.pop("prediction_id") for row in slim],
+    )
+    assert full == slim
+    for one, other in zip(*minted_ids, strict=True):
+        assert one == other or len(str(one)) == len(str(other)) == len(repr("0" * 32))

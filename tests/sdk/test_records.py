@@ -1,0 +1,242 @@
+"""Slim records: what predictions leave behind whose full span is not sampled."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
+
+import inferspan
+from inferspan import records, semconv, settings
+from inferspan.record_columns import Row
+from inferspan.records import CALLS_WAITING_MAX, ROWS_WAITING_MAX, RecordBuffer
+from inferspan.settings import Settings
+from inferspan.testing import START_TIME_NS, STEP_NS, CapturedSpans, capture_spans
+
+BINARY = "binary_classification"
+
+
+@inferspan.predict(model="fraud", version="7", task=BINARY, positive="fraud", slices=["country"])
+def score(amount: float, country: str = "NL") -> dict[str, object]:
+    if amount < 0:
+        raise ValueError(f"a negative amount: {amount}")
+    return {"label": "fraud" if amount > 50 else "legit", "score": amount / 100}
+
+
+def attributes_of(spans: CapturedSpans) -> Mapping[str, Any]:
+    (record,) = spans.records
+    return record.attributes or {}
+
+
+def test_unsampled_calls_leave_one_record_with_a_column_for_each_thing_that_counts() -> None:
+    with capture_spans(sampler=ALWAYS_OFF) as spans:
+        score(93.0, "NL")
+        score(12.5, "DE")
+        with pytest.raises(ValueError, match="negative"):
+            score(-1.0)
+        (record,) = spans.records
+    found = record.attributes or {}
+    assert spans.predictions == []
+    assert record.name == "predictions fraud"
+    assert record.parent is None
+    assert record.instrumentation_scope is not None
+    assert record.instrumentation_scope.name == semconv.SCOPE_RECORDS
+    assert record.start_time == START_TIME_NS
+    assert found[semconv.MODEL_NAME] == "fraud"
+    assert found[semconv.MODEL_VERSION] == "7"
+    assert found[semconv.TASK_TYPE] == BINARY
+    assert found[semconv.OUTPUT_POSITIVE_CLASS] == "fraud"
+    assert found[semconv.RECORD_COUNT] == 3
+    assert found[semconv.RECORD_TRACE_IDS] == b"".join(n.to_bytes(16, "big") for n in (1, 2, 3))
+    assert found[semconv.RECORD_SPAN_IDS] == b"".join(n.to_bytes(8, "big") for n in (1, 2, 3))
+    assert found[semconv.RECORD_IDS] == b"".join(n.to_bytes(16, "big") for n in (1, 2, 3))
+    starts = np.frombuffer(found[semconv.RECORD_START_OFFSETS], "<u4")  # type: ignore[call-overload]
+    assert starts.tolist() == [0, 2 * STEP_NS, 4 * STEP_NS]
+    durations = np.frombuffer(found[semconv.RECORD_DURATIONS], "<u4")  # type: ignore[call-overload]
+    assert durations.tolist() == [STEP_NS] * 3
+    assert found[semconv.RECORD_ERROR_TYPES] == ("ValueError",)
+    assert found[semconv.RECORD_ERROR_TYPE_CODES] == bytes([0, 0, 1])
+    assert found[semconv.RECORD_CLASSES] == ("fraud", "legit")
+    assert found[semconv.RECORD_CLASS_CODES] == bytes([1, 2, 0])
+    scores = np.frombuffer(found[semconv.RECORD_SCORES], "<f8")  # type: ignore[call-overload]
+    np.testing.assert_array_equal(scores, [0.93, 0.125, np.nan])
+    assert found[semconv.RECORD_SLICE_PREFIX + "country"] == ("NL", "DE")
+    assert found[semconv.RECORD_SLICE_CODES_PREFIX + "country"] == bytes([1, 2, 1])
+
+
+def test_numbers_are_narrow_where_that_loses_nothing() -> None:
+    with capture_spans(sampler=ALWAYS_OFF) as spans:
+        score(50.0)
+        score(25.0)
+        found = attributes_of(spans)
+    scores = np.frombuffer(found[semconv.RECORD_SCORES], "<f4")
+    assert scores.tolist() == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("policy", "sampled", "expected"),
+    [
+        ("unsampled", True, (1, 0)),
+        ("unsampled", False, (0, 1)),
+        ("all", True, (1, 1)),
+        ("all", False, (0, 1)),
+        ("none", True, (1, 0)),
+        ("none", False, (0, 0)),
+    ],
+)
+def test_the_policy_says_who_leaves_records(
+    policy: str, sampled: bool, expected: tuple[int, int]
+) -> None:
+    settings.install(Settings.read({settings.RECORDS_VARIABLE: policy}))
+    with capture_spans(sampler=ALWAYS_ON if sampled else ALWAYS_OFF) as spans:
+        score(1.0)
+        assert (len(spans.predictions), len(spans.records)) == expected
+        if expected == (1, 1):
+            told = (spans.predictions[0].attributes or {})[semconv.PREDICTION_ID]
+            assert attributes_of(spans)[semconv.RECORD_IDS] == bytes.fromhex(str(told))
+
+
+def test_ids_are_keyed_as_on_spans() -> None:
+    settings.install(Settings.read({settings.ID_KEY_VARIABLE: "secret"}))
+    named = inferspan.predict(model="m", task=BINARY, prediction_id="order")(lambda order: "a")
+    with capture_spans(sampler=ALWAYS_OFF) as spans:
+        named("order-17")
+        found = attributes_of(spans)
+    assert found[semconv.RECORD_IDS] == (semconv.prediction_id_text("order-17", b"secret"),)
+
+
+def test_a_reference_taken_inside_names_the_recorded_prediction() -> None:
+    references = []
+
+    @inferspan.predict(model="m", task=BINARY)
+    def asking() -> str:
+        references.append(inferspan.current_prediction())
+        return "a"
+
+    with capture_spans(sampler=ALWAYS_OFF) as spans:
+        asking()
+        found = attributes_of(spans)
+    (reference,) = references
+    assert reference is not None
+    assert found[semconv.RECORD_IDS] == bytes.fromhex(reference.id)
+    assert found[semconv.RECORD_SPAN_IDS] == reference.span_context.span_id.to_bytes(8, "big")
+
+
+def test_a_call_without_a_span_context_is_given_one() -> None:
+    buffer = RecordBuffer(background=False)
+    row = rows(1)[0]
+    buffer.append((row[0], 0, 0, *row[3:]))
+    with capture_spans() as spans:
+        buffer.flush()
+        found = attributes_of(spans)
+    assert len(found[semconv.RECORD_TRACE_IDS]) == 16
+    assert any(found[semconv.RECORD_TRACE_IDS])
+    assert any(found[semconv.RECORD_SPAN_IDS])
+
+
+@contextmanager
+def buffering(buffer: RecordBuffer) -> Iterator[CapturedSpans]:
+    """Calls are not sampled, and leave their records in `buffer`."""
+    before, records._buffer = records._buffer, buffer  # type: ignore[misc]
+    try:
+        with capture_spans(sampler=ALWAYS_OFF) as spans:
+            yield spans
+    finally:
+        records._buffer = before  # type: ignore[misc]
+
+
+def rows(count: int) -> list[Row]:
+    """Calls as their threads leave them."""
+    taken: list[Row] = []
+
+    class Taking(RecordBuffer):
+        def append(self, row: Row) -> None:
+            taken.append(row)
+
+    with buffering(Taking(background=False)):
+        for _ in range(count):
+            score(1.0)
+    return taken
+
+
+def calls_in(found: list[ReadableSpan]) -> int:
+    return sum(int(str((each.attributes or {})[semconv.RECORD_COUNT])) for each in found)
+
+
+def test_under_overflow_the_oldest_go_and_every_call_is_accounted_for() -> None:
+    (row,) = rows(1)
+    buffer = RecordBuffer(background=False)
+    issued = CALLS_WAITING_MAX + 8 * 500
+
+    def append(count: int) -> None:
+        for _ in range(count):
+            buffer.append(row)
+
+    threads = [threading.Thread(target=append, args=(issued // 8,)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with capture_spans() as spans:
+        buffer.flush()
+        recorded = calls_in(spans.records)
+    assert recorded == CALLS_WAITING_MAX
+    assert buffer.lost == issued - recorded
+
+
+def test_a_batch_beyond_the_rows_that_may_wait_is_left_out_and_counted(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    batch = inferspan.predict(model="m", task="regression")(lambda n: np.ones(n))
+    size = 1 << 16
+    buffer = RecordBuffer(background=False)
+    with buffering(buffer) as spans:
+        for _ in range(ROWS_WAITING_MAX // size + 2):
+            batch(size)
+        buffer.flush()
+        recorded = calls_in(spans.records)
+    assert recorded == ROWS_WAITING_MAX // size
+    assert buffer.lost == 2
+    assert "rows of batches wait" in caplog.text
+
+
+def test_a_forked_child_forgets_what_the_parent_sends() -> None:
+    buffer = RecordBuffer(background=False)
+    for row in rows(3):
+        buffer.append(row)
+    buffer.forget()
+    with capture_spans() as spans:
+        buffer.flush()
+        assert spans.records == []
+    assert buffer.lost == 0
+
+
+def test_a_record_holds_no_more_calls_than_may_be() -> None:
+    buffer = RecordBuffer(background=False)
+    for row in rows(1) * (records.FLUSH_CALLS + 1):
+        buffer.append(row)
+    with capture_spans() as spans:
+        buffer.flush()
+        counts = [(each.attributes or {})[semconv.RECORD_COUNT] for each in spans.records]
+    assert sorted(counts) == [1, records.FLUSH_CALLS]  # type: ignore[type-var]
+
+
+def test_the_thread_sends_without_being_asked() -> None:
+    sent = threading.Event()
+
+    class Telling(RecordBuffer):
+        def _emit(self, group: list[Row]) -> None:
+            sent.set()
+
+    buffer = Telling()
+    buffer.append(rows(1)[0])
+    assert sent.wait(60)
+    buffer.forget()
+    gc.collect()
