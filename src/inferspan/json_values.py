@@ -7,44 +7,40 @@ value is shown by its type.
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from collections.abc import Callable, Iterable, Sequence
-from datetime import date, datetime, time, timedelta
-from decimal import Decimal
+from datetime import date, datetime
 from enum import Enum
 from itertools import islice
-from pathlib import PurePath
 from typing import Any, Final
-from uuid import UUID
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inferspan import foreign
-from inferspan.attributes import (
-    ITEMS_MAX,
-    TEXT_LENGTH_MAX,
-    integer,
-    shape_of,
-    shape_text,
-    text,
-    type_name,
+from inferspan.attributes import ITEMS_MAX, TEXT_LENGTH_MAX, shape_of, shape_text, type_name
+from inferspan.json_leaves import (
+    CUT,
+    CUT_BYTES,
+    LEAF_BASES,
+    LEAVES,
+    Leaf,
+    json_text,
+    size_of,
+    write_image,
+    write_text,
+    write_type,
 )
 
 DEPTH_MAX: Final = 4
 """Lists and mappings inside each other that are shown."""
 NAME_LENGTH_MAX: Final = 128
 """Characters of a member's name."""
-_CUT: Final = '"…"'
-_CUT_BYTES: Final = len(_CUT.encode())
 _REST_BYTES: Final = 24
 """Room for `,"…":"{count} more"`, which says how much is not shown."""
-_MEMBER_MIN: Final = len('"":,') + _CUT_BYTES
+_MEMBER_MIN: Final = len('"":,') + CUT_BYTES
 _SHARE_MIN: Final = 32
 """Bytes of a member that are not kept for those after it: any number fits in."""
-_DECIMAL_BYTES_MAX: Final = 1024
 _STRING_ARRAY_BYTES_MAX: Final = 1 << 18
 _MISSING: Final = frozenset(("NaTType", "NAType"))
 
@@ -52,8 +48,6 @@ Judge = Callable[[str, object], object]
 """Name and value of a member → what may be shown of it."""
 Writer = Callable[[Any, int, int, Judge | None], str]
 """Value, room in bytes (at least those of `"…"`), depth → JSON that takes no more."""
-
-_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def json_object(
@@ -82,82 +76,29 @@ def json_object(
         if room < _MEMBER_MIN:
             left_out += len(members) - position
             break
-        key = _text(name, NAME_LENGTH_MAX)
-        own = _size(key) + 2  # the colon, and the comma after it
+        key = json_text(name, NAME_LENGTH_MAX)
+        own = size_of(key) + 2  # the colon, and the comma after it
         share = max(room // (len(members) - position), min(room, own + _SHARE_MIN)) - own
-        if share < _CUT_BYTES:
+        if share < CUT_BYTES:
             left_out += 1
             continue
         written = _write(value, share, 0, judge)
         parts.append(f"{key}:{written}")
-        room -= own + _size(written)
+        room -= own + size_of(written)
     return "{" + ",".join(parts) + "}", left_out
-
-
-def _size(written: str) -> int:
-    return len(written) if written.isascii() else len(written.encode())
-
-
-def _text(value: str, length_max: int) -> str:
-    if len(value) <= length_max and value.isascii():
-        return _encode(value)
-    return _encode(text(value, length_max))
 
 
 def _write(value: object, room: int, depth: int, judge: Judge | None) -> str:
     kind = type(value)
-    writer = _WRITERS.get(kind)
     try:
-        if writer is None:
-            writer = _writer_of(kind)
-        written = writer(value, room, depth, judge)
+        leaf = LEAVES.get(kind)
+        if leaf is not None:
+            written = leaf(value, room)
+        else:
+            written = (_WRITERS.get(kind) or _writer_of(kind))(value, room, depth, judge)
     except Exception:  # of a foreign object
-        written = _text(f"<{type_name(kind)}>", TEXT_LENGTH_MAX)
-    return written if _size(written) <= room else _CUT
-
-
-def _write_text(value: str, room: int, depth: int, judge: Judge | None) -> str:
-    written = _text(value, TEXT_LENGTH_MAX)
-    if (size := _size(written)) <= room:
-        return written
-    # Escapes and letters beyond ASCII take up to six bytes; what is kept shrinks until it fits.
-    length = min(len(value), TEXT_LENGTH_MAX)
-    while size > room and length > 1:
-        length = min(length - 1, length * (room - _CUT_BYTES) // size)
-        written = _text(value, max(length, 1))
-        size = _size(written)
-    return written
-
-
-def _write_float(value: float, room: int, depth: int, judge: Judge | None) -> str:
-    if math.isfinite(value):
-        return repr(value)
-    if value != value:
-        return "null"
-    return '"Infinity"' if value > 0 else '"-Infinity"'
-
-
-def _write_int(value: int, room: int, depth: int, judge: Judge | None) -> str:
-    number = integer(value)
-    return str(number) if type(number) is int else f'"{number}"'
-
-
-def _write_bool(value: bool, room: int, depth: int, judge: Judge | None) -> str:
-    return "true" if value else "false"
-
-
-def _write_none(value: object, room: int, depth: int, judge: Judge | None) -> str:
-    return "null"
-
-
-def _write_type(value: object, room: int, depth: int, judge: Judge | None) -> str:
-    lengths = shape_of(value)
-    shape = "" if lengths is None else " " + shape_text(lengths)
-    return _write_text(f"<{type_name(type(value))}{shape}>", room, depth, judge)
-
-
-def _write_bytes(value: bytes | bytearray, room: int, depth: int, judge: Judge | None) -> str:
-    return f'"<{type(value).__name__} {len(value)}>"'
+        written = json_text(f"<{type_name(kind)}>", TEXT_LENGTH_MAX)
+    return written if size_of(written) <= room else CUT
 
 
 def _write_sequence(value: Any, room: int, depth: int, judge: Judge | None) -> str:
@@ -167,14 +108,12 @@ def _write_sequence(value: Any, room: int, depth: int, judge: Judge | None) -> s
     if 0 < count <= ITEMS_MAX:
         # Most vectors are floats, whose joined repr is the JSON unless one is NaN or infinite.
         kinds = set(map(type, value)) if type(value) is kind else ()
-        if kinds == {float}:
+        if kinds == {float} or (kinds == {int} and max(map(int.bit_length, value)) < 64):
             written = f"[{','.join(map(repr, value))}]"
-            if "n" not in written:
+            if "n" not in written and len(written) <= room:
                 return written
-        elif kinds == {int} and max(map(int.bit_length, value)) < 64:
-            return f"[{','.join(map(repr, value))}]"
     if depth >= DEPTH_MAX:
-        return _write_type(value, room, depth, judge)
+        return write_type(value, room)
     items = islice(kind.__iter__(value), ITEMS_MAX)
     return _write_items(items, count, room, depth, judge)
 
@@ -187,42 +126,34 @@ def _write_items(
     for item in items:
         left = count - len(parts) - 1
         available = room - (_REST_BYTES if left else 0)
-        if available < _CUT_BYTES:
+        if available < CUT_BYTES:
             break
         written = _write(item, available, depth + 1, judge)
-        room -= _size(written) + 1
+        room -= size_of(written) + 1
         parts.append(written)
     if (left := count - len(parts)) > 0:
         parts.append(f'"… {left} more"')
-    written = f"[{','.join(parts)}]"
-    return written
+    return f"[{','.join(parts)}]"
 
 
 def _write_set(value: Any, room: int, depth: int, judge: Judge | None) -> str:
     """A set, in the order of what is written, for it has none of its own."""
     kind = set if issubclass(type(value), set) else frozenset
     count = kind.__len__(value)
-    if depth >= DEPTH_MAX or count > ITEMS_MAX:
-        return _write_text(f"<{type_name(type(value))} {count}>", room, depth, judge)
-    written = sorted(
-        _write(item, TEXT_LENGTH_MAX, depth + 1, judge) for item in kind.__iter__(value)
-    )
-    return _write_items(map(_Written, written), count, room, depth, judge)
-
-
-class _Written(str):
-    """JSON that is written already."""
-
-    __slots__ = ()
-
-
-def _write_written(value: _Written, room: int, depth: int, judge: Judge | None) -> str:
-    return str.__str__(value)
+    shown = f"<{type_name(type(value))} {count}>"
+    if depth < DEPTH_MAX and count <= ITEMS_MAX:
+        items = sorted(
+            _write(item, TEXT_LENGTH_MAX, depth + 1, judge) for item in kind.__iter__(value)
+        )
+        written = f"[{','.join(items)}]"
+        if size_of(written) <= room:
+            return written
+    return write_text(shown, room)
 
 
 def _write_mapping(value: Any, room: int, depth: int, judge: Judge | None) -> str:
     if depth >= DEPTH_MAX:
-        return _write_type(value, room, depth, judge)
+        return write_type(value, room)
     return _write_members(dict.items(value), dict.__len__(value), room, depth, judge)
 
 
@@ -237,15 +168,15 @@ def _write_members(
     room -= 2
     for key, value in islice(members, ITEMS_MAX):
         named = _key(key)
-        name = _text(named, NAME_LENGTH_MAX)
+        name = json_text(named, NAME_LENGTH_MAX)
         left = count - len(parts) - 1
-        available = room - _size(name) - 2 - (_REST_BYTES if left else 0)
-        if available < _CUT_BYTES:
+        available = room - size_of(name) - 2 - (_REST_BYTES if left else 0)
+        if available < CUT_BYTES:
             break
         if judge is not None:
             value = judge(named, value)
         written = _write(value, available, depth + 1, judge)
-        room -= _size(name) + _size(written) + 2
+        room -= size_of(name) + size_of(written) + 2
         parts.append(f"{name}:{written}")
     if (left := count - len(parts)) > 0:
         parts.append(f'"…":"{left} more"')
@@ -272,7 +203,7 @@ def _key(key: Any, levels: int = DEPTH_MAX) -> str:
 
 def _write_fields(value: object, room: int, depth: int, judge: Judge | None) -> str:
     if depth >= DEPTH_MAX:
-        return _write_type(value, room, depth, judge)
+        return write_type(value, room)
     names = foreign.field_names(type(value)) or ()
     members = ((name, getattr(value, name)) for name in names)
     return _write_members(members, len(names), room, depth, judge)
@@ -280,7 +211,7 @@ def _write_fields(value: object, room: int, depth: int, judge: Judge | None) -> 
 
 def _write_named_tuple(value: Any, room: int, depth: int, judge: Judge | None) -> str:
     if depth >= DEPTH_MAX:
-        return _write_type(value, room, depth, judge)
+        return write_type(value, room)
     members = zip(type(value)._fields, tuple.__iter__(value), strict=False)
     return _write_members(members, tuple.__len__(value), room, depth, judge)
 
@@ -288,7 +219,7 @@ def _write_named_tuple(value: Any, room: int, depth: int, judge: Judge | None) -
 def _write_array(value: NDArray[Any], room: int, depth: int, judge: Judge | None) -> str:
     kind = value.dtype.kind
     if value.size > ITEMS_MAX or kind not in "biufUMO" or value.nbytes > _STRING_ARRAY_BYTES_MAX:
-        return _write_type(value, room, depth, judge)
+        return write_type(value, room)
     elements = np.datetime_as_string(value) if kind == "M" else value
     return _write(elements.tolist(), room, depth, judge)
 
@@ -296,14 +227,14 @@ def _write_array(value: NDArray[Any], room: int, depth: int, judge: Judge | None
 def _write_scalar(value: np.generic[Any], room: int, depth: int, judge: Judge | None) -> str:
     item = value.item()
     if type(item) is type(value) or not isinstance(item, (str, bool, int, float, datetime, date)):
-        return _write_type(value, room, depth, judge)
+        return write_type(value, room)
     return _write(item, room, depth, judge)
 
 
 def _write_table(value: object, room: int, depth: int, judge: Judge | None) -> str:
     lengths = shape_of(value)
     if lengths is None or math.prod(lengths) > ITEMS_MAX or lengths[-1] > ITEMS_MAX:
-        return _write_type(value, room, depth, judge)
+        return write_type(value, room)
     columns = foreign.columns_of(value)
     return _write_members(columns.items(), len(columns), room, depth, judge)
 
@@ -314,85 +245,42 @@ def _write_column(value: object, room: int, depth: int, judge: Judge | None) -> 
     lengths = shape_of(value) if length is None else (length,)
     if lengths is None or math.prod(lengths) > ITEMS_MAX:
         shape = "" if lengths is None else " " + shape_text(lengths)
-        return _write_text(f"<{type_name(type(value))}{shape}>", room, depth, judge)
+        return write_text(f"<{type_name(type(value))}{shape}>", room)
     return _write(foreign.plain_of(value), room, depth, judge)
-
-
-def _write_image(value: Any, room: int, depth: int, judge: Judge | None) -> str:
-    width, height = value.size
-    return _write_text(
-        f"<{type_name(type(value))} {value.mode} {width}x{height}>", room, depth, judge
-    )
-
-
-def _write_iso(value: Any, room: int, depth: int, judge: Judge | None) -> str:
-    return _write_text(value.isoformat(), room, depth, judge)
-
-
-def _write_str(value: object, room: int, depth: int, judge: Judge | None) -> str:
-    return _write_text(str(value), room, depth, judge)
-
-
-def _write_decimal(value: Decimal, room: int, depth: int, judge: Judge | None) -> str:
-    # Its digits may be any number; to write them costs time.
-    if sys.getsizeof(value) > _DECIMAL_BYTES_MAX:
-        return _write_type(value, room, depth, judge)
-    return _write_text(Decimal.__str__(value), room, depth, judge)
 
 
 def _write_enum(value: Enum, room: int, depth: int, judge: Judge | None) -> str:
     return _write(value.value, room, depth, judge)
 
 
-def _plainly(convert: Callable[[Any], object]) -> Writer:
-    return lambda value, room, depth, judge: _write(convert(value), room, depth, judge)
+def _leaf(write: Leaf) -> Writer:
+    return lambda value, room, depth, judge: write(value, room)
 
 
 _WRITERS: Final[dict[type, Writer]] = {
-    type(None): _write_none,
-    str: _write_text,
-    bool: _write_bool,
-    int: _write_int,
-    float: _write_float,
     list: _write_sequence,
     tuple: _write_sequence,
     dict: _write_mapping,
     set: _write_set,
     frozenset: _write_set,
-    bytes: _write_bytes,
-    bytearray: _write_bytes,
-    complex: _write_str,
     np.ndarray: _write_array,
-    datetime: _write_iso,
-    date: _write_iso,
-    time: _write_iso,
-    timedelta: _write_str,
-    UUID: _write_str,
-    _Written: _write_written,
 }
 _BASES: Final[tuple[tuple[type, Writer], ...]] = (
     (Enum, _write_enum),
     (np.generic, _write_scalar),
-    (str, _plainly(str.__str__)),
-    (bool, _write_bool),
-    (int, _plainly(int.__index__)),
-    (float, _plainly(float.__float__)),
+    *((base, _leaf(write)) for base, write in LEAF_BASES),
     (dict, _write_mapping),
     (list, _write_sequence),
     (tuple, _write_sequence),
     (set, _write_set),
     (frozenset, _write_set),
-    (PurePath, _write_str),
-    (Decimal, _write_decimal),
-    (datetime, _write_iso),
-    (date, _write_iso),
 )
 """What instances of subclasses are written as, in this order; their own methods are not asked."""
 
 
 def _writer_of(kind: type) -> Writer:
     if kind.__name__ in _MISSING:
-        return _write_none
+        return _leaf(LEAVES[type(None)])
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return _write_named_tuple
     for base, writer in _BASES:
@@ -400,7 +288,7 @@ def _writer_of(kind: type) -> Writer:
             return writer
     library = foreign.library_of(kind)
     if library == "PIL":
-        return _write_image
+        return _leaf(write_image)
     if library and library != "scipy":
         return _write_table if foreign.is_table_type(kind) else _write_column
-    return _write_type if foreign.field_names(kind) is None else _write_fields
+    return _leaf(write_type) if foreign.field_names(kind) is None else _write_fields
