@@ -5,12 +5,14 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+PEERS := .venv-peers
+PEERS_READY := $(PEERS)/.ready
 # One worker per core; the tests of a file stay together, for they share what they start.
 PARALLEL := -n auto --dist loadfile
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint fmt bench servers
+.PHONY: help demo test test-fast lint fmt bench bench-peers bench-conformance peers servers
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -39,6 +41,14 @@ bench: $(READY) ## run the benchmarks, one after the other
 	@set -e; for program in benchmarks/bench_*.py; do \
 		echo "== $$program"; $(BIN)/python "$$program"; done
 
+bench-peers: $(PEERS_READY) ## what a call costs, beside other tracing SDKs in the same process
+	@$(PEERS)/bin/python benchmarks/bench_call.py --peers $(ARGS)
+
+bench-conformance: $(PEERS_READY) ## our conformance cases against other tracing SDKs; writes docs/comparison.md
+	@$(PEERS)/bin/python benchmarks/bench_conformance.py $(ARGS)
+
+peers: $(PEERS_READY)
+
 servers: $(READY)
 	@$(BIN)/python tests/servers/build.py jaeger otelcol
 
@@ -52,4 +62,11 @@ $(READY): constraints.txt pyproject.toml collector/pyproject.toml
 	@$(PIP) install -r constraints.txt
 	@$(PIP) install --no-deps --no-build-isolation -e . -e ./collector
 	@$(PIP) check
+	@touch $@
+
+$(PEERS_READY): benchmarks/peers.txt pyproject.toml
+	@echo "Setting up $(PEERS) from benchmarks/peers.txt (once; a minute or two)"
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps -r benchmarks/peers.txt
+	@$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation -e .
 	@touch $@

@@ -27,17 +27,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 
+import traced_calls as calls
+from exporters import Dropping, Encoding
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+from rounds import Variant, measure, show
 
 import inferspan
-import traced_calls as calls
-from exporters import Dropping, Encoding
 from inferspan import providers
 from inferspan.sampling import RatioSampler, SettableIds
-from rounds import Variant, measure, show
 
 RATIO = 0.01
 PROCESS_CALLS = 1_000
@@ -181,7 +181,7 @@ def main() -> None:
 
         beside = [
             Variant(name, decorate(calls.bare), (calls.NUMBERS,))
-            for name, decorate in decorators(Dropping).items()
+            for name, decorate in decorators(Dropping)
         ]
     for name in asked.section or SECTIONS:
         SECTIONS[name](asked.rounds, beside)
