@@ -1,149 +1,117 @@
-"""What became of spans on their way out: counted, and said in one line where nobody takes them."""
+"""What this process sends: its queues, what became of their spans, and how they end with it."""
 
 from __future__ import annotations
 
+import atexit
 import threading
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Callable
 from typing import Final
-from urllib.parse import urlsplit
 
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from inferspan.containment import Contained
+from inferspan.span_queue import LEAVE_SECONDS, SpanQueue, leave
 
-from inferspan import semconv
-from inferspan.containment import Contained, errors
-
-QUEUE_SPANS_MAX: Final = 16_384
-"""Spans that wait for export: a burst of predictions must not push out its own beginning."""
-
-_MEASURE: Final = Contained("measure a request")
+_GATHER: Final = Contained("hand over what waits")
+_END: Final = Contained("end a provider")
 
 
-def without_credentials(url: str) -> str:
-    """A URL that may be logged: user name and password left out."""
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+class _Registry:
+    """The queues of this process."""
+
+    def __init__(self) -> None:
+        # Reentrant: a signal handler or a finalizer may send a label while its thread does.
+        self.lock = threading.RLock()
+        self.queues: list[SpanQueue] = []
+        self.ended: dict[str, Counter[str]] = {}
+        """Counts of queues that were closed, by what they held."""
+        self.sources: list[Callable[[], object]] = []
+        self.ends: list[Callable[[], object]] = []
+        """Called after the queues were emptied at the end of the process."""
+        self.watched = False
 
 
-def undelivered(url: str) -> str:
-    """Say that nobody takes spans at `url`, and what the likely causes are."""
-    return (
-        f"could not deliver to {without_credentials(url)}: is `inferspan serve` running there? "
-        "OTLP over HTTP is port 4318; 4317 is gRPC, 4319 the API"
-    )
+_registry: Final = _Registry()
 
 
-def warn_undelivered(url: str, why: str) -> None:
-    """Log it, at most once a minute for each URL."""
-    place = f"deliver to {without_credentials(url)}"
-    errors.warn_sometimes(place, f"inferspan: {undelivered(url)} ({why})")
+def register(spans: SpanQueue) -> SpanQueue:
+    """Count a queue in, and empty it when the process ends."""
+    with _registry.lock:
+        for closed in [known for known in _registry.queues if known.closed]:
+            _registry.queues.remove(closed)
+            _registry.ended.setdefault(closed.what, Counter()).update(closed.counts())
+        _registry.queues.append(spans)
+        if not _registry.watched:
+            _registry.watched = True
+            _watch_the_end()
+    return spans
 
 
-class Tally(SpanExporter):
-    """Passes spans on to an exporter and counts what became of them.
+def _watch_the_end() -> None:
+    # Here, because importing inferspan need not wait for it.
+    from multiprocessing.process import parent_process
+    from multiprocessing.util import Finalize, register_after_fork
 
-    Args:
-        exporter: gets the spans; a request that is too large for any receiver comes in halves.
-        queue_size: spans that may wait for it at a time; more push out the oldest.
+    def watch_child(_: object = None) -> None:
+        Finalize(None, leave_all, exitpriority=0)
+
+    atexit.register(leave_all)
+    # Children of multiprocessing end by `os._exit`, without `atexit`.
+    register_after_fork(_registry, watch_child)
+    if parent_process() is not None:
+        watch_child()
+
+
+def queues() -> list[SpanQueue]:
+    """The registered queues."""
+    with _registry.lock:
+        return list(_registry.queues)
+
+
+def before_flush(hand_over: Callable[[], object]) -> None:
+    """Have what waits elsewhere handed to a queue before a flush, and before the process ends."""
+    _registry.sources.append(hand_over)
+
+
+def at_end(end: Callable[[], object]) -> None:
+    """Have `end` called once the process ends and its queues are empty."""
+    _registry.ends.append(end)
+
+
+def gather() -> None:
+    """Have everything queued that waits elsewhere."""
+    for hand_over in _registry.sources:
+        with _GATHER:
+            hand_over()
+
+
+def delivery_counts() -> dict[str, dict[str, int]]:
+    """What became of what this process emitted, since it started or was forked.
+
+    Returns:
+        By `predictions`, `labels` and `records`: how many spans were `handed` to the queue, and of
+        these `sent` (the receiver took them), `failed` (it refused them, or they were left at the
+        end), `pushed_out` (by newer ones, because the queue was full) and `waiting`. Only what
+        inferspan's own exporters carry is counted, not what goes through your own TracerProvider.
     """
-
-    def __init__(self, exporter: SpanExporter, queue_size: int = QUEUE_SPANS_MAX) -> None:
-        self.queue_size = queue_size
-        self._exporter = exporter
-        # Reentrant: a finalizer that ends a span may run while its own thread ends one.
-        self._lock = threading.RLock()
-        self._handed = 0
-        self.sent = 0
-        self.failed = 0
-        self._pushed_out = 0
-        self._lost_told = 0
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Export and count; one exporter thread at a time."""
-        try:
-            result = self._exporter.export(spans)
-        except BaseException:
-            self.failed += len(spans)
-            raise
-        if result is SpanExportResult.SUCCESS:
-            self.sent += len(spans)
-        elif len(spans) > 1 and _too_large(spans):
-            half = len(spans) // 2
-            results = [self.export(spans[:half]), self.export(spans[half:])]
-            return max(results, key=lambda each: each is SpanExportResult.FAILURE)
-        else:
-            self.failed += len(spans)
-        return result
-
-    def handed(self) -> None:
-        """One more span waits for export."""
-        with self._lock:
-            self._handed += 1
-
-    @property
-    def handed_so_far(self) -> int:
-        """Spans that were put into the queue since the process started."""
-        return self._handed
-
-    def has_room(self) -> bool:
-        """Whether one more span can wait without pushing out another."""
-        gone = self.sent + self.failed + self._pushed_out
-        return self._handed - gone < self.queue_size
-
-    def drained(self, handed: int) -> None:
-        """The first `handed` spans no longer wait: what did not come out was pushed out."""
-        missing = handed - self.sent - self.failed
-        self._pushed_out = max(self._pushed_out, missing)
-
-    def forget_waiting(self) -> None:
-        """In a forked child: the queue is empty, and what waited is the parent's to send."""
-        self._lock = threading.RLock()
-        self._handed = self.sent + self.failed + self._pushed_out
-
-    def lost_since_asked(self) -> bool:
-        """Whether spans failed or were pushed out since this was asked before."""
-        lost = self.failed + self._pushed_out
-        told, self._lost_told = self._lost_told, lost
-        return lost != told
-
-    def shutdown(self) -> None:
-        """End the exporter's connections."""
-        self._exporter.shutdown()
-
-    def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Wait for the exporter itself."""
-        return self._exporter.force_flush(timeout_millis)
+    with _registry.lock:
+        counted = {what: Counter(counts) for what, counts in _registry.ended.items()}
+        for spans in _registry.queues:
+            counted.setdefault(spans.what, Counter()).update(spans.counts())
+    return {what: dict(counts) for what, counts in sorted(counted.items())}
 
 
-class CountingProcessor(BatchSpanProcessor):
-    """A batch processor that knows how many spans its queue lost.
-
-    Args:
-        tally: its exporter.
-        batch_size: spans of one request; None = as `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` says.
-    """
-
-    def __init__(self, tally: Tally, batch_size: int | None) -> None:
-        super().__init__(tally, max_queue_size=tally.queue_size, max_export_batch_size=batch_size)
-        self._tally = tally
-
-    def on_end(self, span: ReadableSpan) -> None:
-        """Queue the span, and count it."""
-        super().on_end(span)
-        if span.context is not None and span.context.trace_flags.sampled:
-            self._tally.handed()
-
-    def force_flush(self, timeout_millis: int | None = None) -> bool:
-        """Export all that waits."""
-        handed = self._tally.handed_so_far
-        done = super().force_flush(timeout_millis)
-        if done:
-            self._tally.drained(handed)
-        return done
+def leave_all() -> None:
+    """At the end of the process: deliver what waits, in one time for everything."""
+    gather()
+    leave(queues(), LEAVE_SECONDS)
+    for end in _registry.ends:
+        with _END:
+            end()
 
 
-def _too_large(spans: Sequence[ReadableSpan]) -> bool:
-    with _MEASURE:
-        return encode_spans(spans).ByteSize() > semconv.REQUEST_BYTES_MAX
-    return False
+def after_fork() -> None:
+    """In a forked child: a thread that it does not have may have held the lock."""
+    _registry.lock = threading.RLock()
+    _registry.ended.clear()
+    for spans in _registry.queues:
+        spans.after_fork()

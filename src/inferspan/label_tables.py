@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from inferspan import semconv
 from inferspan.attributes import Attributes, is_table
 from inferspan.containment import logger
-from inferspan.delivery import Tally, undelivered
+from inferspan.exporters import labels_receiver, undelivered
 from inferspan.label_records import (
     LabelDetails,
     MissingTruth,
@@ -24,7 +24,8 @@ from inferspan.label_records import (
     is_missing,
 )
 from inferspan.labels import read_record, reading, send_label
-from inferspan.providers import label_exporter, label_provider, labels_of, labels_receiver
+from inferspan.providers import label_exporter, label_provider, labels_of
+from inferspan.span_queue import SpanQueue
 
 Table = Mapping[str, Sequence[object]] | Iterable[Mapping[str, object]]
 """A mapping of columns, or rows that are mappings; data frames are accepted too."""
@@ -68,8 +69,9 @@ class LabelBatchSender:
     """
 
     def __init__(self, exporter: SpanExporter, chunk: int) -> None:
-        self._tally = Tally(exporter)
-        self._provider = label_provider(self._tally, at_exit=False)
+        # The caller waits for each chunk, and is told of what nobody takes.
+        self._queue = SpanQueue(exporter, "labels", keeps=False)
+        self._provider = label_provider(self._queue)
         self._chunk = chunk
         self._begun = 0
         self._sent_then = 0
@@ -80,20 +82,20 @@ class LabelBatchSender:
     @property
     def sent(self) -> int:
         """Labels that were accepted so far."""
-        return self._tally.sent
+        return self._queue.sent
 
     @property
     def failed(self) -> int:
         """Labels that could not be delivered."""
-        return self._begun - self._tally.sent
+        return self._begun - self._queue.sent
 
     def sent_one(self) -> None:
         """One more label was emitted, or left out because the receiver is gone."""
         self._begun += 1
         if not self.gone and (self._begun == PROBE_ROWS or self._begun % self._chunk == 0):
             self._provider.force_flush()
-            self.gone = self._tally.sent == self._sent_then
-            self._sent_then = self._tally.sent
+            self.gone = self._queue.sent == self._sent_then
+            self._sent_then = self._queue.sent
 
     def __enter__(self) -> Self:
         return self

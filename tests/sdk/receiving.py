@@ -18,6 +18,8 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self, status: int) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.status = status
+        self.body_bytes_max = 1 << 30
+        """Larger requests are answered 413, and not kept."""
         self.requests: list[tuple[str, ExportTraceServiceRequest]] = []
         self.release = threading.Event()
         self.release.set()
@@ -41,13 +43,22 @@ class Receiver(ThreadingHTTPServer):
 class _Handler(BaseHTTPRequestHandler):
     server: Receiver
 
+    def do_GET(self) -> None:
+        """Let go of held requests, where the sender itself decides when."""
+        self.server.release.set()
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         self.server.release.wait(60)
-        self.server.requests.append((self.path, ExportTraceServiceRequest.FromString(body)))
-        self.send_response(self.server.status)
+        status = self.server.status if len(body) <= self.server.body_bytes_max else 413
+        if status != 413:
+            self.server.requests.append((self.path, ExportTraceServiceRequest.FromString(body)))
+        self.send_response(status)
         self.send_header("Content-Length", "0")
         self.end_headers()
 

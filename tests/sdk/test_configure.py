@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 import inferspan
-from inferspan import providers, semconv, settings
+from inferspan import exporters, semconv, settings
 from inferspan.settings import Settings
 
 from .receiving import Receiver, attributes_of, receiver
@@ -297,7 +297,7 @@ def test_messages_name_the_receiver_of_labels(
 ) -> None:
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert providers.labels_receiver() == url
+    assert exporters.labels_receiver() == url
 
 
 def test_a_busy_receiver_is_not_called_absent() -> None:

@@ -1,0 +1,76 @@
+"""The OTLP exporters that spans and labels leave through, and what is said where nobody answers."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+from urllib.parse import urlsplit
+
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter
+
+from inferspan import settings
+from inferspan.containment import errors
+
+_CREDENTIALS_VARIABLES: Final = (
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
+    "OTEL_PYTHON_EXPORTER_OTLP_HTTP_CREDENTIAL_PROVIDER",
+)
+_PROTOCOL_VARIABLES: Final = (
+    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
+    "OTEL_EXPORTER_OTLP_PROTOCOL",
+)
+
+
+def otlp_exporter(url: str | None) -> SpanExporter:
+    """A new exporter.
+
+    Args:
+        url: of an OTLP/HTTP receiver, with its path; None = where and how OTEL_* says.
+    """
+    # Each loads a client that importing inferspan need not wait for.
+    if url is None and _speaks_grpc():
+        from inferspan.grpc_exporter import GrpcSpanExporter
+
+        return GrpcSpanExporter()
+    if any(os.environ.get(name) for name in _CREDENTIALS_VARIABLES):
+        # A session that OpenTelemetry is told to load carries credentials, so it goes before ours.
+        return OTLPSpanExporter(endpoint=url)
+    from inferspan.http_exporter import HttpSpanExporter
+
+    return HttpSpanExporter(url)
+
+
+def labels_receiver() -> str:
+    """The URL that labels go to, as far as it can be known; for messages."""
+    told = settings.current().labels_url()
+    if told is not None:
+        return told
+    if traces := os.environ.get("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"):
+        return traces
+    default = "http://localhost:4317" if _speaks_grpc() else "http://localhost:4318"
+    return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or default
+
+
+def undelivered(url: str) -> str:
+    """Say that nobody takes spans at `url`, and what the likely causes are."""
+    return (
+        f"could not deliver to {_without_credentials(url)}: is `inferspan serve` running there? "
+        "OTLP over HTTP is port 4318; 4317 is gRPC, 4319 the API"
+    )
+
+
+def warn_undelivered(url: str, why: str) -> None:
+    """Log it, at most once a minute for each URL."""
+    place = f"deliver to {_without_credentials(url)}"
+    errors.warn_sometimes(place, f"inferspan: {undelivered(url)} ({why})")
+
+
+def _without_credentials(url: str) -> str:
+    parts = urlsplit(url)
+    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _speaks_grpc() -> bool:
+    protocol = next(filter(None, map(os.environ.get, _PROTOCOL_VARIABLES)), "http/protobuf")
+    return protocol == "grpc"

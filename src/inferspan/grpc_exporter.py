@@ -1,0 +1,80 @@
+"""The OTLP/gRPC exporter of ours; a module of its own because it loads `grpc`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import grpc
+from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace.export import SpanExportResult
+
+from inferspan.exporters import warn_undelivered
+from inferspan.span_queue import Answer
+
+MESSAGE_BYTES: Final = 4 * 1024 * 1024
+"""What a gRPC server takes unless it was told otherwise; it refuses more as it refuses any load."""
+_LATER: Final = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+    grpc.StatusCode.RESOURCE_EXHAUSTED,
+    grpc.StatusCode.ABORTED,
+    grpc.StatusCode.CANCELLED,
+)
+
+
+class _Teller(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
+    """Notes what became of each request, and says in our words that nobody answers."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.answer: Answer | None = None
+
+    def intercept_unary_unary(
+        self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
+    ) -> Any:
+        """Send, and tell; what is raised or answered passes through."""
+        call = continuation(client_call_details, request)
+        code = call.code()
+        self.answer = _answer(code, request.ByteSize())
+        if self.answer is Answer.REFUSED or code in _NOBODY:
+            warn_undelivered(self._url, f"gRPC {code.name}")
+        return call
+
+
+_NOBODY: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
+
+
+class GrpcSpanExporter(OTLPSpanExporter):
+    """An exporter that knows why its last request failed; it goes where OTEL_* says."""
+
+    def __init__(self) -> None:
+        self._teller: _Teller | None = None
+        super().__init__()
+
+    @property
+    def answer(self) -> Answer | None:
+        """What the receiver made of the last request; None where none was sent."""
+        return None if self._teller is None else self._teller.answer
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Export, and remember why it failed."""
+        if self._teller is not None:
+            self._teller.answer = None
+        return super().export(spans)
+
+    def _initialize_channel_and_stub(self) -> None:
+        # OpenTelemetry has no place for an interceptor, and makes a new channel after an outage.
+        super()._initialize_channel_and_stub()  # type: ignore[no-untyped-call]
+        if self._teller is None:
+            self._teller = _Teller(f"{'http' if self._insecure else 'https'}://{self._endpoint}")
+        self._client = self._stub(grpc.intercept_channel(self._channel, self._teller))
+
+
+def _answer(code: grpc.StatusCode, request_bytes: int) -> Answer:
+    if code is grpc.StatusCode.OK:
+        return Answer.TAKEN
+    if code is grpc.StatusCode.RESOURCE_EXHAUSTED and request_bytes > MESSAGE_BYTES:
+        return Answer.TOO_LARGE
+    return Answer.LATER if code in _LATER else Answer.REFUSED

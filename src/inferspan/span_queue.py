@@ -1,0 +1,358 @@
+"""Spans on their way out: a bounded queue, the thread that empties it, and what became of each.
+
+Every span that is handed over ends in one of three counts: sent, failed, or pushed out by newer
+ones. What a receiver asks to be sent later, or nobody takes, goes back to the head of its queue.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Final
+
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, set_value
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+
+from inferspan import semconv
+from inferspan.containment import Contained, errors, logger
+
+QUEUE_SPANS_MAX: Final = 16_384
+"""Spans that wait for export: a burst of predictions must not push out its own beginning."""
+BATCH_SPANS: Final = 128
+"""Spans of one request: 512 batch calls of 10,000 rows are more than a receiver takes."""
+DELAY_SECONDS: Final = 5.0
+"""How long a span waits at most while fewer than a request's spans do."""
+LEAVE_SECONDS: Final = 4.0
+"""What the end of a process may take; with the interpreter's own end it is below five seconds."""
+_LAST_TRIES_SECONDS: Final = 0.5
+
+_MEASURE: Final = Contained("measure a request")
+_EXPORT: Final = "export spans"
+_END: Final = Contained("end an exporter")
+
+
+class Answer(Enum):
+    """What a receiver made of a request."""
+
+    TAKEN = "taken"
+    LATER = "later"
+    """Nobody answered, or the receiver asks to be tried again."""
+    TOO_LARGE = "too large"
+    REFUSED = "refused"
+
+
+class SpanQueue(SpanProcessor):
+    """A bounded queue of ended spans in front of one exporter.
+
+    Args:
+        exporter: gets the spans; one that has an attribute `answer` (`Answer` or None) tells by it
+            why a request failed.
+        what: what the spans are, for messages and counts: `predictions`.
+        remake: makes the exporter of a forked child, which must not share the parent's connection.
+        size: spans that may wait at a time; more push out the oldest.
+        batch_size: spans of one request, at most `size`.
+        delay: seconds that a span waits at most while fewer than `batch_size` do.
+        keeps: whether what nobody takes waits for another try; else it failed.
+    """
+
+    def __init__(
+        self,
+        exporter: SpanExporter,
+        what: str = "spans",
+        *,
+        remake: Callable[[], SpanExporter] | None = None,
+        size: int = QUEUE_SPANS_MAX,
+        batch_size: int = BATCH_SPANS,
+        delay: float = DELAY_SECONDS,
+        keeps: bool = True,
+    ) -> None:
+        self.what = what
+        self.size = size
+        self._exporter = exporter
+        self._remake = remake
+        self._inherited: SpanExporter | None = None
+        self._batch_size = min(batch_size, size)
+        self._delay = delay
+        self._keeps = keeps
+        self._lost_told = 0
+        self.closed = False
+        self._empty()
+
+    def _empty(self) -> None:
+        # Reentrant: a finalizer or signal handler may end a span while its own thread ends one.
+        self._lock = threading.RLock()
+        self._settled = threading.Condition(self._lock)
+        self._waiting: deque[ReadableSpan] = deque()
+        self._wake: queue.SimpleQueue[bool] = queue.SimpleQueue()
+        self._woken = False
+        self._worker: threading.Thread | None = None
+        self._leaving = False
+        self._deferred = 0
+        self.handed = 0
+        self.sent = 0
+        self.failed = 0
+        self.pushed_out = 0
+
+    # --- the caller's thread ---
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Queue a sampled span."""
+        if span.context is None or not span.context.trace_flags.sampled:
+            return
+        with self._lock:
+            self.handed += 1
+            if self.closed:
+                self.failed += 1
+                return
+            waiting = self._waiting
+            if len(waiting) >= self.size:
+                waiting.popleft()
+                self.pushed_out += 1
+            waiting.append(span)
+            wakes = len(waiting) >= self._batch_size and not self._woken
+            if wakes:
+                self._woken = True
+        if self._worker is None:
+            self._start()
+        if wakes:
+            self._wake.put(False)
+
+    @property
+    def unsettled(self) -> int:
+        """Spans that wait, and those that are on their way."""
+        return self.handed - self.sent - self.failed - self.pushed_out
+
+    def has_room(self) -> bool:
+        """Whether one more span can wait without pushing out another."""
+        return self.unsettled < self.size
+
+    def counts(self) -> dict[str, int]:
+        """What became of the spans: handed = sent + failed + pushed_out + waiting."""
+        with self._lock:
+            return {
+                "handed": self.handed,
+                "sent": self.sent,
+                "failed": self.failed,
+                "pushed_out": self.pushed_out,
+                "waiting": self.unsettled,
+            }
+
+    def lost_since_asked(self) -> bool:
+        """Whether spans failed or were pushed out since this was asked before."""
+        lost = self.failed + self.pushed_out
+        told, self._lost_told = self._lost_told, lost
+        return lost != told
+
+    def force_flush(self, timeout_millis: int | None = 30_000) -> bool:
+        """Export all that waits.
+
+        Returns:
+            Whether nothing of it waits any more, in time. False as soon as the receiver cannot
+            take it now.
+        """
+        with self._settled:
+            handed, deferred = self.handed, self._deferred
+            if not self.unsettled:
+                return True
+            self.hurry()
+            self._settled.wait_for(
+                lambda: self._settled_since(handed) or self._deferred != deferred,
+                None if timeout_millis is None else timeout_millis / 1000,
+            )
+            return self._settled_since(handed)
+
+    def hurry(self) -> None:
+        """Export what waits now, without waiting for it."""
+        if self.unsettled:
+            self._wake.put(True)
+
+    def _settled_since(self, handed: int) -> bool:
+        return self.handed - self.unsettled >= handed
+
+    # --- the end ---
+
+    def shutdown(self) -> None:
+        """Export what waits, for `LEAVE_SECONDS` at most; what is left then failed."""
+        leave([self], LEAVE_SECONDS)
+
+    def begin_leaving(self) -> None:
+        """Ask the thread to export what waits, and to end."""
+        self._leaving = True
+        self._wake.put(True)
+
+    def join(self, seconds: float) -> None:
+        """Wait for the thread's end."""
+        if self._worker is not None:
+            self._worker.join(max(0.0, seconds))
+
+    def close(self) -> int:
+        """Take no more, stop trying, and answer how many spans were left."""
+        with self._settled:
+            if self.closed:
+                return 0
+            self.closed = True
+            left = self.unsettled
+            self.failed += left
+            self._waiting.clear()
+            self._settled.notify_all()
+        with _END:
+            self._exporter.shutdown()
+        return left
+
+    def after_fork(self) -> None:
+        """In a forked child: what waited is the parent's to send, and so is its connection."""
+        self._lost_told = 0
+        self._empty()
+        if self._remake is not None and not self.closed:
+            # Kept, not ended: its connection is the parent's, and a finalizer might say goodbye.
+            self._inherited = self._inherited or self._exporter
+            self._exporter = self._remake()
+
+    # --- the thread ---
+
+    def _start(self) -> None:
+        with self._lock:
+            if self._worker is not None:
+                return
+            worker = threading.Thread(
+                target=self._run, args=(self._wake,), name=f"inferspan-{self.what}", daemon=True
+            )
+            try:
+                worker.start()
+            except RuntimeError as error:  # the interpreter is ending
+                errors.report(_EXPORT, error)
+            else:
+                self._worker = worker
+
+    def _run(self, wake: queue.SimpleQueue[bool]) -> None:
+        # A traced HTTP client must not make spans of our own requests.
+        attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
+        taken = True
+        while not self.closed:
+            everything = self._sleep(wake, taken)
+            taken = self._export_waiting(everything)
+            if self._leaving and not self._waiting:
+                return
+
+    def _sleep(self, wake: queue.SimpleQueue[bool], taken: bool) -> bool:
+        """Wait for a reason to export; answer whether small requests are wanted too."""
+        if self._leaving and taken:
+            return True
+        seconds = _LAST_TRIES_SECONDS if self._leaving else self._delay
+        deadline = time.monotonic() + seconds
+        while True:
+            try:
+                everything = wake.get(timeout=max(0.0, deadline - time.monotonic()))
+                while not wake.empty():
+                    everything |= wake.get_nowait()
+            except queue.Empty:
+                self._woken = False
+                return True
+            # Where the receiver took nothing, a full queue is no reason to ask it again at once.
+            if everything or taken:
+                self._woken = False
+                return everything
+
+    def _export_waiting(self, everything: bool) -> bool:
+        """Export until little waits; answer whether the receiver took, or refused, all of it."""
+        while not self.closed:
+            with self._lock:
+                count = min(len(self._waiting), self._batch_size)
+                if not count or (count < self._batch_size and not everything):
+                    return True
+                batch = [self._waiting.popleft() for _ in range(count)]
+            if not self._deliver(batch):
+                return False
+        return False
+
+    def _deliver(self, batch: list[ReadableSpan]) -> bool:
+        """Export a batch, in halves where it is too large; False = it must wait."""
+        parts = [batch]
+        while parts:
+            part = parts.pop()
+            answer = self._export(part)
+            if answer is Answer.TOO_LARGE and len(part) > 1:
+                half = len(part) // 2
+                parts += [part[half:], part[:half]]
+            elif answer is Answer.LATER and self._keeps:
+                self._put_back(part + [span for later in reversed(parts) for span in later])
+                return False
+            else:
+                self._settle(len(part), taken=answer is Answer.TAKEN)
+        return True
+
+    def _export(self, spans: Sequence[ReadableSpan]) -> Answer:
+        exporter = self._exporter
+        try:
+            if exporter.export(spans) is SpanExportResult.SUCCESS:
+                return Answer.TAKEN
+        except Exception as error:
+            errors.report(_EXPORT, error)
+            return Answer.REFUSED
+        answer: Answer | None = getattr(exporter, "answer", None)
+        if answer is not None:
+            return answer
+        return Answer.TOO_LARGE if len(spans) > 1 and _too_large(spans) else Answer.REFUSED
+
+    def _put_back(self, spans: list[ReadableSpan]) -> None:
+        with self._settled:
+            if not self.closed:
+                too_many = max(0, len(self._waiting) + len(spans) - self.size)
+                self.pushed_out += too_many
+                self._waiting.extendleft(reversed(spans[too_many:]))
+            self._deferred += 1
+            self._settled.notify_all()
+
+    def _settle(self, count: int, *, taken: bool) -> None:
+        with self._settled:
+            if self.closed:
+                return
+            if taken:
+                self.sent += count
+            else:
+                self.failed += count
+            self._settled.notify_all()
+
+
+def leave(queues: Sequence[SpanQueue], seconds: float) -> int:
+    """Export what waits in several queues, all within one time, and close them.
+
+    Args:
+        queues: each is emptied by its own thread, side by side.
+        seconds: for all of them together.
+
+    Returns:
+        How many spans were left; logged in one line if any.
+    """
+    deadline = time.monotonic() + seconds
+    queues = [spans for spans in queues if not spans.closed]
+    for spans in queues:
+        spans.begin_leaving()
+    left: Counter[str] = Counter()
+    try:
+        for spans in queues:
+            spans.join(deadline - time.monotonic())
+    finally:
+        for spans in queues:
+            left[spans.what] += spans.close()
+        if left.total():
+            named = " and ".join(f"{count:,} {what}" for what, count in left.items() if count)
+            logger.warning(
+                "inferspan: %s were not delivered within %g s and are lost; call inferspan.flush() "
+                "before the end to wait longer, or send to a local gateway",
+                named,
+                seconds,
+            )
+    return left.total()
+
+
+def _too_large(spans: Sequence[ReadableSpan]) -> bool:
+    with _MEASURE:
+        return encode_spans(spans).ByteSize() > semconv.REQUEST_BYTES_MAX
+    return False
