@@ -9,7 +9,7 @@ from __future__ import annotations
 import concurrent.futures
 import inspect
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Generator
 from types import AsyncGeneratorType, CoroutineType, GeneratorType, coroutine
 from typing import Any, Final
 
@@ -41,11 +41,10 @@ def drive_awaitable_generator(later: Later) -> Generator[Any, Any, Any]:
     return (yield from drive_coroutine(later))
 
 
-_DRIVERS: Final[dict[type, Callable[[Later], Any]]] = {
-    CoroutineType: drive_coroutine,
-    GeneratorType: drive_generator,
-    AsyncGeneratorType: drive_async_generator,
-}
+def drivable(value: object) -> bool:
+    """Whether it is what `driver` has a driver for. Looks at nothing but its type."""
+    kind = type(value)
+    return kind is CoroutineType or kind is GeneratorType or kind is AsyncGeneratorType
 
 
 def driver(later: Later, body: Any) -> Any:
@@ -57,18 +56,18 @@ def driver(later: Later, body: Any) -> Any:
     """
     later.body = body
     kind = type(body)
-    if kind is GeneratorType and body.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
-        driven: Any = drive_awaitable_generator(later)
+    driven: Any
+    if kind is CoroutineType:
+        driven = drive_coroutine(later)
+    elif kind is AsyncGeneratorType:
+        driven = drive_async_generator(later)
+    elif body.gi_code.co_flags & inspect.CO_ITERABLE_COROUTINE:
+        driven = drive_awaitable_generator(later)
     else:
-        driven = _DRIVERS[kind](later)
+        driven = drive_generator(later)
     driven.__name__ = body.__name__
     driven.__qualname__ = body.__qualname__
     return driven
-
-
-def drivable(value: object) -> bool:
-    """Whether `driver` knows what to do with it."""
-    return type(value) in _DRIVERS
 
 
 def is_future(value: object) -> bool:

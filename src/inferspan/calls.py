@@ -28,8 +28,10 @@ Wrapper = Callable[[Callable[..., Any], object, Arguments, dict[str, Any]], Any]
 """What `wrapt` calls: the function, what it is bound to, and the call's arguments."""
 
 _BEGIN: Final = "begin a span"
-_COMPLETE: Final = frozenset({NoneType, bool, int, float, str, bytes, list, tuple, dict, ndarray})
-"""Types of most answers, none of which is still to run."""
+_COMPLETE: Final = frozenset(
+    map(id, (NoneType, bool, int, float, str, bytes, list, tuple, dict, ndarray))
+)
+"""Types of most answers, none of which is still to run. By id: a user's type may refuse to hash."""
 
 
 class CallShape(enum.Enum):
@@ -82,7 +84,7 @@ def wrapper_of(shape: CallShape, start: Start, binds: bool) -> Wrapper:
             scope.fail(error)
             raise
         scope.detach()
-        if type(returned) in _COMPLETE:
+        if id(type(returned)) in _COMPLETE:
             scope.succeed(returned)
             return returned
         return _end(scope, returned)
@@ -124,7 +126,7 @@ def _begin(start: Start, arguments: Arguments, keywords: Keywords, bound: int) -
 
 def _end(scope: SpanScope, returned: Any) -> Any:
     """End the span of a call that returned, unless what it returned is still to run."""
-    if type(returned) not in _COMPLETE:
+    if id(type(returned)) not in _COMPLETE:
         if drivable(returned):
             return driver(Later(lambda: scope, scope), returned)
         if is_future(returned):

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import TracebackType
 from typing import Any, Final, TypeVar, overload
 
-import wrapt
 from opentelemetry.trace import get_current_span
 
 from inferspan import semconv
 from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
 from inferspan.attributes import Attributes, text
-from inferspan.calls import CallShape, Start, wrapper_of
 from inferspan.containment import Contained
 from inferspan.current import running
 from inferspan.declaration import Declaration, Names, refuse_unknown
 from inferspan.predictions import PredictionCall
+from inferspan.proxies import TracedFunction
 from inferspan.redaction import PLACEHOLDER, Redaction
 from inferspan.spans import SpanScope
 from inferspan.tensors import statistics, tensor
@@ -48,52 +46,6 @@ PREDICT_OPTIONS: Final = (
 _STATE_TENSOR: Final = "inferspan.state."
 _SNAPSHOT: Final = Contained("take a snapshot")
 _STAGE: Final = Contained("begin a stage")
-
-
-class _BoundTracedFunction(wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
-    """A traced method, bound; pickles as the attribute of its owner."""
-
-    def __reduce_ex__(self, protocol: object) -> Any:
-        owner = self._self_instance if self._self_instance is not None else self._self_owner
-        return getattr, (owner, self.__wrapped__.__name__)
-
-    def __reduce__(self) -> Any:
-        return self.__reduce_ex__(2)
-
-
-class TracedFunction(wrapt.FunctionWrapper):  # type: ignore[type-arg]
-    """A function under a span. It pickles by reference, and copies are itself, as functions do."""
-
-    __bound_function_wrapper__ = _BoundTracedFunction
-
-    def __init__(
-        self, function: Callable[..., Any], start: Start, binds: bool, again: tuple[Any, Any]
-    ) -> None:
-        super().__init__(function, wrapper_of(CallShape.of(function), start, binds))
-        self._self_again = again
-
-    def __reduce_ex__(self, protocol: object) -> Any:
-        return self.__reduce__()
-
-    def __reduce__(self) -> Any:
-        name = getattr(self.__wrapped__, "__qualname__", None)
-        module = sys.modules.get(getattr(self.__wrapped__, "__module__", None) or "")
-        if name is not None and _found(module, name) is self:
-            return name
-        make, told = self._self_again
-        return make, (self.__wrapped__, told)
-
-    def __copy__(self) -> Any:
-        return self
-
-    def __deepcopy__(self, memo: object) -> Any:
-        return self
-
-
-def _found(module: object, qualified_name: str) -> object:
-    for name in qualified_name.split("."):
-        module = getattr(module, name, None)
-    return module
 
 
 @overload

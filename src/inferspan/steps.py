@@ -14,9 +14,6 @@ from typing import Any, Final
 from inferspan.containment import Contained
 from inferspan.spans import SpanScope
 
-Body: TypeAlias = "Coroutine[Any, Any, Any] | Generator[Any, Any, Any] | AsyncGenerator[Any, Any]"
-"""What a call gave, and what is still to run."""
-
 _FORGET: Final = Contained("close what was never begun")
 
 

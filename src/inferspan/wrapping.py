@@ -18,6 +18,7 @@ from inferspan.declaration import Declaration, Names, options_known
 from inferspan.output_columns import Misfit, OutputRule, class_of
 from inferspan.plans import PredictionPlan
 from inferspan.predictions import PredictionCall, current_call
+from inferspan.proxies import AttributeProxy
 from inferspan.redaction import Redaction
 
 Model = TypeVar("Model")
@@ -32,21 +33,14 @@ OPERATION_OF: Final = {
 """Traced method → operation."""
 
 
-class TracedMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+class TracedMethod(AttributeProxy):
     """A method of a traced model; pickles as the attribute of that model."""
 
     def __init__(self, owner: TracedModel, name: str, method: Callable[..., Any]) -> None:
-        super().__init__(method, owner._self_method(name, method).call)
-        self._self_owner_and_name = (owner, name)
-
-    def __reduce_ex__(self, protocol: object) -> Any:
-        return getattr, self._self_owner_and_name
-
-    def __reduce__(self) -> Any:
-        return getattr, self._self_owner_and_name
+        super().__init__(owner, name, method, owner._self_method(name, method).call)
 
 
-class _FluentMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]
+class _FluentMethod(AttributeProxy):
     """A method that, where it answers its model, answers the traced one."""
 
     def __init__(self, owner: TracedModel, name: str, method: Callable[..., Any]) -> None:
@@ -56,14 +50,7 @@ class _FluentMethod(wrapt.FunctionWrapper):  # type: ignore[type-arg]
             returned = wrapped(*args, **kwargs)
             return owner if returned is owner.__wrapped__ else returned
 
-        super().__init__(method, call)
-        self._self_owner_and_name = (owner, name)
-
-    def __reduce_ex__(self, protocol: object) -> Any:
-        return getattr, self._self_owner_and_name
-
-    def __reduce__(self) -> Any:
-        return getattr, self._self_owner_and_name
+        super().__init__(owner, name, method, call)
 
 
 class TracedModel(wrapt.ObjectProxy):  # type: ignore[type-arg]
