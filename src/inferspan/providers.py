@@ -240,6 +240,11 @@ def record_tracer() -> trace.Tracer | None:
     return provider.get_tracer(semconv.SCOPE_RECORDS, VERSION, semconv.SCHEMA_URL)
 
 
+def note_loss() -> None:
+    """Let the next flush know that something was lost before it reached a queue."""
+    _state.dropped = True
+
+
 def label_exporter() -> SpanExporter | None:
     """A new exporter of label spans; None where nothing says where labels go."""
     make = _label_exporters()

@@ -51,9 +51,9 @@ class RecordBuffer:
         self._reset()
         self.taken = 0
         """Calls that were packed."""
-        self.rows_lost = 0
-        """Batch calls that found no room."""
-        self._issued = 0
+        self.calls_refused = 0
+        """Calls that found no room, or could not be packed."""
+        self._issued = self._lost_told = 0
 
     def _reset(self) -> None:
         self._waiting: deque[tuple[int, Row]] = deque(maxlen=CALLS_WAITING_MAX)
@@ -67,8 +67,8 @@ class RecordBuffer:
 
     @property
     def lost(self) -> int:
-        """Calls that were pushed out before they could be packed, or found no room."""
-        return max(0, self._issued - self.taken) + self.rows_lost
+        """Calls that left no record: pushed out before they were packed, or refused."""
+        return max(0, self._issued - self.taken) + self.calls_refused
 
     def append(self, row: Row) -> None:
         """Take one call; costs the caller a tuple."""
@@ -84,24 +84,29 @@ class RecordBuffer:
 
     def flush(self) -> None:
         """Pack what waits, and hand it to the exporter's queue."""
-        with self._lock, _PACK:
+        with self._lock:
             for group in _grouped(self._take()):
-                self._emit(group)
+                with _PACK:
+                    self._emit(group)
+            lost = self.lost - self._lost_told
+            if lost:
+                self._lost_told += lost
+                providers.note_loss()
+                errors.warn_sometimes(
+                    "records lost",
+                    f"inferspan: {lost:,} predictions left no slim record: more came than could be "
+                    "packed. They count in no figure.",
+                )
 
     def forget(self) -> None:
         """In a forked child: what waits is the parent's to send."""
-        self.taken = self.rows_lost = self._issued = 0
+        self.taken = self.calls_refused = self._issued = self._lost_told = 0
         self._reset()
 
     def _has_room(self, rows: int) -> bool:
         with self._lock:
             if self._rows + rows > ROWS_WAITING_MAX and self._rows:
-                self.rows_lost += 1
-                errors.warn_sometimes(
-                    "records wait",
-                    f"inferspan: {self._rows:,} rows of batches wait to be recorded, so a batch of "
-                    f"{rows:,} is not; its prediction counts in no figure.",
-                )
+                self.calls_refused += 1
                 return False
             self._rows += rows
             return True
@@ -123,8 +128,18 @@ class RecordBuffer:
         if tracer is None:
             return
         plan = group[0][0]
-        self._learn(plan, group)
-        attributes, start_ns = pack(group, settings.current().id_key)
+        try:
+            self._learn(plan, group)
+            attributes, start_ns = pack(group, settings.current().id_key)
+        except Exception as error:
+            errors.report("pack a slim record", error)
+            if len(group) == 1:
+                self.calls_refused += 1
+                return
+            # One call that cannot be packed takes no other with it.
+            for row in group:
+                self._emit([row])
+            return
         emit_record(tracer, f"predictions {plan.model}", attributes, start_ns=start_ns)
 
     def _learn(self, plan: PredictionPlan, group: list[Row]) -> None:
