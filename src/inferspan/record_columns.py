@@ -38,11 +38,17 @@ _NOTHING: Final = Output()
 
 
 def row_count(row: Row) -> int:
-    """Predictions of a call; one that failed, or was not understood, has as many as it has ids."""
+    """Predictions of a call."""
+    rows = _rows_of_batch(row)
+    return 1 if rows is None else rows
+
+
+def _rows_of_batch(row: Row) -> int | None:
+    """Rows of a batch; one that failed, or was not understood, has as many as it has ids."""
     ids, output = row[4], row[8]
     if ids is not None and (output is None or not output.recognised):
         return len(ids)
-    return 1 if output is None or output.rows is None else output.rows
+    return None if output is None else output.rows
 
 
 def has_row_ids(row: Row) -> bool:
@@ -205,8 +211,7 @@ def _add_slices(found: Attributes, rows: Sequence[Row], counts: list[int]) -> No
     for key in keys:
         column: list[str | None] = []
         for row, count in zip(rows, counts, strict=True):
-            rows_of_batch = None if row[8] is None else row[8].rows
-            words = slice_texts(row[9].get(key), rows_of_batch) if key in row[9] else None
+            words = slice_texts(row[9].get(key), _rows_of_batch(row)) if key in row[9] else None
             column.extend(words if isinstance(words, list) else repeat(words, count))
         if any(word is not None for word in column):
             names, codes = _dictionary(column)
@@ -222,8 +227,9 @@ def _add_features(found: Attributes, rows: Sequence[Row], counts: list[int]) -> 
     texts: dict[str, list[str | None]] = {}
     at = 0
     for row, count in zip(rows, counts, strict=True):
-        batch = None if row[8] is None else row[8].rows
-        numbers, words, _ = feature_columns(row[10], batch, semconv.CONTENT_BYTES_MAX // 2)
+        numbers, words, _ = feature_columns(
+            row[10], _rows_of_batch(row), semconv.CONTENT_BYTES_MAX // 2
+        )
         for name, column in numbers.items():
             whole = numeric.get(name)
             if whole is None:
