@@ -242,8 +242,9 @@ class Refusal:
     """One span, log record or line that was refused; its neighbours are not."""
 
     signal: str
-    """`predictions`, `slim_records` or `labels`: the record is left out. `slices`: a slice of a
-    prediction that was taken is. `durations`: a prediction was taken, its duration counts as 0."""
+    """`predictions`, `slim_records` or `labels`: the record is left out. `slices`, `features`:
+    those of predictions that were taken are. `durations`: a prediction was taken, its duration
+    counts as 0."""
     reason: str
     """A short code of a fixed set, fit for a counter's label: `missing_model`."""
     message: str

@@ -6,7 +6,7 @@ import math
 import struct
 
 import pytest
-from slim_record import STARTED_NS, Call, Row, decode, pack, slim_record
+from slim_record import STARTED_NS, Call, Row, decode, feature_columns, pack, slim_record
 from slim_record_oracle import rows_of
 
 from inferspan import semconv
@@ -14,6 +14,7 @@ from inferspan_collector.decode import decode_traces
 from inferspan_collector.decode.predictions import CLOCK_SKEW_MAX_NS
 from inferspan_collector.testing import (
     NOW_NS,
+    AttributeValue,
     prediction_span,
     traces_request,
 )
@@ -235,3 +236,68 @@ def test_surplus_slices_are_left_out_and_said() -> None:
     assert sorted(decoded.predictions.slices) == [f"k{number}" for number in range(8)]
     assert [(r.signal, r.reason) for r in decoded.refused] == [("slices", "surplus_slice")] * 2
     assert "'fraud'" in decoded.refused[0].message
+
+
+# --- features: checked, not kept ------------------------------------------------------------------
+
+PAIR = [Call("x"), Call("y", span=2)]
+FEATURES = feature_columns({"a": [0.5, 1.5], "b": [0.1, math.nan]}, {"c.d": ["x", None]})
+
+
+def test_features_of_the_right_length_are_taken_in_silence() -> None:
+    decoded = decode(slim_record(PAIR, FEATURES))
+    assert (len(decoded.predictions), decoded.refused) == (2, ())
+    full = {
+        semconv.FEATURE_NAMES: '["a","b"]',
+        semconv.FEATURE_DATA: bytes(32),
+        semconv.FEATURE_CATEGORY_NAMES: '["c"]',
+        semconv.FEATURE_CATEGORY_VALUES: ["x", ""],
+        semconv.PREDICTION_COUNT: 2,
+    }
+    request = traces_request([prediction_span("z", full)])
+    spans = decode_traces(request.SerializeToString(), json=False, received_ns=NOW_NS)
+    assert (len(spans.predictions), spans.refused) == (2, ())
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"),
+    [
+        (semconv.RECORD_FEATURE_NAMES, '["a"]', "length_mismatch"),
+        (semconv.RECORD_FEATURE_NAMES, "a, b", "bad_names"),
+        (semconv.RECORD_FEATURE_NAMES, None, "bad_names"),
+        pytest.param(semconv.RECORD_FEATURE_NAMES, "[" * 100_000, "bad_names", id="too deep"),
+        (semconv.RECORD_FEATURE_DATA, bytes(31), "length_mismatch"),
+        (semconv.RECORD_FEATURE_DATA, None, "missing_column"),
+        (semconv.RECORD_CATEGORY_CODES_PREFIX + "c.d", None, "missing_column"),
+        (semconv.RECORD_CATEGORY_CODES_PREFIX + "c.d", b"\2\0", "bad_code"),
+        (semconv.RECORD_CATEGORY_PREFIX + "c.d", 0.5, "bad_type"),
+    ],
+)
+def test_wrong_features_of_a_record_cost_no_prediction(
+    name: str, value: AttributeValue | None, reason: str
+) -> None:
+    decoded = decode(slim_record(PAIR, {**FEATURES, name: value}))
+    assert decoded.predictions.prediction_id.tolist() == ["x", "y"]
+    assert [(r.signal, r.reason) for r in decoded.refused] == [("features", reason)]
+    assert name.rpartition(".")[0] in decoded.refused[0].message
+
+
+@pytest.mark.parametrize(
+    ("attributes", "reason"),
+    [
+        ({semconv.FEATURE_NAMES: '["a"]', semconv.FEATURE_DATA: bytes(4)}, "length_mismatch"),
+        ({semconv.FEATURE_NAMES: '["a"]'}, "missing_column"),
+        ({semconv.FEATURE_DATA: bytes(8)}, "bad_names"),
+        (
+            {semconv.FEATURE_CATEGORY_NAMES: "[]", semconv.FEATURE_CATEGORY_VALUES: ["x"]},
+            "length_mismatch",
+        ),
+    ],
+)
+def test_wrong_features_of_a_span_cost_no_prediction(
+    attributes: dict[str, AttributeValue], reason: str
+) -> None:
+    request = traces_request([prediction_span("z", attributes)])
+    decoded = decode_traces(request.SerializeToString(), json=False, received_ns=NOW_NS)
+    assert decoded.predictions.prediction_id.tolist() == ["z"]
+    assert [(r.signal, r.reason) for r in decoded.refused] == [("features", reason)]

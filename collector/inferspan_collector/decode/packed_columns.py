@@ -57,7 +57,7 @@ def required(attributes: Attributes, name: str) -> bytes:
     """
     raw = packed(attributes, name)
     if raw is None:
-        raise RefusedRecord("missing_column", f"{name} is missing: a slim record needs it")
+        raise RefusedRecord("missing_column", f"{name} is missing: the columns beside it need it")
     return raw
 
 

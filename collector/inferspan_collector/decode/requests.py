@@ -20,6 +20,7 @@ from inferspan_collector.decode.columns import (
     label_batch,
     prediction_batch,
 )
+from inferspan_collector.decode.features import fault_in_record, fault_in_span
 from inferspan_collector.decode.label_records import ATTRIBUTES, Link, read_label
 from inferspan_collector.decode.predictions import (
     Origin,
@@ -45,8 +46,9 @@ def decode_traces(
 
     Returns:
         The batches, and what was refused or ignored. `Refusal.signal` is `predictions`,
-        `slim_records` or `labels` for a record that was left out, `slices` for a slice left out
-        of a prediction that was taken, `durations` for one whose duration counts as 0.
+        `slim_records` or `labels` for a record that was left out, `slices` and
+        `features` for what was left out of a prediction that was taken, `durations` for one whose
+        duration counts as 0.
 
     Raises:
         MalformedRequest: the body as a whole is not such a request.
@@ -149,6 +151,7 @@ class _Found:
             )
             self._refused.append(Refusal("durations", "negative_duration", message))
         self._say_surplus(slice_keys(attributes, semconv.SLICE_PREFIX)[1], attributes)
+        self._say_fault(fault_in_span(attributes, len(rows)))
 
     def _add_slim_record(self, span: Span, attributes: Attributes, resource: Attributes) -> None:
         def reserve(count: int) -> None:
@@ -163,6 +166,7 @@ class _Found:
             return
         self._records.append(record)
         self._say_surplus(record.surplus_slices, attributes)
+        self._say_fault(fault_in_record(attributes, len(record.batch)))
 
     def _say_surplus(self, keys: Sequence[str], attributes: Attributes) -> None:
         for key in keys:
@@ -172,6 +176,11 @@ class _Found:
                 "hold no dot"
             )
             self._refused.append(Refusal("slices", "surplus_slice", message))
+
+    def _say_fault(self, in_features: RefusedRecord | None) -> None:
+        if in_features is not None:
+            message = f"{in_features}; the predictions were taken without these features"
+            self._refused.append(Refusal("features", in_features.reason, message))
 
     def _add_label(self, read: Callable[[], LabelRow]) -> None:
         try:
