@@ -166,7 +166,8 @@ def start_prediction(
                 trace_id = ids.generate_trace_id()
                 if trace_id & _LIMIT >= ratio * _LIMIT:
                     span_id = ids.generate_span_id()
-                    return NonRecordingSpan(SpanContext(trace_id, span_id, False, _UNSAMPLED))
+                    flags = _UNSAMPLED if ids.is_trace_id_random() else TraceFlags.get_default()
+                    return NonRecordingSpan(SpanContext(trace_id, span_id, False, flags))
             if ours:
                 context = forced(context)
         elif ours and not parent_context.trace_flags.sampled:

@@ -84,6 +84,10 @@ class SequentialIds(SettableIds):
         self._spans += 1
         return self._spans
 
+    def is_trace_id_random(self) -> bool:
+        """They are not."""
+        return False
+
     def record_id(self) -> str:
         """The next id of a prediction or label, 32 hex digits."""
         self._records += 1
