@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import struct
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -16,7 +15,6 @@ from hypothesis import strategies as st
 from inferspan import semconv
 from inferspan.attributes import describe, row_count, text
 from inferspan.features import ColumnTooLong, as_column, pack_features
-from inferspan.json_values import json_object
 from inferspan.tensors import STATISTICS_ELEMENTS_MAX, statistics, tensor
 
 
@@ -57,60 +55,6 @@ def test_text_is_valid_utf8_and_bounded(value: str) -> None:
     written = text(value + "\ud800", 8)
     written.encode("utf-8")
     assert len(written) <= 8
-
-
-json_values = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(),
-        st.floats(),
-        st.text(st.characters(), max_size=50),
-        st.binary(max_size=5),
-        st.floats(width=32).map(np.float32),
-        st.lists(st.floats(), max_size=100).map(np.array),
-        st.builds(object),
-    ),
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=100),
-        st.dictionaries(st.one_of(st.text(max_size=5), st.integers()), inner, max_size=10),
-    ),
-    max_leaves=20,
-)
-
-
-@given(st.lists(st.tuples(st.text(max_size=10), json_values), max_size=8), st.integers(2, 4096))
-def test_json_is_a_valid_object_within_its_limit(
-    members: list[tuple[str, object]], bytes_max: int
-) -> None:
-    written, left_out = json_object(members, bytes_max)
-    assert len(written.encode()) <= bytes_max
-    pairs = json.loads(written, object_pairs_hook=lambda pairs: pairs, parse_constant=_refuse)
-    assert len(pairs) == len(members) - left_out
-
-
-def _refuse(name: str) -> object:
-    raise AssertionError(f"bare {name} is no JSON")
-
-
-def test_json_says_what_it_left_out() -> None:
-    members = [("a", "x" * 100), ("b", 1), ("c", [0] * 100), ("d", 2)]
-    assert json_object(members, 110) == (
-        '{"a":"xxxxxxxxxxxxxxxxxxxxxxxxx…","b":1,"c":[0,"… 99 more"],"d":2}',
-        0,
-    )
-    assert json_object(members, 24) == ('{"a":"xxxxxxxxxx…"}', 3)
-    nested: dict[str, Any] = {}
-    innermost = nested
-    for _ in range(10):
-        innermost["d"] = innermost = {}
-    assert json_object([("n", nested)], 4096)[0] == '{"n":{"d":{"d":{"d":{"d":"<dict>"}}}}}'
-    many = json.loads(json_object([("n", list(range(100)))], 4096)[0])["n"]
-    assert many[63:] == [63, "… 36 more"]
-    assert json_object([("i", 10**400), ("j", 2**63), ("k", -(2**63))], 4096)[0] == (
-        '{"i":"' + "1" + "0" * 400 + '","j":"9223372036854775808","k":-9223372036854775808}'
-    )
-    assert json_object([("i", 1 << 100_000)], 4096)[0] == '{"i":"int of 100001 bits"}'
 
 
 def test_statistics_are_those_of_the_finite_elements() -> None:
