@@ -8,7 +8,7 @@ import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, ParamSpec, Self, TypeVar
+from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from inferspan import semconv, settings
 from inferspan.arguments import NAME_LENGTH_MAX, Parameters, SourceName, named_sources
@@ -19,6 +19,9 @@ from inferspan.output_columns import CLASS_LENGTH_MAX, Misfit, OutputRule, class
 from inferspan.plans import PredictionPlan
 from inferspan.redaction import Redaction, Redactor
 from inferspan.settings import checked_choice, checked_ratio
+
+GEN_AI_OPERATION: Final = "generate_content"
+"""Of OpenTelemetry's names for what is generated, the one that does not say how it is asked for."""
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -160,6 +163,9 @@ class Declaration:
             semconv.OUTPUT_POSITIVE_CLASS: self.positive,
             semconv.OUTPUT_THRESHOLD: self.threshold,
         }
+        if self.task == semconv.GENERATION:
+            known[semconv.GEN_AI_OPERATION_NAME] = GEN_AI_OPERATION
+            known[semconv.GEN_AI_REQUEST_MODEL] = model
         return {name: value for name, value in known.items() if value is not None}
 
     def _say_what_is_missing(self, model: str) -> None:

@@ -75,6 +75,11 @@ class PredictionCall(SpanScope):
                     self.fail(error)
                 errors.contain(_INPUT, error)
 
+    @property
+    def generates(self) -> bool:  # type: ignore[override]
+        """Whether the declared task is `generation`."""
+        return self.plan.rule.task == semconv.GENERATION
+
     def records_messages(self) -> bool:
         """Messages quote inputs, so they need the policy `values`, and nothing to redact."""
         return self._policy == "values" and self.plan.redactor is None

@@ -102,10 +102,9 @@ FEATURE_CATEGORY_VALUES: Final = "inferspan.feature.category_values"
 """string[]: their values, in the same order."""
 
 INPUT_VALUE: Final = "input.value"
-"""JSON object ≤ 2 kB, for people and for OpenInference's readers."""
+"""JSON object ≤ 2 kB, for people and for OpenInference's readers; so is `OUTPUT_VALUE_JSON`."""
 INPUT_MIME_TYPE: Final = "input.mime_type"
 OUTPUT_VALUE_JSON: Final = "output.value"
-"""JSON object ≤ 2 kB, for people and for OpenInference's readers."""
 OUTPUT_MIME_TYPE: Final = "output.mime_type"
 OPENINFERENCE_SPAN_KIND: Final = "openinference.span.kind"
 MIME_JSON: Final = "application/json"
@@ -136,9 +135,13 @@ STREAM_COMPLETED: Final = "inferspan.stream.completed"
 STREAM_FIRST_CHUNK_DURATION: Final = "inferspan.stream.first_chunk.duration"
 """double, s: from the first request for an item to that item."""
 STREAM_INTERVAL_P50: Final = "inferspan.stream.chunk_interval.p50"
-"""double, s: between two items, the consumer's own time left out; absent under two items."""
+"""double, s: from the request for an item after the first to it; absent under two items."""
 STREAM_INTERVAL_P99: Final = "inferspan.stream.chunk_interval.p99"
 STREAM_INTERVAL_MAX: Final = "inferspan.stream.chunk_interval.max"
+GEN_AI_OPERATION_NAME: Final = "gen_ai.operation.name"
+"""These three besides ours where the task is `GENERATION`, for readers of the GenAI conventions."""
+GEN_AI_REQUEST_MODEL: Final = "gen_ai.request.model"
+GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
 
 # --- micro-batches: one span for the batch, linked to the requests in it -------------------------
 
@@ -183,9 +186,8 @@ RECORD_CLASS_CODES: Final = "inferspan.record.class_codes"
 RECORD_CLASS_OFFSETS: Final = "inferspan.record.class_offsets"
 """bytes, uint32[R + 1], Arrow-style, for sets (multilabel, ranking); a lone code 0 = no answer."""
 RECORD_SCORES: Final = "inferspan.record.scores"
-"""bytes, floats[R]."""
+"""bytes, floats[R]; so are `RECORD_VALUES`."""
 RECORD_VALUES: Final = "inferspan.record.values"
-"""bytes, floats[R]."""
 RECORD_SLICE_PREFIX: Final = "inferspan.record.slice."
 """Prefix of string[]: the dictionary of a slice."""
 RECORD_SLICE_CODES_PREFIX: Final = "inferspan.record.slice_codes."
@@ -242,7 +244,6 @@ LABEL_TIME_UNIX_NANO: Final = "inferspan.label.time_unix_nano"
 """int, ns: when the outcome became known; absent = when it was first accepted."""
 LABEL_SOURCE: Final = "inferspan.label.source"
 LABEL_ANNOTATOR_KIND: Final = "inferspan.label.annotator_kind"
-"""string: HUMAN, LLM, CODE or SYSTEM."""
 LABEL_REVISION: Final = "inferspan.label.revision"
 """int: 0, then 1 for the first correction…"""
 LABEL_ACTION: Final = "inferspan.label.action"
@@ -289,6 +290,7 @@ MULTICLASS: Final = "multiclass_classification"
 MULTILABEL: Final = "multilabel_classification"
 REGRESSION: Final = "regression"
 FORECASTING: Final = "forecasting"
+GENERATION: Final = "generation"
 TASKS: Final = (
     BINARY,
     MULTICLASS,
@@ -298,7 +300,7 @@ TASKS: Final = (
     FORECASTING,
     "detection",
     "embedding",
-    "generation",
+    GENERATION,
 )
 NUMERIC_TASKS: Final = (REGRESSION, FORECASTING)
 """Tasks whose output is a number: outcomes are errors, not equality."""

@@ -55,6 +55,8 @@ class SpanScope:
 
     # Class attributes are what most calls never change: setting them costs as much as the rest.
     ended = False
+    generates = False
+    """Whether it is the task `generation`, whose streams have names of their own."""
     _token: Token[Context] | None = None
 
     def __init__(self, name: str) -> None:

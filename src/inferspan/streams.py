@@ -80,11 +80,14 @@ class Stream:
         attributes[semconv.STREAM_COMPLETED] = completed
         if self._first is not None:
             attributes[semconv.STREAM_FIRST_CHUNK_DURATION] = self._first
+            if scope.generates:
+                attributes[semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] = self._first
         longest = self._intervals.maximum()
         if longest is not None:
+            # The maximum is exact, an estimate may be above it.
             p50, p99 = self._intervals.percentiles(0.5, 0.99)
-            attributes[semconv.STREAM_INTERVAL_P50] = p50
-            attributes[semconv.STREAM_INTERVAL_P99] = p99
+            attributes[semconv.STREAM_INTERVAL_P50] = min(p50, longest)
+            attributes[semconv.STREAM_INTERVAL_P99] = min(p99, longest)
             attributes[semconv.STREAM_INTERVAL_MAX] = longest
 
 

@@ -45,12 +45,19 @@ WRITE_ONLY = {
     "STREAM_CHUNKS",
     "STREAM_COMPLETED",
     "STREAM_FIRST_CHUNK_DURATION",
+    "STREAM_INTERVAL_P50",
+    "STREAM_INTERVAL_P99",
+    "STREAM_INTERVAL_MAX",
+    # For readers of OpenTelemetry's GenAI conventions.
+    "GEN_AI_OPERATION_NAME",
+    "GEN_AI_REQUEST_MODEL",
+    "GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK",
     "SERVICE_VERSION",
-    # What drift will read.
-    "FEATURE_NAMES",
-    "FEATURE_DATA",
-    "FEATURE_CATEGORY_NAMES",
-    "FEATURE_CATEGORY_VALUES",
+    "SAMPLING_KEPT",
+    "BATCH_SPAN_ID",
+    "BATCH_SIZE",
+    "BATCH_POSITION",
+    "BATCH_QUEUE_DURATION",
 }
 READ_ONLY = {
     # Senders other than our SDK.

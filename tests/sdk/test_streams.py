@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
 
 import pytest
@@ -236,3 +237,118 @@ def test_the_same_items_as_without_us(
         yield from range(n)
 
     assert read(predict(tokens)(4)) == read(tokens(4))
+
+
+class Clock:
+    """What `time.perf_counter` says, moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "perf_counter", clock)
+    return clock
+
+
+FIRST, *BETWEEN = [0.5, 0.25, 0.125, 8.0, 0.25]
+
+
+def figures(spans: CapturedSpans) -> dict[str, object]:
+    (span,) = spans.predictions
+    found = dict(span.attributes or {})
+    return {name: found[name] for name in sorted(found) if name.startswith("inferspan.stream.")}
+
+
+EXPECTED = {
+    semconv.STREAM_CHUNKS: 5,
+    semconv.STREAM_COMPLETED: True,
+    semconv.STREAM_FIRST_CHUNK_DURATION: 0.5,
+    semconv.STREAM_INTERVAL_P50: 0.25,
+    semconv.STREAM_INTERVAL_P99: 8.0,
+    semconv.STREAM_INTERVAL_MAX: 8.0,
+}
+
+
+def test_intervals_leave_out_the_consumers_time(spans: CapturedSpans, clock: Clock) -> None:
+    @predict
+    def tokens() -> Iterator[int]:
+        for took in (FIRST, *BETWEEN):
+            clock.now += took
+            yield 1
+        clock.now += 1000
+
+    for _ in tokens():
+        clock.now += 60
+    assert figures(spans) == EXPECTED
+
+
+def test_intervals_of_an_async_stream(spans: CapturedSpans, clock: Clock) -> None:
+    @predict
+    async def tokens() -> AsyncGenerator[int, None]:
+        for took in (FIRST, *BETWEEN):
+            await asyncio.sleep(0)
+            clock.now += took
+            yield 1
+        clock.now += 1000
+
+    async def main() -> None:
+        async for _ in tokens():
+            clock.now += 60
+            await asyncio.sleep(0)
+
+    asyncio.run(main())
+    assert figures(spans) == EXPECTED
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_one_item_has_no_interval(spans: CapturedSpans, clock: Clock, count: int) -> None:
+    assert sum(predict(lambda: (1 for _ in range(count)))()) == count
+    expected = {semconv.STREAM_CHUNKS: count, semconv.STREAM_COMPLETED: True}
+    if count:
+        expected[semconv.STREAM_FIRST_CHUNK_DURATION] = 0.0
+    assert figures(spans) == expected
+
+
+def test_a_long_stream_has_figures_near_the_truth(spans: CapturedSpans, clock: Clock) -> None:
+    @predict
+    def tokens() -> Iterator[None]:
+        yield
+        for item in range(1, 2001):
+            clock.now += item / 1000
+            yield
+
+    for _ in tokens():
+        pass
+    found = figures(spans)
+    assert found[semconv.STREAM_INTERVAL_P50] == pytest.approx(1.0, rel=0.0101)
+    assert found[semconv.STREAM_INTERVAL_P99] == pytest.approx(1.98, rel=0.0101)
+    assert found[semconv.STREAM_INTERVAL_MAX] == pytest.approx(2.0)
+
+
+def test_generation_has_the_names_of_the_genai_conventions(
+    spans: CapturedSpans, clock: Clock
+) -> None:
+    def tokens() -> Iterator[int]:
+        clock.now += 0.5
+        yield 1
+
+    list(inferspan.predict(model="llm", task="generation", operation="generate")(tokens)())
+    list(inferspan.predict(model="m", operation="generate")(tokens)())
+    generation, other = [dict(span.attributes or {}) for span in spans]
+    assert generation[semconv.GEN_AI_OPERATION_NAME] == "generate_content"
+    assert generation[semconv.GEN_AI_REQUEST_MODEL] == "llm"
+    assert generation[semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK] == 0.5
+    assert [name for name in other if name.startswith("gen_ai.")] == []
+
+
+def test_a_generation_that_does_not_stream(spans: CapturedSpans) -> None:
+    inferspan.predict(model="llm", task="generation")(lambda: "text")()
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.GEN_AI_REQUEST_MODEL] == "llm"
+    assert semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK not in attributes
