@@ -21,6 +21,8 @@ class Receiver(ThreadingHTTPServer):
         self.body_bytes_max = 1 << 30
         """Larger requests are answered 413, and not kept."""
         self.requests: list[tuple[str, ExportTraceServiceRequest]] = []
+        self.clients: list[tuple[str, int]] = []
+        """Address of the sender of each request."""
         self.release = threading.Event()
         self.release.set()
 
@@ -42,6 +44,7 @@ class Receiver(ThreadingHTTPServer):
 
 class _Handler(BaseHTTPRequestHandler):
     server: Receiver
+    protocol_version = "HTTP/1.1"  # connections stay open, as those of a real receiver do
 
     def do_GET(self) -> None:
         """Let go of held requests, where the sender itself decides when."""
@@ -56,6 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
             body = gzip.decompress(body)
         self.server.release.wait(60)
         status = self.server.status if len(body) <= self.server.body_bytes_max else 413
+        self.server.clients.append(self.client_address)
         if status != 413:
             self.server.requests.append((self.path, ExportTraceServiceRequest.FromString(body)))
         self.send_response(status)
