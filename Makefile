@@ -38,14 +38,14 @@ fmt: $(READY) ## format, and mend what ruff can mend
 	@$(BIN)/ruff check --fix .
 
 bench: $(READY) ## run the benchmarks, one after the other
-	@set -e; for program in benchmarks/bench_*.py; do \
+	@set -e; for program in $(filter-out %/bench_conformance.py,$(wildcard benchmarks/bench_*.py)); do \
 		echo "== $$program"; $(BIN)/python "$$program"; done
 
 bench-peers: $(PEERS_READY) ## what a call costs, beside other tracing SDKs in the same process
 	@$(PEERS)/bin/python benchmarks/bench_call.py --peers $(ARGS)
 
 bench-conformance: $(PEERS_READY) ## our conformance cases against other tracing SDKs; writes docs/comparison.md
-	@$(PEERS)/bin/python benchmarks/bench_conformance.py $(ARGS)
+	@$(PEERS)/bin/python benchmarks/bench_conformance.py --write $(ARGS)
 
 peers: $(PEERS_READY)
 

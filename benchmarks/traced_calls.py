@@ -8,9 +8,9 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 from opentelemetry import trace
+from rounds import Variant
 
 import inferspan
-from rounds import Variant
 
 NUMBERS: Final = [0.5, 1.25, -3.0, 4.0, 17.349, 0.001, 250.75, -0.3333333333333333, 1e6, 42.0]
 """Ten inputs, always the same: their digits decide what writing them costs."""
