@@ -13,8 +13,12 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeLogs
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+from slim_record import Call, Row, slim_record
+from slim_record_oracle import rows_of
 
 from inferspan import semconv
+from inferspan_collector.decode import decode_traces
+from inferspan_collector.testing import traces_request
 from servers.recording import Recorder, recording
 from servers.running import Gateway, Jaeger, gateway
 from waiting import wait_until
@@ -100,6 +104,29 @@ def test_records_and_labels_reach_us_and_never_jaeger(
 
     assert {scope: span.name for scope, span in inferspan.spans()} == NAMES
     assert {span["operationName"] for span in shown} == {"predict fraud", "GET /pay"}
+
+
+def test_a_slim_record_reaches_us_as_it_was_sent(in_front: Gateway, inferspan: Recorder) -> None:
+    """Columns of bytes and dictionaries included; so does the resource that names the sender."""
+    calls = [
+        Call("order-1", [Row("fraud", 0.9, slices={"country": "DE"})]),
+        Call("order-2", [Row("legit", 0.25), Row("ü")], trace=2, span=2, error_type="OSError"),
+    ]
+    request = traces_request(
+        [slim_record(calls)],
+        scope=semconv.SCOPE_RECORDS,
+        resource={semconv.SERVICE_NAME: "gateway-shop"},
+    )
+
+    post(in_front, "/v1/traces", request.SerializeToString())
+
+    (body,) = wait_until(lambda: inferspan.traces, SECONDS, "the record to reach us")
+    sent, taken = (
+        decode_traces(each, json=False, received_ns=NOW_NS)
+        for each in (request.SerializeToString(), body)
+    )
+    assert rows_of(taken.predictions) == rows_of(sent.predictions)
+    assert (len(taken.predictions), taken.slim_records, taken.refused) == (3, 1, ())
 
 
 def test_label_events_of_the_logs_reach_us(in_front: Gateway, inferspan: Recorder) -> None:
