@@ -170,7 +170,7 @@ for child in children:
     assert os.waitpid(child, 0)[1] == 0
 """
     )
-    assert done.stderr == ""
+    assert "inferspan:" not in done.stderr
     processes = ["parent", *(f"child {which}" for which in range(4))]
     expected = sorted(f"{process} {number}" for process in processes for number in range(50))
     assert ids(server, semconv.SCOPE_PREDICTIONS) == expected
