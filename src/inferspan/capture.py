@@ -119,24 +119,33 @@ def read_declared(
     return found
 
 
+def input_rows(call: Call) -> int | None:
+    """Rows of the input, where they are evident, without describing it."""
+    array = _input_of(call)
+    return None if array is ABSENT else row_count(array)
+
+
 def describe_input(call: Call, attributes: Attributes) -> int | None:
     """Say on the span how large the input is.
 
     Returns:
         Its rows, where they are evident.
     """
-    arguments, keywords, _ = call
-    if len(arguments) == 1 and not keywords:
-        array = arguments[0]
-    else:
-        values = (*arguments, *keywords.values())[:_ARGUMENTS_MAX]
-        array = next((value for value in values if shape_of(value)), ABSENT)
-        if array is ABSENT and len(values) == 1:
-            array = values[0]
-        if array is ABSENT:
-            return None
+    array = _input_of(call)
+    if array is ABSENT:
+        return None
     attributes.update(describe(array, semconv.INPUT_SIZE, semconv.INPUT_SHAPE, semconv.INPUT_DTYPE))
     return row_count(array)
+
+
+def _input_of(call: Call) -> object:
+    """The argument that is the input: the first that has a shape, or the only one."""
+    arguments, keywords, _ = call
+    if len(arguments) == 1 and not keywords:
+        return arguments[0]
+    values = (*arguments, *keywords.values())[:_ARGUMENTS_MAX]
+    array = next((value for value in values if shape_of(value)), ABSENT)
+    return values[0] if array is ABSENT and len(values) == 1 else array
 
 
 def show_input(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -43,6 +43,8 @@ class PredictionPlan:
     thresholds: Thresholds = field(default_factory=Thresholds)
     """From where on a call counts as slow or unsure."""
 
+    fixed: Mapping[str, Attributes] = field(init=False)
+    """Capture policy → the constants, with the policy itself."""
     declares: bool = field(init=False)
     """Whether anything declared is to be read from the call's arguments."""
 
@@ -50,6 +52,11 @@ class PredictionPlan:
         sources = (self.prediction_id, self.more_slices, self.more_features)
         declares = bool(self.slices or self.features) or sources != (None, None, None)
         object.__setattr__(self, "declares", declares)
+        fixed = {
+            policy: {**self.constants, semconv.CAPTURE_POLICY: policy}
+            for policy in semconv.CAPTURE_POLICIES
+        }
+        object.__setattr__(self, "fixed", fixed)
 
     def confidence(self, score: float | None) -> float | None:
         """How sure a single answer is: the probability of the class that was answered."""

@@ -67,7 +67,7 @@ class PredictionCall(SpanScope):
         self._context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: self})
         if told.records == "all" or not span.get_span_context().trace_flags & TraceFlags.SAMPLED:
             self._buffer = buffer_in_force(told)
-        if recording or (plan.declares and self._buffer is not None):
+        if recording or self._buffer is not None:
             try:
                 self._capture(plan, self._call)
             except BaseException as error:
@@ -182,8 +182,7 @@ class PredictionCall(SpanScope):
             self._complete_rows(attributes, key)
         if self._noted is not None:
             attributes.update(self._noted)
-        attributes.update(self.plan.constants)
-        attributes[semconv.CAPTURE_POLICY] = self._policy
+        attributes.update(self.plan.fixed[self._policy])
         if self._dropped:
             more = len(self._dropped) - _DROPPED_MAX
             said = [f"more:{more} further reasons"] if more > 0 else []
@@ -213,7 +212,11 @@ class PredictionCall(SpanScope):
                 self._features = capture.read_declared(
                     "features", plan.features, plan.more_features, plan.redactor, call, self._drop
                 )
-        if self.recording and self._policy != "none":
+        if self._policy != "none":
+            if not self.recording:
+                # The output is read with them, and has to be the same for a slim record.
+                self._input_rows = capture.input_rows(call)
+                return
             self._input_rows = capture.describe_input(call, self.attributes)
             if self._policy == "values":
                 capture.show_input(

@@ -54,6 +54,7 @@ named_rows = inferspan.predict(
     model="rows", task="binary_classification", prediction_id="ids", slices=["country"]
 )(lambda ids, country, given: answer(given))
 sets = inferspan.predict(model="sets", task="multilabel_classification")(answer)
+tables = inferspan.predict(model="tables", task="regression")(lambda table, given: answer(given))
 probabilities = inferspan.predict(
     model="p", operation="predict_proba", classes=["a", "b", "c"], task="multiclass_classification"
 )(answer)
@@ -84,6 +85,12 @@ CALLS: st.SearchStrategy[Call] = st.one_of(
     st.tuples(st.just(minted), st.tuples(CLASSES | st.lists(CLASSES, max_size=3))),
     st.tuples(st.just(numbers), st.tuples(SLICES, NUMBERS | st.lists(NUMBERS, max_size=3))),
     batches(),
+    st.tuples(
+        st.just(tables),
+        st.tuples(
+            st.integers(0, 3).map(lambda size: np.zeros((size, 2))), st.lists(NUMBERS, max_size=3)
+        ),
+    ),
     st.tuples(
         st.just(sets), st.tuples(st.lists(st.sampled_from("abc"), max_size=3) | st.just(Failed))
     ),
