@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextvars
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,7 +19,7 @@ Reference = inferspan.PredictionRef | None
 
 @contextmanager
 def requests(count: int, **options: object) -> Iterator[list[Reference]]:
-    """Requests that wait, all at once; they are answered when the block ends."""
+    """Requests of here and now that wait, all at once, until the block ends."""
     declared = {"model": "fraud", "task": "regression", **options}
     references: list[Reference] = [None] * count
     arrived = [threading.Event() for _ in range(count)]
@@ -35,7 +36,8 @@ def requests(count: int, **options: object) -> Iterator[list[Reference]]:
         futures: list[Future[float]] = []
         try:
             for position in range(count):
-                futures.append(pool.submit(handle, position))
+                run = contextvars.copy_context().run
+                futures.append(pool.submit(run, handle, position))
                 arrived[position].wait()
             yield references
         finally:

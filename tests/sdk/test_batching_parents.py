@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
+import pytest
+from opentelemetry import context as context_api
 from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
 
 import inferspan
 from inferspan import providers
-from inferspan.testing import CapturedSpans
+from inferspan.sampling import RatioSampler
+from inferspan.testing import CapturedSpans, capture_spans
 from sdk.gathering import Reference, hex_id, parent_of, requests, told
 
 
@@ -107,3 +113,62 @@ def test_an_ended_span_is_nobodys_parent(spans: CapturedSpans) -> None:
         with requests(1) as references, inferspan.batch(references):
             pass
     assert spans.batches[0].parent is None
+
+
+# --- and whether it is sampled -------------------------------------------------------------------
+
+
+@contextmanager
+def caller(sampled: bool) -> Iterator[trace.SpanContext]:
+    """The request comes from a service that has decided about its trace."""
+    flags = trace.TraceFlags(trace.TraceFlags.SAMPLED if sampled else 0)
+    remote = trace.SpanContext(0xABC, 0xDEF, is_remote=True, trace_flags=flags)
+    with trace.use_span(trace.NonRecordingSpan(remote)):
+        yield remote
+
+
+def answered(sampled_requests: list[bool], spans: CapturedSpans) -> list[ReadableSpan]:
+    """Answers requests of sampled and of other traces in one batch."""
+    with ExitStack() as stack:
+        references: list[Reference] = []
+        for sampled in sampled_requests:
+            with caller(sampled):
+                references += stack.enter_context(requests(1))
+        with inferspan.batch(references):
+            pass
+    return spans.batches
+
+
+@pytest.mark.parametrize(
+    ("sampled_requests", "batches"),
+    [([False, False], 0), ([False, True], 1), ([True], 1)],
+    ids=["none", "one", "all"],
+)
+def test_under_our_sampler_a_batch_is_sampled_with_any_of_its_requests(
+    sampled_requests: list[bool], batches: int
+) -> None:
+    with capture_spans(sampler=RatioSampler(0.0)) as spans:
+        assert len(answered(sampled_requests, spans)) == batches
+        assert len(spans.predictions) == sum(sampled_requests)
+    for request in spans.predictions:
+        assert told(request)[0] == hex_id(spans.batches[0])
+
+
+def test_a_batch_that_is_sampled_has_no_parent_that_is_not() -> None:
+    with capture_spans(sampler=RatioSampler(1.0)) as spans, requests(1) as references:
+        with caller(sampled=False), inferspan.batch(references):
+            pass
+        (batch,) = spans.batches
+        assert batch.parent is None
+
+
+def test_what_runs_in_a_batch_is_sampled_on_its_own_merits() -> None:
+    with capture_spans(sampler=RatioSampler(0.0)) as spans:
+        with caller(sampled=True) as remote:
+            reference = inferspan.PredictionRef("p", "fraud", None, remote)
+        with inferspan.batch([reference]):
+            in_the_batch = context_api.get_current()
+        elsewhere = trace.set_span_in_context(trace.INVALID_SPAN, in_the_batch)
+        tracer = providers.prediction_tracer()
+        assert not tracer.start_span("another trace", elsewhere).is_recording()
+    assert len(spans.batches) == 1
