@@ -122,10 +122,10 @@ class BatchScope(SpanScope):
 
     def __init__(self, requests: Sequence[Request], model: str | None) -> None:
         references = [r if isinstance(r, PredictionRef) else None for r in requests]
-        calls = [_running_call(reference) for reference in references]
+        calls = [_call_of(reference) for reference in references]
         if model is None:
             model = next((r.model for r in references if r is not None), "")
-        self.plan = _plan(model, calls)
+        self.plan = _plan(model, references)
         self._size = len(references)
         self.start_ns = spans.now_ns()
         current = otel_context.get_current()
@@ -202,32 +202,32 @@ class BatchScope(SpanScope):
             span.end(self.start_ns)
 
 
-def _running_call(reference: Request) -> PredictionCall | None:
-    if reference is None or reference.taken is None:
-        return None
-    call: PredictionCall | None = reference.taken.call()
-    return None if call is None or call.ended else call
+def _call_of(reference: Request) -> PredictionCall | None:
+    call: PredictionCall | None = None
+    if reference is not None and reference.taken is not None:
+        call = reference.taken.call()
+    return call
 
 
-def _plan(model: str, calls: Sequence[PredictionCall | None]) -> BatchPlan:
-    """Let out of the batch what each of its requests would let out.
+def _plan(model: str, references: Sequence[Request]) -> BatchPlan:
+    """Let out of the batch what every request in it lets out.
 
-    Of a request that runs elsewhere it is not known what it declared: no contents, then.
+    Of one that came from another process it is not known what it declared: it lets nothing out.
     """
-    told = settings.current().capture
-    allowed = {
-        "shapes" if told == "values" else told if call is None else call.policy for call in calls
-    }
-    policy = min(allowed or {told}, key=_POLICIES.index)
-    redactors = list(
-        dict.fromkeys(
-            call.plan.redactor
-            for call in calls
-            if call is not None and call.plan.redactor is not None
-        )
-    )
+    allowed = set[str]()
+    redactors: dict[Redactor, None] = {}
+    for reference in references:
+        if reference is None:
+            allowed.add(settings.current().capture)
+        elif reference.taken is None:
+            allowed.add("none")
+        else:
+            allowed.add(reference.taken.policy)
+            if reference.taken.redactor is not None:
+                redactors[reference.taken.redactor] = None
+    policy = min(allowed or {settings.current().capture}, key=_POLICIES.index)
     if len(redactors) <= 1:
-        return BatchPlan(model, redactors[0] if redactors else None, policy)
+        return BatchPlan(model, next(iter(redactors), None), policy)
 
     def redact(name: str, value: object) -> object:
         for redactor in redactors:

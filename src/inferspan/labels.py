@@ -25,6 +25,7 @@ from inferspan.label_records import (
     label_attributes,
 )
 from inferspan.providers import label_tracer
+from inferspan.redaction import Redactor
 from inferspan.spans import emit_record
 
 _SEND: Final = Contained("send a label")
@@ -49,10 +50,13 @@ class LabelOptions(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """Of which running call a reference was taken, and when; means nothing in other processes."""
+    """Of which call of this process a reference was taken, and when."""
 
     call: weakref.ref[Any]
     time_unix_nano: int
+    policy: str
+    """The call's capture policy."""
+    redactor: Redactor | None
 
 
 @dataclass(frozen=True, slots=True)

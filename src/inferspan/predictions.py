@@ -115,7 +115,7 @@ class PredictionCall(SpanScope):
             self.plan.model,
             self.plan.version,
             self.span.get_span_context(),
-            Taken(weakref.ref(self), spans.now_ns()),
+            Taken(weakref.ref(self), spans.now_ns(), self._policy, self.plan.redactor),
         )
 
     def note(self, attributes: Attributes) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
+from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 
 import inferspan
@@ -72,3 +73,13 @@ def hex_id(span: ReadableSpan) -> str:
 
 def parent_of(span: ReadableSpan) -> int | None:
     return None if span.parent is None else span.parent.span_id
+
+
+def many(count: int) -> list[Reference]:
+    """References from other processes."""
+    return [
+        inferspan.PredictionRef(
+            f"p-{n}", "fraud", None, trace.SpanContext(n + 1, n + 1, True, trace.TraceFlags(1))
+        )
+        for n in range(count)
+    ]

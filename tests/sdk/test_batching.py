@@ -5,24 +5,36 @@ from __future__ import annotations
 import asyncio
 import copy
 import pickle
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from opentelemetry import trace
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.sampling import (
+    ALWAYS_OFF,
+    ALWAYS_ON,
+    Decision,
+    SamplingResult,
+    StaticSampler,
+)
 from opentelemetry.trace import StatusCode
 
 import inferspan
 from inferspan import providers, semconv
-from inferspan.batching import LINKED_MAX, LINKS_MAX
 from inferspan.testing import CapturedSpans, ManualClock, capture_spans
-from sdk.gathering import Reference, by_arrival, hex_id, linked, parent_of, requests, told, waited
+from sdk.gathering import (
+    Reference,
+    by_arrival,
+    hex_id,
+    linked,
+    many,
+    requests,
+    told,
+    waited,
+)
 
 
 def test_a_batch_is_linked_to_its_requests_and_they_know_it(spans: CapturedSpans) -> None:
@@ -113,7 +125,7 @@ def test_a_batch_that_raises_is_an_error_and_lets_the_error_pass(spans: Captured
         (("values", "values"), None, True),
         (("values", "shapes"), None, False),
         (("values", "values"), ["*card*"], False),
-        (("values",), None, False),
+        (("values", "afar"), None, False),
     ],
     ids=["all-let-it-out", "one-does-not", "one-redacts", "one-is-unknown"],
 )
@@ -124,9 +136,10 @@ def test_a_message_goes_along_where_every_request_lets_it(
         references = [
             reference
             for policy in policies
+            if policy != "afar"
             for reference in stack.enter_context(requests(1, capture=policy, redact=redact))
         ]
-        references += [None] * (2 - len(references))
+        references += many(policies.count("afar"))
         with pytest.raises(ValueError, match="secret"), inferspan.batch(references):
             raise ValueError("secret")
     assert (spans.batches[0].status.description == "secret") is described
@@ -134,8 +147,16 @@ def test_a_message_goes_along_where_every_request_lets_it(
 
 @pytest.mark.parametrize(
     ("policies", "shown"),
-    [(("values", "none"), None), (("shapes", "values"), "statistics"), (("values",), "values")],
-    ids=["none", "shapes", "values"],
+    [
+        (("values", "none"), None),
+        (("shapes", "values"), "statistics"),
+        (("values",), "values"),
+        (("values", "untraced"), "statistics"),
+        (("untraced",), "statistics"),
+        ((), "statistics"),
+        (("values", "afar"), None),
+    ],
+    ids=["none", "shapes", "values", "with-untraced", "untraced", "nobody", "from-afar"],
 )
 def test_a_snapshot_in_a_batch_shows_what_every_request_allows(
     spans: CapturedSpans, policies: tuple[str, ...], shown: str | None
@@ -144,9 +165,11 @@ def test_a_snapshot_in_a_batch_shows_what_every_request_allows(
         references = [
             reference
             for policy in policies
+            if policy in semconv.CAPTURE_POLICIES
             for reference in stack.enter_context(requests(1, capture=policy))
         ]
-        with inferspan.batch(references), inferspan.stage("stack"):
+        references += [None] * policies.count("untraced") + many(policies.count("afar"))
+        with inferspan.batch(references, model="fraud"), inferspan.stage("stack"):
             inferspan.snapshot("rows", np.arange(100.0))
     (stage,) = spans.stages
     assert stage.name == "stack fraud"
@@ -173,6 +196,15 @@ def test_a_snapshot_in_a_batch_is_redacted_as_its_requests_are(spans: CapturedSp
         inferspan.snapshot("ages", [40.0])
     means = [(e.attributes or {}).get(semconv.STATE_MEAN) for e in spans.batches[0].events]
     assert means == [None, 0.0, 40.0]
+
+
+def test_a_request_that_is_over_keeps_its_redaction(spans: CapturedSpans) -> None:
+    with requests(1, redact=["*card*"]) as references:
+        pass
+    with inferspan.batch(references):
+        inferspan.snapshot("cards", [4111.0])
+    (event,) = spans.batches[0].events
+    assert dict(event.attributes or {}) == {semconv.STATE_NAME: "cards"}
 
 
 def test_a_model_inside_a_batch_is_a_prediction_of_its_own(spans: CapturedSpans) -> None:
@@ -315,69 +347,23 @@ def test_requests_are_what_current_prediction_answers() -> None:
             inferspan.batch([], model=name)  # type: ignore[arg-type]
 
 
-# --- many ----------------------------------------------------------------------------------------
-
-
-def many(count: int) -> list[Reference]:
-    return [
-        inferspan.PredictionRef(
-            f"p-{n}", "fraud", None, trace.SpanContext(n + 1, n + 1, True, trace.TraceFlags(1))
-        )
-        for n in range(count)
-    ]
-
-
-@given(st.integers(0, 600), st.sampled_from([None, 1, 3, 128, 1000]))
-def test_no_link_is_lost(count: int, limit: int | None) -> None:
-    with limited(limit) as spans:
-        with inferspan.batch(many(count)):
-            pass
-        carriers = [s for s in spans if s.name in ("batch fraud", "batch")]
-        further = [s for s in spans if s.name == "batch links fraud"]
-        assert len(carriers) == 1
-        assert sorted(linked([*carriers, *further])) == [(n + 1, n + 1) for n in range(count)]
-        assert all(0 < len(s.links) <= LINKS_MAX for s in further)
-        assert {parent_of(s) for s in further} <= {carriers[0].context.span_id}
-        assert spans.predictions == []
-
-
-@contextmanager
-def limited(links_max: int | None) -> Iterator[CapturedSpans]:
-    caught = CapturedSpans()
-    provider = TracerProvider(span_limits=SpanLimits(max_links=links_max), shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(caught))
-    restore = providers.divert(provider, None)
-    try:
-        yield caught
-    finally:
-        restore()
-        provider.shutdown()
-
-
-def test_a_provider_that_keeps_no_links_gets_one_span() -> None:
-    with limited(0) as spans, inferspan.batch(many(200)):
-        pass
-    assert [span.name for span in spans] == ["batch fraud"]
-
-
-def test_too_many_to_link_is_said(spans: CapturedSpans, caplog: pytest.LogCaptureFixture) -> None:
-    with inferspan.batch(many(LINKED_MAX + 1)):
-        pass
-    assert len(linked(spans)) == LINKED_MAX
-    assert (spans.batches[0].attributes or {})[semconv.BATCH_SIZE] == LINKED_MAX + 1
-    assert "16,385 requests is linked to 16,384 of them" in caplog.text
-
-
 # --- sampling, and what goes wrong ---------------------------------------------------------------
 
 
+class NoBatches(StaticSampler):
+    def should_sample(
+        self, parent_context: Context | None, trace_id: int, name: str, *args: Any, **kwargs: Any
+    ) -> SamplingResult:
+        sampler = ALWAYS_OFF if name.startswith("batch") else ALWAYS_ON
+        return sampler.should_sample(parent_context, trace_id, name, *args, **kwargs)
+
+
 def test_a_batch_that_is_not_sampled_has_no_id_to_tell() -> None:
-    with capture_spans(sampler=ALWAYS_OFF) as spans:
-        with requests(1) as references:
-            with inferspan.batch(references), inferspan.stage("stack"):
-                inferspan.snapshot("rows", [1.0])
-            assert references[0] is not None
-        assert len(spans) == 0
+    with capture_spans(sampler=NoBatches(Decision.DROP)) as spans:
+        with requests(1) as references, inferspan.batch(references):
+            inferspan.snapshot("rows", [1.0])
+        (request,) = spans
+        assert told(request) == (None, 1, 0)
 
 
 def test_no_tracer_no_batch_and_no_harm(contained_errors: list[BaseException]) -> None:

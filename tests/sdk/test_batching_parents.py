@@ -105,6 +105,59 @@ def test_a_gatherer_that_the_first_request_started_serves_no_trace_alone(
     assert [batch.parent for batch in spans.batches] == [None, None]
 
 
+def served(rounds: int, gatherer_in: str, spans: CapturedSpans) -> list[ReadableSpan]:
+    """Batches of a gatherer that the first request starts: in its handler, or its prediction."""
+    waiting: list[tuple[asyncio.Future[float], Reference]] = []
+    gatherers: list[asyncio.Task[None]] = []
+
+    async def gather() -> None:
+        with inferspan.stage("gatherer"):  # its own span, which runs on and on
+            for _ in range(rounds):
+                while len(waiting) < 2:
+                    await asyncio.sleep(0)
+                with inferspan.batch([reference for _, reference in waiting]):
+                    pass
+                for future, _ in waiting:
+                    future.set_result(1.0)
+                waiting.clear()
+
+    def start(where: str) -> None:
+        if not gatherers and where == gatherer_in:
+            gatherers.append(asyncio.create_task(gather()))
+
+    @inferspan.predict(model="fraud", task="regression")
+    async def handle() -> float:
+        future = asyncio.get_running_loop().create_future()
+        waiting.append((future, inferspan.current_prediction()))
+        start("prediction")
+        return await future
+
+    async def front() -> None:
+        with inferspan.stage("GET /"):
+            start("handler")
+            await handle()
+
+    async def serve() -> None:
+        for _ in range(rounds):
+            await asyncio.gather(front(), front())
+        await gatherers[0]
+
+    asyncio.run(serve())
+    return spans.batches
+
+
+def test_a_gatherer_with_a_span_of_its_own_in_the_first_requests_trace(
+    spans: CapturedSpans,
+) -> None:
+    assert [batch.parent for batch in served(2, "prediction", spans)] == [None, None]
+
+
+def test_a_handler_that_still_runs_is_the_parent_of_no_batch_for_others_too(
+    spans: CapturedSpans,
+) -> None:
+    assert [batch.parent for batch in served(1, "handler", spans)] == [None]
+
+
 def test_an_ended_span_is_nobodys_parent(spans: CapturedSpans) -> None:
     tracer = providers.prediction_tracer()
     handler = tracer.start_span("GET /")

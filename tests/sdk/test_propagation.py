@@ -12,31 +12,15 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from opentelemetry import baggage, context, propagate, trace
 from opentelemetry.context import Context
-from opentelemetry.propagators.textmap import TextMapPropagator
 
 import inferspan
 from inferspan import semconv
-from inferspan.containment import errors
-from inferspan.propagation import PREDICTION_HEADER, carry, extract, inject
+from inferspan.propagation import carry, extract, inject
 from inferspan.testing import CapturedSpans
+from sdk.sending import inside, kafka
 from sdk.workers import step, step_elsewhere
-
-
-@inferspan.predict(model="fraud", version="7", task="regression", prediction_id="order")
-def predict(order: str, act: Callable[[], object]) -> float:
-    act()
-    return 1.0
-
-
-def inside(act: Callable[[], Any], order: str = "order-17") -> Any:
-    """What `act` answers inside a prediction."""
-    answers: list[Any] = []
-    predict(order, lambda: answers.append(act()))
-    return answers[0]
 
 
 def far_away(carrier: Any) -> None:
@@ -50,10 +34,6 @@ def far_away(carrier: Any) -> None:
 
     with ThreadPoolExecutor(1) as pool:
         pool.submit(work).result()
-
-
-def kafka(headers: dict[str, str]) -> list[tuple[str, bytes]]:
-    return [(name, value.encode()) for name, value in headers.items()]
 
 
 SHAPES: dict[str, Callable[[], Any]] = {
@@ -81,6 +61,12 @@ def test_a_prediction_goes_on_at_the_other_end_of_a_carrier(
     assert (label.attributes or {})[semconv.PREDICTION_ID] == "order-17"
     assert (label.attributes or {})[semconv.MODEL_NAME] == "fraud"
     assert [link.context.span_id for link in label.links] == [prediction.context.span_id]
+
+
+def test_pairs_are_written_as_their_clients_want_them(spans: CapturedSpans) -> None:
+    kafka_pairs, asgi_pairs = inside(SHAPES["kafka-list"]), inside(SHAPES["asgi-list"])
+    assert {(type(name), type(value)) for name, value in kafka_pairs} == {(str, bytes)}
+    assert {(type(name), type(value)) for name, value in asgi_pairs} == {(bytes, bytes)}
 
 
 def test_what_arrives_is_what_was_sent(spans: CapturedSpans) -> None:
@@ -246,98 +232,6 @@ def test_outside_of_a_prediction_only_the_trace_travels(spans: CapturedSpans) ->
 def test_a_task_that_outlives_its_prediction_carries_none(spans: CapturedSpans) -> None:
     kept = inside(contextvars.copy_context)
     assert set(kept.run(inject)) == {"traceparent"}
-
-
-# --- carriers that are no good -------------------------------------------------------------------
-
-values = st.one_of(
-    st.none(),
-    st.text(max_size=20),
-    st.binary(max_size=20),
-    st.integers(),
-    st.lists(st.text(max_size=5), max_size=2),
-)
-names = st.one_of(
-    st.sampled_from([PREDICTION_HEADER, "traceparent", "tracestate", "baggage", b"traceparent"]),
-    st.text(max_size=10),
-    st.integers(),
-)
-
-
-@given(st.one_of(st.dictionaries(names, values), st.lists(st.tuples(names, values))))
-def test_any_headers_are_read_without_an_error(carrier: Any) -> None:
-    with extract(carrier):
-        assert inferspan.current_prediction() is None
-
-
-@given(st.text(max_size=50), st.text(min_size=1, max_size=50), st.none() | st.text(max_size=9))
-def test_any_prediction_survives_the_way(
-    prediction_id: str, model: str, version: str | None
-) -> None:
-    known = semconv.prediction_id_text(prediction_id)
-    reference = inferspan.PredictionRef(known or "x", model, version)
-    with extract(kafka(inject(prediction=reference))):
-        arrived = inferspan.current_prediction()
-    assert arrived is not None
-    assert (arrived.id, arrived.model, arrived.version) == (known or "x", model, version)
-
-
-@pytest.mark.parametrize("carrier", [5, [1, 2], None], ids=["int", "ints", "none"])
-def test_what_is_no_carrier_is_contained(
-    carrier: Any, contained_errors: list[BaseException]
-) -> None:
-    with extract(carrier):
-        pass
-    assert len(contained_errors) == 1
-    contained_errors.clear()
-
-
-def test_a_carrier_that_cannot_be_written_to_stays_as_it_is(
-    spans: CapturedSpans, contained_errors: list[BaseException]
-) -> None:
-    assert inside(lambda: inject(())) == ()  # type: ignore[type-var]
-    assert len(contained_errors) == 1
-    contained_errors.clear()
-
-
-def test_a_propagator_that_raises_loses_the_trace_alone(
-    spans: CapturedSpans, contained_errors: list[BaseException]
-) -> None:
-    class Broken(TextMapPropagator):
-        def inject(self, *args: Any, **kwargs: Any) -> None:
-            raise RuntimeError("broken")
-
-        def extract(self, *args: Any, **kwargs: Any) -> Context:
-            raise RuntimeError("broken")
-
-        @property
-        def fields(self) -> set[str]:
-            return set()
-
-    before = propagate.get_global_textmap()
-    propagate.set_global_textmap(Broken())
-    try:
-        headers = inside(inject)
-        assert set(headers) == {PREDICTION_HEADER}
-        with extract(headers):
-            pass
-    finally:
-        propagate.set_global_textmap(before)
-    assert [str(error) for error in contained_errors] == ["broken", "broken"]
-    contained_errors.clear()
-
-
-def test_a_header_that_is_no_prediction_is_counted() -> None:
-    before = errors.counts().get("prediction header", 0)
-    with extract({PREDICTION_HEADER: "nonsense"}):
-        assert inferspan.current_prediction() is None
-    assert errors.counts()["prediction header"] == before + 1
-
-
-def test_a_header_too_long_is_passed_over(spans: CapturedSpans) -> None:
-    headers = inside(inject)
-    with extract({**headers, PREDICTION_HEADER: headers[PREDICTION_HEADER].ljust(8193, "=")}):
-        assert inferspan.current_prediction() is None
 
 
 # --- threads and processes -----------------------------------------------------------------------
