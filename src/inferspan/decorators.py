@@ -247,7 +247,7 @@ def snapshot(name: str, value: object) -> None:
         if value is PLACEHOLDER:
             get_current_span().add_event(semconv.EVENT_SNAPSHOT, found)
             return
-        found.update(statistics(value))
+        found.update(statistics(value, redacted=call.plan.redactor is not None))
         if call.policy == "values":
             found.update(tensor(_STATE_TENSOR, name, value, semconv.CONTENT_BYTES_MAX // 4))
         get_current_span().add_event(semconv.EVENT_SNAPSHOT, found)

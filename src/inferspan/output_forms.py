@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 import numpy as np
@@ -56,7 +57,7 @@ def read_columns(returned: Any, rule: OutputRule, input_rows: int | None) -> Col
         Misfit: it does not fit the declaration; says why, and what to return.
     """
     kind = type(returned)
-    if issubclass(kind, (str, bool, int, float, np.generic)):
+    if issubclass(kind, (str, int, float, np.generic, Decimal)):
         return _scalar(returned, rule)
     if kind is np.ndarray:
         return _array(returned, rule, input_rows)

@@ -78,11 +78,13 @@ def tensor(prefix: str, name: str, value: object, bytes_max: int) -> Attributes:
     }
 
 
-def statistics(value: object) -> Attributes:
+def statistics(value: object, *, redacted: bool = False) -> Attributes:
     """Statistics of an intermediate state. Never raises.
 
     Args:
         value: a number, a numeric array or tensor, a list of numbers, or a data frame of numbers.
+        redacted: whether names decide what is recorded. Then nothing is said of the numbers of a
+            data frame, for its columns have names.
 
     Returns:
         Count, NaN count, mean, population standard deviation, least and greatest of the finite
@@ -91,7 +93,7 @@ def statistics(value: object) -> Attributes:
         elements (`STATISTICS_OBJECTS_MAX` of a list or frame).
     """
     found = describe(value, semconv.STATE_COUNT, semconv.STATE_SHAPE, semconv.STATE_DTYPE)
-    numbers = _numbers(value)
+    numbers = None if redacted and is_table(value) else _numbers(value)
     if numbers is None or numbers.size > STATISTICS_ELEMENTS_MAX:
         return found
     floats = numbers.astype(np.float64, copy=False)

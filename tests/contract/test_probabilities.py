@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
@@ -85,6 +85,13 @@ def answers(draw: st.DrawFn) -> tuple[object, OutputRule, int]:
     return matrix, rule, rows
 
 
+@example(
+    (
+        np.array([[0.75, 0.25], [0.5, 0.5]]),
+        OutputRule(semconv.BINARY, "predict_proba", "b", ("a", "b"), 0.25),
+        2,
+    )
+)
 @given(answers())
 def test_class_and_score_are_those_that_the_collector_would_derive(
     case: tuple[object, OutputRule, int],

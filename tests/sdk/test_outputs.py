@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from decimal import Decimal
 from enum import Enum, StrEnum
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pydantic
 import pytest
+import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from inferspan import semconv
-from inferspan.output_columns import ROWS_MAX, OutputRule
+from inferspan.output_columns import ELEMENTS_MAX, ROWS_MAX, OutputRule
 from inferspan.outputs import Output, read_output
 
 CLASS, SCORE, VALUE = semconv.OUTPUT_CLASS, semconv.OUTPUT_SCORE, semconv.OUTPUT_VALUE
@@ -30,6 +37,8 @@ OFFSETS, NAMES, MATRIX = (
 )
 
 UNDECLARED = OutputRule()
+NAN = pytest.approx(math.nan, nan_ok=True)
+WIDE = tuple(map(str, range(1000)))
 BINARY = OutputRule("binary_classification", positive="1")
 MULTI = OutputRule("multiclass_classification")
 REGRESSION = OutputRule("regression")
@@ -63,6 +72,11 @@ class Answer:
     label: object = None
     score: float | None = None
     value: float | None = None
+
+
+class Typed(pydantic.BaseModel):
+    label: str
+    score: float
 
 
 SINGLE = [
@@ -111,7 +125,23 @@ SINGLE = [
         {"label": ["a"], "score": [0.5]},
         {CLASSES: ["a"], SCORES: [0.5], OFFSETS: [0, 1]},
     ),
+    (SETS, {"a": True, "b": False, "c": np.True_}, {CLASSES: ["a", "c"], OFFSETS: [0, 2]}),
     (RANKING, ["i9", "i2"], {CLASSES: ["i9", "i2"], OFFSETS: [0, 2]}),
+    (
+        RANKING,
+        {"i2": 0.25, "i9": 0.5, "i3": 0.25},
+        {CLASSES: ["i9", "i2", "i3"], SCORES: [0.5, 0.25, 0.25], OFFSETS: [0, 3]},
+    ),
+    (BINARY, Typed(label="1", score=0.5), {CLASS: "1", SCORE: 0.5}),
+    (BINARY, [{"label": "1", "score": 0.5}], {CLASS: "1", SCORE: 0.5}),
+    (BINARY, jnp.array(0.5), {SCORE: 0.5}),
+    (BINARY, {"label": jnp.array(1), "score": jnp.array(0.5)}, {CLASS: "1", SCORE: 0.5}),
+    (BINARY, {"label": np.array(1), "score": np.array(0.5)}, {CLASS: "1", SCORE: 0.5}),
+    (BINARY, pd.DataFrame({"label": ["1"], "score": [0.5]}), {CLASS: "1", SCORE: 0.5}),
+    (BINARY, {"probabilities": {"1": 0.75}}, {SCORE: 0.75, NAMES: ("1",), MATRIX: [0.75]}),
+    (REGRESSION, Decimal("2.5"), {VALUE: 2.5}),
+    (REGRESSION, jnp.array([2.5]), {VALUE: 2.5}),
+    (REGRESSION, pl.Series([2.5]), {VALUE: 2.5}),
     (
         RANKING,
         [("i9", 0.5), ("i2", 0.25)],
@@ -162,6 +192,101 @@ BATCHES = [
     (MULTI, np.array([1.0, 2.0]), {CLASSES: ["1", "2"]}),
     (MULTI, np.array([[1], [2]]), {CLASSES: ["1", "2"]}),
     (FLOAT_CLASSES, np.array([0.0, 1.5]), {CLASSES: ["0", "1.5"]}),
+    (BINARY, np.array([0.5, math.nan]), {SCORES: [0.5, NAN]}),
+    (BINARY, [0.5, None], {SCORES: [0.5, NAN]}),
+    (THRESHOLD, np.array([math.nan, 0.5]), {CLASSES: [None, "1"], SCORES: [NAN, 0.5]}),
+    (MULTI, ["a", None], {CLASSES: ["a", None]}),
+    (MULTI, np.array(["a", None], dtype=object), {CLASSES: ["a", None]}),
+    (MULTI, pd.Series(["a", None]), {CLASSES: ["a", None]}),
+    (MULTI, pd.Series([1, pd.NA], dtype="Int64"), {CLASSES: ["1", None]}),
+    (
+        MULTI,
+        [("a", 0.5), None],
+        {CLASSES: ["a", None], SCORES: [0.5, NAN]},
+    ),
+    (MULTI, np.array([1, True], dtype=object), {CLASSES: ["1", "true"]}),
+    (MULTI, [1, True], {CLASSES: ["1", "true"]}),
+    (MULTI, jnp.array([1, 2]), {CLASSES: ["1", "2"]}),
+    (MULTI, pl.Series(["a", "b"]), {CLASSES: ["a", "b"]}),
+    (MULTI, pa.array(["a", None]), {CLASSES: ["a", None]}),
+    (MULTI, pa.chunked_array([["a"], ["b"]]), {CLASSES: ["a", "b"]}),
+    (MULTI, pd.DataFrame({"y": ["a", "b"]}), {CLASSES: ["a", "b"]}),
+    (
+        MULTI,
+        pd.DataFrame({"label": ["a", None], "score": [0.5, 0.25], "x": [1, 2]}),
+        {CLASSES: ["a", None], SCORES: [0.5, 0.25]},
+    ),
+    (
+        MULTI,
+        pa.table({"label": ["a", "b"], "score": [0.5, 0.25]}),
+        {CLASSES: ["a", "b"], SCORES: [0.5, 0.25]},
+    ),
+    (REGRESSION, pl.DataFrame({"value": [1.5, None]}), {VALUES: [1.5, NAN]}),
+    (
+        MULTI,
+        (jnp.array([1, 2]), jnp.array([0.5, 0.25])),
+        {CLASSES: ["1", "2"], SCORES: [0.5, 0.25]},
+    ),
+    (
+        MULTI,
+        [Answer("a", 0.5), Typed(label="b", score=0.25)],
+        {CLASSES: ["a", "b"], SCORES: [0.5, 0.25]},
+    ),
+    (
+        PROBA3,
+        pd.DataFrame({"c": [0.0, 1.0], "a": [0.75, 0.0], "b": [0.25, 0.0]}),
+        {
+            CLASSES: ["a", "c"],
+            SCORES: [0.75, 1.0],
+            NAMES: ("a", "b", "c"),
+            MATRIX: [0.75, 0.25, 0.0, 0.0, 0.0, 1.0],
+        },
+    ),
+    (
+        OutputRule("multiclass_classification", "predict_proba"),
+        pl.DataFrame({"x": [0.75, 0.25], "y": [0.25, 0.75]}),
+        {
+            CLASSES: ["x", "y"],
+            SCORES: [0.75, 0.75],
+            NAMES: ("x", "y"),
+            MATRIX: [0.75, 0.25, 0.25, 0.75],
+        },
+    ),
+    (
+        PROBA,
+        pd.DataFrame([[0.75, 0.25], [math.nan, 0.75]]),
+        {
+            CLASSES: ["0", None],
+            SCORES: [0.25, NAN],
+            NAMES: ("0", "1"),
+            MATRIX: [0.75, 0.25, NAN, NAN],
+        },
+    ),
+    (
+        PROBA3,
+        {"label": ["a", "z"], "probabilities": [[0.25, 0.5, 0.25], [1.0, 0.0, 0.0]]},
+        {
+            CLASSES: ["a", "z"],
+            SCORES: [0.25, NAN],
+            NAMES: ("a", "b", "c"),
+            MATRIX: [0.25, 0.5, 0.25, 1.0, 0.0, 0.0],
+        },
+    ),
+    (
+        SETS,
+        pd.DataFrame({"b": [True, False], "a": [False, False], "c": [True, False]}),
+        {CLASSES: ["b", "c"], OFFSETS: [0, 2, 2]},
+    ),
+    (
+        SETS,
+        pd.DataFrame({"label": [["a"], ["b", "c"]]}),
+        {CLASSES: ["a", "b", "c"], OFFSETS: [0, 1, 3]},
+    ),
+    (
+        RANKING,
+        [{"x": 0.5, "y": 0.75}, {"z": 0.5}],
+        {CLASSES: ["y", "x", "z"], SCORES: [0.75, 0.5, 0.5], OFFSETS: [0, 2, 3]},
+    ),
     (UNDECLARED, np.array([1, 2]), {VALUES: [1.0, 2.0]}),
     (UNDECLARED, np.array(["a", "b"]), {CLASSES: ["a", "b"]}),
     (OutputRule(classes=("1", "2")), np.array([1, 2]), {CLASSES: ["1", "2"]}),
@@ -201,6 +326,34 @@ BATCHES = [
 MISFITS = [
     (BINARY, None, "NoneType holds no class"),
     (BINARY, {}, "no 'label'"),
+    (BINARY, [None, None], "all rows are None"),
+    (BINARY, np.array([math.nan] * 2), "NaN and infinities"),
+    (MULTI, pd.Series([None, None]), "all rows are missing"),
+    (BINARY, pd.DataFrame({"x": [0.5], "y": [0.5]}), "the columns x, y; name them label"),
+    (PROBA3, pd.DataFrame([[0.5, 0.5]], columns=["a", "b"]), "the columns a, b; name them"),
+    (REGRESSION, pd.DataFrame({"x": [0.5], "y": [0.5]}), "the columns x, y; name them"),
+    (SETS, {"a": 0.5, "b": 0.25}, "numbers per class do not say which classes"),
+    (SETS, np.array([[1, 2, 0]]), "indicators other than 0 and 1"),
+    (SETS, ["a"] * (ROWS_MAX + 1), "call in smaller batches"),
+    (SETS, [["a"] * 40_000] * 2, f"more than {ROWS_MAX} classes"),
+    (SETS, [["a"], None], "a list is no class"),
+    (SETS, {"label": ["a"] * (ROWS_MAX + 1)}, "call in smaller batches"),
+    (RANKING, {"a": "high"}, "a str is no number"),
+    (PROBA, np.zeros((ROWS_MAX + 1, 2)), f"at most {ROWS_MAX} rows"),
+    (
+        OutputRule("multiclass_classification", "predict_proba", None, WIDE),
+        np.broadcast_to(np.float32(0.001), (ELEMENTS_MAX // 1000 + 1, 1000)),
+        "numbers are looked at",
+    ),
+    (
+        PROBA3,
+        {"probabilities": [[0.5, 0.25, 0.25]] * (ROWS_MAX + 1)},
+        f"at most {ROWS_MAX} rows",
+    ),
+    (PROBA3, {"probabilities": [[0.5] * ELEMENTS_MAX] * 2}, "call in smaller batches"),
+    (REGRESSION, [1.0, 10**400], "beyond float64"),
+    (REGRESSION, scipy.sparse.csr_matrix((2, 1)), "csr_matrix holds no class"),
+    (BINARY, Image.new("L", (1, 1)), "Image holds no class"),
     (BINARY, {"value": 1}, "no 'label'"),
     (BINARY, {"prediction": "a"}, "no 'label'"),
     (BINARY, {"label": object()}, "a object is no class"),
@@ -380,3 +533,34 @@ def test_whatever_comes_is_recognised_whole_or_dropped_with_a_reason(
         value = attributes.get(name)
         assert value is None or rows is None
         assert not isinstance(value, float) or math.isfinite(value)
+
+
+@given(
+    st.one_of(
+        st.text(max_size=5),
+        st.floats(),
+        st.floats(0, 1),
+        st.integers(-(2**63), 2**63 - 1),
+        st.booleans(),
+        st.tuples(st.sampled_from(["a", "é", 1, True, 0.5]), st.floats()),
+        st.dictionaries(
+            st.sampled_from(["label", "score", "value"]),
+            st.sampled_from(["a", 1, True, 0.5, 2.0, math.nan, None]),
+        ),
+    ),
+    rules,
+)
+def test_the_usual_answers_are_read_as_the_unusual_ones(returned: Any, rule: OutputRule) -> None:
+    kind = type(returned)
+    plain = kind in (int, bool)
+    unusual = np.array(returned)[()] if plain else type("Own", (kind,), {})(returned)
+    usual, detour = read_output(returned, rule), read_output(unusual, rule)
+    assert repr(written(usual)) == repr(written(detour))
+    assert (usual.dropped is None) == (detour.dropped is None)
+
+
+def test_a_batch_of_the_greatest_length_is_recorded() -> None:
+    assert read_output(["a"] * ROWS_MAX, MULTI).rows == ROWS_MAX
+    assert read_output(np.zeros(ROWS_MAX), REGRESSION).rows == ROWS_MAX
+    assert read_output(["a"] * ROWS_MAX, SETS).dropped is None
+    assert read_output(np.full((ROWS_MAX, 2), 0.5), PROBA).rows == ROWS_MAX

@@ -1,0 +1,175 @@
+"""What must not leave the process by name does not leave it, wherever it stands."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+import pydantic
+import pytest
+
+import inferspan
+from inferspan import semconv
+from inferspan.json_values import DEPTH_MAX
+from inferspan.redaction import PLACEHOLDER, Redactor
+from inferspan.testing import CapturedSpans
+
+SECRET = "4000123412341234"
+
+
+@dataclass
+class Payment:
+    card: str
+    amount: float
+
+
+class Holder(NamedTuple):
+    card: str
+    name: str
+
+
+class Person(pydantic.BaseModel):
+    card: str
+
+
+def nested(depth: int) -> dict[str, Any]:
+    """The secret below so many mappings."""
+    value: dict[str, Any] = {"card": SECRET}
+    for _ in range(depth):
+        value = {"d": value}
+    return value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *[nested(depth) for depth in range(DEPTH_MAX + 2)],
+        Payment(SECRET, 1.0),
+        Holder(SECRET, "J"),
+        Person(card=SECRET),
+        pd.DataFrame({"card": [SECRET]}),
+        pd.DataFrame({("x", "card"): [SECRET]}),
+        pd.DataFrame({"card": np.full(100, float(SECRET))}),
+        pd.Series([{"card": SECRET}]),
+        np.array([Payment(SECRET, 1.0)], object),
+        [[(Payment(SECRET, 1.0),)]],
+        frozenset([Holder(SECRET, "J")]),
+        {b"x": {"CARD": SECRET}},
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_name_is_redacted_wherever_it_is_shown(spans: CapturedSpans, value: object) -> None:
+    @inferspan.predict(task="regression", capture="values", redact=["*card*"])
+    def score(order: object) -> dict[str, object]:
+        inferspan.snapshot("order", order)
+        return {"value": 1.0, "why": value}
+
+    score(value)
+    said = repr(spans[0].attributes) + repr([dict(e.attributes or {}) for e in spans[0].events])
+    assert SECRET not in said
+    assert np.float64(SECRET).tobytes().hex() not in said.encode().hex()
+
+
+def test_the_first_pattern_that_matches_decides(spans: CapturedSpans) -> None:
+    def last_four(name: str, value: object) -> object:
+        return str(value)[-4:]
+
+    rules = {"amount": "keep", "card_*": last_four, "person": "hash", "*": "drop"}
+
+    @inferspan.predict(task="regression", capture="values", redact=rules)
+    def score(amount: float, card_number: str, person: str, note: str) -> float:
+        return 1.0
+
+    score(2.5, SECRET, "Jo", "private")
+    shown = json.loads(str((spans[0].attributes or {})[semconv.INPUT_VALUE]))
+    assert shown == {
+        "amount": 2.5,
+        "card_number": "1234",
+        "person": hashlib.sha256(b"Jo").hexdigest(),
+        "note": PLACEHOLDER,
+    }
+
+
+def test_a_hash_is_keyed_and_the_same_as_of_an_id(
+    spans: CapturedSpans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = "k" * 32
+    monkeypatch.setenv("INFERSPAN_ID_KEY", key)
+
+    @inferspan.predict(
+        task="regression",
+        prediction_id="customer",
+        features=["customer", "amount"],
+        slices=["country"],
+        redact={"customer": "hash", "country": "hash"},
+    )
+    def score(customer: str, country: str, amount: float) -> float:
+        return 1.0
+
+    score("c-17", "DE", 2.5)
+    attributes = spans[0].attributes or {}
+    expected = hmac.new(key.encode(), b"c-17", hashlib.sha256).hexdigest()
+    assert attributes[semconv.FEATURE_CATEGORY_VALUES] == (expected,)
+    assert attributes[semconv.PREDICTION_ID] == expected
+    country = hmac.new(key.encode(), b"DE", hashlib.sha256).hexdigest()
+    assert attributes[semconv.SLICE_PREFIX + "country"] == country
+    assert "c-17" not in repr(attributes)
+
+
+def test_a_column_is_hashed_by_entry() -> None:
+    redactor = Redactor.of({"*": "hash"})
+    assert redactor is not None
+    one, missing, again = redactor.apply("c", pd.Series(["a", None, "a"]))  # type: ignore[misc]
+    assert (one, missing) == (again, None)
+    assert redactor.apply("c", {"a": 1}) == PLACEHOLDER
+    assert redactor.apply("c", np.zeros((2, 2))) == PLACEHOLDER
+    assert redactor.apply("c", ["a"] * 70_000) == PLACEHOLDER
+    assert redactor.apply("c", 17) == redactor.apply("c", "17")
+
+
+def test_a_hook_sees_the_native_object_and_one_that_raises_redacts() -> None:
+    seen: list[object] = []
+
+    def hook(name: str, value: object) -> object:
+        seen.append(value)
+        return {}["absent"]
+
+    frame = pd.DataFrame({"a": [1]})
+    for option in (hook, {"frame": hook}):
+        redactor = Redactor.of(option)  # type: ignore[arg-type]
+        assert redactor is not None
+        assert redactor.apply("frame", frame) == PLACEHOLDER
+        assert seen.pop() is frame
+
+
+def test_no_message_of_an_exception_is_recorded_where_something_is_redacted(
+    spans: CapturedSpans,
+) -> None:
+    @inferspan.predict(task="regression", capture="values", redact=["card"])
+    def score(card: str) -> float:
+        raise ValueError(f"bad card {card}")
+
+    with pytest.raises(ValueError, match="bad card"):
+        score(SECRET)
+    assert SECRET not in spans[0].to_json()
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        ("*card*", r"write \['\*card\*'\]"),
+        (5, "must be patterns, a mapping or a callable"),
+        ([""], "must hold patterns such as"),
+        ([5], "redact holds 5"),
+        ({"a": "mask"}, "'mask': must be one of drop, hash, keep, or a callable"),
+        ({5: "drop"}, "redact holds 5"),
+    ],
+)
+def test_a_wrong_option_is_refused(option: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        Redactor.of(option)
