@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import inspect
+import sys
 from collections.abc import Awaitable, Callable, Coroutine, Generator
 from types import coroutine
 from typing import Any
@@ -328,3 +329,14 @@ def test_context_variables_of_the_body_reach_its_task(trace: Wrap, captured: Cap
         return variable.get()
 
     assert asyncio.run(main()) == "before after"
+
+
+def test_recursion_reaches_a_quarter_of_the_depth(decorate: Wrap, captured: Captured) -> None:
+    """Between two coroutines of the user's stand two frames of ours and a call from C."""
+
+    @decorate
+    async def descend(n: int) -> int:
+        return n if n == 0 else await descend(n - 1)
+
+    depth = (sys.getrecursionlimit() - len(inspect.stack()) - 80) // 4
+    assert asyncio.run(descend(depth)) == 0

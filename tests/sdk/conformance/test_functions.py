@@ -253,14 +253,14 @@ def test_recursion_has_a_span_for_each_call(decorate: Wrap, captured: Captured) 
     assert [span.parent for span in spans] == [*(span.id for span in spans[1:]), None]
 
 
-def test_recursion_reaches_a_fifth_of_the_depth(trace_one: Wrap, captured: Captured) -> None:
-    """Between two calls of the user's stand a call from C and two or three frames of ours."""
+def test_recursion_reaches_a_third_of_the_depth(decorate: Wrap, captured: Captured) -> None:
+    """Between two calls of the user's stand a call from C and one frame of ours."""
 
-    @trace_one
+    @decorate
     def descend(n: int) -> int:
         return n if n == 0 else descend(n - 1)
 
-    depth = (sys.getrecursionlimit() - len(inspect.stack()) - 40) // 5
+    depth = (sys.getrecursionlimit() - len(inspect.stack()) - 60) // 3
     assert descend(depth) == 0
 
 
