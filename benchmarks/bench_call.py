@@ -25,23 +25,34 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import traced_calls as calls
+from by_hand import NUMBERS, bare, by_hand
 from exporters import Dropping, Encoding
 from opentelemetry import context, trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
-from rounds import Variant, measure, show
+from rounds import Clock, Variant, measure, show
 
 import inferspan
 from inferspan import providers
 from inferspan.sampling import RatioSampler, SettableIds
 
 RATIO = 0.01
+CLOCKS: dict[str, Clock] = {"wall": time.perf_counter_ns, "thread": time.thread_time_ns}
 PROCESS_CALLS = 1_000
 """Calls of a round that ends with a flush: half a batch processor's queue, so that none is lost."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asked for."""
+
+    sweeps: int
+    clock: Clock
+    peers: list[Variant]
 
 
 def provider_of(exporter: SpanExporter, sampler: Sampler | None = None) -> TracerProvider:
@@ -65,51 +76,57 @@ def predicting_through(
         provider.shutdown()
 
 
-def recorded(sweeps: int, peers: list[Variant]) -> None:
+def recorded(asked: Asked) -> None:
     with predicting_through(provider_of(Dropping()), Dropping) as tracer:
-        variants = [*calls.recorded(tracer), *peers]
-        show("recorded: ten numbers in, label and score out", measure(variants, sweeps))
-
-
-def shapes(sweeps: int, peers: list[Variant]) -> None:
-    with predicting_through(provider_of(Dropping()), Dropping) as tracer:
-        show("shapes: what a call may be", measure(calls.shaped(tracer), sweeps))
-
-
-def large(sweeps: int, peers: list[Variant]) -> None:
-    with predicting_through(provider_of(Dropping()), Dropping):
-        show("large: beside a call with ten numbers", measure(calls.large(), sweeps))
-        if not peers:
-            return
-        small = [replace(peer, base=peer.name) for peer in peers]
-        of_peers = [
-            replace(peer, name=f"{peer.name}, {what}", arguments=(data,), base=peer.name)
-            for peer in peers
-            for what, data in (("1,000 × 1,000", calls.MATRIX), ("DataFrame", calls.FRAME))
-        ]
+        variants = [*calls.recorded(tracer), *asked.peers]
         show(
-            "large: the peers beside their own small call",
-            measure([*small, *of_peers], max(5, sweeps // 12)),
+            "recorded: ten numbers in, label and score out",
+            measure(variants, asked.sweeps, asked.clock),
         )
 
 
-def unsampled(sweeps: int, peers: list[Variant]) -> None:
+def shapes(asked: Asked) -> None:
+    with predicting_through(provider_of(Dropping()), Dropping) as tracer:
+        show("shapes: what a call may be", measure(calls.shaped(tracer), asked.sweeps, asked.clock))
+
+
+def large(asked: Asked) -> None:
+    with predicting_through(provider_of(Dropping()), Dropping):
+        show(
+            "large: beside a call with ten numbers",
+            measure(calls.large(), asked.sweeps, asked.clock),
+        )
+        if not asked.peers:
+            return
+        small = [replace(peer, base=peer.name) for peer in asked.peers]
+        of_peers = [
+            replace(peer, name=f"{peer.name}, {what}", arguments=(data,), base=peer.name)
+            for peer in asked.peers
+            for what, data in (("1,000 × 1,000", calls.matrix()), ("DataFrame", calls.frame()))
+        ]
+        show(
+            "large: the peers beside their own small call",
+            measure([*small, *of_peers], max(5, asked.sweeps // 12)),
+        )
+
+
+def unsampled(asked: Asked) -> None:
     reference = provider_of(Dropping())
-    by_hand = calls.by_hand(reference.get_tracer("bench"))
-    sampled = Variant("by hand (R)", by_hand, (calls.NUMBERS,))
+    hand = by_hand(reference.get_tracer("bench"))
+    sampled = Variant("by hand (R)", hand, (NUMBERS,))
     for what, clock in (("wall time", time.perf_counter_ns), ("caller's CPU", time.thread_time_ns)):
         sampler = RatioSampler(RATIO)
         with predicting_through(provider_of(Dropping(), sampler), Dropping) as tracer:
             roots = [
                 sampled,
-                Variant("by hand, same sampler", calls.by_hand(tracer), (calls.NUMBERS,)),
-                Variant("predict with slim record", calls.ours()(calls.bare), (calls.NUMBERS,)),
+                Variant("by hand, same sampler", by_hand(tracer), (NUMBERS,)),
+                Variant("predict with slim record", calls.ours()(bare), (NUMBERS,)),
             ]
-            show(f"unsampled: roots at ratio {RATIO}, {what}", measure(roots, sweeps, clock))
+            show(f"unsampled: roots at ratio {RATIO}, {what}", measure(roots, asked.sweeps, clock))
             under = [replace(v, call=under_unsampled(v.call)) for v in roots[1:]]
             show(
                 f"unsampled: under an unsampled parent, {what}",
-                measure([sampled, *under], sweeps, clock),
+                measure([sampled, *under], asked.sweeps, clock),
             )
     reference.shutdown()
 
@@ -132,11 +149,11 @@ def under_unsampled(call: Callable[..., object]) -> Callable[..., object]:
     return called
 
 
-def process(sweeps: int, peers: list[Variant]) -> None:
-    sweeps = max(5, sweeps // 4)
+def process(asked: Asked) -> None:
+    sweeps = max(5, asked.sweeps // 4)
     reference = provider_of(Encoding())
-    by_hand = calls.by_hand(reference.get_tracer("bench"))
-    sampled = Variant("by hand (R)", by_hand, (calls.NUMBERS,), after=reference.force_flush)
+    hand = by_hand(reference.get_tracer("bench"))
+    sampled = Variant("by hand (R)", hand, (NUMBERS,), after=reference.force_flush)
     for title, sampler in (
         ("every call recorded", None),
         (f"roots at ratio {RATIO}, slim records", RatioSampler(RATIO)),
@@ -172,19 +189,25 @@ def main() -> None:
     )
     parser.add_argument("--rounds", type=int, default=81, help="sweeps, at least 5 (default: 81)")
     parser.add_argument("--peers", action="store_true", help="measure other SDKs' decorators too")
-    asked = parser.parse_args()
-    if asked.rounds < 5:
-        parser.error(f"--rounds {asked.rounds}: must be at least 5, or a median says little")
+    parser.add_argument(
+        "--clock",
+        choices=CLOCKS,
+        default="wall",
+        help="of the first three sections: wall time, or CPU time of the caller's thread, which "
+        "other processes disturb less (default: wall)",
+    )
+    told = parser.parse_args()
+    if told.rounds < 5:
+        parser.error(f"--rounds {told.rounds}: must be at least 5, or a median says little")
     beside: list[Variant] = []
-    if asked.peers:
+    if told.peers:
         from peers import decorators
 
         beside = [
-            Variant(name, decorate(calls.bare), (calls.NUMBERS,))
-            for name, decorate in decorators(Dropping)
+            Variant(name, decorate(bare), (NUMBERS,)) for name, decorate in decorators(Dropping)
         ]
-    for name in asked.section or SECTIONS:
-        SECTIONS[name](asked.rounds, beside)
+    for name in told.section or SECTIONS:
+        SECTIONS[name](Asked(told.rounds, CLOCKS[told.clock], beside))
 
 
 if __name__ == "__main__":

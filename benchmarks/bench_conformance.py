@@ -96,13 +96,15 @@ def run_cases(key: str, files: list[str]) -> Outcomes:
 
 
 def tallied(lines: Iterable[Mapping[str, str]]) -> Outcomes:
-    """Add up the runs of each case; a run that also failed at its end is a failed one."""
+    """Add up the runs of each case: one that failed once failed, whatever else was told of it."""
     runs: dict[str, str] = {}
     for line in lines:
         if line["outcome"] == "not collected":
             raise SystemExit(f"{line['case']} could not be collected; see what it imports")
         if runs.get(line["case"]) != "failed":
             runs[line["case"]] = line["outcome"]
+    if missing := [run for run, outcome in runs.items() if outcome == "not run"]:
+        raise SystemExit(f"{len(missing)} runs did not happen, among them {missing[0]}")
     outcomes: Outcomes = defaultdict(Tally)
     for run, outcome in runs.items():
         tally = outcomes[Path(run.partition("[")[0]).name]

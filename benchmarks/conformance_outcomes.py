@@ -1,7 +1,8 @@
 """pytest plugin: what became of each case, one JSON object a line, in `CONFORMANCE_OUTCOMES`.
 
 Each case runs in a context of its own and after a collection of garbage, so that what one leaves
-behind (a leaked span, an open stream) is not the next one's fault. Failing examples are not shrunk.
+behind (a leaked span, an open stream) is not the next one's fault. An interrupt that a case lets
+out fails that case alone. Failing examples are not shrunk.
 """
 
 from __future__ import annotations
@@ -30,14 +31,23 @@ def pytest_sessionstart() -> None:
     hypothesis.settings.load_profile("outcomes")
 
 
-def pytest_collection_finish() -> None:
+def pytest_collection_finish(session: pytest.Session) -> None:
     gc.freeze()
+    for item in session.items:
+        _write(item.nodeid, "not run")
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
     runtest = item.runtest
-    item.runtest = lambda: contextvars.Context().run(runtest)  # type: ignore[method-assign]
+
+    def run() -> None:
+        try:
+            contextvars.Context().run(runtest)
+        except KeyboardInterrupt as interrupt:
+            raise AssertionError("an interrupt came out of the case") from interrupt
+
+    item.runtest = run  # type: ignore[method-assign]
     return (yield)
 
 
