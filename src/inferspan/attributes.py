@@ -90,7 +90,7 @@ def dtype_name(value: object) -> str:
         return type_name(type(value))
     name = _dtype_names.get(dtype)
     if name is None:
-        name = text(foreign.dtype_text(dtype), 64)
+        name = text(foreign.dtype_text(dtype) or type_name(type(dtype)), 64)
         if len(_dtype_names) < _DTYPES_MAX:
             _dtype_names[dtype] = name
     return name

@@ -10,13 +10,16 @@ from typing import Final
 
 import numpy as np
 
-from inferspan import semconv
+from inferspan import foreign, semconv
 from inferspan.attributes import Attributes
 
 FEATURES_MAX: Final = 256
 """Declared features of one model."""
 _MISSING: Final = ("NAType", "NaTType")
 _NUMBERS: Final = (bool, int, float)
+_SINGLE: Final = frozenset((str, bool, int, float, type(None)))
+_LISTS: Final = ("to_pylist", "to_list", "tolist")
+"""Methods that give the elements as Python objects, None for what is missing."""
 
 
 class ColumnTooLong(ValueError):
@@ -27,25 +30,33 @@ def as_column(value: object, rows_max: int) -> list[object] | None:
     """A column's values as a list of Python objects; None where `value` is a single value.
 
     Args:
-        value: list, tuple, 1-D array, or a series (anything with `to_numpy` or `to_list`).
+        value: list, tuple, 1-D array, tensor on the CPU, series or Arrow array.
         rows_max: a longer one is refused.
 
     Raises:
         ColumnTooLong: longer than `rows_max`.
     """
     kind = type(value)
-    if kind in (str, bool, int, float):
+    if kind in _SINGLE:
         return None
-    series = hasattr(kind, "to_numpy") or (isinstance(value, np.ndarray) and value.ndim == 1)
-    if not series and not isinstance(value, (list, tuple)):
+    if issubclass(kind, (list, tuple)):
+        _check_length(len(value), rows_max)  # type: ignore[arg-type]
+        return list(value)  # type: ignore[call-overload,no-any-return]
+    if not foreign.is_array(value) or foreign.is_table_type(kind):
         return None
-    length = len(value)  # type: ignore[arg-type]  # all of the above have one
+    lengths = foreign.shape_of(value)
+    if lengths is None:
+        lengths = (len(value),)  # type: ignore[arg-type]  # an Arrow array
+    if len(lengths) != 1 or foreign.on_accelerator(value) is not None:
+        return None
+    _check_length(lengths[0], rows_max)
+    convert = next(name for name in _LISTS if hasattr(kind, name))
+    return list(getattr(value, convert)())
+
+
+def _check_length(length: int, rows_max: int) -> None:
     if length > rows_max:
         raise ColumnTooLong(f"{length} rows, at most {rows_max} are recorded; use smaller batches")
-    if not series:
-        return list(value)  # type: ignore[call-overload,no-any-return]
-    convert = getattr(value, "tolist", None) or getattr(value, "to_list")  # noqa: B009
-    return list(convert())
 
 
 def feature_columns(

@@ -76,12 +76,15 @@ def dtype_of(value: object) -> Any:
     return value.type if library == "pyarrow" and hasattr(kind, "type") else None  # type: ignore[attr-defined]
 
 
-def dtype_text(dtype: Any) -> str:
-    """The name of an element type: `float32` whether numpy, torch or Arrow says it."""
+def dtype_text(dtype: Any) -> str | None:
+    """The name of an element type, `float32` whether numpy, torch or Arrow says it; else None."""
     if type(dtype) is str:
         return dtype
     name = getattr(dtype, "name", None)
-    return name if isinstance(name, str) else str(dtype).removeprefix("torch.")
+    if isinstance(name, str):
+        return name
+    known = library_of(type(dtype)) != ""
+    return str(dtype).removeprefix("torch.") if known else None
 
 
 def field_names(kind: type) -> tuple[str, ...] | None:

@@ -5,17 +5,34 @@ from __future__ import annotations
 import json
 import math
 import struct
+from decimal import Decimal
 
+import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
+import scipy.sparse
 from hypothesis import given
 from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import SpanContext
+from PIL import Image
 
+import hostile_values as hostile
 from inferspan import semconv
-from inferspan.attributes import describe, row_count, text
+from inferspan.attributes import TEXT_LENGTH_MAX, describe, row_count, text
 from inferspan.features import ColumnTooLong, as_column, pack_features
-from inferspan.tensors import STATISTICS_ELEMENTS_MAX, statistics, tensor
+from inferspan.json_values import json_object
+from inferspan.tensors import (
+    STATISTICS_ELEMENTS_MAX,
+    STATISTICS_OBJECTS_MAX,
+    statistics,
+    tensor,
+)
 
 
 def described(value: object) -> tuple[object, ...]:
@@ -28,6 +45,26 @@ def described(value: object) -> tuple[object, ...]:
         (np.zeros((3, 4), np.float32), (12, "3x4", "float32")),
         (np.zeros(0), (0, "0", "float64")),
         (np.zeros(2, [("a", "i4"), ("b", "f8")]), (2, "2", "void96")),
+        (np.zeros((2, 3, 4)), (24, "2x3x4", "float64")),
+        (np.zeros(()), (1, "", "float64")),
+        (np.ma.masked_array([1, 2], [0, 1]), (2, "2", "int64")),
+        (np.float64(1), ()),
+        (pl.DataFrame({"a": [1], "b": ["x"]}), (2, "1x2", "table")),
+        (pl.Series([1, 2]), (2, "2", "Int64")),
+        (pl.DataFrame({"a": [1]}).lazy(), ()),
+        (pa.table({"a": [1, 2]}), (2, "2x1", "table")),
+        (pa.array([1, None]), (2, "2", "int64")),
+        (pa.chunked_array([["x"]]), (1, "1", "string")),
+        (jnp.zeros((2, 3), jnp.bfloat16), (6, "2x3", "bfloat16")),
+        (scipy.sparse.csr_matrix((3, 4)), (12, "3x4", "float64")),
+        (Image.new("RGB", (4, 3)), (36, "3x4x3", "RGB")),
+        (Image.new("L", (4, 3)), (12, "3x4", "L")),
+        (hostile.Point(1, 2), (2, "2", "hostile_values.Point")),
+        (hostile.Order(1.0), (2, "2", "hostile_values.Order")),
+        (hostile.Model(amount=1), (2, "2", "hostile_values.Model")),
+        (hostile.HostileList([1, 2]), (2, "2", "hostile_values.HostileList")),
+        (hostile.Kind.FRAUD, ()),
+        (Decimal(1), ()),
         (pd.DataFrame({"a": [1], "b": ["x"]}), (2, "1x2", "table")),
         (pd.Series([1, 2]), (2, "2", "int64")),
         ([1, 2, 3], (3, "3", "list")),
@@ -41,6 +78,34 @@ def described(value: object) -> tuple[object, ...]:
 )
 def test_size_shape_and_type(value: object, expected: tuple[object, ...]) -> None:
     assert described(value) == expected
+
+
+def test_what_answers_nothing_is_described_as_far_as_it_goes() -> None:
+    assert described(hostile.Liar()) == (str(2**80), f"{2**40}x{2**40}", "object")
+    assert described(hostile.HostileText("ab")) == (2, "2", "hostile_values.HostileText")
+    for value in (hostile.Raising(), hostile.RaisingShape(), hostile.Nameless()):
+        assert described(value) == ()
+
+
+@given(hostile.anything)
+def test_whatever_is_described_is_encoded_whole_and_the_same_again(value: object) -> None:
+    written, left_out = json_object([("value", value)], semconv.JSON_BYTES_MAX)
+    assert left_out == 0
+    attributes = {
+        **describe(value, semconv.INPUT_SIZE, semconv.INPUT_SHAPE, semconv.INPUT_DTYPE),
+        **statistics(value),
+        **tensor("inferspan.input.", "value", value, 1024),
+        semconv.INPUT_VALUE: written,
+    }
+    assert len(str(attributes.get(semconv.INPUT_SHAPE, ""))) < 1024
+    assert len(str(attributes.get(semconv.INPUT_DTYPE, ""))) <= TEXT_LENGTH_MAX
+    again = describe(value, semconv.INPUT_SIZE, semconv.INPUT_SHAPE, semconv.INPUT_DTYPE)
+    assert again.items() <= attributes.items()
+    sent = ReadableSpan("predict m", SpanContext(1, 1, is_remote=False), attributes=attributes)
+    body = encode_spans([sent]).SerializeToString()
+    (span,) = TracesData.FromString(body).resource_spans[0].scope_spans[0].spans
+    # What the encoder cannot write it leaves out, and says so in the log only.
+    assert {pair.key for pair in span.attributes} == set(attributes)
 
 
 def test_rows_are_counted_only_where_evident() -> None:
@@ -91,7 +156,8 @@ def test_statistics_agree_with_numpy(numbers: list[float]) -> None:
         "text",
         object(),
         np.zeros(STATISTICS_ELEMENTS_MAX + 1, np.int8),
-        [0] * (STATISTICS_ELEMENTS_MAX + 1),
+        [0] * (STATISTICS_OBJECTS_MAX + 1),
+        pd.Series(np.zeros(STATISTICS_OBJECTS_MAX + 1)),
     ],
     ids=[
         "empty",
@@ -103,6 +169,7 @@ def test_statistics_agree_with_numpy(numbers: list[float]) -> None:
         "object",
         "long array",
         "long list",
+        "long series",
     ],
 )
 def test_without_numbers_there_is_no_mean(value: object) -> None:
@@ -110,6 +177,11 @@ def test_without_numbers_there_is_no_mean(value: object) -> None:
 
 
 def test_statistics_of_other_containers() -> None:
+    assert semconv.STATE_MEAN in statistics(np.zeros(STATISTICS_ELEMENTS_MAX, np.int8))
+    assert semconv.STATE_MEAN in statistics([0] * STATISTICS_OBJECTS_MAX)
+    assert statistics(jnp.array([1.0, 2.0]))[semconv.STATE_MEAN] == 1.5
+    assert statistics(pl.Series([1, 2]))[semconv.STATE_MEAN] == 1.5
+    assert statistics(pa.array([1, 2]))[semconv.STATE_COUNT] == 2
     assert statistics(2.0)[semconv.STATE_MEAN] == 2.0
     assert statistics(pd.Series([1, 2]))[semconv.STATE_MEAN] == 1.5
     assert statistics(pd.DataFrame({"a": [1.0], "b": [2.0]}))[semconv.STATE_MEAN] == 1.5
@@ -130,13 +202,24 @@ def test_tensors_are_packed_within_the_budget() -> None:
     assert tensor("p.", "x", np.arange(64), 1000) == {}
     assert tensor("p.", "x", np.array(["a"] * 70), 1000) == {}
     assert tensor("p.", "x", list(range(70)), 1000) == {}
+    for foreign in (jnp.arange(70, dtype=jnp.int32), pl.Series(range(70), dtype=pl.Int32)):
+        packed = tensor("p.", "x", foreign, 1000)
+        assert packed["p." + semconv.TENSOR_DATA] == np.arange(70, dtype="<i4").tobytes()
+    # The columns of a table have names of their own, which a redactor may know.
+    assert tensor("p.", "x", pd.DataFrame({"card": range(70)}), 1000) == {}
 
 
 def test_columns() -> None:
     assert as_column(pd.Series([1, 2]), 5) == [1, 2]
     assert as_column(np.array(["a"]), 5) == ["a"]
     assert as_column((1, 2), 5) == [1, 2]
-    for single in ("text", 1, None, np.zeros((2, 2)), np.float64(1), {"a": 1}):
+    assert as_column(pl.Series(["a", None]), 5) == ["a", None]
+    assert as_column(pa.array([1, None]), 5) == [1, None]
+    assert as_column(pa.chunked_array([["a"], ["b"]]), 5) == ["a", "b"]
+    assert as_column(jnp.array([1.0, 2.0]), 5) == [1.0, 2.0]
+    assert as_column(pd.Index(["a"]), 5) == ["a"]
+    frame = pd.DataFrame({"a": [1]})
+    for single in ("text", 1, None, np.zeros((2, 2)), np.float64(1), {"a": 1}, frame, jnp.ones(())):
         assert as_column(single, 5) is None
     with pytest.raises(ColumnTooLong, match="6 rows, at most 5"):
         as_column(range(6) and [0] * 6, 5)
@@ -173,10 +256,3 @@ def test_features_that_cannot_be_packed_are_named() -> None:
         ["features:24 bytes, at most 23 are recorded"],
     )
     assert pack_features({"a": 10**400}, None, 6144)[0][semconv.FEATURE_CATEGORY_VALUES]
-
-
-def test_a_size_beyond_64_bits_is_text() -> None:
-    class Sparse:
-        shape = (2**40, 2**40)
-
-    assert describe(Sparse(), "size", "shape", "dtype")["size"] == str(2**80)

@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 import pandas as pd
+import polars as pl
+import pyarrow as pa
 import pytest
 
 import inferspan
@@ -97,3 +99,30 @@ def test_ids_that_do_not_fit_the_outputs_are_left_out(spans: CapturedSpans) -> N
     assert attributes[semconv.CAPTURE_DROPPED] == (
         "prediction_id:2 ids for 3 outputs; give as many",
     )
+
+
+def test_a_long_slice_is_cut(spans: CapturedSpans) -> None:
+    @inferspan.predict(model="m", task="regression", slices=["site", "plan"])
+    def score(site: list[str], plan: str) -> list[float]:
+        return [1.0, 2.0]
+
+    score(["x" * 128, "x" * 129], "y" * 200)
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.SLICE_PREFIX + "site"] == ("x" * 128, "x" * 127 + "…")
+    assert attributes[semconv.SLICE_PREFIX + "plan"] == "y" * 127 + "…"
+
+
+def test_a_batch_may_be_an_arrow_or_polars_column(spans: CapturedSpans) -> None:
+    @inferspan.predict(
+        model="m", task="regression", prediction_id="ids", slices=["site"], features=["amount"]
+    )
+    def score(ids: object, site: object, amount: object) -> object:
+        return amount
+
+    score(pa.array(["a", "b"]), pl.Series(["x", "y"]), pa.chunked_array([[1.0], [None]]))
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.PREDICTION_IDS] == ("a", "b")
+    assert attributes[semconv.SLICE_PREFIX + "site"] == ("x", "y")
+    numbers = np.frombuffer(attributes[semconv.FEATURE_DATA], "<f8")  # type: ignore[call-overload]
+    np.testing.assert_array_equal(numbers, [1.0, math.nan])
+    np.testing.assert_array_equal(attributes[semconv.OUTPUT_VALUES], [1.0, math.nan])
