@@ -81,8 +81,17 @@ def run_cases(key: str, files: list[str]) -> Outcomes:
         if key != OURS:
             environment["CONFORMANCE_ADAPTER"] = f"conformance_peers:{key}"
         command = [sys.executable, "-m", "pytest", *files, "-p", "conformance_outcomes"]
-        # Warnings of an SDK are no failures here, and the order is the same for all.
-        command += ["-p", "no:randomly", "-p", "no:cacheprovider", "-o", "filterwarnings=ignore"]
+        # Warnings of an SDK are no failures here, the order is the same for all, and no traceback
+        # shows values whose repr ends the process.
+        command += [
+            "--tb=no",
+            "-p",
+            "no:randomly",
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            "filterwarnings=ignore",
+        ]
         command += ["--timeout", str(SECONDS_A_CASE), "--continue-on-collection-errors"]
         with (Path(directory) / "log").open("w+") as log:
             subprocess.run(
