@@ -25,7 +25,8 @@ from opentelemetry.trace import StatusCode
 import inferspan
 from inferspan import providers, semconv
 from inferspan.testing import CapturedSpans, ManualClock, capture_spans
-from sdk.gathering import (
+
+from .gathering import (
     Reference,
     by_arrival,
     hex_id,

@@ -15,7 +15,8 @@ import inferspan
 from inferspan import providers, semconv
 from inferspan.batching import LINKED_MAX, LINKS_MAX
 from inferspan.testing import CapturedSpans
-from sdk.gathering import linked, many, parent_of
+
+from .gathering import linked, many, parent_of
 
 
 @given(st.integers(0, 600), st.sampled_from([None, 1, 3, 128, 1000]))

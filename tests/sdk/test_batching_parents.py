@@ -15,7 +15,8 @@ import inferspan
 from inferspan import providers
 from inferspan.sampling import RatioSampler
 from inferspan.testing import CapturedSpans, capture_spans
-from sdk.gathering import Reference, hex_id, parent_of, requests, told
+
+from .gathering import Reference, hex_id, parent_of, requests, told
 
 
 def test_a_batch_is_a_child_of_the_work_it_is_part_of(spans: CapturedSpans) -> None:

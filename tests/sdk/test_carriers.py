@@ -16,7 +16,8 @@ from inferspan import semconv
 from inferspan.containment import errors
 from inferspan.propagation import HEADERS_MAX, PREDICTION_HEADER, extract, inject
 from inferspan.testing import CapturedSpans
-from sdk.sending import inside, kafka
+
+from .sending import inside, kafka
 
 values = st.one_of(
     st.none(),

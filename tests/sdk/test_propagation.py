@@ -19,8 +19,12 @@ import inferspan
 from inferspan import semconv
 from inferspan.propagation import carry, extract, inject
 from inferspan.testing import CapturedSpans
-from sdk.sending import inside, kafka
-from sdk.workers import step, step_elsewhere
+
+# By its full name, which the processes of a pool find.
+from sdk.workers import configured, step, step_elsewhere
+
+from .receiving import receiver
+from .sending import inside, kafka
 
 
 def far_away(carrier: Any) -> None:
@@ -267,6 +271,20 @@ def test_a_process_pool_goes_on_with_the_prediction(spans: CapturedSpans, method
             return pool.submit(carry(step_elsewhere)).result()
 
     assert inside(send) == ("order-17", "work fraud", spans.predictions[0].context.span_id)
+
+
+def test_a_worker_that_ends_sends_what_waits(spans: CapturedSpans) -> None:
+    context = multiprocessing.get_context("spawn")
+
+    def send(url: str) -> str | None:
+        with ProcessPoolExecutor(1, context, configured, (url,)) as pool:
+            return pool.submit(carry(step)).result()
+
+    with receiver() as server:
+        assert inside(lambda: send(server.url)) == "order-17"
+        ((resource, span),) = server.spans(semconv.SCOPE_PREDICTIONS)
+    assert resource[semconv.SERVICE_NAME] == "worker"
+    assert int.from_bytes(span.parent_span_id) == spans.predictions[0].context.span_id
 
 
 def test_a_carried_function_may_be_sent_on_after_the_call(spans: CapturedSpans) -> None:

@@ -13,6 +13,11 @@ def step() -> str | None:
         return None if reference is None else reference.id
 
 
+def configured(url: str) -> None:
+    """What the initializer of a pool's processes does."""
+    inferspan.configure(service_name="worker", endpoint=url)
+
+
 def step_elsewhere() -> tuple[str | None, str, int | None]:
     """The same in another process, which catches its own spans: id, span's name, parent's id."""
     with capture_spans() as spans:
