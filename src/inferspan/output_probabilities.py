@@ -29,6 +29,10 @@ from inferspan.output_columns import (
 
 PROBABILITIES_MAX: Final = 65_536
 """Entries of the matrix that are recorded; class and score always are."""
+_FEW: Final = 64
+"""Classes of one row up to which Python's own lists are faster than arrays."""
+_NO_ROW: Final = "NaN is no probability, and no row is without; return probabilities"
+_OUTSIDE: Final = f"numbers outside [0, 1] are no probabilities; return probabilities, {MAPPER}"
 
 
 def read_probabilities(matrix: NDArray[Any], rule: OutputRule) -> Columns:
@@ -42,6 +46,8 @@ def read_probabilities(matrix: NDArray[Any], rule: OutputRule) -> Columns:
         Misfit: unknown classes, too many numbers, numbers outside [0, 1], or no complete row.
     """
     _check_shape(matrix, rule)
+    if len(matrix) == 1 and matrix.shape[1] <= _FEW:
+        return _one_row(matrix[0].astype(np.float64).tolist(), rule)
     matrix, complete = _checked(matrix)
     rows, width = matrix.shape
     columns = Columns(False)
@@ -67,6 +73,26 @@ def read_probabilities(matrix: NDArray[Any], rule: OutputRule) -> Columns:
     return columns
 
 
+def _one_row(row: list[float], rule: OutputRule) -> Columns:
+    """The same of one row, for which arrays are a detour."""
+    if any(p != p for p in row):
+        raise Misfit(_NO_ROW)
+    if min(row) < 0.0 or max(row) > 1.0 + ROUNDING:
+        raise Misfit(_OUTSIDE)
+    row = [min(p, 1.0) for p in row]
+    columns = Columns(False, probabilities=row, names=rule.classes)
+    best = row.index(max(row))
+    positive = rule.classes.index(rule.positive) if rule.positive in rule.classes else None
+    if rule.answers is not None and positive is not None:
+        best = positive if row[positive] >= (rule.threshold or 0.0) else 1 - positive
+    if len(row) > 1:
+        columns.classes = [rule.classes[best]]
+    scored = positive if rule.task == semconv.BINARY else best if len(row) > 1 else None
+    if scored is not None:
+        columns.scores = [row[scored]]
+    return columns
+
+
 def _check_shape(matrix: NDArray[Any], rule: OutputRule) -> None:
     rows, width = matrix.shape
     if not width or width != len(rule.classes):
@@ -88,10 +114,10 @@ def _checked(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.bool_]]:
     if not complete.all():
         matrix = np.where(complete[:, None], matrix, math.nan)
         if not complete.any():
-            raise Misfit("NaN is no probability, and no row is without; return probabilities")
+            raise Misfit(_NO_ROW)
     least, most = np.nanmin(matrix, initial=0.0), np.nanmax(matrix, initial=0.0)
     if least < 0.0 or most > 1.0 + ROUNDING:
-        raise Misfit(f"numbers outside [0, 1] are no probabilities; return probabilities, {MAPPER}")
+        raise Misfit(_OUTSIDE)
     return np.minimum(matrix, 1.0) if most > 1.0 else matrix, complete
 
 

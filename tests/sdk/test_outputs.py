@@ -22,6 +22,7 @@ from PIL import Image
 
 from inferspan import semconv
 from inferspan.output_columns import ELEMENTS_MAX, ROWS_MAX, OutputRule
+from inferspan.output_probabilities import PROBABILITIES_MAX
 from inferspan.outputs import Output, read_output
 
 CLASS, SCORE, VALUE = semconv.OUTPUT_CLASS, semconv.OUTPUT_SCORE, semconv.OUTPUT_VALUE
@@ -47,6 +48,10 @@ RANKING = OutputRule("ranking", operation="rank")
 PROBA = OutputRule(
     "binary_classification", operation="predict_proba", positive="1", classes=("0", "1")
 )
+PROBA_THRESHOLD = OutputRule(
+    "binary_classification", "predict_proba", "1", ("0", "1"), threshold=0.25
+)
+PROBA_PLAIN = OutputRule("multiclass_classification", "predict_proba", None, ("0", "1"))
 PROBA3 = OutputRule("multiclass_classification", operation="predict_proba", classes=("a", "b", "c"))
 THRESHOLD = OutputRule("binary_classification", positive="1", classes=("0", "1"), threshold=0.3)
 FLOAT_CLASSES = OutputRule(
@@ -564,3 +569,29 @@ def test_a_batch_of_the_greatest_length_is_recorded() -> None:
     assert read_output(np.zeros(ROWS_MAX), REGRESSION).rows == ROWS_MAX
     assert read_output(["a"] * ROWS_MAX, SETS).dropped is None
     assert read_output(np.full((ROWS_MAX, 2), 0.5), PROBA).rows == ROWS_MAX
+
+
+@given(
+    st.lists(
+        st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.0 + 5e-7, 1.5, math.nan]), min_size=2, max_size=2
+    )
+)
+@pytest.mark.parametrize("rule", [PROBA, PROBA_THRESHOLD, PROBA_PLAIN], ids=["binary", "at", "two"])
+def test_one_row_of_probabilities_is_read_as_each_of_several(
+    rule: OutputRule, row: list[float]
+) -> None:
+    one = read_output(np.array([row]), rule)
+    two = read_output(np.array([row, row]), rule)
+    assert (one.dropped is None) == (two.dropped is None)
+    if one.dropped is None:
+        assert [one.label] * 2 == two.classes
+        assert two.scores == (None if one.score is None else [one.score] * 2)
+        assert (one.probabilities or []) * 2 == two.probabilities
+
+
+def test_a_large_matrix_leaves_class_and_score_only() -> None:
+    fits = read_output(np.full((PROBABILITIES_MAX // 2, 2), 0.5), PROBA)
+    assert len(fits.probabilities or ()) == PROBABILITIES_MAX
+    larger = read_output(np.full((PROBABILITIES_MAX // 2 + 1, 2), 0.5), PROBA)
+    assert (larger.probabilities, larger.rows) == (None, PROBABILITIES_MAX // 2 + 1)
+    assert larger.classes == ["0"] * (PROBABILITIES_MAX // 2 + 1)
