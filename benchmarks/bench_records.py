@@ -136,7 +136,7 @@ def rows_of(calls: int, **more: Any) -> list[Row]:
     def score(order_id: str, country: str, amount: float, age: float) -> dict[str, Any]:
         return next(said)
 
-    buffer, records._buffer = records._buffer, Undrained()
+    buffer, records._buffer = records._buffer, Undrained()  # type: ignore[misc]
     restore = providers.divert(TracerProvider(shutdown_on_exit=False), Kept)
     try:
         for number in range(calls):
@@ -144,7 +144,7 @@ def rows_of(calls: int, **more: Any) -> list[Row]:
             score(f"order-{number:08d}", country, number * 1.01, number * 0.37)
         return list(records._buffer._take())
     finally:
-        records._buffer = buffer
+        records._buffer = buffer  # type: ignore[misc]
         restore()
 
 

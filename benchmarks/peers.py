@@ -98,7 +98,7 @@ def _logfire(exporter: Callable[[], SpanExporter], sampler: Sampler) -> Installe
 
 def _mlflow(exporter: Callable[[], SpanExporter], sampler: Sampler) -> Installed:
     mlflow = import_module("mlflow")
-    tracing = import_module("mlflow.tracing.provider")
+    tracing: Any = import_module("mlflow.tracing.provider")
     mlflow.set_tracking_uri("http://127.0.0.1:9")  # else it looks for files of its own
     # As with OTEL_EXPORTER_OTLP_ENDPOINT set, but for the exporter.
     tracing.should_use_otlp_exporter = lambda: True
@@ -128,7 +128,7 @@ def _openinference(exporter: Callable[[], SpanExporter], sampler: Sampler) -> In
 
 def _traceloop(exporter: Callable[[], SpanExporter], sampler: Sampler) -> Installed:
     sdk = import_module("traceloop.sdk")
-    wrapper = import_module("traceloop.sdk.tracing.tracing")
+    wrapper: Any = import_module("traceloop.sdk.tracing.tracing")
     decorators = import_module("traceloop.sdk.decorators")
     provider = TracerProvider(sampler, shutdown_on_exit=False)
     # It joins the global provider, where its processor would weigh on everybody else's spans.
