@@ -20,7 +20,7 @@ from opentelemetry.trace import (
 )
 
 from inferspan import semconv, settings, spans
-from inferspan.attributes import Attributes, text
+from inferspan.attributes import Attributes, text, type_name
 from inferspan.containment import Contained, errors
 from inferspan.current import entered, made_current
 from inferspan.labels import PredictionRef
@@ -121,7 +121,7 @@ class BatchScope(SpanScope):
     __slots__ = ("_size", "plan")
 
     def __init__(self, requests: Sequence[Request], model: str | None) -> None:
-        references = [r if isinstance(r, PredictionRef) else None for r in requests]
+        references = [_checked(request) for request in requests]
         calls = [_call_of(reference) for reference in references]
         if model is None:
             model = next((r.model for r in references if r is not None), "")
@@ -202,6 +202,17 @@ class BatchScope(SpanScope):
             span.end(self.start_ns)
 
 
+def _checked(request: object) -> Request:
+    if request is None or isinstance(request, PredictionRef):
+        return request
+    errors.warn_once(
+        "batch of something else",
+        f"inferspan: batch() was given an object of type {type_name(type(request))}, which counts "
+        "as a request that is not traced; give what current_prediction() answered in the request",
+    )
+    return None
+
+
 def _call_of(reference: Request) -> PredictionCall | None:
     call: PredictionCall | None = None
     if reference is not None and reference.taken is not None:
@@ -215,7 +226,8 @@ def _plan(model: str, references: Sequence[Request]) -> BatchPlan:
     Of one that came from another process it is not known what it declared: it lets nothing out.
     """
     allowed = set[str]()
-    redactors: dict[Redactor, None] = {}
+    # By identity: a hook may be an object that has no hash.
+    redactors: dict[int, Redactor] = {}
     for reference in references:
         if reference is None:
             allowed.add(settings.current().capture)
@@ -223,14 +235,14 @@ def _plan(model: str, references: Sequence[Request]) -> BatchPlan:
             allowed.add("none")
         else:
             allowed.add(reference.taken.policy)
-            if reference.taken.redactor is not None:
-                redactors[reference.taken.redactor] = None
+            if (redactor := reference.taken.redactor) is not None:
+                redactors[id(redactor)] = redactor
     policy = min(allowed or {settings.current().capture}, key=_POLICIES.index)
     if len(redactors) <= 1:
-        return BatchPlan(model, next(iter(redactors), None), policy)
+        return BatchPlan(model, next(iter(redactors.values()), None), policy)
 
     def redact(name: str, value: object) -> object:
-        for redactor in redactors:
+        for redactor in redactors.values():
             value = redactor.apply(name, value)
         return value
 
