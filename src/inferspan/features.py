@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import struct
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Final
@@ -77,6 +78,17 @@ def feature_columns(
     texts: dict[str, list[str]] = {}
     dropped: list[str] = []
     for name, value in features.items():
+        kind = type(value)
+        if rows is None and kind is float:
+            numeric[name] = [value if value == value else math.nan]  # type: ignore[list-item]
+            continue
+        if kind is str and len(value) > bytes_max:  # type: ignore[arg-type]
+            said = f"{len(value):,} characters"  # type: ignore[arg-type]
+            dropped.append(f"feature {name}:{said}, at most {bytes_max} bytes are recorded")
+            continue
+        if rows is None and kind is str and value.isascii():  # type: ignore[attr-defined]
+            texts[name] = [value]  # type: ignore[list-item]
+            continue
         column = value if isinstance(value, list) and rows is not None else [value]
         if rows is not None and len(column) == 1 != rows:
             column = column * rows
@@ -109,8 +121,12 @@ def pack_features(
     packed: Attributes = {}
     if numeric:
         packed[semconv.FEATURE_NAMES] = names_text(tuple(numeric))
-        rows_first = np.array(list(numeric.values()), dtype="<f8").T
-        packed[semconv.FEATURE_DATA] = rows_first.tobytes()
+        if rows is None:
+            numbers = [column[0] for column in numeric.values()]
+            packed[semconv.FEATURE_DATA] = struct.pack(f"<{len(numbers)}d", *numbers)
+        else:
+            rows_first = np.array(list(numeric.values()), dtype="<f8").T
+            packed[semconv.FEATURE_DATA] = rows_first.tobytes()
     if texts:
         packed[semconv.FEATURE_CATEGORY_NAMES] = names_text(tuple(texts))
         packed[semconv.FEATURE_CATEGORY_VALUES] = [

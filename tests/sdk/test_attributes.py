@@ -243,6 +243,17 @@ def test_numeric_features_come_back_as_they_went(columns: list[list[float | None
     np.testing.assert_array_equal(numbers, np.array(expected, float))
 
 
+@given(
+    st.dictionaries(
+        st.text("abc", min_size=1, max_size=2),
+        st.one_of(st.floats(), st.text(max_size=3), st.integers(), st.booleans(), st.none()),
+    )
+)
+def test_features_of_one_row_are_those_of_a_batch_of_one(features: dict[str, object]) -> None:
+    columns = {name: [value] for name, value in features.items()}
+    assert pack_features(features, None, 6144) == pack_features(columns, 1, 6144)
+
+
 def test_features_that_cannot_be_packed_are_named() -> None:
     packed, dropped = pack_features({"a": object(), "b": [1, 2], "c": "x"}, None, 6144)
     assert packed == {
@@ -250,6 +261,10 @@ def test_features_that_cannot_be_packed_are_named() -> None:
         semconv.FEATURE_CATEGORY_VALUES: ["x"],
     }
     assert dropped == ["feature a:neither number nor text", "feature b:neither number nor text"]
+    assert pack_features({"a": "x" * 24, "b": 1.5}, None, 23) == (
+        {semconv.FEATURE_NAMES: '["b"]', semconv.FEATURE_DATA: struct.pack("<d", 1.5)},
+        ["feature a:24 characters, at most 23 bytes are recorded"],
+    )
     assert pack_features({"a": [1.0] * 3}, 2, 6144)[1] == ["feature a:3 values for 2 rows"]
     assert pack_features({"a": [1.0] * 3}, 3, 23) == (
         {},
