@@ -44,7 +44,7 @@ class Later:
     def start(self) -> tuple[SpanScope | None, Any]:
         """Begin the span, let go of the arguments, and hand out the body."""
         begin, body = self._begin, self.body
-        self._begin = self._begun = self.body = None
+        self._begin = self.body = None
         return None if begin is None else begin(), body
 
     def __del__(self) -> None:
