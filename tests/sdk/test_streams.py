@@ -383,3 +383,14 @@ def test_a_body_that_stays_is_completed_and_one_that_leaves_gave_no_answer(
     assert (stayed[semconv.STREAM_COMPLETED], stayed[semconv.OUTPUT_CLASS]) == (True, "fraud")
     assert left[semconv.STREAM_COMPLETED] is False
     assert semconv.OUTPUT_CLASS not in left
+
+
+def test_an_exit_that_nobody_asked_for_is_an_error(spans: CapturedSpans) -> None:
+    @predict
+    def tokens() -> Iterator[int]:
+        yield 1
+        raise GeneratorExit
+
+    with pytest.raises(GeneratorExit):
+        list(tokens())
+    assert spans[0].status.status_code is StatusCode.ERROR
