@@ -23,6 +23,7 @@ from inferspan_collector.testing import NOW_NS, any_value, prediction_span, trac
 
 MINTED = ["018f3c4e8a7b7c3d9e2f1a2b3c4d5e6f", "018f3c4e8a7b7fff8e2f1a2b3c4d5e6f"]
 TWO = [Call("x", [Row("a", 0.5, 1.5, {"k": "v"})]), Call("y", [Row("b")], span=2)]
+TOO_LONG = pack("Q", [TIME_MAX_NS - STARTED_NS + 1, 0])
 NO_IDS = [Call(None, [Row(), Row()])]
 SETS = [Call("x", [Row(("a",)), Row(("a", "b"))])]
 REFUSED: list[tuple[str, Sequence[Call], str, Any, str]] = [
@@ -43,7 +44,7 @@ REFUSED: list[tuple[str, Sequence[Call], str, Any, str]] = [
     ("offsets of 2 bytes", TWO, semconv.RECORD_START_OFFSETS, bytes(4), "length_mismatch"),
     ("a start too late", TWO, semconv.RECORD_START_OFFSETS, pack("Q", [0, 2**63]), "bad_time"),
     ("no durations", TWO, semconv.RECORD_DURATIONS, None, "missing_column"),
-    ("an end too late", TWO, semconv.RECORD_DURATIONS, pack("Q", [TIME_MAX_NS, 0]), "bad_time"),
+    ("an end too late", TWO, semconv.RECORD_DURATIONS, TOO_LONG, "bad_time"),
     ("row counts cut", SETS, semconv.RECORD_ROW_COUNTS, b"\x02\0\0", "length_mismatch"),
     ("a call of no row", TWO, semconv.RECORD_ROW_COUNTS, pack("I", [0, 2]), "bad_count"),
     ("huge row counts", [Call("x")], semconv.RECORD_ROW_COUNTS, b"\xff" * 4, "too_many_rows"),
@@ -147,6 +148,23 @@ def test_few_bytes_of_codes_do_not_become_texts_without_limit() -> None:
     decoded = decode(slim_record([Call("x")], columns), slim_record([Call("after")]))
     assert [r.reason for r in decoded.refused] == ["too_many_rows"]
     assert decoded.predictions.prediction_id.tolist() == ["after"]
+
+
+def test_the_entries_of_a_set_are_limited_too() -> None:
+    entries = 14_000_000
+    columns = {
+        semconv.RECORD_CLASSES: ["a"],
+        semconv.RECORD_CLASS_CODES: b"\1" * entries,
+        semconv.RECORD_CLASS_OFFSETS: pack("I", [0, entries]),
+    }
+    decoded = decode(slim_record([Call("x")], columns))
+    assert [r.reason for r in decoded.refused] == ["too_many_rows"]
+
+
+def test_a_call_may_last_as_long_as_times_go() -> None:
+    longest = TIME_MAX_NS - STARTED_NS
+    batch = decode(slim_record([Call("x", duration_ns=longest)])).predictions
+    assert batch.duration.tolist() == [longest]
 
 
 def test_rows_are_announced_before_they_are_made() -> None:

@@ -114,7 +114,7 @@ def read_slim_record(
         index=place if ids.of_calls else np.zeros(rows, np.int32),
         span_row=place,
         trace=calls.per_row(calls.trace),
-        span=calls.per_row(calls.span),
+        span=calls.per_row(calls.span) + np.uint64(1),
         kind=np.full(rows, Span.SPAN_KIND_INTERNAL, np.int8),
         event_time=np.where(skewed, received_ns, start),
         start_time=start,
@@ -325,7 +325,7 @@ class _Classes:
         for rows in np.split(by_length, ends) if self.rows else ():
             length = int(lengths[rows[0]])
             places = self.offsets[rows].astype(np.int64)[:, None] + np.arange(length)
-            sets = np.sort(self.column.codes[places], axis=1)
+            sets = self.column.codes[places]
             distinct, inverse = _distinct_rows(sets)
             numbers[rows] = inverse + len(texts) + 1
             texts += [
