@@ -1,13 +1,20 @@
 """inferspan: distributed tracing for model serving that ends in accuracy."""
 
-from inferspan.batching import batch
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from inferspan.current import current_prediction
 from inferspan.decorators import predict, snapshot, stage
-from inferspan.label_tables import label_table
 from inferspan.labels import PredictionRef as PredictionRef
 from inferspan.labels import label
 from inferspan.providers import configure, flush
-from inferspan.wrapping import wrap
+
+if TYPE_CHECKING:
+    from inferspan.batching import batch
+    from inferspan.label_tables import label_table
+    from inferspan.wrapping import wrap
 
 __all__ = [
     "batch",
@@ -21,3 +28,21 @@ __all__ = [
     "stage",
     "wrap",
 ]
+
+# Loaded by whoever uses them: most processes need none, and would wait for them at their start.
+_LATER = {
+    "batch": "inferspan.batching",
+    "label_table": "inferspan.label_tables",
+    "wrap": "inferspan.wrapping",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(_LATER[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})

@@ -1,4 +1,4 @@
-"""What `opentelemetry-instrument` calls at the start, so that an application needs no `configure()`."""
+"""What `opentelemetry-instrument` calls at the start, in place of a line of configuration."""
 
 from __future__ import annotations
 

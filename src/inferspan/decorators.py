@@ -16,7 +16,6 @@ from inferspan.containment import Contained
 from inferspan.current import running
 from inferspan.declaration import Declaration, Names, refuse_unknown
 from inferspan.predictions import PredictionCall
-from inferspan.proxies import TracedFunction
 from inferspan.redaction import PLACEHOLDER, Redaction
 from inferspan.spans import SpanScope
 from inferspan.tensors import statistics, tensor
@@ -138,7 +137,7 @@ def _traced(function: Any, declaration: Declaration) -> Any:
 
     # A partial: it costs no frame of its own.
     start = partial(PredictionCall, plan)
-    return TracedFunction(function, start, parameters.binds, (_traced, declaration))
+    return _proxy(function, start, parameters.binds, (_traced, declaration))
 
 
 def _name_of(function: Any) -> str:
@@ -221,7 +220,7 @@ def _staged(function: Any, name: str) -> Any:
     def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
         return StageScope(name)
 
-    return TracedFunction(function, start, False, (_staged, name))
+    return _proxy(function, start, False, (_staged, name))
 
 
 def snapshot(name: str, value: object) -> None:
@@ -251,3 +250,10 @@ def snapshot(name: str, value: object) -> None:
         if call.policy == "values":
             found.update(tensor(_STATE_TENSOR, name, value, semconv.CONTENT_BYTES_MAX // 4))
         get_current_span().add_event(semconv.EVENT_SNAPSHOT, found)
+
+
+def _proxy(function: Any, start: Any, binds: bool, reduced: tuple[Any, ...]) -> Any:
+    # Here, because `wrapt` loads asyncio, which importing inferspan need not wait for.
+    from inferspan.proxies import TracedFunction
+
+    return TracedFunction(function, start, binds, reduced)

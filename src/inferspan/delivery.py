@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
-from inferspan.containment import Contained
-from inferspan.span_queue import LEAVE_SECONDS, SpanQueue, leave
+from opentelemetry.sdk.trace.export import SpanExporter
 
+from inferspan.containment import Contained
+from inferspan.span_queue import (
+    BATCH_SPANS,
+    DELAY_SECONDS,
+    LEAVE_SECONDS,
+    QUEUE_SPANS_MAX,
+    SpanQueue,
+    leave,
+)
+
+_QUEUE_VARIABLE: Final = "OTEL_BSP_MAX_QUEUE_SIZE"
+_BATCH_VARIABLE: Final = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
+_DELAY_VARIABLE: Final = "OTEL_BSP_SCHEDULE_DELAY"
 _GATHER: Final = Contained("hand over what waits")
 _END: Final = Contained("end a provider")
 
@@ -33,8 +46,36 @@ class _Registry:
 _registry: Final = _Registry()
 
 
-def register(spans: SpanQueue) -> SpanQueue:
-    """Count a queue in, and empty it when the process ends."""
+def exporting(
+    what: str, make: Callable[[], SpanExporter], size_max: int = QUEUE_SPANS_MAX
+) -> SpanQueue:
+    """A new queue in front of a new exporter, counted, and emptied when the process ends.
+
+    Args:
+        what: what the spans are, for messages and counts: `predictions`.
+        make: makes its exporter, here and again in each forked child.
+        size_max: spans that wait at most; `OTEL_BSP_MAX_QUEUE_SIZE` replaces the default, and
+            lowers any other.
+    """
+    size = _number(_QUEUE_VARIABLE, QUEUE_SPANS_MAX)
+    return _register(
+        SpanQueue(
+            make(),
+            what,
+            remake=make,
+            size=size if size_max == QUEUE_SPANS_MAX else min(size, size_max),
+            batch_size=_number(_BATCH_VARIABLE, BATCH_SPANS),
+            delay=_number(_DELAY_VARIABLE, int(DELAY_SECONDS * 1000)) / 1000,
+        )
+    )
+
+
+def _number(variable: str, otherwise: int) -> int:
+    told = os.environ.get(variable, "")
+    return int(told) if told.isdecimal() and int(told) > 0 else otherwise
+
+
+def _register(spans: SpanQueue) -> SpanQueue:
     with _registry.lock:
         for closed in [known for known in _registry.queues if known.closed]:
             _registry.queues.remove(closed)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from typing import Final
 
@@ -20,17 +20,12 @@ from inferspan.containment import Contained, errors
 from inferspan.exporters import otlp_exporter
 from inferspan.sampling import RatioSampler, SettableIds
 from inferspan.settings import Settings
-from inferspan.span_queue import BATCH_SPANS, DELAY_SECONDS, QUEUE_SPANS_MAX, SpanQueue
+from inferspan.span_queue import SpanQueue
 
-VERSION: Final = version("inferspan")
 RECORDS_WAITING_MAX: Final = 256
 """Slim records, of up to 2,048 calls each, that wait for export: some 30 MB."""
 FLUSH_SECONDS: Final = 5.0
 FLUSH_SECONDS_MAX: Final = 86_400.0
-
-_QUEUE_VARIABLE: Final = "OTEL_BSP_MAX_QUEUE_SIZE"
-_BATCH_VARIABLE: Final = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
-_DELAY_VARIABLE: Final = "OTEL_BSP_SCHEDULE_DELAY"
 
 
 class _State:
@@ -65,6 +60,12 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
+
+
+@cache
+def _version() -> str:
+    # Read when a tracer is made: importing inferspan need not wait for the file.
+    return version("inferspan")
 
 
 def configure(
@@ -132,7 +133,7 @@ def configure(
     if isinstance(installed, trace.ProxyTracerProvider):
         provider = _exporting_provider(
             Resource.create(_named(told)),
-            _queue("predictions", partial(otlp_exporter, told.traces_url()), _queue_size()),
+            delivery.exporting("predictions", partial(otlp_exporter, told.traces_url())),
             sampler=None if told.sample_ratio is None else RatioSampler(told.sample_ratio),
         )
         # After our own queue, which then is empty: others may have added processors of theirs.
@@ -172,7 +173,7 @@ def prediction_tracer() -> trace.Tracer:
     provider = _state.predictions or trace.get_tracer_provider()
     known, tracer = _state.tracer
     if provider is not known:
-        tracer = provider.get_tracer(semconv.SCOPE_PREDICTIONS, VERSION, semconv.SCHEMA_URL)
+        tracer = provider.get_tracer(semconv.SCOPE_PREDICTIONS, _version(), semconv.SCHEMA_URL)
         _state.tracer = (provider, tracer)
         if isinstance(provider, trace.ProxyTracerProvider):
             errors.warn_once(
@@ -194,7 +195,7 @@ def label_tracer() -> trace.Tracer | None:
     """
     with _state.lock:
         if _state.labels is None and (make := _label_exporters()) is not None:
-            _state.label_queue = _queue("labels", make, _queue_size())
+            _state.label_queue = delivery.exporting("labels", make)
             _state.labels = label_provider(_state.label_queue)
         provider, waiting = _state.labels, _state.label_queue
     if provider is None:
@@ -232,12 +233,12 @@ def record_tracer() -> trace.Tracer | None:
     """
     with _state.lock:
         if _state.records is None and (make := _label_exporters()) is not None:
-            waiting = _queue("records", make, min(RECORDS_WAITING_MAX, _queue_size()))
+            waiting = delivery.exporting("records", make, RECORDS_WAITING_MAX)
             _state.records = label_provider(waiting)
         provider = _state.records
     if provider is None:
         return None
-    return provider.get_tracer(semconv.SCOPE_RECORDS, VERSION, semconv.SCHEMA_URL)
+    return provider.get_tracer(semconv.SCOPE_RECORDS, _version(), semconv.SCHEMA_URL)
 
 
 def note_loss() -> None:
@@ -369,31 +370,9 @@ def _exporting_provider(
     return provider
 
 
-def _queue(what: str, make: Callable[[], SpanExporter], size: int) -> SpanQueue:
-    return delivery.register(
-        SpanQueue(
-            make(),
-            what,
-            remake=make,
-            size=size,
-            batch_size=_number(_BATCH_VARIABLE, BATCH_SPANS),
-            delay=_number(_DELAY_VARIABLE, int(DELAY_SECONDS * 1000)) / 1000,
-        )
-    )
-
-
-def _queue_size() -> int:
-    return _number(_QUEUE_VARIABLE, QUEUE_SPANS_MAX)
-
-
-def _number(variable: str, otherwise: int) -> int:
-    told = os.environ.get(variable, "")
-    return int(told) if told.isdecimal() and int(told) > 0 else otherwise
-
-
 def labels_of(provider: TracerProvider) -> trace.Tracer:
     """The tracer of label spans of a `label_provider`."""
-    return provider.get_tracer(semconv.SCOPE_LABELS, VERSION, semconv.SCHEMA_URL)
+    return provider.get_tracer(semconv.SCOPE_LABELS, _version(), semconv.SCHEMA_URL)
 
 
 def _named(told: Settings) -> dict[str, str]:
