@@ -188,6 +188,15 @@ def test_a_bound_method_pickles_with_its_model(spans: CapturedSpans) -> None:
     assert len(spans) == 2
 
 
+def test_a_bound_method_is_copied_with_its_model(spans: CapturedSpans) -> None:
+    model = churn()
+    model.fit(X, Y)
+    same, other = copy.copy(model.predict), copy.deepcopy(model.predict)
+    model.fit(X, Y + 5)
+    assert [set(method(X)) for method in (same, other)] == [{5, 6}, {0, 1}]
+    assert len(spans) == 2
+
+
 class Callable:
     """Calls its own methods through whatever `self_` it was given."""
 

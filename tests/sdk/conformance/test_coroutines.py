@@ -13,6 +13,7 @@ from typing import Any
 
 import anyio
 import pytest
+import wrapt
 
 from sdk.conformance.adapter import Adapter, Captured, Wrap
 from sdk.conformance.comparing import caught_from, complaints_of, outcome_of
@@ -329,6 +330,17 @@ def test_context_variables_of_the_body_reach_its_task(trace: Wrap, captured: Cap
         return variable.get()
 
     assert asyncio.run(main()) == "before after"
+
+
+def test_a_coroutine_function_that_another_decorator_runs(trace: Wrap, captured: Captured) -> None:
+    """By its flags it gives a coroutine; what it gives is an answer."""
+
+    @wrapt.decorator
+    def run_now(wrapped: Any, instance: object, args: Any, kwargs: Any) -> Any:
+        return asyncio.run(wrapped(*args, **kwargs))
+
+    assert trace(run_now(answers))(7) == 7
+    assert len(captured()) == 1
 
 
 def test_recursion_reaches_a_quarter_of_the_depth(decorate: Wrap, captured: Captured) -> None:

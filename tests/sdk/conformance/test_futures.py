@@ -58,10 +58,21 @@ def test_a_task_is_handed_out_as_it_is(trace: Wrap, adapter: Adapter, captured: 
     assert span.end_ns >= child.end_ns
 
 
-def test_a_future_that_is_done_and_one_of_a_thread(trace: Wrap, captured: Captured) -> None:
-    done: concurrent.futures.Future[int] = concurrent.futures.Future()
-    done.set_result(1)
-    assert trace(lambda: done)() is done
+def test_a_future_that_is_done_already(trace: Wrap, captured: Captured) -> None:
+    async def main() -> None:
+        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        done.set_result(1)
+        assert trace(lambda: done)() is done
+        assert len(captured()) == 1
+
+    asyncio.run(main())
+
+
+def test_a_future_of_a_thread(trace: Wrap, captured: Captured) -> None:
+    future: concurrent.futures.Future[int] = concurrent.futures.Future()
+    assert trace(lambda: future)() is future
+    assert captured() == []
+    future.set_result(1)
     assert len(captured()) == 1
     with concurrent.futures.ThreadPoolExecutor(1) as pool:
         assert trace(lambda: pool.submit(int, "3"))().result() == 3

@@ -112,6 +112,14 @@ def test_closures_that_nothing_can_name(
         assert len(captured()) == 1
 
 
+def test_a_copy_of_a_method_belongs_to_a_copy(captured: Captured) -> None:
+    holder = Holder()
+    assert copy.copy(holder.method).__self__ is holder
+    copied = copy.deepcopy(holder.method).__self__
+    assert type(copied) is Holder
+    assert copied is not holder
+
+
 class Model(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def __init__(self, bias: int = 0) -> None:
         self.bias = bias
