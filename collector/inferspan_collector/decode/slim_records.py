@@ -114,7 +114,7 @@ def read_slim_record(
         index=place if ids.of_calls else np.zeros(rows, np.int32),
         span_row=place,
         trace=calls.per_row(calls.trace),
-        span=calls.per_row(calls.span) + np.uint64(1),
+        span=calls.per_row(calls.span),
         kind=np.full(rows, Span.SPAN_KIND_INTERNAL, np.int8),
         event_time=np.where(skewed, received_ns, start),
         start_time=start,
@@ -325,8 +325,7 @@ class _Classes:
         for rows in np.split(by_length, ends) if self.rows else ():
             length = int(lengths[rows[0]])
             places = self.offsets[rows].astype(np.int64)[:, None] + np.arange(length)
-            sets = self.column.codes[places]
-            distinct, inverse = _distinct_rows(sets)
+            distinct, inverse = _distinct_rows(self.column.codes[places])
             numbers[rows] = inverse + len(texts) + 1
             texts += [
                 _set_text([self.column.texts[c - 1] if c else None for c in row])
