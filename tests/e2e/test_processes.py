@@ -137,7 +137,7 @@ def test_forked_workers_lose_and_repeat_nothing(tmp_path: Path, ratio: str | Non
     for pid in killed:
         most = load.answered[pid] + load.unanswered
         # A worker sends whenever a request is full: it dies with what filled the next one, and
-        # with one that is on its way. Slim records leave every second.
+        # with one that is on its way. Slim records wait for up to six seconds.
         least = load.answered[pid] - 2 * BATCH_SPANS if ratio is None else 0
         assert least <= found.get(pid, 0) <= most
 
