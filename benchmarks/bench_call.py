@@ -64,20 +64,22 @@ def provider_of(exporter: SpanExporter, sampler: Sampler | None = None) -> Trace
 
 
 @contextmanager
-def predicting_through(
-    provider: TracerProvider, exporter: Callable[[], SpanExporter]
-) -> Iterator[trace.Tracer]:
-    """Send predictions through a provider, slim records to an exporter of their own."""
-    restore = providers.divert(provider, exporter)
+def predicting(kind: type[Dropping], sampler: Sampler | None = None) -> Iterator[trace.Tracer]:
+    """Send predictions and slim records to exporters of a kind; then say how many arrived."""
+    spans, records = kind(), kind()
+    provider = provider_of(spans, sampler)
+    restore = providers.divert(provider, lambda: records)
     try:
         yield provider.get_tracer("bench")
+        inferspan.flush()
+        print(f"  ({spans.spans:,} spans and {records.spans:,} slim records were exported)")
     finally:
         restore()
         provider.shutdown()
 
 
 def recorded(asked: Asked) -> None:
-    with predicting_through(provider_of(Dropping()), Dropping) as tracer:
+    with predicting(Dropping) as tracer:
         variants = [*calls.recorded(tracer), *asked.peers]
         show(
             "recorded: ten numbers in, label and score out",
@@ -86,12 +88,12 @@ def recorded(asked: Asked) -> None:
 
 
 def shapes(asked: Asked) -> None:
-    with predicting_through(provider_of(Dropping()), Dropping) as tracer:
+    with predicting(Dropping) as tracer:
         show("shapes: what a call may be", measure(calls.shaped(tracer), asked.sweeps, asked.clock))
 
 
 def large(asked: Asked) -> None:
-    with predicting_through(provider_of(Dropping()), Dropping):
+    with predicting(Dropping):
         show(
             "large: beside a call with ten numbers",
             measure(calls.large(), asked.sweeps, asked.clock),
@@ -116,7 +118,7 @@ def unsampled(asked: Asked) -> None:
     sampled = Variant("by hand (R)", hand, (NUMBERS,))
     for what, clock in (("wall time", time.perf_counter_ns), ("caller's CPU", time.thread_time_ns)):
         sampler = RatioSampler(RATIO)
-        with predicting_through(provider_of(Dropping(), sampler), Dropping) as tracer:
+        with predicting(Dropping, sampler) as tracer:
             roots = [
                 sampled,
                 Variant("by hand, same sampler", by_hand(tracer), (NUMBERS,)),
@@ -158,7 +160,7 @@ def process(asked: Asked) -> None:
         ("every call recorded", None),
         (f"roots at ratio {RATIO}, slim records", RatioSampler(RATIO)),
     ):
-        with predicting_through(provider_of(Encoding(), sampler), Encoding) as tracer:
+        with predicting(Encoding, sampler) as tracer:
             variants = [sampled] + [
                 replace(variant, after=inferspan.flush)
                 for variant in calls.recorded(tracer)[1:]
@@ -187,7 +189,7 @@ def main() -> None:
     parser.add_argument(
         "section", nargs="*", choices=[[], *SECTIONS], help="which to run; none named = all"
     )
-    parser.add_argument("--rounds", type=int, default=81, help="sweeps, at least 5 (default: 81)")
+    parser.add_argument("--rounds", type=int, default=121, help="sweeps, at least 5 (default: 121)")
     parser.add_argument("--peers", action="store_true", help="measure other SDKs' decorators too")
     parser.add_argument(
         "--clock",

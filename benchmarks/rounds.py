@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-ROUND_NS: Final = 10_000_000
-"""What a round of calls should take: long beside the clock's steps, short beside the machine's."""
-CALLS_MAX: Final = 500
+ROUND_CALLS: Final = 200
+"""Calls of a round, the same for all variants: a longer round is interrupted more often."""
+ROUND_NS_MAX: Final = 50_000_000
+"""What a round of slow calls may take; it has fewer of them."""
+TRIALS: Final = 5
 Clock = Callable[[], int]
 
 
@@ -75,7 +77,7 @@ def measure(
         variants: one or more; every base must be among them.
         sweeps: at least 2.
         clock: what is measured, ns.
-        calls: of each round; None = as many as take about `ROUND_NS`, at most `CALLS_MAX`.
+        calls: of each round; None = `ROUND_CALLS`, fewer where they take over `ROUND_NS_MAX`.
     """
     counts = {variant.name: calls or _calls_of(variant) for variant in variants}
     times: dict[str, list[float]] = {variant.name: [] for variant in variants}
@@ -116,8 +118,7 @@ def _round(variant: Variant, calls: int, clock: Clock) -> float:
 
 
 def _calls_of(variant: Variant) -> int:
-    _round(variant, 1, time.perf_counter_ns)  # what happens at the first call only
-    first = _round(variant, 3, time.perf_counter_ns) * 1e3
-    if first * 20 < ROUND_NS:
-        first = _round(variant, 20, time.perf_counter_ns) * 1e3
-    return max(1, min(CALLS_MAX, int(ROUND_NS / first)))
+    # The first call does what is done once; the least of some trials is the least disturbed.
+    _round(variant, 1, time.perf_counter_ns)
+    once = min(_round(variant, 1, time.perf_counter_ns) for _ in range(TRIALS)) * 1e3
+    return max(1, min(ROUND_CALLS, int(ROUND_NS_MAX / once)))
