@@ -73,3 +73,9 @@ def test_memory_is_bounded() -> None:
     held = [getattr(intervals, name) for name in Intervals.__slots__]
     assert sum(len(one) for one in held if isinstance(one, (list, dict))) <= EXACT_MAX + 2_073
     assert sum(sys.getsizeof(one) for one in held) < 256 * 1024
+
+
+def test_a_rank_between_two_is_the_upper_one() -> None:
+    values = [1.0] * 500 + [100.0] * 501
+    assert oracle(values, 0.5) == 100.0
+    assert collected(values).percentiles(0.5) == [pytest.approx(100.0, rel=ERROR_MAX)]
