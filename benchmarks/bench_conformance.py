@@ -167,7 +167,7 @@ def report(outcomes: Mapping[str, Outcomes]) -> str:
         rows = [
             [
                 case.partition("::")[2].removeprefix("test_").replace("_", " "),
-                *(found.get(case, Tally()).cell() for found in outcomes.values()),
+                *(found[case].cell() for found in outcomes.values()),
             ]
             for case in cases
             if case.startswith(f"{file}::")
@@ -194,6 +194,8 @@ def main() -> None:
         holding = sum(tally.holds for tally in outcomes[key].values())
         applying = sum(tally.applies for tally in outcomes[key].values())
         print(f"{key:16} {holding} of {applying} cases", flush=True)
+    if len({frozenset(found) for found in outcomes.values()}) > 1:
+        raise SystemExit("the cases changed while they ran; run this again")
     if asked.write:
         before, _, rest = PAGE.read_text(encoding="utf-8").partition(BEGIN)
         after = rest.partition(END)[2]
