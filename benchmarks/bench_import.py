@@ -1,9 +1,10 @@
 """What `import inferspan` costs beside what every user of OpenTelemetry and numpy imports anyway.
 
-`python benchmarks/bench_import.py [--rounds N]` prints the median ratio of wall time over N rounds
-of fresh processes, the two imports in alternating order; `first use` adds a first decoration and
-`configure()`. Modules are compiled beforehand, as an installer does, in a directory of their own:
-an interpreter that may not write bytecode would compile what was edited last in every process.
+`python benchmarks/bench_import.py [--rounds N]` prints the median ratio of CPU time over N rounds
+of fresh processes, in alternating order (wall time on a shared machine measures its neighbours);
+`first use` adds a first decoration and `configure()`. Modules are compiled beforehand, as an
+installer does, in a directory of their own: an interpreter that may not write bytecode would
+compile what was edited last in every process.
 """
 
 from __future__ import annotations
@@ -33,11 +34,11 @@ RATIO_MAX = 1.15
 
 
 def seconds(code: str, environment: dict[str, str]) -> float:
-    """Wall time of the code in a fresh process, without the interpreter's own start and end."""
+    """CPU time of the code in a fresh process, without the interpreter's own start and end."""
     timed = (
-        "import time; begun = time.perf_counter()\n"
+        "import time; begun = time.process_time()\n"
         f"{code}\n"
-        "print(time.perf_counter() - begun, flush=True)\n"
+        "print(time.process_time() - begun, flush=True)\n"
         "import os; os._exit(0)"
     )
     done = subprocess.run(

@@ -272,8 +272,14 @@ os._exit(0)
     assert not any(line.startswith("inferspan") for line in theirs)
 
 
-def test_loading_inferspan_does_not_load_an_http_client() -> None:
-    run("import sys, inferspan\nassert 'requests' not in sys.modules\n")
+def test_loading_inferspan_loads_no_client_and_no_event_loop() -> None:
+    run(
+        """
+import sys, inferspan
+later = ("asyncio", "grpc", "multiprocessing", "requests", "wrapt")
+assert [name for name in later if name in sys.modules] == []
+"""
+    )
 
 
 @pytest.mark.parametrize(
