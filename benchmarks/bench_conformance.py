@@ -2,8 +2,8 @@
 
 The cases (tests/sdk/conformance) say what tracing a function must not change. They know an SDK
 only through a small adapter, so the same files judge all of them. Each SDK gets a process, each
-case a fresh context, and every wrapper shape that the SDK has for any function is tried. A case
-is passed when all of its runs are; what an SDK does not offer is no failure of it.
+case a fresh context, and each wrapper shape that the adapter names is tried. A case is passed when
+all of its runs are; what an SDK does not offer is no failure of it.
 
 Run it with `make bench-conformance`: it needs the environment of `make peers`. Takes some minutes.
 """
