@@ -17,6 +17,7 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -154,7 +155,8 @@ def report(outcomes: Mapping[str, Outcomes]) -> str:
     lines = [
         BEGIN,
         "",
-        f"Run with Python {python} and OpenTelemetry {version('opentelemetry-sdk')}.",
+        f"Run on {time.strftime('%Y-%m-%d', time.gmtime())} with Python {python} and OpenTelemetry "
+        f"{version('opentelemetry-sdk')}.",
         "",
         *table(
             ["cases passed", *titles],
