@@ -47,7 +47,10 @@ _registry: Final = _Registry()
 
 
 def exporting(
-    what: str, make: Callable[[], SpanExporter], size_max: int = QUEUE_SPANS_MAX
+    what: str,
+    make: Callable[[], SpanExporter],
+    size_max: int = QUEUE_SPANS_MAX,
+    batch_max: int = BATCH_SPANS,
 ) -> SpanQueue:
     """A new queue in front of a new exporter, counted, and emptied when the process ends.
 
@@ -56,15 +59,17 @@ def exporting(
         make: makes its exporter, here and again in each forked child.
         size_max: spans that wait at most; `OTEL_BSP_MAX_QUEUE_SIZE` replaces the default, and
             lowers any other.
+        batch_max: spans of one request; `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` likewise.
     """
     size = _number(_QUEUE_VARIABLE, QUEUE_SPANS_MAX)
+    batch = _number(_BATCH_VARIABLE, BATCH_SPANS)
     return _register(
         SpanQueue(
             make(),
             what,
             remake=make,
             size=size if size_max == QUEUE_SPANS_MAX else min(size, size_max),
-            batch_size=_number(_BATCH_VARIABLE, BATCH_SPANS),
+            batch_size=batch if batch_max == BATCH_SPANS else min(batch, batch_max),
             delay=_number(_DELAY_VARIABLE, int(DELAY_SECONDS * 1000)) / 1000,
         )
     )

@@ -24,6 +24,8 @@ from inferspan.span_queue import SpanQueue
 
 RECORDS_WAITING_MAX: Final = 256
 """Slim records, of up to 2,048 calls each, that wait for export: some 30 MB."""
+RECORDS_PER_REQUEST: Final = 7
+"""Slim records of one request: of 65,536 rows each at most, and a receiver takes 500,000."""
 FLUSH_SECONDS: Final = 5.0
 FLUSH_SECONDS_MAX: Final = 86_400.0
 
@@ -123,23 +125,10 @@ def configure(
         configured=True,
     )
     settings.install(told)
-    delivery.gather()
-    with _state.lock:
-        stale, _state.labels, _state.records = [_state.labels, _state.records], None, None
-    for provider in stale:
-        if provider is not None:
-            provider.shutdown()
+    _end_private_providers()
     installed = _state.predictions or trace.get_tracer_provider()
     if isinstance(installed, trace.ProxyTracerProvider):
-        provider = _exporting_provider(
-            Resource.create(_named(told)),
-            delivery.exporting("predictions", partial(otlp_exporter, told.traces_url())),
-            sampler=None if told.sample_ratio is None else RatioSampler(told.sample_ratio),
-        )
-        # After our own queue, which then is empty: others may have added processors of theirs.
-        delivery.at_end(provider.shutdown)
-        trace.set_tracer_provider(provider)
-        _state.built = (provider, told)
+        _install_provider(told)
         return
     built, with_settings = _state.built
     given: dict[str, object] = {
@@ -150,6 +139,28 @@ def configure(
         "sample_ratio": sample_ratio,
     }
     _say_what_is_ignored(given, with_settings if installed is built else Settings())
+
+
+def _end_private_providers() -> None:
+    """Send what waits for where labels and records went until now."""
+    delivery.gather()
+    with _state.lock:
+        stale, _state.labels, _state.records = [_state.labels, _state.records], None, None
+    for provider in stale:
+        if provider is not None:
+            provider.shutdown()
+
+
+def _install_provider(told: Settings) -> None:
+    provider = _exporting_provider(
+        Resource.create(_named(told)),
+        delivery.exporting("predictions", partial(otlp_exporter, told.traces_url())),
+        sampler=None if told.sample_ratio is None else RatioSampler(told.sample_ratio),
+    )
+    # After our own queue, which then is empty: others may have added processors of theirs.
+    delivery.at_end(provider.shutdown)
+    trace.set_tracer_provider(provider)
+    _state.built = (provider, told)
 
 
 def _say_what_is_ignored(given: dict[str, object], followed: Settings) -> None:
@@ -233,7 +244,7 @@ def record_tracer() -> trace.Tracer | None:
     """
     with _state.lock:
         if _state.records is None and (make := _label_exporters()) is not None:
-            waiting = delivery.exporting("records", make, RECORDS_WAITING_MAX)
+            waiting = delivery.exporting("records", make, RECORDS_WAITING_MAX, RECORDS_PER_REQUEST)
             _state.records = label_provider(waiting)
         provider = _state.records
     if provider is None:

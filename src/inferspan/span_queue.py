@@ -25,7 +25,9 @@ from inferspan.containment import Contained, errors, logger
 QUEUE_SPANS_MAX: Final = 16_384
 """Spans that wait for export: a burst of predictions must not push out its own beginning."""
 BATCH_SPANS: Final = 128
-"""Spans of one request: 512 batch calls of 10,000 rows are more than a receiver takes."""
+"""Spans of one request."""
+REQUEST_ROWS_MAX: Final = 500_000
+"""Predictions of one request, of which a batch call holds many: more, a receiver refuses."""
 DELAY_SECONDS: Final = 5.0
 """How long a span waits at most while fewer than a request's spans do."""
 LEAVE_SECONDS: Final = 4.0
@@ -266,10 +268,18 @@ class SpanQueue(SpanProcessor):
                 count = min(len(self._waiting), self._batch_size)
                 if not count or (count < self._batch_size and not everything):
                     return True
-                batch = [self._waiting.popleft() for _ in range(count)]
+                batch = self._next_batch(count)
             if not self._deliver(batch):
                 return False
         return False
+
+    def _next_batch(self, count_max: int) -> list[ReadableSpan]:
+        waiting = self._waiting
+        batch = [waiting.popleft()]
+        rows = _rows(batch[0])
+        while len(batch) < count_max and (rows := rows + _rows(waiting[0])) <= REQUEST_ROWS_MAX:
+            batch.append(waiting.popleft())
+        return batch
 
     def _deliver(self, batch: list[ReadableSpan]) -> bool:
         """Export a batch, in halves where it is too large; False = it must wait."""
@@ -350,6 +360,11 @@ def leave(queues: Sequence[SpanQueue], seconds: float) -> int:
                 seconds,
             )
     return left.total()
+
+
+def _rows(span: ReadableSpan) -> int:
+    count = (span.attributes or {}).get(semconv.PREDICTION_COUNT, 1)
+    return count if isinstance(count, int) else 1
 
 
 def _too_large(spans: Sequence[ReadableSpan]) -> bool:

@@ -68,7 +68,8 @@ def rows_of(entries: st.SearchStrategy[Any], size: int) -> st.SearchStrategy[lis
 def batches(draw: st.DrawFn) -> Call:
     size = draw(st.integers(0, 4))
     ids = draw(rows_of(TEXTS, size))
-    return named_rows, (ids, draw(rows_of(CLASSES, size)), draw(rows_of(CLASSES, size)))
+    given = draw(rows_of(CLASSES, size) | st.just(Failed))
+    return named_rows, (ids, draw(rows_of(CLASSES, size)), given)
 
 
 CALLS: st.SearchStrategy[Call] = st.one_of(
@@ -92,7 +93,13 @@ CALLS: st.SearchStrategy[Call] = st.one_of(
         ),
     ),
     st.tuples(
-        st.just(sets), st.tuples(st.lists(st.sampled_from("abc"), max_size=3) | st.just(Failed))
+        st.just(sets),
+        st.tuples(
+            st.lists(st.sampled_from("abc"), max_size=3)
+            | st.just(Failed)
+            | st.just({"label": ["a"], "score": [0.5]})
+            | st.just({"label": ["a", "b"], "score": [0.5, 0.25]})
+        ),
     ),
     st.tuples(
         st.just(probabilities),

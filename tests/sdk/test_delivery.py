@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import inferspan
 from inferspan import providers, semconv
 from inferspan.delivery import delivery_counts
-from inferspan.span_queue import QUEUE_SPANS_MAX, Answer, SpanQueue, leave
+from inferspan.span_queue import QUEUE_SPANS_MAX, REQUEST_ROWS_MAX, Answer, SpanQueue, leave
 
 from .receiving import attributes_of, receiver
 from .test_configure import SCORE, run
@@ -73,13 +73,14 @@ def queue_of() -> Iterator[Queues]:
     leave(made, 0.0)
 
 
-def ended(count: int) -> Sequence[ReadableSpan]:
+def ended(count: int, rows: int | None = None) -> Sequence[ReadableSpan]:
     caught = InMemorySpanExporter()
     provider = TracerProvider(resource=Resource({}), shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(caught))
     tracer = provider.get_tracer("test")
     for number in range(count):
-        tracer.start_span(f"span {number}").end()
+        attributes = None if rows is None else {semconv.PREDICTION_COUNT: rows}
+        tracer.start_span(f"span {number}", attributes=attributes).end()
     return caught.get_finished_spans()
 
 
@@ -225,6 +226,16 @@ def test_what_waits_behind_a_part_keeps_its_place(queue_of: Queues) -> None:
     assert queue.force_flush(60_000)
     assert exporter.names == names(spans)
     assert exporter.requests == [8, 4, 4, 4]
+
+
+def test_a_request_holds_no_more_rows_than_a_receiver_takes(queue_of: Queues) -> None:
+    exporter = Scripted()
+    queue = queue_of(exporter)
+    put(queue, ended(5, rows=REQUEST_ROWS_MAX // 2))
+    put(queue, ended(1, rows=REQUEST_ROWS_MAX + 1))
+    put(queue, ended(3))
+    assert queue.force_flush(60_000)
+    assert exporter.requests == [2, 2, 1, 1, 3]
 
 
 def test_a_request_beyond_every_receiver_is_measured(
