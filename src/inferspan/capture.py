@@ -131,7 +131,14 @@ def describe_input(call: Call, attributes: Attributes) -> int | None:
     Returns:
         Its rows, where they are evident.
     """
-    array = _input_of(call)
+    arguments = call[0]
+    array = arguments[0] if len(arguments) == 1 and not call[1] else _input_of(call)
+    if type(array) is list:
+        length = len(array)
+        attributes[semconv.INPUT_SIZE] = length
+        attributes[semconv.INPUT_SHAPE] = str(length)
+        attributes[semconv.INPUT_DTYPE] = "list"
+        return None
     if array is ABSENT:
         return None
     attributes.update(describe(array, semconv.INPUT_SIZE, semconv.INPUT_SHAPE, semconv.INPUT_DTYPE))

@@ -21,6 +21,11 @@ from inferspan.span_queue import (
     leave,
 )
 
+RECORDS_WAITING_MAX: Final = 256
+"""Slim records, of up to 2,048 calls each, that wait for export: some 30 MB."""
+RECORDS_PER_REQUEST: Final = 7
+"""Slim records of one request: of 65,536 rows each at most, and a receiver takes 500,000."""
+
 _QUEUE_VARIABLE: Final = "OTEL_BSP_MAX_QUEUE_SIZE"
 _BATCH_VARIABLE: Final = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 _DELAY_VARIABLE: Final = "OTEL_BSP_SCHEDULE_DELAY"

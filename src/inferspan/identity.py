@@ -6,6 +6,7 @@ All of them are drawn from a generator of our own. OpenTelemetry draws its ids f
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import time
@@ -32,18 +33,41 @@ def uuid7(time_ns: int, bits: int) -> str:
     return f"{milliseconds << 80 | 0x7 << 76 | high << 64 | 0b10 << 62 | low:032x}"
 
 
-_tails: list[str] = []
-"""The last 20 digits of ids to come: random, with version and variant. Made many at a time."""
-_TAILS: Final = 256
+_IDS_OF_A_SERIES: Final = 1 << 20
+
+
+class _Series:
+    """UUIDv7 ids of this process: the time, and then a random beginning and a counter.
+
+    RFC 9562, section 6.2, method 1: of the 74 bits after the time, 42 are drawn anew for every
+    series and the last 32 count on from a random number. It costs a quarter of drawing them all.
+    """
+
+    def __init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        """Begin a series of its own; a forked child has to."""
+        low = _random.getrandbits(32)
+        first = uuid7(0, _random.getrandbits(74))[12:24]
+        # One object: a thread that changes the series does not mix two of them.
+        self._current = (first, itertools.count(low), low + _IDS_OF_A_SERIES)
+
+    def next(self, time_ns: int) -> str:
+        """The next id."""
+        first, counter, last = self._current
+        number = next(counter)
+        if number >= last:
+            self.start()
+        # With `%`: f-strings format integers at twice the price.
+        return "%012x%s%08x" % (time_ns // 1_000_000, first, number & 0xFFFF_FFFF)  # noqa: UP031
+
+
+_series: Final = _Series()
 
 
 def _random_record_id() -> str:
-    try:
-        tail = _tails.pop()
-    except IndexError:
-        _tails.extend(made[12:] for made in uuid7s([0] * _TAILS))
-        return _random_record_id()
-    return f"{time.time_ns() // 1_000_000:012x}{tail}"
+    return _series.next(time.time_ns())
 
 
 _new_record_id: Callable[[], str] = _random_record_id
@@ -98,7 +122,7 @@ class RandomIds(IdGenerator):
 def _after_fork() -> None:
     # A child that kept the parent's state would repeat its ids, one by one.
     _random.seed(os.urandom(32))
-    _tails.clear()
+    _series.start()
     errors.renew_lock()
 
 

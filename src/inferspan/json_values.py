@@ -42,6 +42,9 @@ _MEMBER_MIN: Final = len('"":,') + CUT_BYTES
 _SHARE_MIN: Final = 32
 """Bytes of a member that are not kept for those after it: any number fits in."""
 _STRING_ARRAY_BYTES_MAX: Final = 1 << 18
+_KEYS_MAX: Final = 1024
+_KEYS: Final[dict[str, str]] = {}
+"""Names of members that were written before, as JSON."""
 _MISSING: Final = frozenset(("NaTType", "NAType"))
 
 Judge = Callable[[str, object], object]
@@ -69,6 +72,9 @@ def json_object(
     Returns:
         The text, and how many members were left out for lack of room.
     """
+    whole = _plain_object(members) if len(members) <= ITEMS_MAX else None
+    if whole is not None and size_of(whole) <= bytes_max:
+        return whole, 0
     parts: list[str] = []
     room = bytes_max - 2
     left_out = 0
@@ -86,6 +92,32 @@ def json_object(
         parts.append(f"{key}:{written}")
         room -= own + size_of(written)
     return "{" + ",".join(parts) + "}", left_out
+
+
+def _plain_object(members: Sequence[tuple[str, object]]) -> str | None:
+    """Members that are short texts, numbers and vectors of floats, without regard to room."""
+    parts: list[str] = []
+    for name, value in members:
+        kind = type(value)
+        if kind is float and value - value == 0.0:  # type: ignore[operator]  # finite
+            written = repr(value)
+        elif kind is str and len(value) <= TEXT_LENGTH_MAX:  # type: ignore[arg-type]
+            written = json_text(value, TEXT_LENGTH_MAX)  # type: ignore[arg-type]
+        elif kind is list and len(value) <= ITEMS_MAX:  # type: ignore[arg-type]
+            if set(map(type, value)) != {float}:  # type: ignore[call-overload]
+                return None
+            written = repr(value).replace(" ", "")
+            if "n" in written:
+                return None
+        else:
+            return None
+        key = _KEYS.get(name)
+        if key is None:
+            key = json_text(name, NAME_LENGTH_MAX)
+            if len(_KEYS) < _KEYS_MAX:
+                _KEYS[name] = key
+        parts.append(f"{key}:{written}")
+    return "{" + ",".join(parts) + "}"
 
 
 def _write(value: object, room: int, depth: int, judge: Judge | None) -> str:

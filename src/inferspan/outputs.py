@@ -35,6 +35,8 @@ class Output:
     """Row-major; class and score that follow from them stand above."""
     names: tuple[str, ...] = ()
     """The classes that the columns of `probabilities` stand for."""
+    columnar = False
+    """Whether any of the columns above is there."""
     rows: int | None = None
     """Rows of a batch; None = one prediction."""
     dropped: str | None = None
@@ -54,6 +56,10 @@ class Output:
             attributes[semconv.OUTPUT_SCORE] = self.score
         if self.value is not None:
             attributes[semconv.OUTPUT_VALUE] = self.value
+        if self.columnar:
+            self._write_columns(attributes)
+
+    def _write_columns(self, attributes: Attributes) -> None:
         if self.classes is not None:
             attributes[semconv.OUTPUT_CLASSES_PREDICTED] = self.classes
         if self.scores is not None:
@@ -115,10 +121,12 @@ def _fill_single(output: Output, columns: Columns) -> None:
     if output.value != output.value or output.score != output.score:
         raise Misfit("NaN and infinities are no outputs; return a finite number")
     output.probabilities, output.names = columns.probabilities, columns.names
+    output.columnar = columns.probabilities is not None
 
 
 def _fill_columns(output: Output, columns: Columns) -> None:
     output.classes, output.scores, output.values = columns.classes, columns.scores, columns.values
     output.offsets = columns.offsets
+    output.columnar = True
     output.probabilities, output.names = columns.probabilities, columns.names
     output.rows = None if columns.single or columns.rows == 1 else columns.rows

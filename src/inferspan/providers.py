@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from importlib.metadata import version
 from typing import Final
@@ -22,10 +22,6 @@ from inferspan.sampling import RatioSampler, SettableIds
 from inferspan.settings import Settings
 from inferspan.span_queue import SpanQueue
 
-RECORDS_WAITING_MAX: Final = 256
-"""Slim records, of up to 2,048 calls each, that wait for export: some 30 MB."""
-RECORDS_PER_REQUEST: Final = 7
-"""Slim records of one request: of 65,536 rows each at most, and a receiver takes 500,000."""
 FLUSH_SECONDS: Final = 5.0
 FLUSH_SECONDS_MAX: Final = 86_400.0
 
@@ -131,13 +127,13 @@ def configure(
         _install_provider(told)
         return
     built, with_settings = _state.built
-    given: dict[str, object] = {
-        "service_name": service_name,
-        "service_version": service_version,
-        "environment": environment,
-        "endpoint": endpoint,
-        "sample_ratio": sample_ratio,
-    }
+    given = dict(
+        service_name=service_name,
+        service_version=service_version,
+        environment=environment,
+        endpoint=endpoint,
+        sample_ratio=sample_ratio,
+    )
     _say_what_is_ignored(given, with_settings if installed is built else Settings())
 
 
@@ -163,7 +159,7 @@ def _install_provider(told: Settings) -> None:
     _state.built = (provider, told)
 
 
-def _say_what_is_ignored(given: dict[str, object], followed: Settings) -> None:
+def _say_what_is_ignored(given: Mapping[str, object], followed: Settings) -> None:
     ignored = [
         name
         for name, value in given.items()
@@ -186,15 +182,24 @@ def prediction_tracer() -> trace.Tracer:
     if provider is not known:
         tracer = provider.get_tracer(semconv.SCOPE_PREDICTIONS, _version(), semconv.SCHEMA_URL)
         _state.tracer = (provider, tracer)
-        if isinstance(provider, trace.ProxyTracerProvider):
-            errors.warn_once(
-                "no provider",
-                "inferspan: no TracerProvider is installed, so predictions are not recorded. Call "
-                "inferspan.configure(service_name=…), or install a TracerProvider.",
-            )
-    if isinstance(provider, trace.ProxyTracerProvider):
-        _state.dropped = True
+    # By its type: `isinstance` would ask an abstract base class in every call.
+    if type(provider) is trace.ProxyTracerProvider:
+        _say_that_there_is_no_provider()
     return tracer
+
+
+def _say_that_there_is_no_provider() -> None:
+    told = settings.current()
+    if told.records != "none" and records_have_a_way(told):
+        left = "predictions leave slim records, and no spans"
+    else:
+        _state.dropped = True
+        left = "predictions are not recorded"
+    errors.warn_once(
+        "no provider",
+        f"inferspan: no TracerProvider is installed, so {left}. Call "
+        "inferspan.configure(service_name=…), or install a TracerProvider.",
+    )
 
 
 def label_tracer() -> trace.Tracer | None:
@@ -228,9 +233,6 @@ def label_tracer() -> trace.Tracer | None:
     return labels_of(provider)
 
 
-before_flush = delivery.before_flush
-
-
 def records_have_a_way(told: Settings) -> bool:
     """Whether anything says where slim records go."""
     return _state.label_exporter is not None or told.labels_have_a_way
@@ -244,7 +246,9 @@ def record_tracer() -> trace.Tracer | None:
     """
     with _state.lock:
         if _state.records is None and (make := _label_exporters()) is not None:
-            waiting = delivery.exporting("records", make, RECORDS_WAITING_MAX, RECORDS_PER_REQUEST)
+            waiting = delivery.exporting(
+                "records", make, delivery.RECORDS_WAITING_MAX, delivery.RECORDS_PER_REQUEST
+            )
             _state.records = label_provider(waiting)
         provider = _state.records
     if provider is None:

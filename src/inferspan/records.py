@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from inferspan import providers, settings
+from inferspan import delivery, providers, settings
 from inferspan.containment import Contained, errors
 from inferspan.plans import PredictionPlan
 from inferspan.record_columns import Row, has_row_ids, pack, row_count
@@ -226,4 +226,4 @@ def _after_fork() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
-providers.before_flush(flush_records)
+delivery.before_flush(flush_records)

@@ -204,11 +204,10 @@ def wrap(
 ) -> Model:
     """Trace the predicting methods of a model object.
 
-    `predict`, `predict_proba`, `decision_function`, `transform` and calling the object itself
-    become predictions, as far as the object has them. The object is not changed; use the result
-    in its place. `isinstance` keeps working, and a method that answers the object (`fit`,
-    `set_params`, `eval`) answers the traced one. Pickling gives a traced model around the inner
-    one, and so do `copy` and `sklearn.base.clone`.
+    `predict`, `predict_proba`, `decision_function`, `transform` and calls of the object become
+    predictions, as far as it has them. The object is not changed; use the result in its place.
+    `isinstance` keeps working; methods that answer the object (`fit`, `eval`) answer the traced
+    one; pickles, copies and scikit-learn's clones are traced models around the inner one's.
 
     Args:
         obj: the model: a scikit-learn estimator or pipeline, or anything with such methods. One
@@ -226,7 +225,7 @@ def wrap(
         features: names of inputs that may be recorded.
         output: maps an unusual return value.
         capture: `shapes`, `values` or `none`.
-        redact: patterns of names, or a hook.
+        redact: patterns of names, a mapping of them, or a hook.
         sample_ratio: share of calls without a parent that get a full span.
 
     Raises:
