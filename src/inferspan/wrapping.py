@@ -205,9 +205,8 @@ def wrap(
     """Trace the predicting methods of a model object.
 
     `predict`, `predict_proba`, `decision_function`, `transform` and calls of the object become
-    predictions, as far as it has them. The object is not changed; use the result in its place.
-    `isinstance` keeps working; methods that answer the object (`fit`, `eval`) answer the traced
-    one; pickles, copies and scikit-learn's clones are traced models around the inner one's.
+    predictions. The object is not changed; use the result in its place. Methods that answer the
+    object (`fit`, `eval`), pickles, copies and scikit-learn's clones are traced, too.
 
     Args:
         obj: the model: a scikit-learn estimator or pipeline, or anything with such methods. One
