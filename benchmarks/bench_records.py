@@ -216,7 +216,7 @@ def memory() -> None:
     tracemalloc.stop()
     request = one_flush(RECORD_CALLS, own_ids=True, slices=True)
     record = len(request) * records.FLUSH_CALLS / RECORD_CALLS
-    queue, mib = providers.RECORDS_WAITING_MAX, 2**20
+    queue, mib = delivery.RECORDS_WAITING_MAX, 2**20
     print("\nmemory: what full buffers hold")
     print(f"  {len(rows):,} calls to pack: {held / mib:.1f} MiB, {held / calls:,.0f} B each")
     print(

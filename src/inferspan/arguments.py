@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -233,6 +232,8 @@ class Parameters:
     def _close_to(self, name: str, likeness: float) -> str | None:
         """The parameter that `name` may be a misspelling of."""
         named = [n for n, p in (self._known or {}).items() if p.kind not in _COLLECTING]
+        import difflib  # only for what is misspelt
+
         close = difflib.get_close_matches(name, named, 1, likeness)
         return close[0] if close else None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import inspect
 import math
@@ -185,6 +184,8 @@ def refuse_unknown(what: str, given: Iterable[str], known: Collection[str]) -> N
     """
     for name in given:
         if name not in known:
+            import difflib  # only for what is misspelt
+
             close = difflib.get_close_matches(name, known, 1)
             meant = f"; did you mean {close[0]!r}?" if close else "."
             raise TypeError(

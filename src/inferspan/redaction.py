@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -101,8 +99,4 @@ def _hash(value: object, key: bytes | None) -> object:
     if is_missing(value):
         return None
     text = str(value) if type(value) is UUID else semconv.class_text(value)
-    if text is None:
-        return PLACEHOLDER
-    if key is None:
-        return hashlib.sha256(text.encode()).hexdigest()
-    return hmac.digest(key, text.encode(), "sha256").hex()
+    return PLACEHOLDER if text is None else semconv.hash_text(text, key)

@@ -6,8 +6,6 @@ Standard library only. Both sides use it: the SDK writes these names, the collec
 
 from __future__ import annotations
 
-import hashlib
-import hmac
 import json
 import math
 import unicodedata
@@ -146,7 +144,7 @@ GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chun
 # --- micro-batches: one span for the batch, linked to the requests in it -------------------------
 
 BATCH_SPAN_ID: Final = "inferspan.batch.span_id"
-"""string, on a request's span: the batch's span, 16 hex digits."""
+"""string, on a request's span: 16 hex digits."""
 BATCH_SIZE: Final = "inferspan.batch.size"
 """int, on both: requests in the batch."""
 BATCH_POSITION: Final = "inferspan.batch.position"
@@ -158,48 +156,40 @@ BATCH_QUEUE_DURATION: Final = "inferspan.batch.queue.duration"
 # C calls in the order of their columns, R rows; bytes are little-endian except ids. Codes are
 # unsigned of 1, 2 or 4 bytes each (by length): 0 = absent, k = entry k - 1 of the dictionary.
 # Floats are float32 where that loses nothing in the whole column, else float64; NaN = absent.
-# Identity of the model, task and operation stand on the span as on a prediction span.
 
 RECORD_COUNT: Final = "inferspan.record.count"
 """int: C."""
+# 16 and 8 bytes a call, big-endian as on the wire.
 RECORD_TRACE_IDS: Final = "inferspan.record.trace_ids"
-"""bytes[16C], big-endian as on the wire."""
 RECORD_SPAN_IDS: Final = "inferspan.record.span_ids"
-"""bytes[8C], big-endian as on the wire."""
 RECORD_IDS: Final = "inferspan.record.ids"
-"""Prediction ids: bytes[16n] where all are UUIDv7, else string[n]. n = C: rows share the id of
+"""Prediction ids: bytes[16n] where all are 32 hex digits, else string[n]. n = C: rows share the id of
 their call and are told apart by index; n = R: each row has its own."""
 RECORD_ROW_COUNTS: Final = "inferspan.record.row_counts"
 """bytes, uint32[C]: rows of each call; absent = 1 each, so R = C."""
+# Unsigned of 4 or 8 bytes each (by length), in ns; offsets count from the record span's start.
 RECORD_START_OFFSETS: Final = "inferspan.record.start_offsets"
-"""bytes, unsigned of 4 or 8 bytes each (by length): ns from the span's start to the call's."""
 RECORD_DURATIONS: Final = "inferspan.record.durations"
-"""bytes, unsigned of 4 or 8 bytes each: ns."""
 RECORD_ERROR_TYPES: Final = "inferspan.record.error_types"
-"""string[]: the dictionary of `error.type`."""
 RECORD_ERROR_TYPE_CODES: Final = "inferspan.record.error_type_codes"
 """bytes, codes[C]; absent = no call failed."""
 RECORD_CLASSES: Final = "inferspan.record.classes"
-"""string[]: the dictionary of predicted classes."""
 RECORD_CLASS_CODES: Final = "inferspan.record.class_codes"
 """bytes, codes: R of them, or with offsets one per entry of a set."""
 RECORD_CLASS_OFFSETS: Final = "inferspan.record.class_offsets"
 """bytes, uint32[R + 1], Arrow-style, for sets (multilabel, ranking); a lone code 0 = no answer."""
+# Floats, one per row.
 RECORD_SCORES: Final = "inferspan.record.scores"
-"""bytes, floats[R]; so are `RECORD_VALUES`."""
 RECORD_VALUES: Final = "inferspan.record.values"
+# Slices and categorical features: a dictionary (string[]), and codes of the rows (bytes).
 RECORD_SLICE_PREFIX: Final = "inferspan.record.slice."
-"""Prefix of string[]: the dictionary of a slice."""
 RECORD_SLICE_CODES_PREFIX: Final = "inferspan.record.slice_codes."
-"""Prefix of bytes, codes[R]."""
 RECORD_FEATURE_NAMES: Final = "inferspan.record.feature.names"
 """JSON text: names of the numeric features."""
 RECORD_FEATURE_DATA: Final = "inferspan.record.feature.data"
 """bytes, floats[names x R], one feature after the other."""
 RECORD_CATEGORY_PREFIX: Final = "inferspan.record.category."
-"""Prefix of string[]: the dictionary of a categorical feature; codes 0 = missing."""
 RECORD_CATEGORY_CODES_PREFIX: Final = "inferspan.record.category_codes."
-"""Prefix of bytes, codes[R]."""
 
 # --- stages and snapshots -----------------------------------------------------------------------
 
@@ -378,8 +368,8 @@ def prediction_id_text(value: object, key: bytes | None = None) -> str | None:
     if not text:
         return None
     if len(text) > PREDICTION_ID_LENGTH_MAX:
-        text = hashlib.sha256(text.encode()).hexdigest()
-    return text if key is None else hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+        text = hash_text(text)
+    return text if key is None else hash_text(text, key)
 
 
 def label_record_id(attributes: Mapping[str, object]) -> str:
@@ -397,4 +387,15 @@ def label_record_id(attributes: Mapping[str, object]) -> str:
         # A set has no order, and holds each class once.
         attributes = {**attributes, LABEL_CLASSES: sorted(set(classes))}
     canonical = json.dumps(attributes, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(canonical.encode()).hexdigest()[:32]
+    return hash_text(canonical)[:32]
+
+
+def hash_text(text: str, key: bytes | None = None) -> str:
+    """The SHA-256 of a text in hex; with a key, its HMAC-SHA-256."""
+    # Imported here: OpenSSL costs a tenth of importing all of inferspan, and few need it.
+    import hashlib
+    import hmac
+
+    if key is None:
+        return hashlib.sha256(text.encode()).hexdigest()
+    return hmac.digest(key, text.encode(), "sha256").hex()
