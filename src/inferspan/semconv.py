@@ -178,7 +178,6 @@ RECORD_CLASS_CODES: Final = "inferspan.record.class_codes"
 """bytes, codes: R of them, or with offsets one per entry of a set."""
 RECORD_CLASS_OFFSETS: Final = "inferspan.record.class_offsets"
 """bytes, uint32[R + 1], Arrow-style, for sets (multilabel, ranking); a lone code 0 = no answer."""
-# Floats, one per row.
 RECORD_SCORES: Final = "inferspan.record.scores"
 RECORD_VALUES: Final = "inferspan.record.values"
 # Slices and categorical features: a dictionary (string[]), and codes of the rows (bytes).
