@@ -38,6 +38,8 @@ _ARGUMENTS_MAX: Final = 16
 """Arguments that are looked at for the input's shape."""
 _MEMBERS_MAX: Final = 256
 """Members of an output that may find room."""
+_ROWLESS: Final = frozenset((list, dict, str, float, int))
+"""Types of most inputs without rows."""
 _INPUT_TENSOR: Final = "inferspan.input."
 _OUTPUT_TENSOR: Final = "inferspan.output."
 
@@ -121,8 +123,9 @@ def read_declared(
 
 def input_rows(call: Call) -> int | None:
     """Rows of the input, where they are evident, without describing it."""
-    array = _input_of(call)
-    return None if array is ABSENT else row_count(array)
+    arguments = call[0]
+    array = arguments[0] if len(arguments) == 1 and not call[1] else _input_of(call)
+    return None if type(array) in _ROWLESS or array is ABSENT else row_count(array)
 
 
 def describe_input(call: Call, attributes: Attributes) -> int | None:

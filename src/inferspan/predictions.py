@@ -29,7 +29,7 @@ _DROPPED_MAX: Final = 32
 """Reasons on one span."""
 _IDENTITY: Final = Contained("read the prediction id")
 _ROWS: Final = Contained("write slices and features")
-_RECORD: Final = Contained("leave a slim record")
+_RECORD: Final = "leave a slim record"
 _INPUT: Final = "capture the input"
 _BUILT_LATE: Final = "stages:the span was built at the call's end, without input, stages, snapshots"
 _NOTHING: Final[dict[str, object]] = {}
@@ -65,7 +65,8 @@ class PredictionCall(SpanScope):
         self.recording = recording = span.is_recording()
         self.attributes: Attributes = {}
         self._context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: self})
-        if told.records == "all" or not span.get_span_context().trace_flags & TraceFlags.SAMPLED:
+        self._span_context = span_context = span.get_span_context()
+        if not span_context.trace_flags & TraceFlags.SAMPLED or told.records == "all":
             self._buffer = buffer_in_force(told)
         if recording or self._buffer is not None:
             try:
@@ -265,19 +266,19 @@ class PredictionCall(SpanScope):
     def _finish(self) -> None:
         end_ns = spans.now_ns()
         if self._buffer is not None:
-            with _RECORD:
+            try:
                 self._leave_record(self._buffer, max(0, end_ns - self.start_ns))
+            except BaseException as error:
+                errors.contain(_RECORD, error)
         self._write_and_end(end_ns)
 
     def _leave_record(self, buffer: RecordBuffer, duration_ns: int) -> None:
-        if self._built_late(duration_ns) and self._settings.records != "all":
+        if not self.recording and self._built_late(duration_ns) and self._settings.records != "all":
             return
-        context = self.span.get_span_context()
         buffer.append(
             (
                 self.plan,
-                context.trace_id,
-                context.span_id,
+                self._span_context,
                 # Where a span is written too, both have to bear the same id.
                 self.prediction_id if self.recording else self._id,
                 self._ids,
@@ -292,10 +293,8 @@ class PredictionCall(SpanScope):
 
     def _built_late(self, duration_ns: int) -> bool:
         """Build the span that the sampler left out, where the call's end is a reason to."""
-        if self.recording or self._call is None:
-            return False
         reason = self._reason_to_keep(duration_ns)
-        if reason is None:
+        if reason is None or self._call is None:
             return False
         name = self.plan.span_name
         span = start_late(prediction_tracer(), name, self._parent, self.start_ns, self.span)
@@ -312,17 +311,17 @@ class PredictionCall(SpanScope):
         return True
 
     def _reason_to_keep(self, duration_ns: int) -> str | None:
-        rules, thresholds = self._settings.keep, self.plan.thresholds
+        thresholds = self.plan.thresholds
         if self._marked:
             return "marked"
         if self._error_type is not None:
-            return "error" if "error" in rules else None
-        if duration_ns > thresholds.slow_ns and "slow" in rules:
+            return "error" if "error" in self._settings.keep else None
+        if duration_ns > thresholds.slow_ns and "slow" in self._settings.keep:
             return "slow"
-        if thresholds.confidence and self._output is not None and "low_confidence" in rules:
+        if thresholds.confidence and self._output is not None:
             confidence = self.plan.confidence(self._output.score)
-            if confidence is not None and confidence < thresholds.confidence:
-                return "low_confidence"
+            unsure = confidence is not None and confidence < thresholds.confidence
+            return "low_confidence" if unsure and "low_confidence" in self._settings.keep else None
         return None
 
     def _drop(self, what: str, reason: str) -> None:

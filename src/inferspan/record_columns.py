@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from opentelemetry.trace import SpanContext
 
 from inferspan import semconv
 from inferspan.attributes import Attributes
@@ -19,8 +20,7 @@ from inferspan.plans import PredictionPlan
 
 Row = tuple[
     PredictionPlan,
-    int,  # trace id, 0 = the call had no span context
-    int,  # span id
+    SpanContext,  # of the call; an invalid one is replaced by minted ids
     str | None,  # prediction id, None = not made yet
     list[Any] | None,  # ids of a batch's rows, as given
     int,  # start, Unix ns
@@ -45,7 +45,7 @@ def row_count(row: Row) -> int:
 
 def _rows_of_batch(row: Row) -> int | None:
     """Rows of a batch; one that failed, or was not understood, has as many as it has ids."""
-    ids, output = row[4], row[8]
+    ids, output = row[3], row[7]
     if ids is not None and (output is None or not output.recognised):
         return len(ids)
     return None if output is None else output.rows
@@ -53,7 +53,7 @@ def _rows_of_batch(row: Row) -> int | None:
 
 def has_row_ids(row: Row) -> bool:
     """Whether each row of the call has an id of its own."""
-    return row[4] is not None and len(row[4]) == row_count(row)
+    return row[3] is not None and len(row[3]) == row_count(row)
 
 
 def pack(rows: Sequence[Row], key: bytes | None) -> tuple[Attributes, int]:
@@ -67,14 +67,12 @@ def pack(rows: Sequence[Row], key: bytes | None) -> tuple[Attributes, int]:
     Returns:
         The record's attributes, and the Unix ns that its start offsets count from.
     """
-    plans, traces, spans, ids, given, starts, durations, errors, outputs, _, _ = zip(
-        *rows, strict=True
-    )
+    plans, contexts, ids, given, starts, durations, errors, outputs, _, _ = zip(*rows, strict=True)
     start = min(starts)
     found: Attributes = dict(plans[0].constants)
     found[semconv.RECORD_COUNT] = len(rows)
-    found[semconv.RECORD_TRACE_IDS] = _wire_ids(traces, 16)
-    found[semconv.RECORD_SPAN_IDS] = _wire_ids(spans, 8)
+    found[semconv.RECORD_TRACE_IDS] = _wire_ids([each.trace_id for each in contexts], 16)
+    found[semconv.RECORD_SPAN_IDS] = _wire_ids([each.span_id for each in contexts], 8)
     counts = [row_count(row) for row in rows]
     if has_row_ids(rows[0]):
         own = [row_ids(column, len(column), key, _unheard) or () for column in given]
@@ -207,11 +205,11 @@ def _add_sets(found: Attributes, outputs: list[Output], counts: list[int]) -> No
 
 
 def _add_slices(found: Attributes, rows: Sequence[Row], counts: list[int]) -> None:
-    keys = {key: None for row in rows for key in row[9] if key and "." not in key}
+    keys = {key: None for row in rows for key in row[8] if key and "." not in key}
     for key in keys:
         column: list[str | None] = []
         for row, count in zip(rows, counts, strict=True):
-            words = slice_texts(row[9].get(key), _rows_of_batch(row)) if key in row[9] else None
+            words = slice_texts(row[8].get(key), _rows_of_batch(row)) if key in row[8] else None
             column.extend(words if isinstance(words, list) else repeat(words, count))
         if any(word is not None for word in column):
             names, codes = _dictionary(column)
@@ -220,7 +218,7 @@ def _add_slices(found: Attributes, rows: Sequence[Row], counts: list[int]) -> No
 
 
 def _add_features(found: Attributes, rows: Sequence[Row], counts: list[int]) -> None:
-    if not any(row[10] for row in rows):
+    if not any(row[9] for row in rows):
         return
     total = sum(counts)
     numeric: dict[str, NDArray[np.float64]] = {}
@@ -228,7 +226,7 @@ def _add_features(found: Attributes, rows: Sequence[Row], counts: list[int]) -> 
     at = 0
     for row, count in zip(rows, counts, strict=True):
         numbers, words, _ = feature_columns(
-            row[10], _rows_of_batch(row), semconv.CONTENT_BYTES_MAX // 2
+            row[9], _rows_of_batch(row), semconv.CONTENT_BYTES_MAX // 2
         )
         for name, column in numbers.items():
             whole = numeric.get(name)

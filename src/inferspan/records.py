@@ -72,7 +72,7 @@ class RecordBuffer:
 
     def append(self, row: Row) -> None:
         """Take one call; costs the caller a tuple."""
-        output = row[8]
+        output = row[7]
         if output is not None and output.rows is not None and not self._has_room(output.rows):
             return
         waiting = self._waiting
@@ -173,9 +173,9 @@ class _Latest:
     def add(self, group: list[Row]) -> None:
         """Learn from some calls."""
         for row in group[-LEARNT_FROM:]:
-            self._durations.append(row[6])
-            if row[8] is not None:
-                confidence = self._plan.confidence(row[8].score)
+            self._durations.append(row[5])
+            if row[7] is not None:
+                confidence = self._plan.confidence(row[7].score)
                 if confidence is not None:
                     self._confidences.append(confidence)
         thresholds = self._plan.thresholds

@@ -13,7 +13,6 @@ from typing import Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace.id_generator import IdGenerator
 from opentelemetry.sdk.trace.sampling import (
     Decision,
     ParentBased,
@@ -46,7 +45,6 @@ SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 _FORCED: Final = otel_context.create_key("inferspan-sampled")
 _LIMIT: Final = TraceIdRatioBased.TRACE_ID_LIMIT
 _UNSAMPLED: Final = TraceFlags(TraceFlags.RANDOM_TRACE_ID)
-_ids: Final = RandomIds()
 
 
 class Allowance:
@@ -114,13 +112,9 @@ class SettableIds(RandomIds):
         finally:
             self._given.context = None
 
-    def new_span_id(self) -> int:
-        """An id for a span that has none."""
-        return super().generate_span_id()
-
-    def new_trace_id(self) -> int:
-        """An id for a trace that has none."""
-        return super().generate_trace_id()
+    # For spans that have none; not by `super()`, which costs more than drawing them.
+    new_span_id = RandomIds.generate_span_id
+    new_trace_id = RandomIds.generate_trace_id
 
     def generate_span_id(self) -> int:
         """64 bits, not zero."""
@@ -131,6 +125,9 @@ class SettableIds(RandomIds):
         """128 bits, not zero."""
         given: SpanContext | None = getattr(self._given, "context", None)
         return self.new_trace_id() if given is None else given.trace_id
+
+
+_ids: Final = SettableIds()
 
 
 def forced(context: Context) -> Context:
@@ -158,14 +155,15 @@ def start_prediction(
     if ours and ratio is None:
         ratio = sampler.ratio  # type: ignore[union-attr]
     if ratio is not None:
-        ids: IdGenerator = tracer.id_generator if ours else _ids  # type: ignore[attr-defined]
+        generator = getattr(tracer, "id_generator", None)
+        ids = generator if ours and isinstance(generator, SettableIds) else _ids
         parent: Span | None = context.get(SPAN_KEY)  # type: ignore[assignment]
         parent_context = None if parent is None else parent.get_span_context()
         if parent_context is None or not parent_context.is_valid:
             if ratio < 1.0:
-                trace_id = ids.generate_trace_id()
+                trace_id = ids.new_trace_id()
                 if trace_id & _LIMIT >= ratio * _LIMIT:
-                    span_id = ids.generate_span_id()
+                    span_id = ids.new_span_id()
                     flags = _UNSAMPLED if ids.is_trace_id_random() else TraceFlags.get_default()
                     return NonRecordingSpan(SpanContext(trace_id, span_id, False, flags))
             if ours:
@@ -174,7 +172,7 @@ def start_prediction(
             return NonRecordingSpan(
                 SpanContext(
                     parent_context.trace_id,
-                    ids.generate_span_id(),
+                    ids.new_span_id(),
                     False,
                     parent_context.trace_flags,
                     parent_context.trace_state,

@@ -50,6 +50,8 @@ class Settings:
     """OTEL_EXPORTER_OTLP_* names an endpoint; the exporter reads it itself."""
     configured: bool = False
     """`configure()` was called."""
+    labels_have_a_way: bool = field(init=False)
+    """Whether anything says where labels go; records go there, too."""
     told: Mapping[str, Any] = field(default_factory=dict)
     """What `configure()` was given of capture, sample_ratio, records and keep."""
 
@@ -130,11 +132,10 @@ class Settings:
         """Where labels go; None = where OTEL_* says, or its default."""
         return _signal_url(self.endpoint or self.own_endpoint)
 
-    @property
-    def labels_have_a_way(self) -> bool:
-        """Whether anything says where labels go."""
+    def __post_init__(self) -> None:
         named = self.endpoint or self.own_endpoint
-        return bool(named) or self.otlp_endpoint_set or self.configured
+        way = bool(named) or self.otlp_endpoint_set or self.configured
+        object.__setattr__(self, "labels_have_a_way", way)
 
 
 def checked_ratio(what: str, value: object) -> float:

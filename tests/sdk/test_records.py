@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
+from opentelemetry.trace import INVALID_SPAN_CONTEXT
 
 import inferspan
 from inferspan import records, semconv, settings
@@ -132,7 +133,7 @@ def test_a_reference_taken_inside_names_the_recorded_prediction() -> None:
 def test_a_call_without_a_span_context_is_given_one() -> None:
     buffer = RecordBuffer(background=False)
     row = rows(1)[0]
-    buffer.append((row[0], 0, 0, *row[3:]))
+    buffer.append((row[0], INVALID_SPAN_CONTEXT, *row[2:]))
     with capture_spans() as spans:
         buffer.flush()
         found = attributes_of(spans)
@@ -210,7 +211,7 @@ def test_a_call_that_cannot_be_packed_takes_no_other_with_it(
 ) -> None:
     good, bad = rows(2)
     buffer = RecordBuffer(background=False)
-    for row in (good, (*bad[:6], "no duration", *bad[7:]), good):
+    for row in (good, (*bad[:5], "no duration", *bad[6:]), good):
         buffer.append(row)  # type: ignore[arg-type]
     with capture_spans() as spans:
         buffer.flush()
