@@ -25,7 +25,7 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
 
 import inferspan
-from inferspan import providers, records, semconv
+from inferspan import delivery, providers, records, semconv
 from inferspan.record_columns import Row, pack
 
 FLUSHES: Final = (1_024, 20)
