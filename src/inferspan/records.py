@@ -23,7 +23,7 @@ from inferspan.settings import Settings
 from inferspan.spans import emit_record
 
 CALLS_WAITING_MAX: Final = 32_768
-"""Calls that wait to be packed (some 25 MB); more push out the oldest, and are counted."""
+"""Calls that wait to be packed (some 35 MB); more push out the oldest, and are counted."""
 ROWS_WAITING_MAX: Final = 1 << 20
 """Rows of batch calls that wait to be packed; a batch beyond that is left out, and counted."""
 FLUSH_CALLS: Final = 2_048

@@ -163,8 +163,8 @@ RECORD_COUNT: Final = "inferspan.record.count"
 RECORD_TRACE_IDS: Final = "inferspan.record.trace_ids"
 RECORD_SPAN_IDS: Final = "inferspan.record.span_ids"
 RECORD_IDS: Final = "inferspan.record.ids"
-"""bytes[16n] where all are 32 hex digits, else string[n]. n = C: rows of a call share its id and are
-told apart by index; n = R: each has its own."""
+"""bytes[16n] where all are 32 hex digits, else string[n]. n = C: rows of a call share its id, and
+have an index; n = R: each has its own."""
 RECORD_ROW_COUNTS: Final = "inferspan.record.row_counts"
 """bytes, uint32[C]: rows of each call; absent = 1 each, so R = C."""
 # Unsigned of 4 or 8 bytes each (by length), in ns; offsets count from the record span's start.
