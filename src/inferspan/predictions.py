@@ -7,7 +7,13 @@ from typing import Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
-from opentelemetry.trace import StatusCode, TraceFlags
+from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
+    Span,
+    SpanContext,
+    StatusCode,
+    TraceFlags,
+)
 
 from inferspan import capture, semconv, settings, spans
 from inferspan.arguments import Arguments, Keywords
@@ -32,6 +38,7 @@ _ROWS: Final = Contained("write slices and features")
 _RECORD: Final = "leave a slim record"
 _INPUT: Final = "capture the input"
 _BUILT_LATE: Final = "stages:the span was built at the call's end, without input, stages, snapshots"
+_SAMPLED: Final = TraceFlags.SAMPLED
 _NOTHING: Final[dict[str, object]] = {}
 
 
@@ -66,7 +73,7 @@ class PredictionCall(SpanScope):
         self.attributes: Attributes = {}
         self._context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: self})
         self._span_context = span_context = span.get_span_context()
-        if not span_context.trace_flags & TraceFlags.SAMPLED or told.records == "all":
+        if not recording or told.records == "all" or not span_context.trace_flags & _SAMPLED:
             self._buffer = buffer_in_force(told)
         if recording or self._buffer is not None:
             try:
@@ -275,10 +282,14 @@ class PredictionCall(SpanScope):
     def _leave_record(self, buffer: RecordBuffer, duration_ns: int) -> None:
         if not self.recording and self._built_late(duration_ns) and self._settings.records != "all":
             return
+        caller = self._parent.get(SPAN_KEY)
+        context = self._span_context
+        if caller is not None and not self.recording:
+            context = _own(context, caller)
         buffer.append(
             (
                 self.plan,
-                self._span_context,
+                context,
                 # Where a span is written too, both have to bear the same id.
                 self.prediction_id if self.recording else self._id,
                 self._ids,
@@ -336,3 +347,9 @@ def current_call() -> PredictionCall | None:
     """The innermost call of a model that is running in this context."""
     call = running()
     return call if isinstance(call, PredictionCall) else None
+
+
+def _own(context: SpanContext, caller: object) -> SpanContext:
+    """A call's own span context; a provider that does nothing hands out the caller's."""
+    held = caller.get_span_context() if isinstance(caller, Span) else None
+    return INVALID_SPAN_CONTEXT if held == context else context

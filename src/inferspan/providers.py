@@ -257,7 +257,7 @@ def record_tracer() -> trace.Tracer | None:
 
 
 def note_loss() -> None:
-    """Let the next flush know that something was lost before it reached a queue."""
+    """Let the next flush know of a loss before any queue."""
     _state.dropped = True
 
 
@@ -374,11 +374,12 @@ def _exporting_provider(
         sampler,
         resource=resource,
         id_generator=SettableIds(),
-        # `delivery` empties all queues in one time; providers of their own would queue up for it.
-        shutdown_on_exit=False,
-        # A prediction id that a variable cuts joins nothing; the SDK's own limits hold.
+        shutdown_on_exit=False,  # `delivery` empties all queues in one time
         span_limits=SpanLimits(
-            max_attribute_length=SpanLimits.UNSET, max_span_attribute_length=SpanLimits.UNSET
+            # A record that loses an attribute, or a part of an id, loses its meaning.
+            max_span_attributes=SpanLimits.UNSET if sampler is ALWAYS_ON else None,
+            max_attribute_length=SpanLimits.UNSET,
+            max_span_attribute_length=SpanLimits.UNSET,
         ),
     )
     provider.add_span_processor(waiting)

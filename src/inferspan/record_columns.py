@@ -138,9 +138,9 @@ def _dictionary(texts: Iterable[str | None]) -> tuple[list[str], bytes]:
     return list(seen), np.array(codes, kind).tobytes()
 
 
-def _floats(numbers: Sequence[float | None]) -> bytes | None:
+def _floats(numbers: Sequence[float | None] | NDArray[np.float64]) -> bytes | None:
     """float32 where that loses nothing, else float64; None where there is no number at all."""
-    wide: NDArray[np.float64] = np.array(numbers, "<f8")  # None becomes NaN
+    wide: NDArray[np.float64] = np.asarray(numbers, "<f8")  # None becomes NaN
     known = ~np.isnan(wide)
     if not known.any():
         return None
@@ -154,7 +154,12 @@ def _add_outputs(found: Attributes, outputs: list[Output], counts: list[int], si
     columns: tuple[Sequence[float | None], ...]
     if any(output.offsets is not None for output in outputs):
         _add_sets(found, outputs, counts)
-        columns = ((), ())
+        # The scores of a set are of its entries; there is none of the row.
+        alone = [_NOTHING if output.offsets is not None else output for output in outputs]
+        columns = (
+            _spread([o.scores or o.score for o in alone], counts),
+            _spread([o.values or o.value for o in alone], counts),
+        )
     elif single:
         # A batch call of one row has columns of one entry.
         labels = [o.label if o.classes is None else o.classes[0] for o in outputs]
@@ -239,7 +244,7 @@ def _add_features(found: Attributes, rows: Sequence[Row], counts: list[int]) -> 
             ]
         at += count
     if numeric:
-        data = _floats(np.concatenate(list(numeric.values())).tolist())
+        data = _floats(np.concatenate(list(numeric.values())))
         if data is not None:
             found[semconv.RECORD_FEATURE_NAMES] = names_text(tuple(numeric))
             found[semconv.RECORD_FEATURE_DATA] = data

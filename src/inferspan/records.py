@@ -13,10 +13,9 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-import numpy as np
-
-from inferspan import delivery, providers, settings
+from inferspan import delivery, providers, semconv, settings
 from inferspan.containment import Contained, errors
+from inferspan.features import FEATURES_MAX
 from inferspan.plans import PredictionPlan
 from inferspan.record_columns import Row, has_row_ids, pack, row_count
 from inferspan.settings import Settings
@@ -31,10 +30,10 @@ FLUSH_CALLS: Final = 2_048
 FLUSH_ROWS: Final = 65_536
 """Rows of one record, unless a single batch has more."""
 FLUSH_SECONDS: Final = 1.0
-LEARNT_FROM: Final = 4_096
-"""Latest calls of a model from which it is learnt what is slow and what is unsure."""
-LEARNT_FROM_MIN: Final = 200
-"""Calls of a model before which nothing counts as slow or unsure."""
+SET_BYTES_OF_A_ROW: Final = 512
+"""Bytes of the classes of sets that weigh as much as a row; receivers count them so."""
+EARLIEST_NS: Final = 946_684_800_000_000_000
+"""The year 2000: receivers refuse calls before it, so one takes no other of its record with it."""
 
 _PACK: Final = Contained("pack slim records")
 
@@ -63,7 +62,6 @@ class RecordBuffer:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._rows = 0
-        self._learnt: dict[int, _Latest] = {}
 
     @property
     def lost(self) -> int:
@@ -88,9 +86,9 @@ class RecordBuffer:
             for group in _grouped(self._take()):
                 with _PACK:
                     self._emit(group)
-            lost = self.lost - self._lost_told
-            if lost:
-                self._lost_told += lost
+            # A call that was issued and is only about to wait counts as lost for this moment.
+            lost, self._lost_told = self.lost - self._lost_told, self.lost
+            if lost > 0:
                 providers.note_loss()
                 errors.warn_sometimes(
                     "records lost",
@@ -129,7 +127,6 @@ class RecordBuffer:
             return
         plan = group[0][0]
         try:
-            self._learn(plan, group)
             attributes, start_ns = pack(group, settings.current().id_key)
         except Exception as error:
             errors.report("pack a slim record", error)
@@ -140,11 +137,8 @@ class RecordBuffer:
             for row in group:
                 self._emit([row])
             return
+        _learn(plan, group)
         emit_record(tracer, f"predictions {plan.model}", attributes, start_ns=start_ns)
-
-    def _learn(self, plan: PredictionPlan, group: list[Row]) -> None:
-        latest = self._learnt.setdefault(id(plan), _Latest(plan))
-        latest.add(group)
 
     def _start(self) -> None:
         with self._lock:
@@ -162,47 +156,67 @@ class RecordBuffer:
             self.flush()
 
 
-class _Latest:
-    """Durations and confidences of a model's latest calls."""
+def _learn(plan: PredictionPlan, group: list[Row]) -> None:
+    scores = (row[7].score for row in group if row[7] is not None)
+    confidences = (plan.confidence(score) for score in scores)
+    plan.thresholds.learn(
+        (row[5] for row in group), (each for each in confidences if each is not None)
+    )
 
-    def __init__(self, plan: PredictionPlan) -> None:
-        self._plan = plan
-        self._durations: deque[int] = deque(maxlen=LEARNT_FROM)
-        self._confidences: deque[float] = deque(maxlen=LEARNT_FROM)
 
-    def add(self, group: list[Row]) -> None:
-        """Learn from some calls."""
-        for row in group[-LEARNT_FROM:]:
-            self._durations.append(row[5])
-            if row[7] is not None:
-                confidence = self._plan.confidence(row[7].score)
-                if confidence is not None:
-                    self._confidences.append(confidence)
-        thresholds = self._plan.thresholds
-        if len(self._durations) >= LEARNT_FROM_MIN:
-            thresholds.slow_ns = float(np.quantile(self._durations, 0.99))
-        if len(self._confidences) >= LEARNT_FROM_MIN:
-            thresholds.confidence = float(np.quantile(self._confidences, 0.01))
+class _Group:
+    """Calls of one record, and what limits them."""
+
+    def __init__(self) -> None:
+        self.rows: list[Row] = []
+        self.weight = 0
+        self.slices: set[str] = set()
+        self.features: set[str] = set()
+
+    def takes(self, row: Row, weight: int) -> bool:
+        """Whether one more call has room; the first always has."""
+        return not self.rows or (
+            len(self.rows) < FLUSH_CALLS
+            and self.weight + weight <= FLUSH_ROWS
+            and _fit(self.slices, row[8], semconv.SLICE_KEYS_MAX)
+            and _fit(self.features, row[9], FEATURES_MAX)
+        )
+
+    def add(self, row: Row, weight: int) -> None:
+        """Take a call."""
+        self.rows.append(row)
+        self.weight += weight
+        self.slices.update(row[8])
+        self.features.update(row[9])
+
+
+def _fit(known: set[str], more: dict[str, object], most: int) -> bool:
+    # Most calls of a model have the names of the calls before them.
+    return more.keys() <= known or len(known.union(more)) <= most
 
 
 def _grouped(rows: Iterable[Row]) -> Iterator[list[Row]]:
-    """Calls of one record: of one plan, all or none with ids of their rows, and not too many."""
-    groups: dict[tuple[int, bool], list[Row]] = {}
-    sizes: dict[tuple[int, bool], int] = {}
+    """Calls of one record: of one plan, all or none with ids of their rows, within every limit."""
+    groups: dict[tuple[int, bool, bool], _Group] = {}
     for row in rows:
         count = row_count(row)
         if not count:  # a batch call of nothing
             continue
-        key = (id(row[0]), has_row_ids(row))
-        group = groups.setdefault(key, [])
-        size = sizes.get(key, 0) + count
-        if group and (len(group) >= FLUSH_CALLS or size > FLUSH_ROWS):
-            yield group
-            group, size = groups.setdefault(key, []), count
-            groups[key] = group = []
-        group.append(row)
-        sizes[key] = size
-    yield from (group for group in groups.values() if group)
+        weight = count + _set_bytes(row) // SET_BYTES_OF_A_ROW
+        key = (id(row[0]), has_row_ids(row), row[4] < EARLIEST_NS)
+        group = groups.setdefault(key, _Group())
+        if not group.takes(row, weight):
+            yield group.rows
+            group = groups[key] = _Group()
+        group.add(row, weight)
+    yield from (group.rows for group in groups.values())
+
+
+def _set_bytes(row: Row) -> int:
+    output = row[7]
+    if output is None or output.offsets is None or output.classes is None:
+        return 0
+    return sum(4 + len(entry.encode()) for entry in output.classes if entry is not None)
 
 
 _buffer: Final = RecordBuffer()

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
+import numpy as np
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import (
@@ -36,6 +38,10 @@ from opentelemetry.util.types import Attributes
 
 from inferspan.identity import RandomIds
 
+LEARNT_FROM: Final = 4_096
+"""Latest calls of a model from which it is learnt what is slow and what is unsure."""
+LEARNT_FROM_MIN: Final = 200
+"""Calls of a model before which nothing counts as slow or unsure."""
 KEPT_PER_SECOND_MAX: Final = 100
 """Spans a second that are built though the sampler left them out; more stay slim records."""
 
@@ -219,10 +225,24 @@ def start_late(tracer: Tracer, name: str, parent: Context, start_ns: int, of: Sp
 class Thresholds:
     """From where on a model's call counts as slow or unsure; learnt from its slim records."""
 
-    __slots__ = ("confidence", "slow_ns")
+    __slots__ = ("_confidences", "_durations", "confidence", "slow_ns")
 
     def __init__(self) -> None:
         self.slow_ns: float = float("inf")
         """Duration that 99 % of the latest calls keep to."""
         self.confidence: float = 0.0
         """Confidence that 99 % of the latest calls reach."""
+        self._durations: deque[int] = deque(maxlen=LEARNT_FROM)
+        self._confidences: deque[float] = deque(maxlen=LEARNT_FROM)
+
+    def learn(self, durations: Iterable[int], confidences: Iterable[float]) -> None:
+        """Take the latest calls into account: their durations, ns, and confidences, 0 to 1.
+
+        The quantiles are those of the latest `LEARNT_FROM` calls, exact, interpolated linearly.
+        """
+        self._durations.extend(durations)
+        self._confidences.extend(confidences)
+        if len(self._durations) >= LEARNT_FROM_MIN:
+            self.slow_ns = float(np.quantile(self._durations, 0.99))
+        if len(self._confidences) >= LEARNT_FROM_MIN:
+            self.confidence = float(np.quantile(self._confidences, 0.01))

@@ -13,7 +13,7 @@ from opentelemetry.trace import StatusCode
 import inferspan
 from inferspan import sampling, semconv, settings
 from inferspan.identity import RandomIds
-from inferspan.records import LEARNT_FROM_MIN
+from inferspan.sampling import LEARNT_FROM_MIN
 from inferspan.sampling import RatioSampler
 from inferspan.settings import Settings
 from inferspan.testing import CapturedSpans, ManualClock, capture_spans

@@ -1,0 +1,175 @@
+"""At every limit of a slim record, the collector still reads what it reads of full spans."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
+
+import inferspan
+from inferspan import providers, semconv
+from inferspan.testing import START_TIME_NS, ManualClock, capture_spans
+from inferspan_collector.batches import Decoded
+from inferspan_collector.decode.requests import decode_traces
+
+BINARY = "binary_classification"
+
+
+def sent(work: Callable[[], object], sampler: Sampler, start_ns: int = START_TIME_NS) -> Decoded:
+    clock = ManualClock(start_ns)
+    with capture_spans(sampler=sampler, clock=clock) as spans:
+        work()
+        inferspan.flush()
+        body = encode_spans(list(spans)).SerializeToString()
+    return decode_traces(body, json=False, received_ns=START_TIME_NS + 10**15)
+
+
+def assert_equal(work: Callable[[], object], rows: int) -> Decoded:
+    full, slim = sent(work, ALWAYS_ON), sent(work, ALWAYS_OFF)
+    assert slim.refused == full.refused
+    assert len(slim.predictions) == len(full.predictions) == rows
+    for key in full.predictions.slices.keys() | slim.predictions.slices.keys():
+        assert sorted(map(str, full.predictions.slices[key].objects())) == sorted(
+            map(str, slim.predictions.slices[key].objects())
+        )
+    return slim
+
+
+@pytest.mark.parametrize("limit", [None, "8"])
+def test_more_names_than_a_span_has_attributes(
+    limit: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if limit is not None:
+        monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT", limit)
+    names = [f"kind {number}" for number in range(100)]
+    score = inferspan.predict(model="m", task=BINARY, features=lambda: dict.fromkeys(names, "x"))(
+        lambda: "a"
+    )
+
+    def work() -> None:
+        for _ in range(5):
+            score()
+
+    decoded = sent(work, ALWAYS_OFF)
+    assert decoded.refused == ()
+    assert len(decoded.predictions) == 5
+
+
+def test_names_of_slices_that_differ_from_call_to_call() -> None:
+    score = inferspan.predict(model="m", task=BINARY, slices=lambda n: {f"k{n}": "v"})(
+        lambda n: "a"
+    )
+    decoded = assert_equal(lambda: [score(n) for n in range(40)], 40)
+    assert len(decoded.predictions.slices) == 40
+
+
+def test_names_of_features_that_differ_from_call_to_call_cost_no_more_than_they_are() -> None:
+    @inferspan.predict(
+        model="m", task=BINARY, features=lambda n: {f"f{n}-{i}": float(i) for i in range(16)}
+    )
+    def score(n: int) -> str:
+        return "a"
+
+    with capture_spans(sampler=ALWAYS_OFF) as spans:
+        for n in range(200):
+            score(n)
+        sizes = [
+            len((record.attributes or {})[semconv.RECORD_FEATURE_DATA])  # type: ignore[arg-type]
+            for record in spans.records
+        ]
+    # 256 names at most are in one record: of 16 calls.
+    assert sum(sizes) <= 200 * 256 * 8
+
+
+def test_a_call_of_a_clock_that_was_not_set_takes_no_other_with_it() -> None:
+    clock = ManualClock(START_TIME_NS)
+    score = inferspan.predict(model="m", task=BINARY)(lambda: "a")
+
+    def work() -> None:
+        score()
+        score()
+
+    with capture_spans(sampler=ALWAYS_OFF, clock=clock) as spans:
+        clock.now_ns = 10**9
+        score()
+        clock.now_ns = START_TIME_NS
+        work()
+        inferspan.flush()
+        body = encode_spans(list(spans)).SerializeToString()
+    decoded = decode_traces(body, json=False, received_ns=START_TIME_NS + 10**15)
+    assert [refusal.reason for refusal in decoded.refused] == ["bad_time"]
+    assert len(decoded.predictions) == 2
+
+
+def test_large_sets_are_spread_over_records() -> None:
+    items = [f"item {number:08d}" for number in range(5_000)]
+    rank = inferspan.predict(model="m", task="ranking")(lambda: items)
+
+    with capture_spans(sampler=ALWAYS_OFF) as spans:
+        for _ in range(900):
+            rank()
+        records = spans.records
+    rows = 0
+    for record in records:
+        body = encode_spans([record]).SerializeToString()
+        decoded = decode_traces(body, json=False, received_ns=START_TIME_NS + 10**15)
+        assert decoded.refused == ()
+        rows += len(decoded.predictions)
+    assert rows == 900
+    assert len(records) > 1
+
+
+def test_a_ranking_may_answer_numbers_too() -> None:
+    answers = iter([["a", "b"], {"value": 3.0}] * 2)
+    rank = inferspan.predict(model="m", task="ranking")(lambda: next(answers))
+
+    def work() -> None:
+        rank()
+        rank()
+
+    full, slim = sent(work, ALWAYS_ON), sent(work, ALWAYS_OFF)
+    np.testing.assert_array_equal(slim.predictions.value, full.predictions.value)
+    assert slim.predictions.predicted.objects().tolist() == (
+        full.predictions.predicted.objects().tolist()
+    )
+
+
+@pytest.mark.parametrize("sampled", [True, False])
+def test_a_provider_that_does_nothing_leaves_records_with_ids_of_their_own(sampled: bool) -> None:
+    score = inferspan.predict(model="m", task=BINARY)(lambda: "a")
+    parent = trace.NonRecordingSpan(
+        trace.SpanContext(7, 5, True, trace.TraceFlags(1 if sampled else 0))
+    )
+    with capture_spans() as spans:
+        restore = providers.divert(trace.NoOpTracerProvider(), lambda: spans)  # type: ignore[arg-type]
+        with trace.use_span(parent):
+            score()
+            score()
+        inferspan.flush()
+        restore()
+        body = encode_spans(list(spans)).SerializeToString()
+    decoded = decode_traces(body, json=False, received_ns=START_TIME_NS + 10**15)
+    assert len(decoded.predictions) == 2
+    assert len({*decoded.predictions.span.tolist(), 5}) == 3
+
+
+def test_what_a_record_was_made_of_is_forgotten() -> None:
+    class Model:
+        def predict(self) -> str:
+            return "a"
+
+    models = [Model() for _ in range(5)]
+    alive = [weakref.ref(model) for model in models]
+    with capture_spans(sampler=ALWAYS_OFF) as spans:
+        for model in models:
+            inferspan.wrap(model, model="m", task=BINARY).predict()
+        assert len(spans.records) == 5
+    del models, model, spans
+    gc.collect()
+    assert [ref() for ref in alive] == [None] * 5
