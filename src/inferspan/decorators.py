@@ -106,8 +106,9 @@ def predict(function: Any = None, /, **options: Any) -> Any:
             redact: patterns of names (`["*card*"]`) whose values are replaced, or a hook
                 (name, value) → what may be recorded. Of inputs, outputs shown to people, slices
                 and features; the typed output stays.
-            sample_ratio: share of calls without a parent that get a full span, 0 to 1; absent = as
-                the provider's sampler says. The others leave slim records: figures stay exact.
+            sample_ratio: share of calls that get a full span, 0 to 1, of those without a parent and
+                those under a sampled one; absent = as the provider's sampler says. The others
+                leave slim records: figures stay exact.
 
     Raises:
         ValueError: an unknown task, operation or policy, or a name that the signature lacks.

@@ -122,10 +122,13 @@ class RecordBuffer:
             yield row
 
     def _emit(self, group: list[Row]) -> None:
-        tracer = providers.record_tracer()
-        if tracer is None:
-            return
         plan = group[0][0]
+        tracer = None
+        with _PACK:
+            tracer = providers.record_tracer()
+        if tracer is None:
+            self.calls_refused += len(group)
+            return
         try:
             attributes, start_ns = pack(group, settings.current().id_key)
         except Exception as error:
@@ -143,6 +146,10 @@ class RecordBuffer:
     def _start(self) -> None:
         with self._lock:
             if self._thread is None:
+                # Now, and not when the first second is over: a shorter process ends before, and
+                # at its end OpenTelemetry can no longer find out what its resource is.
+                with _PACK:
+                    providers.record_tracer()
                 self._thread = threading.Thread(
                     target=self._run, name="inferspan-records", daemon=True
                 )

@@ -50,7 +50,6 @@ SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 
 _FORCED: Final = otel_context.create_key("inferspan-sampled")
 _LIMIT: Final = TraceIdRatioBased.TRACE_ID_LIMIT
-_UNSAMPLED: Final = TraceFlags(TraceFlags.RANDOM_TRACE_ID)
 
 
 class Allowance:
@@ -154,42 +153,50 @@ def start_prediction(
         name: the span's name.
         context: holds the parent.
         start_ns: Unix ns.
-        ratio: what share of roots this model gets spans for; None = as the provider says.
+        ratio: what share of its calls this model gets spans for, by trace id, of roots and of
+            those under a sampled parent; None = as the provider says.
     """
     sampler = getattr(tracer, "sampler", None)
     ours = type(sampler) is RatioSampler
-    if ours and ratio is None:
-        ratio = sampler.ratio  # type: ignore[union-attr]
-    if ratio is not None:
-        generator = getattr(tracer, "id_generator", None)
-        ids = generator if ours and isinstance(generator, SettableIds) else _ids
-        parent: Span | None = context.get(SPAN_KEY)  # type: ignore[assignment]
-        parent_context = None if parent is None else parent.get_span_context()
-        if parent_context is None or not parent_context.is_valid:
-            if ratio < 1.0:
-                trace_id = ids.new_trace_id()
-                if trace_id & _LIMIT >= ratio * _LIMIT:
-                    span_id = ids.new_span_id()
-                    flags = _UNSAMPLED if ids.is_trace_id_random() else TraceFlags.get_default()
-                    return NonRecordingSpan(SpanContext(trace_id, span_id, False, flags))
-            if ours:
-                context = forced(context)
-        elif ours and not parent_context.trace_flags.sampled:
-            return NonRecordingSpan(
-                SpanContext(
-                    parent_context.trace_id,
-                    ids.new_span_id(),
-                    False,
-                    parent_context.trace_flags,
-                    parent_context.trace_state,
-                )
-            )
+    if ours or ratio is not None:
+        caller: Span | None = context.get(SPAN_KEY)  # type: ignore[assignment]
+        parent = None if caller is None else caller.get_span_context()
+        if parent is not None and not parent.is_valid:
+            parent = None
+        if ours and parent is not None and not parent.trace_flags.sampled:
+            return _unsampled(_generator_of(tracer), parent.trace_id, parent)
+        if parent is None and ratio is None:
+            ratio = sampler.ratio  # type: ignore[union-attr]
+        if ratio is not None and ratio < 1.0:
+            ids = _generator_of(tracer) if ours else _ids
+            trace_id = ids.new_trace_id() if parent is None else parent.trace_id
+            if trace_id & _LIMIT >= ratio * _LIMIT:
+                return _unsampled(ids, trace_id, parent)
+        if ours:
+            context = forced(context)
     return tracer.start_span(
         name,
         context,
         start_time=start_ns,
         record_exception=False,
         set_status_on_exception=False,
+    )
+
+
+def _generator_of(tracer: Tracer) -> SettableIds:
+    generator = getattr(tracer, "id_generator", None)
+    return generator if isinstance(generator, SettableIds) else _ids
+
+
+def _unsampled(ids: SettableIds, trace_id: int, parent: SpanContext | None) -> Span:
+    """What stands for a span that is not sampled: its ids."""
+    if parent is not None:
+        flags: int = parent.trace_flags & ~TraceFlags.SAMPLED
+    else:
+        flags = TraceFlags.RANDOM_TRACE_ID if ids.is_trace_id_random() else TraceFlags.DEFAULT
+    state = None if parent is None else parent.trace_state
+    return NonRecordingSpan(
+        SpanContext(trace_id, ids.new_span_id(), False, TraceFlags(flags), state)
     )
 
 

@@ -14,7 +14,7 @@ from typing import Final, overload
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.sampling import Sampler
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
 from inferspan import providers, semconv
 from inferspan.containment import errors
@@ -219,7 +219,7 @@ def capture_spans(
     """
     caught, ids = CapturedSpans(), SequentialIds()
     provider = TracerProvider(
-        sampler, resource=Resource({}), id_generator=ids, shutdown_on_exit=False
+        sampler or ALWAYS_ON, resource=Resource({}), id_generator=ids, shutdown_on_exit=False
     )
     provider.add_span_processor(SimpleSpanProcessor(caught))
     restore = providers.divert(provider, lambda: caught)

@@ -225,7 +225,7 @@ def wrap(
         output: maps an unusual return value.
         capture: `shapes`, `values` or `none`.
         redact: patterns of names, a mapping of them, or a hook.
-        sample_ratio: share of calls without a parent that get a full span.
+        sample_ratio: share of calls that get a full span.
 
     Raises:
         ValueError: an option breaks its rule.

@@ -288,3 +288,9 @@ score("a")
     )
     assert done.stdout == "ended\n"
     assert ids(server, semconv.SCOPE_PREDICTIONS) == ["a"]
+
+
+def test_a_short_script_without_a_provider_leaves_its_records(server: Receiver) -> None:
+    run(SCORE + "score('order-17')\n", OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
+    ((_, record),) = server.spans(semconv.SCOPE_RECORDS)
+    assert attributes_of(record)[semconv.RECORD_COUNT] == 1

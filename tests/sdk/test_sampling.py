@@ -13,8 +13,7 @@ from opentelemetry.trace import StatusCode
 import inferspan
 from inferspan import sampling, semconv, settings
 from inferspan.identity import RandomIds
-from inferspan.sampling import LEARNT_FROM_MIN
-from inferspan.sampling import RatioSampler
+from inferspan.sampling import LEARNT_FROM_MIN, RatioSampler
 from inferspan.settings import Settings
 from inferspan.testing import CapturedSpans, ManualClock, capture_spans
 
@@ -57,6 +56,26 @@ def test_a_model_may_say_its_own_ratio_against_the_providers() -> None:
         busy()
         assert [span.name for span in spans.predictions] == ["predict rare"]
         assert [record.name for record in spans.records] == ["predictions busy"]
+
+
+def test_a_models_own_ratio_applies_under_a_sampled_parent_by_the_trace() -> None:
+    rare = inferspan.predict(model="rare", task=BINARY, sample_ratio=0.25)(lambda: "a")
+    inner: list[bool] = []
+    with capture_spans() as spans:
+        for _ in range(2000):
+            trace_id = RandomIds().generate_trace_id()
+            parent = trace.NonRecordingSpan(
+                trace.SpanContext(trace_id, 5, False, trace.TraceFlags(1))
+            )
+            with trace.use_span(parent):
+                before = len(spans.predictions)
+                rare()
+                rare()
+                inner.append(len(spans.predictions) - before == 2)
+        sampled = len(spans.predictions)
+        assert sampled == 2 * sum(inner)  # both calls of a trace, or none
+        assert 365 < sampled / 2 < 635
+        assert sampled + recorded(spans) == 4000
 
 
 @pytest.mark.parametrize("sampler", [ALWAYS_OFF, ParentBased(TraceIdRatioBased(0.0))])

@@ -198,3 +198,11 @@ def test_pytest_does_not_load_us_unasked(tmp_path: Path) -> None:
     command = (sys.executable, "-m", "pytest", "-q")
     ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert ran.returncode == 0, ran.stdout
+
+
+def test_under_an_unsampled_parent_spans_are_captured_all_the_same() -> None:
+    parent = trace.NonRecordingSpan(trace.SpanContext(7, 5, False, trace.TraceFlags(0)))
+    score = inferspan.predict(model="m", task="regression")(lambda: 1.0)
+    with capture_spans() as spans, trace.use_span(parent):
+        score()
+    assert len(spans.predictions) == 1
