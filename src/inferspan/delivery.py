@@ -140,9 +140,10 @@ def delivery_counts() -> dict[str, dict[str, int]]:
 
     Returns:
         By `predictions`, `labels` and `records`: how many spans were `handed` to the queue, and of
-        these `sent` (the receiver took them), `failed` (it refused them, or they were left at the
-        end), `pushed_out` (by newer ones, because the queue was full) and `waiting`. Only what
-        inferspan's own exporters carry is counted, not what goes through your own TracerProvider.
+        these `sent` (the receiver took them), `failed` (it refused them, or left them out of a
+        request that it took, or they were left at the end), `pushed_out` (by newer ones, because
+        the queue was full) and `waiting`. Only what inferspan's own exporters carry is counted,
+        not what goes through your own TracerProvider.
     """
     with _registry.lock:
         counted = {what: Counter(counts) for what, counts in _registry.ended.items()}

@@ -7,10 +7,12 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from inferspan import settings
 from inferspan.containment import errors
+from inferspan.span_queue import Rejection
 
 _CREDENTIALS_VARIABLES: Final = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
@@ -20,6 +22,8 @@ _PROTOCOL_VARIABLES: Final = (
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     "OTEL_EXPORTER_OTLP_PROTOCOL",
 )
+_MESSAGE_LENGTH_MAX: Final = 500
+"""Characters of a receiver's message that are passed on."""
 
 
 def otlp_exporter(url: str | None) -> SpanExporter:
@@ -64,6 +68,27 @@ def warn_undelivered(url: str, why: str) -> None:
     """Log it, at most once a minute for each URL."""
     place = f"deliver to {_without_credentials(url)}"
     errors.warn_sometimes(place, f"inferspan: {undelivered(url)} ({why})")
+
+
+def rejection(url: str, response: ExportTraceServiceResponse) -> Rejection | None:
+    """What a receiver left out of a request that it took; said, at most once a minute.
+
+    Args:
+        url: of the receiver.
+        response: its answer.
+
+    Returns:
+        None where it took everything and has no more to say.
+    """
+    partial = response.partial_success
+    spans = max(0, partial.rejected_spans)
+    message = " ".join(partial.error_message.split())[:_MESSAGE_LENGTH_MAX]
+    if not spans and not message:
+        return None
+    place = f"reject at {_without_credentials(url)}"
+    said = f"{_without_credentials(url)} left out {spans:,} of a request's records"
+    errors.warn_sometimes(place, f"inferspan: {said}: {message or 'it does not say why'}")
+    return Rejection(spans, message)
 
 
 def _without_credentials(url: str) -> str:

@@ -10,8 +10,8 @@ from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from inferspan.exporters import warn_undelivered
-from inferspan.span_queue import Answer
+from inferspan.exporters import rejection, warn_undelivered
+from inferspan.span_queue import Answer, Rejection
 
 MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """What a gRPC server takes unless it was told otherwise; it refuses more as it refuses any load."""
@@ -30,6 +30,7 @@ class _Teller(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
     def __init__(self, url: str) -> None:
         self._url = url
         self.answer: Answer | None = None
+        self.rejection: Rejection | None = None
 
     def intercept_unary_unary(
         self, continuation: Callable[[Any, Any], Any], client_call_details: Any, request: Any
@@ -40,6 +41,8 @@ class _Teller(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
         self.answer = _answer(code, request.ByteSize())
         if self.answer is Answer.REFUSED or code in _NOBODY:
             warn_undelivered(self._url, f"gRPC {code.name}")
+        if self.answer is Answer.TAKEN:
+            self.rejection = rejection(self._url, call.result())
         return call
 
 
@@ -58,10 +61,15 @@ class GrpcSpanExporter(OTLPSpanExporter):
         """What the receiver made of the last request; None where none was sent."""
         return None if self._teller is None else self._teller.answer
 
+    @property
+    def rejection(self) -> Rejection | None:
+        """What the receiver left out of the last request, which it took."""
+        return None if self._teller is None else self._teller.rejection
+
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export, and remember why it failed."""
         if self._teller is not None:
-            self._teller.answer = None
+            self._teller.answer = self._teller.rejection = None
         return super().export(spans)
 
     def _initialize_channel_and_stub(self) -> None:

@@ -6,17 +6,21 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import requests
+from google.protobuf.message import DecodeError
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from inferspan.exporters import warn_undelivered
-from inferspan.span_queue import Answer
+from inferspan.exporters import rejection, warn_undelivered
+from inferspan.span_queue import Answer, Rejection
 
 _BUSY: Final = (429, 503)
 """Answers of a receiver that asks to be tried again; it is there."""
 _LATER: Final = (*_BUSY, 502, 504)
 _TOO_LARGE: Final = 413
+_ANSWER_BYTES_MAX: Final = 64 * 1024
+"""Bytes of an answer that are read, after decompression; one that says more is not understood."""
 
 
 class TellingSession(requests.Session):
@@ -26,16 +30,22 @@ class TellingSession(requests.Session):
         super().__init__()
         self.answer: Answer | None = None
         """What became of the last request."""
+        self.rejection: Rejection | None = None
+        """What its receiver left out of it."""
 
     def send(self, request: Any, **options: Any) -> Any:
         """Send, and tell; what is raised or answered passes through."""
         try:
-            response = super().send(request, **options)
+            # What an answer holds is read below: that it cannot be read makes it no other answer.
+            response = super().send(request, **{**options, "stream": True})
         except requests.RequestException as error:
             self.answer = Answer.LATER
             warn_undelivered(str(request.url), type(error).__name__)
             raise
         self.answer = _answer(response.status_code)
+        said = _read(response)
+        if self.answer is Answer.TAKEN:
+            self.rejection = rejection(str(request.url), said)
         if response.status_code >= 400 and response.status_code not in (*_BUSY, _TOO_LARGE):
             warn_undelivered(str(request.url), f"HTTP {response.status_code}")
         return response
@@ -57,9 +67,14 @@ class HttpSpanExporter(OTLPSpanExporter):
         """What the receiver made of the last request; None where none was sent."""
         return self._told.answer
 
+    @property
+    def rejection(self) -> Rejection | None:
+        """What the receiver left out of the last request, which it took."""
+        return self._told.rejection
+
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export; a request that is too large for any receiver is not sent."""
-        self._told.answer = None
+        self._told.answer = self._told.rejection = None
         return super().export(spans)
 
 
@@ -69,3 +84,18 @@ def _answer(status: int) -> Answer:
     if status == _TOO_LARGE:
         return Answer.TOO_LARGE
     return Answer.LATER if status in _LATER else Answer.REFUSED
+
+
+def _read(response: requests.Response) -> ExportTraceServiceResponse:
+    """Read an answer to its end, so that its connection can be used again; never raises."""
+    body = b""
+    try:
+        for part in response.iter_content(_ANSWER_BYTES_MAX):
+            body += part
+            if len(body) > _ANSWER_BYTES_MAX:
+                return ExportTraceServiceResponse()
+        return ExportTraceServiceResponse.FromString(body)
+    except (requests.RequestException, DecodeError):
+        return ExportTraceServiceResponse()
+    finally:
+        response.close()

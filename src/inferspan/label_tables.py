@@ -25,7 +25,7 @@ from inferspan.label_records import (
 )
 from inferspan.labels import read_record, reading, send_label
 from inferspan.providers import label_exporter, label_provider, labels_of
-from inferspan.span_queue import SpanQueue
+from inferspan.span_queue import Rejection, SpanQueue
 
 Table = Mapping[str, Sequence[object]] | Iterable[Mapping[str, object]]
 """A mapping of columns, or rows that are mappings; data frames are accepted too."""
@@ -47,7 +47,8 @@ class LabelTableReport:
     refused: int
     """Rows that cannot be labels."""
     failed: int
-    """Rows that could not be delivered; load the table again, nothing counts twice."""
+    """Rows that could not be delivered, or that the receiver left out; load the table again once
+    what `reasons` says is mended, nothing counts twice."""
     reasons: Mapping[str, int] = field(default_factory=dict)
     """Why rows were refused or could not be delivered, and how many."""
     without_truth: int = 0
@@ -74,9 +75,9 @@ class LabelBatchSender:
         self._provider = label_provider(self._queue)
         self._chunk = chunk
         self._begun = 0
-        self._sent_then = 0
+        self._answered_then = 0
         self.gone = False
-        """Of the labels between two waits none was delivered: more would only take time."""
+        """Of the labels between two waits none was answered: more would only take time."""
         self.tracer = labels_of(self._provider)
 
     @property
@@ -89,13 +90,19 @@ class LabelBatchSender:
         """Labels that could not be delivered."""
         return self._begun - self._queue.sent
 
+    @property
+    def rejected(self) -> Rejection:
+        """Of these, what the receiver left out of requests that it took."""
+        return self._queue.rejected
+
     def sent_one(self) -> None:
         """One more label was emitted, or left out because the receiver is gone."""
         self._begun += 1
         if not self.gone and (self._begun == PROBE_ROWS or self._begun % self._chunk == 0):
             self._provider.force_flush()
-            self.gone = self._queue.sent == self._sent_then
-            self._sent_then = self._queue.sent
+            answered = self._queue.sent + self.rejected.spans
+            self.gone = answered == self._answered_then
+            self._answered_then = answered
 
     def __enter__(self) -> Self:
         return self
@@ -202,8 +209,11 @@ def _send_all(records: Iterable[Attributes | RefusedLabel]) -> LabelTableReport:
                     send_label(sender.tracer, record, semconv.label_record_id(record))
                 sender.sent_one()
     refused = reasons.total()
-    if sender.failed:
-        reasons[undelivered(labels_receiver())] = sender.failed
+    rejected = sender.rejected
+    if rejected.spans:
+        reasons[f"the receiver left them out: {rejected.message}"] = rejected.spans
+    if sender.failed > rejected.spans:
+        reasons[undelivered(labels_receiver())] = sender.failed - rejected.spans
     return LabelTableReport(sender.sent, refused, sender.failed, dict(reasons), without_truth)
 
 

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
@@ -49,12 +50,23 @@ class Answer(Enum):
     REFUSED = "refused"
 
 
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """What a receiver left out of a request that it took."""
+
+    spans: int
+    """0 or more."""
+    message: str
+    """In the receiver's words, in one line; may be empty."""
+
+
 class SpanQueue(SpanProcessor):
     """A bounded queue of ended spans in front of one exporter.
 
     Args:
         exporter: gets the spans; one that has an attribute `answer` (`Answer` or None) tells by it
-            why a request failed.
+            why a request failed, and by `rejection` (`Rejection` or None) what was left out of one
+            that succeeded.
         what: what the spans are, for messages and counts: `predictions`.
         remake: makes the exporter of a forked child, which must not share the parent's connection.
         size: spans that may wait at a time; more push out the oldest.
@@ -99,6 +111,8 @@ class SpanQueue(SpanProcessor):
         self.handed = 0
         self.sent = 0
         self.failed = 0
+        self.rejected = Rejection(0, "")
+        """Of the failed, what receivers left out of requests that they took; why, the latest."""
         self.pushed_out = 0
 
     # --- the caller's thread ---
@@ -294,8 +308,18 @@ class SpanQueue(SpanProcessor):
                 self._put_back(part + [span for later in reversed(parts) for span in later])
                 return False
             else:
-                self._settle(len(part), taken=answer is Answer.TAKEN)
+                self._settle(len(part), sent=self._taken(part) if answer is Answer.TAKEN else 0)
         return True
+
+    def _taken(self, spans: Sequence[ReadableSpan]) -> int:
+        rejection: Rejection | None = getattr(self._exporter, "rejection", None)
+        if rejection is None:
+            return len(spans)
+        # A receiver may count rows of a slim record, of which a span holds many.
+        rejected = min(rejection.spans, len(spans))
+        if rejected:
+            self.rejected = Rejection(self.rejected.spans + rejected, rejection.message)
+        return len(spans) - rejected
 
     def _export(self, spans: Sequence[ReadableSpan]) -> Answer:
         exporter = self._exporter
@@ -319,14 +343,12 @@ class SpanQueue(SpanProcessor):
             self._deferred += 1
             self._settled.notify_all()
 
-    def _settle(self, count: int, *, taken: bool) -> None:
+    def _settle(self, count: int, *, sent: int) -> None:
         with self._settled:
             if self.closed:
                 return
-            if taken:
-                self.sent += count
-            else:
-                self.failed += count
+            self.sent += sent
+            self.failed += count - sent
             self._settled.notify_all()
 
 

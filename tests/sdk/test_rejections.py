@@ -1,0 +1,236 @@
+"""What a receiver leaves out of a request that it took has failed, and is said."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import http.server
+import logging
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import (
+    TraceServiceServicer,
+    add_TraceServiceServicer_to_server,
+)
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+import inferspan
+from inferspan import providers
+from inferspan.containment import errors
+from inferspan.exporters import otlp_exporter
+from inferspan.span_queue import Rejection, SpanQueue, leave
+
+Answering = Callable[[bytes], tuple[bytes, dict[str, str]]]
+PROTOBUF = {"Content-Type": "application/x-protobuf"}
+
+
+def rejecting(spans: int, message: str = "") -> bytes:
+    answer = ExportTraceServiceResponse()
+    answer.partial_success.rejected_spans = spans
+    answer.partial_success.error_message = message
+    return answer.SerializeToString()
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Takes every request, with a body and headers as told."""
+
+    body = b""
+    headers: dict[str, str] = PROTOBUF
+    clients: set[tuple[str, int]]
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.clients = set()
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1/traces"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.clients.add(self.client_address)
+        self.send_response(200)
+        for name, value in {
+            "Content-Length": str(len(self.server.body)),
+            **self.server.headers,
+        }.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(self.server.body)
+        if int(self.server.headers.get("Content-Length", "0")) > len(self.server.body):
+            self.close_connection = True
+
+    def log_message(self, format: str, *arguments: object) -> None:
+        pass
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Server]:
+    with Server() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Server]:
+    with serving() as server:
+        yield server
+
+
+@pytest.fixture
+def server(shared: Server) -> Server:
+    shared.body, shared.headers = b"", PROTOBUF
+    return shared
+
+
+@pytest.fixture(autouse=True)
+def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The port of an earlier test may come again within the minute of its warning."""
+    monkeypatch.setattr(errors, "_logged", {})
+
+
+def ended(count: int) -> Sequence[ReadableSpan]:
+    caught = InMemorySpanExporter()
+    provider = TracerProvider(resource=Resource({}), shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(caught))
+    for number in range(count):
+        provider.get_tracer("test").start_span(f"span {number}").end()
+    return caught.get_finished_spans()
+
+
+SPANS = ended(3)
+
+
+def outcome(url: str | None, requests: int = 1) -> tuple[int, int, Rejection]:
+    """Spans that were sent, that failed, and what was left out, of three in each request."""
+    queue = SpanQueue(otlp_exporter(url), delay=3600.0)
+    for _ in range(requests):
+        for span in SPANS:
+            queue.on_end(span)
+        assert queue.force_flush(60_000)
+    leave([queue], 0.0)
+    assert queue.counts()["handed"] == queue.sent + queue.failed
+    assert queue.lost_since_asked() is bool(queue.failed)
+    return queue.sent, queue.failed, queue.rejected
+
+
+def test_what_a_receiver_left_out_failed(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    server.body = rejecting(2, "missing_model: a span\nnames none")
+    assert outcome(server.url, 2) == (2, 4, Rejection(4, "missing_model: a span names none"))
+    (line,) = caplog.messages  # once a minute
+    assert line == (
+        f"inferspan: {server.url} left out 2 of a request's records: missing_model: a span "
+        "names none"
+    )
+
+
+def test_a_connection_serves_on_after_an_answer() -> None:
+    with serving() as fresh:
+        fresh.body = rejecting(1, "x" * 10_000)
+        assert outcome(fresh.url, 3)[:2] == (6, 3)
+        assert len(fresh.clients) == 1
+
+
+def test_a_receiver_that_only_warns_took_everything(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.body = rejecting(0, "surplus_slice")
+    assert outcome(server.url) == (3, 0, Rejection(0, ""))
+    assert "left out 0 of a request's records: surplus_slice" in caplog.text
+
+
+def test_a_compressed_answer_is_read(server: Server) -> None:
+    server.body = gzip.compress(rejecting(1))
+    server.headers = {**PROTOBUF, "Content-Encoding": "gzip"}
+    assert outcome(server.url)[:2] == (2, 1)
+
+
+@pytest.mark.parametrize(("said", "failed"), [(4, 3), (2**40, 3), (-1, 0)])
+def test_no_more_than_was_sent_can_be_left_out(server: Server, said: int, failed: int) -> None:
+    server.body = rejecting(said)
+    assert outcome(server.url)[:2] == (3 - failed, failed)
+
+
+@pytest.mark.parametrize(
+    ("body", "headers"),
+    [
+        (b"", {}),
+        (b"ok", {"Content-Type": "text/plain"}),
+        (b"<html>", {"Content-Type": "text/html"}),
+        (b"{}", {"Content-Type": "application/json"}),
+        (b"\n\xff\xff", PROTOBUF),
+        (b"no gzip", {"Content-Encoding": "gzip"}),
+        (gzip.compress(rejecting(1))[:-12], {"Content-Encoding": "gzip"}),
+        (gzip.compress(bytes(1 << 24)), {"Content-Encoding": "gzip"}),
+        (rejecting(1), {"Content-Length": "1000"}),
+    ],
+)
+def test_an_answer_that_cannot_be_read_is_a_success_all_the_same(
+    server: Server,
+    body: bytes,
+    headers: dict[str, str],
+    contained_errors: list[BaseException],
+) -> None:
+    server.body, server.headers = body, headers
+    assert outcome(server.url) == (3, 0, Rejection(0, ""))
+    assert contained_errors == []
+
+
+@given(st.binary(max_size=40))
+def test_no_answer_raises(shared: Server, body: bytes) -> None:
+    shared.body, shared.headers = body, PROTOBUF
+    sent, failed, _ = outcome(shared.url)
+    assert sent + failed == 3
+
+
+class Rejecting(TraceServiceServicer):
+    def Export(
+        self, request: ExportTraceServiceRequest, context: grpc.ServicerContext
+    ) -> ExportTraceServiceResponse:
+        return ExportTraceServiceResponse.FromString(rejecting(2, "missing_model: none"))
+
+
+def test_grpc_says_it_too(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = grpc.server(ThreadPoolExecutor(2))
+    add_TraceServiceServicer_to_server(Rejecting(), running)
+    port = running.add_insecure_port("127.0.0.1:0")
+    running.start()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", f"http://127.0.0.1:{port}")
+    assert outcome(None) == (1, 2, Rejection(2, "missing_model: none"))
+    assert f"127.0.0.1:{port} left out 2 of a request's records: missing_model" in caplog.text
+    running.stop(None).wait()
+
+
+def test_a_table_says_what_the_receiver_left_out(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.CRITICAL)
+    server.body = rejecting(1 << 20, "unknown_target: 'x'")
+    count = 300  # more than one request, so that a receiver that is gone would be noticed
+    restore = providers.divert(None, lambda: otlp_exporter(server.url))
+    table = {"prediction_id": [str(n) for n in range(count)], "actual": [1] * count}
+    report = inferspan.label_table(table, model="m")
+    restore()
+    assert (report.sent, report.refused, report.failed) == (0, 0, count)
+    assert report.reasons == {"the receiver left them out: unknown_target: 'x'": count}
