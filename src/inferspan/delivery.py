@@ -29,7 +29,9 @@ RECORDS_PER_REQUEST: Final = 7
 _QUEUE_VARIABLE: Final = "OTEL_BSP_MAX_QUEUE_SIZE"
 _BATCH_VARIABLE: Final = "OTEL_BSP_MAX_EXPORT_BATCH_SIZE"
 _DELAY_VARIABLE: Final = "OTEL_BSP_SCHEDULE_DELAY"
+_NOTHING: Final = {"handed": 0, "sent": 0, "failed": 0, "pushed_out": 0, "waiting": 0}
 _GATHER: Final = Contained("hand over what waits")
+_COUNT: Final = Contained("count what was lost")
 _END: Final = Contained("end a provider")
 
 
@@ -43,6 +45,8 @@ class _Registry:
         self.ended: dict[str, Counter[str]] = {}
         """Counts of queues that were closed, by what they held."""
         self.sources: list[Callable[[], object]] = []
+        self.losses: list[tuple[str, Callable[[], int]]] = []
+        """What counts losses before a queue, with what is lost there."""
         self.ends: list[Callable[[], object]] = []
         """Called after the queues were emptied at the end of the process."""
         self.watched = False
@@ -123,6 +127,16 @@ def before_flush(hand_over: Callable[[], object]) -> None:
     _registry.sources.append(hand_over)
 
 
+def count_losses(what: str, lost: Callable[[], int]) -> None:
+    """Have `delivery_counts` tell of predictions that were lost before they reached a queue.
+
+    Args:
+        what: in whose counts they stand as `unrecorded`: `records`.
+        lost: how many they are so far, 0 or more; called from any thread.
+    """
+    _registry.losses.append((what, lost))
+
+
 def at_end(end: Callable[[], object]) -> None:
     """Have `end` called once the process ends and its queues are empty."""
     _registry.ends.append(end)
@@ -142,13 +156,19 @@ def delivery_counts() -> dict[str, dict[str, int]]:
         By `predictions`, `labels` and `records`: how many spans were `handed` to the queue, and of
         these `sent` (the receiver took them), `failed` (it refused them, or left them out of a
         request that it took, or they were left at the end), `pushed_out` (by newer ones, because
-        the queue was full) and `waiting`. Only what inferspan's own exporters carry is counted,
-        not what goes through your own TracerProvider.
+        the queue was full) and `waiting`. Beside them, under `records`, `unrecorded`: predictions
+        (not spans) that left no slim record, because more came than could be packed. Only what
+        inferspan's own exporters carry is counted, not what goes through your own TracerProvider.
     """
     with _registry.lock:
         counted = {what: Counter(counts) for what, counts in _registry.ended.items()}
         for spans in _registry.queues:
             counted.setdefault(spans.what, Counter()).update(spans.counts())
+    for what, lost in _registry.losses:
+        with _COUNT:
+            unrecorded = lost()
+            if unrecorded or what in counted:
+                counted.setdefault(what, Counter(_NOTHING)).update(unrecorded=unrecorded)
     return {what: dict(counts) for what, counts in sorted(counted.items())}
 
 
