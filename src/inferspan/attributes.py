@@ -13,6 +13,7 @@ from typing import Any, Final, cast
 import numpy as np
 
 from inferspan import foreign
+from inferspan.containment import from_outside
 
 Attribute = (
     str | bool | int | float | bytes | Sequence[str | None] | Sequence[int] | Sequence[float]
@@ -59,7 +60,9 @@ def type_name(kind: type) -> str:
     try:
         module, name = kind.__module__, kind.__qualname__
         return text(name if module == "builtins" else f"{module}.{name}", TEXT_LENGTH_MAX)
-    except Exception:  # of a metaclass
+    except Exception as error:  # of a metaclass
+        if from_outside(error):
+            raise
         return "object"
 
 
@@ -77,7 +80,9 @@ def shape_of(value: object) -> tuple[int, ...] | None:
         return None
     try:
         return foreign.shape_of(value)
-    except Exception:  # of a property of a foreign object
+    except Exception as error:  # of a property of a foreign object
+        if from_outside(error):
+            raise
         return None
 
 
@@ -119,7 +124,9 @@ def describe(value: object, size: str, shape: str, dtype: str) -> Attributes:
         return {}
     try:
         extent = _extent(value)
-    except Exception:  # of a property of a foreign object, or of a metaclass
+    except Exception as error:  # of a property of a foreign object, or of a metaclass
+        if from_outside(error):
+            raise
         return {}
     if extent is None:
         return {}

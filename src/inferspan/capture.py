@@ -19,6 +19,7 @@ from inferspan.attributes import (
     text,
     type_name,
 )
+from inferspan.containment import from_outside
 from inferspan.features import FEATURES_MAX, ColumnTooLong, as_column
 from inferspan.identity import new_record_id
 from inferspan.json_values import json_object
@@ -65,6 +66,8 @@ def given_ids(source: Source, call: Call, drop: Drop) -> tuple[str | None, list[
         given = given if column is None else column[0]
         written = None if given is ABSENT else semconv.prediction_id_text(given)
     except Exception as error:
+        if from_outside(error):
+            raise
         drop("prediction_id", said_by("prediction_id=", error))
         return None, None
     if written is None:
@@ -116,6 +119,8 @@ def read_declared(
             column = as_column(value, ROWS_MAX)
             found[name] = value if column is None else column
     except Exception as error:
+        if from_outside(error):
+            raise
         drop(option, said_by(f"{option}=", error))
         return {}
     return found

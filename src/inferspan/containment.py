@@ -1,19 +1,23 @@
 """Telemetry errors never reach the caller: the one place where our own errors end.
 
 An error inside inferspan costs a span some of its content, never a call its answer. It is counted
-by place and logged at most once a minute per place. Only KeyboardInterrupt passes through: it comes
-from outside. SystemExit and GeneratorExit do not, for what raises them here is a value that only we
+by place and logged at most once a minute per place. What comes from outside passes through: a
+KeyboardInterrupt, and whatever the user's signal handlers raise, which Python runs between any two
+steps of ours. Other SystemExits and GeneratorExits end here, too: a value raised them that only we
 looked at.
 """
 
 from __future__ import annotations
 
+import inspect
 import logging
+import signal
 import threading
 import time
 from collections.abc import Callable
-from types import TracebackType
-from typing import Final
+from itertools import pairwise
+from types import CodeType, FrameType, TracebackType
+from typing import Any, Final
 
 logger: Final = logging.getLogger("inferspan")
 
@@ -22,6 +26,55 @@ PLACES_MAX: Final = 1024
 """Places and one-time warnings that are remembered; beyond it, they share one."""
 
 _OTHER: Final = "__other__"
+
+
+def from_outside(error: BaseException) -> bool:
+    """Whether an error is none of ours: an interrupt, or what a signal handler raised.
+
+    The one judge of it: whoever keeps an error raises it again where this says so. Looks at the
+    frames that the error came through, so ask where it was caught.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return True
+    # Python runs handlers in no other.
+    if threading.current_thread() is not threading.main_thread():
+        return False
+    traceback = error.__traceback__
+    while traceback is not None:
+        if _handles_a_signal(traceback.tb_frame):
+            return True
+        traceback = traceback.tb_next
+    return False
+
+
+def _handles_a_signal(frame: FrameType) -> bool:
+    """Whether it was called as handlers are: with a number and the frame that it interrupted.
+
+    What is installed says less, for many handlers replace themselves before they raise; it is
+    asked where the handler has deleted what it was called with.
+    """
+    code = frame.f_code
+    starred = bool(code.co_flags & inspect.CO_VARARGS)
+    if code.co_argcount < 2 and not starred:
+        return False
+    held = frame.f_locals
+    given = [held.get(name) for name in code.co_varnames[: code.co_argcount]]
+    if starred:
+        rest = held.get(code.co_varnames[code.co_argcount + code.co_kwonlyargcount], ())
+        given.extend(rest if type(rest) is tuple else ())
+    called = any(
+        type(number) is int and interrupted is not None and interrupted is frame.f_back
+        for number, interrupted in pairwise(given)
+    )
+    return called or (any(value is None for value in given) and _is_installed(code))
+
+
+def _is_installed(code: CodeType) -> bool:
+    for number in signal.valid_signals():
+        handler: Any = signal.getsignal(number)
+        if getattr(getattr(handler, "__func__", handler), "__code__", None) is code:
+            return True
+    return False
 
 
 class ErrorLog:
@@ -64,15 +117,31 @@ class ErrorLog:
                 exc_info=(type(error), error, error.__traceback__),
             )
 
+    def keep(self, place: str, error: BaseException) -> bool:
+        """Report an error that was caught, unless it comes from outside.
+
+        Returns:
+            Whether it ends here; raise it again where not.
+        """
+        try:
+            if from_outside(error):
+                return False
+            self.report(place, error)
+        except RecursionError:
+            pass  # the user's recursion left no room to judge or log it
+        except Exception as failed:  # of a log's filter
+            if from_outside(failed):
+                raise
+        return True
+
     def contain(self, place: str, error: BaseException) -> None:
-        """End an error of ours here: report it, but let a KeyboardInterrupt pass.
+        """End an error of ours here: report it, but raise again what comes from outside.
 
         For an `except` clause on the path of every call, where `with Contained(…)` costs as much
         as what it guards.
         """
-        if isinstance(error, KeyboardInterrupt):
+        if not self.keep(place, error):
             raise error
-        self.report(place, error)
 
     def warn_once(self, key: str, message: str) -> None:
         """Log a warning the first time `key` is seen in this process."""
@@ -142,7 +211,4 @@ class Contained:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> bool:
-        if error is None or isinstance(error, KeyboardInterrupt):
-            return False
-        errors.report(self._place, error)
-        return True
+        return error is not None and errors.keep(self._place, error)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from inferspan import foreign
 from inferspan.attributes import ITEMS_MAX, TEXT_LENGTH_MAX, shape_of, shape_text, type_name
+from inferspan.containment import from_outside
 from inferspan.json_leaves import (
     CUT,
     CUT_BYTES,
@@ -128,7 +129,9 @@ def _write(value: object, room: int, depth: int, judge: Judge | None) -> str:
             written = leaf(value, room)
         else:
             written = (_WRITERS.get(kind) or _writer_of(kind))(value, room, depth, judge)
-    except Exception:  # of a foreign object
+    except Exception as error:  # of a foreign object
+        if from_outside(error):
+            raise
         written = json_text(f"<{type_name(kind)}>", TEXT_LENGTH_MAX)
     return written if size_of(written) <= room else CUT
 

@@ -15,7 +15,7 @@ from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags, T
 
 from inferspan import semconv, settings
 from inferspan.attributes import Attributes
-from inferspan.containment import Contained, errors
+from inferspan.containment import Contained, errors, from_outside
 from inferspan.identity import new_record_id
 from inferspan.label_records import (
     LabelDetails,
@@ -279,9 +279,11 @@ def reading() -> Iterator[None]:
     """Look at the caller's data: what that raises is a `RefusedLabel`, but for an interrupt."""
     try:
         yield
-    except (RefusedLabel, KeyboardInterrupt):
+    except RefusedLabel:
         raise
     except BaseException as error:
+        if from_outside(error):
+            raise
         # Without the message, which may quote the data.
         name = type(error).__name__
         raise RefusedLabel(

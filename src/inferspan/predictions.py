@@ -19,7 +19,7 @@ from inferspan import capture, semconv, settings, spans
 from inferspan.arguments import Arguments, Keywords
 from inferspan.attributes import TEXT_LENGTH_MAX, Attributes, text, type_name
 from inferspan.capture import said_by
-from inferspan.containment import Contained, errors
+from inferspan.containment import Contained, errors, from_outside
 from inferspan.current import CURRENT_KEY, running
 from inferspan.features import pack_features
 from inferspan.identity import new_record_id
@@ -79,7 +79,7 @@ class PredictionCall(SpanScope):
             try:
                 self._capture(plan, self._call)
             except BaseException as error:
-                if isinstance(error, KeyboardInterrupt):
+                if from_outside(error):
                     self.fail(error)
                 errors.contain(_INPUT, error)
 
@@ -152,6 +152,8 @@ class PredictionCall(SpanScope):
             try:
                 value = plan.output(value)
             except Exception as error:
+                if from_outside(error):
+                    raise
                 self._drop("output", said_by("output=", error))
                 return
         rule = plan.rule
@@ -159,11 +161,15 @@ class PredictionCall(SpanScope):
             try:
                 rule = plan.live_rule()
             except Exception as error:
+                if from_outside(error):
+                    raise
                 kind = type_name(type(error))
                 self._drop("classes", f"classes_ raised {kind}; declare classes=[…]")
         try:
             self._output = output = read_output(value, rule, self._input_rows)
         except Exception as error:
+            if from_outside(error):
+                raise
             self._drop("output", f"reading it raised {type_name(type(error))}; give output=…")
             return
         if output.dropped is not None:

@@ -10,6 +10,7 @@ from typing import Final
 from uuid import UUID
 
 from inferspan import semconv, settings
+from inferspan.containment import from_outside
 from inferspan.features import as_column
 from inferspan.output_columns import ROWS_MAX, is_missing
 
@@ -65,7 +66,9 @@ class Redactor:
             if not isinstance(decided, str):
                 return decided(name, value)
             return _hashed(value) if decided == "hash" else PLACEHOLDER
-        except Exception:
+        except Exception as error:
+            if from_outside(error):
+                raise
             return PLACEHOLDER
 
 

@@ -43,8 +43,8 @@ class SpanScope:
     """One span from its start to its end; attached while the user's code runs.
 
     Attributes are collected here and written in one go when the span ends. What OpenTelemetry or a
-    user's processor raises ends here, reported by place; only KeyboardInterrupt passes, after the
-    span has ended.
+    user's processor raises ends here, reported by place; only what comes from outside passes,
+    such as a KeyboardInterrupt, after the span has ended.
 
     Args:
         name: the span's name.

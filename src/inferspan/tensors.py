@@ -18,6 +18,7 @@ from inferspan.attributes import (
     shape_of,
     text,
 )
+from inferspan.containment import from_outside
 
 STATISTICS_ELEMENTS_MAX: Final = 1_000_000
 """Elements of an array up to which statistics are computed (some milliseconds at most)."""
@@ -139,13 +140,17 @@ def _converted(value: object) -> NDArray[Any] | None:
 def _on_accelerator(value: object) -> bool:
     try:
         return foreign.on_accelerator(value) is not None
-    except Exception:  # of a foreign object
+    except Exception as error:  # of a foreign object
+        if from_outside(error):
+            raise
         return True
 
 
 def _array_of(value: object) -> NDArray[Any] | None:
     try:
         array = foreign.as_array(value)
-    except Exception:  # of a foreign object; a tensor that has no numpy form
+    except Exception as error:  # of a foreign object; a tensor that has no numpy form
+        if from_outside(error):
+            raise
         return None
     return array if type(array) is np.ndarray else None
