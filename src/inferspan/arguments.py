@@ -33,6 +33,10 @@ _TABLE_PARAMETERS: Final = ("df", "X", "x_df", "frame", "table", "rows", "row", 
 class Source(Protocol):
     """Reads one declared value from a call."""
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What the value is called where it stands: by such names it may be redacted."""
+
     def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
         """Read the value, or `ABSENT`.
 
@@ -43,7 +47,10 @@ class Source(Protocol):
         """
 
     def absence(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
-        """Say why `read` gave nothing usable: the name, and what is there in its place."""
+        """Say why `read` gave nothing usable: the name, and the type of what is in its place."""
+
+    def beside(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
+        """List the names among which it was not found; they are data, so for the local log only."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +60,11 @@ class Argument:
     name: str
     position: int | None
     default: object = ABSENT
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameter's."""
+        return (self.name,)
 
     def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
         """Read the argument, its default where the call does not give it."""
@@ -67,6 +79,10 @@ class Argument:
             return f"the call has no argument {self.name!r}"
         return f"the argument {self.name!r} holds a {type_name(type(held))}"
 
+    def beside(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
+        """Nothing: `absence` says all."""
+        return ""
+
 
 @dataclass(frozen=True, slots=True)
 class Column:
@@ -74,6 +90,11 @@ class Column:
 
     argument: Argument
     name: str
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The column's own."""
+        return (self.name,)
 
     def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
         """Read the column: a list of its values where the argument is a data frame."""
@@ -93,8 +114,13 @@ class Column:
         if held is not ABSENT:
             return f"{self.name!r} of {own!r} holds a {type_name(type(held))}"
         if is_table(owner):
-            return f"{own!r} has no column {self.name!r}; it has {_columns_of(owner)}"
+            return f"{own!r} has no column {self.name!r}"
         return f"{own!r} is a {type_name(type(owner))} without {self.name!r}"
+
+    def beside(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
+        """List the columns of a table that lacks it."""
+        owner = self.argument.read(arguments, keywords, bound)
+        return f"{self.argument.name!r} has {_columns_of(owner)}" if is_table(owner) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +129,11 @@ class KeywordOrColumn:
 
     keyword: Argument
     column: Column
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Both are called the same."""
+        return self.column.names
 
     def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
         """Read the keyword, else the column."""
@@ -114,12 +145,21 @@ class KeywordOrColumn:
         given = self.keyword.read(arguments, keywords, bound) is not ABSENT
         return (self.keyword if given else self.column).absence(arguments, keywords, bound)
 
+    def beside(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
+        """List the columns."""
+        return self.column.beside(arguments, keywords, bound)
+
 
 @dataclass(frozen=True, slots=True)
 class Computed:
     """What a callable makes of the call's arguments."""
 
     function: Callable[..., object]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """None is known."""
+        return ()
 
     def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
         """Call it; what it raises passes through."""
@@ -128,6 +168,10 @@ class Computed:
     def absence(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
         """Say that the callable's answer is of no use."""
         return "the callable returned nothing usable"
+
+    def beside(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
+        """Nothing: `absence` says all."""
+        return ""
 
 
 class Parameters:

@@ -118,8 +118,6 @@ class BatchPlan:
 class BatchScope(SpanScope):
     """The span of one batch."""
 
-    __slots__ = ("_size", "plan")
-
     def __init__(self, requests: Sequence[Request], model: str | None) -> None:
         references = [_checked(request) for request in requests]
         calls = [_call_of(reference) for reference in references]

@@ -1,13 +1,13 @@
 """What of a call is captured: the declared values before it runs, content by policy, rows after.
 
-Pure functions of a plan's parts; what cannot be recorded is told to `drop(what, why)`.
+Pure functions of a plan's parts; what cannot be recorded is told to `drop`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from itertools import islice
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from inferspan import semconv
 from inferspan.arguments import ABSENT, NAME_LENGTH_MAX, Arguments, Keywords, Source
@@ -24,12 +24,12 @@ from inferspan.features import FEATURES_MAX, ColumnTooLong, as_column
 from inferspan.identity import new_record_id
 from inferspan.json_values import json_object
 from inferspan.output_columns import ROWS_MAX, Misfit
+from inferspan.outputs import Output
 from inferspan.redaction import Redactor
 from inferspan.tensors import tensor
 
 Call = tuple[Arguments, Keywords, int]
 """Positional arguments, keywords, and 1 where binding took the first parameter."""
-Drop = Callable[[str, str], None]
 Members = list[tuple[str, object]]
 
 OPENINFERENCE_KIND: Final = "CHAIN"
@@ -38,11 +38,24 @@ SLICE_LENGTH_MAX: Final = 128
 _ARGUMENTS_MAX: Final = 16
 """Arguments that are looked at for the input's shape."""
 _MEMBERS_MAX: Final = 256
-"""Members of an output that may find room."""
+"""Members of an input or output that may find room; no others are looked at."""
 _ROWLESS: Final = frozenset((list, dict, str, float, int))
 """Types of most inputs without rows."""
 _INPUT_TENSOR: Final = "inferspan.input."
 _OUTPUT_TENSOR: Final = "inferspan.output."
+
+
+class Drop(Protocol):
+    """Is told what is left out."""
+
+    def __call__(self, what: str, reason: str, beside: str = "") -> None:
+        """Say it on the span and once in the log.
+
+        Args:
+            what: is left out.
+            reason: quotes nothing of the user's data.
+            beside: goes on in the log only.
+        """
 
 
 def said_by(option: str, error: Exception) -> str:
@@ -75,6 +88,7 @@ def given_ids(source: Source, call: Call, drop: Drop) -> tuple[str | None, list[
             "prediction_id",
             f"{source.absence(*call)}: no usable id, so one was made up; give a string, int or "
             "UUID",
+            source.beside(*call),
         )
     return written, None
 
@@ -98,6 +112,7 @@ def read_declared(
         drop: is told what is missing.
     """
     found: dict[str, object] = {}
+    names_within: dict[str, tuple[str, ...]] = {}
     try:
         if more is not None:
             computed = more.read(*call)
@@ -110,12 +125,12 @@ def read_declared(
                 drop(option, f"{count} names, at most {names_max} are recorded")
         for name, source in sources:
             if (value := source.read(*call)) is not ABSENT:
-                found[name] = value
+                found[name], names_within[name] = value, source.names
             else:
-                drop(f"{option.rstrip('s')} {name}", source.absence(*call))
+                drop(f"{option.rstrip('s')} {name}", source.absence(*call), source.beside(*call))
         for name, value in found.items():
             if redactor is not None:
-                value = redactor.apply(name, value)
+                value = redactor.judge((*names_within.get(name, ()), name), value)
             column = as_column(value, ROWS_MAX)
             found[name] = value if column is None else column
     except Exception as error:
@@ -176,11 +191,12 @@ def show_input(
     # More arguments than names: the rest went into *args.
     members: Members = [
         (names[i] if i < len(names) else f"args[{i - len(names)}]", value)
-        for i, value in enumerate(arguments)
+        for i, value in enumerate(arguments[:_MEMBERS_MAX])
     ]
-    members.extend(keywords.items())
+    members.extend(islice(keywords.items(), _MEMBERS_MAX - len(members)))
     members = _redacted(members, redactor)
-    add_json("input", members, redactor, attributes, dropped)
+    beyond = len(arguments) + len(keywords) - len(members)
+    add_json("input", members, redactor, attributes, dropped, beyond)
     for name, value in members:
         if packed := tensor(_INPUT_TENSOR, name, value, semconv.CONTENT_BYTES_MAX // 2):
             attributes.update(packed)
@@ -207,14 +223,16 @@ def add_json(
     redactor: Redactor | None,
     attributes: Attributes,
     dropped: list[str],
+    beyond: int = 0,
 ) -> None:
     """Write members as one JSON object into `input.value` or `output.value`.
 
     The redactor has seen the members themselves, and sees here what they hold. That some find no
-    room is said on the span, in `dropped`; it is no fault to log.
+    room, and that there were more `beyond` these, is said on the span, in `dropped`; it is no fault
+    to log.
     """
     written, left_out = json_object(
-        members, semconv.JSON_BYTES_MAX, None if redactor is None else redactor.apply
+        members, semconv.JSON_BYTES_MAX, None if redactor is None else redactor.judge
     )
     if what == "input":
         attributes[semconv.INPUT_VALUE] = written
@@ -223,9 +241,9 @@ def add_json(
         attributes[semconv.OUTPUT_VALUE_JSON] = written
         attributes[semconv.OUTPUT_MIME_TYPE] = semconv.MIME_JSON
     attributes[semconv.OPENINFERENCE_SPAN_KIND] = OPENINFERENCE_KIND
-    if left_out:
-        said = f"{left_out} of {len(members)} members beyond {semconv.JSON_BYTES_MAX} bytes"
-        dropped.append(f"{what}.value:{said}")
+    if left_out + beyond:
+        said = f"{left_out + beyond} of {len(members) + beyond} members"
+        dropped.append(f"{what}.value:{said} beyond {semconv.JSON_BYTES_MAX} bytes")
 
 
 def slice_texts(value: object, rows: int | None) -> str | list[str] | None:
@@ -239,7 +257,20 @@ def slice_texts(value: object, rows: int | None) -> str | list[str] | None:
     return None if written is None else text(written, SLICE_LENGTH_MAX)
 
 
-def row_ids(given: list[Any], rows: int, key: bytes | None, drop: Drop) -> list[str] | None:
+def rows_of(ids: list[Any] | None, output: Output | None) -> int | None:
+    """Rows of a batch; one that failed, or was not understood, has as many as it has ids.
+
+    Returns:
+        None for a single prediction.
+    """
+    if ids is not None and (output is None or not output.recognised):
+        return len(ids)
+    return None if output is None else output.rows
+
+
+def row_ids(
+    given: list[Any], rows: int, key: bytes | None, drop: Callable[[str, str], None]
+) -> list[str] | None:
     """One id per row of a batch; None where the caller gave another number of them."""
     if len(given) != rows:
         drop("prediction_id", f"{len(given)} ids for {rows} outputs; give as many")

@@ -149,6 +149,15 @@ def columns_of(table: Any) -> dict[str, Any]:
     return dict(table.items())
 
 
+def name_of(value: object) -> object:
+    """What a series or an index is called; None where it has no name, and of anything else."""
+    kind = type(value)
+    if library_of(kind) not in ("pandas", "polars") or not hasattr(kind, "to_list"):
+        return None
+    name = getattr(value, "name", None)
+    return None if name is None or (type(name) is str and not name) else name
+
+
 def as_array(value: Any) -> NDArray[Any] | None:
     """A tensor, series or Arrow array as a numpy array; None for anything else.
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from inferspan import semconv
+from inferspan import semconv, settings
 from inferspan.arguments import Source
 from inferspan.attributes import Attributes
 from inferspan.output_columns import OutputRule
@@ -34,7 +34,8 @@ class PredictionPlan:
     features: tuple[tuple[str, Source], ...] = ()
     more_features: Source | None = None
     output: Callable[[Any], object] | None = None
-    redactor: Redactor | None = None
+    redact: Redactor | None = None
+    """What was declared; `redactor` is what counts."""
     argument_names: tuple[str, ...] = ()
     owner: object = None
     """The wrapped object, whose own inner calls are part of this prediction."""
@@ -45,6 +46,8 @@ class PredictionPlan:
 
     fixed: Mapping[str, Attributes] = field(init=False)
     """Capture policy → the constants, with the policy itself."""
+    keyed: Redactor | None = field(init=False)
+    """What redacts where ids leave the process keyed: it shows the id as it is sent."""
     declares: bool = field(init=False)
     """Whether anything declared is to be read from the call's arguments."""
 
@@ -57,6 +60,16 @@ class PredictionPlan:
             for policy in semconv.CAPTURE_POLICIES
         }
         object.__setattr__(self, "fixed", fixed)
+        keyed = self.redact
+        if self.prediction_id is not None:
+            names = frozenset(name.casefold() for name in self.prediction_id.names)
+            keyed = replace(keyed or Redactor(), ids=names)
+        object.__setattr__(self, "keyed", keyed)
+
+    @property
+    def redactor(self) -> Redactor | None:
+        """What replaces values by their names; where there is one, messages are not recorded."""
+        return self.redact if settings.current().id_key is None else self.keyed
 
     def confidence(self, score: float | None) -> float | None:
         """How sure a single answer is: the probability of the class that was answered."""

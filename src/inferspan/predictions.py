@@ -239,16 +239,9 @@ class PredictionCall(SpanScope):
 
     # --- after the call ---
 
-    def _rows(self) -> int | None:
-        """Rows of a batch; one that failed, or was not understood, has as many as it has ids."""
-        output = self._output
-        if self._ids is not None and (output is None or not output.recognised):
-            return len(self._ids)
-        return None if output is None else output.rows
-
     def _complete_rows(self, attributes: Attributes, key: bytes | None) -> None:
         """Add slices, features and ids, which are one per row in a batch."""
-        rows = self._rows()
+        rows = capture.rows_of(self._ids, self._output)
         with _ROWS:
             for name, value in self._slices.items():
                 words = capture.slice_texts(value, rows)
@@ -314,7 +307,8 @@ class PredictionCall(SpanScope):
         if reason is None or self._call is None:
             return False
         name = self.plan.span_name
-        span = start_late(prediction_tracer(), name, self._parent, self.start_ns, self.span)
+        end_ns = self.start_ns + duration_ns
+        span = start_late(prediction_tracer(), name, self._parent, self.start_ns, end_ns, self.span)
         if span is None:
             return False
         self.span, self.recording = span, True
@@ -341,11 +335,12 @@ class PredictionCall(SpanScope):
             return "low_confidence" if unsure and "low_confidence" in self._settings.keep else None
         return None
 
-    def _drop(self, what: str, reason: str) -> None:
+    def _drop(self, what: str, reason: str, beside: str = "") -> None:
         self.dropped.append(text(f"{what}:{reason}", 2 * TEXT_LENGTH_MAX))
         errors.warn_once(
             f"{self.plan.span_name}:{what}",
-            f"inferspan: {self.plan.span_name}: {what} is not recorded: {reason}",
+            f"inferspan: {self.plan.span_name}: {what} is not recorded: {reason}"
+            + (beside and f" ({beside})"),
         )
 
 

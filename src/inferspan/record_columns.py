@@ -12,7 +12,7 @@ from opentelemetry.trace import SpanContext
 
 from inferspan import semconv
 from inferspan.attributes import Attributes
-from inferspan.capture import row_ids, slice_texts
+from inferspan.capture import row_ids, rows_of, slice_texts
 from inferspan.features import feature_columns, names_text
 from inferspan.identity import random_bytes, uuid7s
 from inferspan.outputs import Output
@@ -30,7 +30,14 @@ Row = tuple[
     dict[str, object],  # slices
     dict[str, object],  # features
 ]
-"""One call of a model, as its thread left it."""
+"""One call of a model, as its thread left it: a plain tuple, the cheapest thing to make."""
+PLAN: Final = 0
+IDS: Final = 3
+START: Final = 4
+DURATION: Final = 5
+OUTPUT: Final = 7
+SLICES: Final = 8
+FEATURES: Final = 9
 
 _CODE_TYPES: Final = (("<u1", 1 << 8), ("<u2", 1 << 16), ("<u4", 1 << 32))
 _UINT32_MAX: Final = (1 << 32) - 1
@@ -39,21 +46,14 @@ _NOTHING: Final = Output()
 
 def row_count(row: Row) -> int:
     """Predictions of a call."""
-    rows = _rows_of_batch(row)
+    rows = rows_of(row[IDS], row[OUTPUT])
     return 1 if rows is None else rows
-
-
-def _rows_of_batch(row: Row) -> int | None:
-    """Rows of a batch; one that failed, or was not understood, has as many as it has ids."""
-    ids, output = row[3], row[7]
-    if ids is not None and (output is None or not output.recognised):
-        return len(ids)
-    return None if output is None else output.rows
 
 
 def has_row_ids(row: Row) -> bool:
     """Whether each row of the call has an id of its own."""
-    return row[3] is not None and len(row[3]) == row_count(row)
+    ids = row[IDS]
+    return ids is not None and len(ids) == row_count(row)
 
 
 def pack(rows: Sequence[Row], key: bytes | None) -> tuple[Attributes, int]:
@@ -210,11 +210,13 @@ def _add_sets(found: Attributes, outputs: list[Output], counts: list[int]) -> No
 
 
 def _add_slices(found: Attributes, rows: Sequence[Row], counts: list[int]) -> None:
-    keys = {key: None for row in rows for key in row[8] if key and "." not in key}
+    keys = {key: None for row in rows for key in row[SLICES] if key and "." not in key}
     for key in keys:
         column: list[str | None] = []
         for row, count in zip(rows, counts, strict=True):
-            words = slice_texts(row[8].get(key), _rows_of_batch(row)) if key in row[8] else None
+            words = None
+            if key in row[SLICES]:
+                words = slice_texts(row[SLICES][key], rows_of(row[IDS], row[OUTPUT]))
             column.extend(words if isinstance(words, list) else repeat(words, count))
         if any(word is not None for word in column):
             names, codes = _dictionary(column)
@@ -223,7 +225,7 @@ def _add_slices(found: Attributes, rows: Sequence[Row], counts: list[int]) -> No
 
 
 def _add_features(found: Attributes, rows: Sequence[Row], counts: list[int]) -> None:
-    if not any(row[9] for row in rows):
+    if not any(row[FEATURES] for row in rows):
         return
     total = sum(counts)
     numeric: dict[str, NDArray[np.float64]] = {}
@@ -231,7 +233,7 @@ def _add_features(found: Attributes, rows: Sequence[Row], counts: list[int]) -> 
     at = 0
     for row, count in zip(rows, counts, strict=True):
         numbers, words, _ = feature_columns(
-            row[9], _rows_of_batch(row), semconv.CONTENT_BYTES_MAX // 2
+            row[FEATURES], rows_of(row[IDS], row[OUTPUT]), semconv.CONTENT_BYTES_MAX // 2
         )
         for name, column in numbers.items():
             whole = numeric.get(name)
@@ -254,5 +256,5 @@ def _add_features(found: Attributes, rows: Sequence[Row], counts: list[int]) -> 
         found[semconv.RECORD_CATEGORY_CODES_PREFIX + name] = codes
 
 
-def _unheard(what: str, why: str) -> None:
+def _unheard(what: str, reason: str, beside: str = "") -> None:
     """A slim record has no room for what was dropped; full spans of the model say it."""

@@ -6,7 +6,6 @@ those of a model into columns (`record_columns.py`) and hands them to a provider
 
 from __future__ import annotations
 
-import itertools
 import os
 import threading
 from collections import deque
@@ -14,10 +13,23 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from inferspan import delivery, providers, semconv, settings
+from inferspan.capture import rows_of
 from inferspan.containment import Contained, errors
 from inferspan.features import FEATURES_MAX
 from inferspan.plans import PredictionPlan
-from inferspan.record_columns import Row, has_row_ids, pack, row_count
+from inferspan.record_columns import (
+    DURATION,
+    FEATURES,
+    IDS,
+    OUTPUT,
+    PLAN,
+    SLICES,
+    START,
+    Row,
+    has_row_ids,
+    pack,
+    row_count,
+)
 from inferspan.settings import Settings
 from inferspan.spans import emit_record
 
@@ -28,8 +40,9 @@ ROWS_WAITING_MAX: Final = 1 << 20
 FLUSH_CALLS: Final = 2_048
 """Calls that wake the packing thread before its second is over, and calls of one record."""
 FLUSH_ROWS: Final = 65_536
-"""Rows of one record, unless a single batch has more."""
-FLUSH_SECONDS: Final = 1.0
+"""Rows of one record; a single batch has no more."""
+PACK_SECONDS: Final = 1.0
+"""How long a call waits at most to be packed."""
 SET_BYTES_OF_A_ROW: Final = 512
 """Bytes of the classes of sets that weigh as much as a row; receivers count them so."""
 EARLIEST_NS: Final = 946_684_800_000_000_000
@@ -48,33 +61,28 @@ class RecordBuffer:
     def __init__(self, background: bool = True) -> None:
         self._background = background
         self._reset()
-        self.taken = 0
-        """Calls that were packed."""
-        self.calls_refused = 0
-        """Calls that found no room, or could not be packed."""
-        self._issued = self._lost_told = 0
 
     def _reset(self) -> None:
-        self._waiting: deque[tuple[int, Row]] = deque(maxlen=CALLS_WAITING_MAX)
-        self._sequence = itertools.count(1)
-        # Reentrant: a finalizer may end a prediction, or flush, while its own thread packs.
-        self._lock = threading.RLock()
+        self._waiting: deque[Row] = deque()
+        # Both reentrant: a finalizer may end a prediction, or flush, while its own thread does.
+        self._packing = threading.RLock()
+        self._room = threading.RLock()
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._rows = 0
-
-    @property
-    def lost(self) -> int:
-        """Calls that left no record: pushed out before they were packed, or refused."""
-        return max(0, self._issued - self.taken) + self.calls_refused
+        self._lost_told = 0
+        self.lost = 0
+        """Calls that left no record: pushed out by newer ones, without room, or not packable."""
 
     def append(self, row: Row) -> None:
         """Take one call; costs the caller a tuple."""
-        output = row[7]
-        if output is not None and output.rows is not None and not self._has_room(output.rows):
-            return
         waiting = self._waiting
-        waiting.append((next(self._sequence), row))
+        rows = _rows_of_batch(row)
+        if rows and not self._has_room(rows):
+            return
+        if len(waiting) >= CALLS_WAITING_MAX:
+            self._push_out()
+        waiting.append(row)
         if len(waiting) >= FLUSH_CALLS and not self._wake.is_set():
             self._wake.set()
         if self._thread is None and self._background:
@@ -82,13 +90,12 @@ class RecordBuffer:
 
     def flush(self) -> None:
         """Pack what waits, and hand it to the exporter's queue."""
-        with self._lock:
+        with self._packing:
             for group in _grouped(self._take()):
                 with _PACK:
                     self._emit(group)
-            # A call that was issued and is only about to wait counts as lost for this moment.
             lost, self._lost_told = self.lost - self._lost_told, self.lost
-            if lost > 0:
+            if lost:
                 providers.note_loss()
                 errors.warn_sometimes(
                     "records lost",
@@ -98,43 +105,52 @@ class RecordBuffer:
 
     def forget(self) -> None:
         """In a forked child: what waits is the parent's to send."""
-        self.taken = self.calls_refused = self._issued = self._lost_told = 0
         self._reset()
 
+    def _push_out(self) -> None:
+        with self._room:
+            while len(self._waiting) >= CALLS_WAITING_MAX:
+                self._rows -= _rows_of_batch(self._waiting.popleft())
+                self.lost += 1
+
     def _has_room(self, rows: int) -> bool:
-        with self._lock:
+        with self._room:
             if self._rows + rows > ROWS_WAITING_MAX and self._rows:
-                self.calls_refused += 1
+                self.lost += 1
                 return False
             self._rows += rows
             return True
 
     def _take(self) -> Iterator[Row]:
         # As many as there are now: others may append meanwhile, for ever.
-        self._rows = 0
         for _ in range(len(self._waiting)):
             try:
-                issued, row = self._waiting.popleft()
+                row = self._waiting.popleft()
             except IndexError:
                 return
-            self.taken += 1
-            self._issued = max(self._issued, issued)
+            if rows := _rows_of_batch(row):
+                with self._room:
+                    self._rows -= rows
             yield row
 
+    def _lose(self, calls: int) -> None:
+        with self._room:
+            self.lost += calls
+
     def _emit(self, group: list[Row]) -> None:
-        plan = group[0][0]
+        plan = group[0][PLAN]
         tracer = None
         with _PACK:
             tracer = providers.record_tracer()
         if tracer is None:
-            self.calls_refused += len(group)
+            self._lose(len(group))
             return
         try:
             attributes, start_ns = pack(group, settings.current().id_key)
         except Exception as error:
             errors.report("pack a slim record", error)
             if len(group) == 1:
-                self.calls_refused += 1
+                self._lose(1)
                 return
             # One call that cannot be packed takes no other with it.
             for row in group:
@@ -144,7 +160,7 @@ class RecordBuffer:
         emit_record(tracer, f"predictions {plan.model}", attributes, start_ns=start_ns)
 
     def _start(self) -> None:
-        with self._lock:
+        with self._packing:
             if self._thread is None:
                 # Now, and not when the first second is over: a shorter process ends before, and
                 # at its end OpenTelemetry can no longer find out what its resource is.
@@ -158,16 +174,25 @@ class RecordBuffer:
     def _run(self) -> None:
         wake = self._wake
         while wake is self._wake:
-            wake.wait(FLUSH_SECONDS)
+            wake.wait(PACK_SECONDS)
             wake.clear()
             self.flush()
 
 
+def _rows_of_batch(row: Row) -> int:
+    """Rows of a batch call; 0 for a single prediction."""
+    output = row[OUTPUT]
+    if output is not None and output.rows is None and row[IDS] is None:
+        return 0
+    rows = rows_of(row[IDS], output)
+    return 0 if rows is None else rows
+
+
 def _learn(plan: PredictionPlan, group: list[Row]) -> None:
-    scores = (row[7].score for row in group if row[7] is not None)
+    scores = (row[OUTPUT].score for row in group if row[OUTPUT] is not None)
     confidences = (plan.confidence(score) for score in scores)
     plan.thresholds.learn(
-        (row[5] for row in group), (each for each in confidences if each is not None)
+        (row[DURATION] for row in group), (each for each in confidences if each is not None)
     )
 
 
@@ -185,16 +210,16 @@ class _Group:
         return not self.rows or (
             len(self.rows) < FLUSH_CALLS
             and self.weight + weight <= FLUSH_ROWS
-            and _fit(self.slices, row[8], semconv.SLICE_KEYS_MAX)
-            and _fit(self.features, row[9], FEATURES_MAX)
+            and _fit(self.slices, row[SLICES], semconv.SLICE_KEYS_MAX)
+            and _fit(self.features, row[FEATURES], FEATURES_MAX)
         )
 
     def add(self, row: Row, weight: int) -> None:
         """Take a call."""
         self.rows.append(row)
         self.weight += weight
-        self.slices.update(row[8])
-        self.features.update(row[9])
+        self.slices.update(row[SLICES])
+        self.features.update(row[FEATURES])
 
 
 def _fit(known: set[str], more: dict[str, object], most: int) -> bool:
@@ -210,7 +235,7 @@ def _grouped(rows: Iterable[Row]) -> Iterator[list[Row]]:
         if not count:  # a batch call of nothing
             continue
         weight = count + _set_bytes(row) // SET_BYTES_OF_A_ROW
-        key = (id(row[0]), has_row_ids(row), row[4] < EARLIEST_NS)
+        key = (id(row[PLAN]), has_row_ids(row), row[START] < EARLIEST_NS)
         group = groups.setdefault(key, _Group())
         if not group.takes(row, weight):
             yield group.rows
@@ -220,7 +245,7 @@ def _grouped(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def _set_bytes(row: Row) -> int:
-    output = row[7]
+    output = row[OUTPUT]
     if output is None or output.offsets is None or output.classes is None:
         return 0
     return sum(4 + len(entry.encode()) for entry in output.classes if entry is not None)

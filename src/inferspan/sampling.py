@@ -6,7 +6,6 @@ Figures never depend on it: a prediction without a full span leaves a slim recor
 from __future__ import annotations
 
 import threading
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -36,6 +35,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.util.types import Attributes
 
+from inferspan.containment import errors
 from inferspan.identity import RandomIds
 
 LEARNT_FROM: Final = 4_096
@@ -58,14 +58,25 @@ class Allowance:
     def __init__(self) -> None:
         self._second = 0
         self._taken = 0
+        self.refused = 0
+        """Calls that were worth a span, and got none because others had."""
 
-    def take(self) -> bool:
-        """Whether one more may be; it is counted."""
-        second = int(time.monotonic())
+    def take(self, now_ns: int) -> bool:
+        """Whether one more may be at this time (Unix ns); it is counted."""
+        second = now_ns // 1_000_000_000
         if second != self._second:
             self._second, self._taken = second, 0
         self._taken += 1
-        return self._taken <= KEPT_PER_SECOND_MAX
+        if self._taken <= KEPT_PER_SECOND_MAX:
+            return True
+        self.refused += 1
+        errors.warn_sometimes(
+            "spans kept",
+            f"inferspan: more than {KEPT_PER_SECOND_MAX} calls a second failed, were slow or "
+            f"unsure; {self.refused:,} of them so far left slim records only. The figures hold "
+            "them all the same.",
+        )
+        return False
 
 
 class RatioSampler(Sampler):
@@ -200,7 +211,9 @@ def _unsampled(ids: SettableIds, trace_id: int, parent: SpanContext | None) -> S
     )
 
 
-def start_late(tracer: Tracer, name: str, parent: Context, start_ns: int, of: Span) -> Span | None:
+def start_late(
+    tracer: Tracer, name: str, parent: Context, start_ns: int, now_ns: int, of: Span
+) -> Span | None:
     """Start the span that a call was not given at its start.
 
     Args:
@@ -208,6 +221,7 @@ def start_late(tracer: Tracer, name: str, parent: Context, start_ns: int, of: Sp
         name: the span's name.
         parent: the context in which the call was made.
         start_ns: Unix ns of the call's start.
+        now_ns: Unix ns.
         of: what stood for the span meanwhile; the span gets its ids.
 
     Returns:
@@ -217,7 +231,7 @@ def start_late(tracer: Tracer, name: str, parent: Context, start_ns: int, of: Sp
     ids, sampler = getattr(tracer, "id_generator", None), getattr(tracer, "sampler", None)
     if not isinstance(ids, SettableIds) or not isinstance(sampler, RatioSampler):
         return None
-    if not sampler.allowance.take():
+    if not sampler.allowance.take(now_ns):
         return None
     with ids.given(of.get_span_context()):
         return tracer.start_span(

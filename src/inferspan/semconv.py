@@ -301,14 +301,14 @@ LABEL_ACTIONS: Final = ("upsert", "delete")
 DEFAULT_TARGET: Final = "default"
 
 # --- limits -------------------------------------------------------------------------------------
-
 PREDICTION_ID_LENGTH_MAX: Final = 128
 SLICE_KEYS_MAX: Final = 8
-ATTRIBUTES_MAX: Final = 40
 CONTENT_BYTES_MAX: Final = 6 * 1024
 """Content (inputs, outputs, states) of one span, in bytes."""
 JSON_BYTES_MAX: Final = 2 * 1024
 """`input.value` and `output.value`, in bytes, valid JSON after truncation."""
+REQUEST_ROWS_MAX: Final = 500_000
+"""Predictions of one OTLP request; a batch call or slim record holds many."""
 REQUEST_BYTES_MAX: Final = 64 * 1024 * 1024
 """One OTLP request, after decompression."""
 

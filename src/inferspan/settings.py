@@ -18,9 +18,10 @@ SAMPLE_RATIO_VARIABLE: Final = "INFERSPAN_SAMPLE_RATIO"
 RECORDS_VARIABLE: Final = "INFERSPAN_RECORDS"
 KEEP_VARIABLE: Final = "INFERSPAN_KEEP"
 RECORDS: Final = ("unsampled", "all", "none")
-KEEP: Final = ("error", "slow", "low_confidence")
+KEEP: Final = tuple(reason for reason in semconv.KEEP_REASONS if reason != "marked")
 """Reasons for a full span that can be switched; a call that is marked always gets one."""
 KEEP_DEFAULT: Final = ("error", "slow")
+_DISABLED_VARIABLE: Final = "OTEL_SDK_DISABLED"
 _OTLP_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _TRACES_PATH: Final = "/v1/traces"
 
@@ -50,6 +51,8 @@ class Settings:
     """OTEL_EXPORTER_OTLP_* names an endpoint; the exporter reads it itself."""
     configured: bool = False
     """`configure()` was called."""
+    disabled: bool = False
+    """OTEL_SDK_DISABLED is true: nothing is built, queued, sent or warned of."""
     labels_have_a_way: bool = field(init=False)
     """Whether anything says where labels go; records go there, too."""
     told: Mapping[str, Any] = field(default_factory=dict)
@@ -119,6 +122,8 @@ class Settings:
             own_endpoint=_checked_url(ENDPOINT_VARIABLE, environ.get(ENDPOINT_VARIABLE)),
             otlp_endpoint_set=any(environ.get(name) for name in _OTLP_VARIABLES),
             configured=configured,
+            # Read as OpenTelemetry reads it.
+            disabled=environ.get(_DISABLED_VARIABLE, "").strip().lower() == "true",
             told=told,
         )
 
@@ -135,7 +140,7 @@ class Settings:
     def __post_init__(self) -> None:
         named = self.endpoint or self.own_endpoint
         way = bool(named) or self.otlp_endpoint_set or self.configured
-        object.__setattr__(self, "labels_have_a_way", way)
+        object.__setattr__(self, "labels_have_a_way", way and not self.disabled)
 
 
 def checked_ratio(what: str, value: object) -> float:

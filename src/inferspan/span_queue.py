@@ -27,8 +27,6 @@ QUEUE_SPANS_MAX: Final = 16_384
 """Spans that wait for export: a burst of predictions must not push out its own beginning."""
 BATCH_SPANS: Final = 128
 """Spans of one request."""
-REQUEST_ROWS_MAX: Final = 500_000
-"""Predictions of one request, of which a batch call holds many: more, a receiver refuses."""
 DELAY_SECONDS: Final = 5.0
 """How long a span waits at most while fewer than a request's spans do."""
 LEAVE_SECONDS: Final = 4.0
@@ -291,7 +289,10 @@ class SpanQueue(SpanProcessor):
         waiting = self._waiting
         batch = [waiting.popleft()]
         rows = _rows(batch[0])
-        while len(batch) < count_max and (rows := rows + _rows(waiting[0])) <= REQUEST_ROWS_MAX:
+        while (
+            len(batch) < count_max
+            and (rows := rows + _rows(waiting[0])) <= semconv.REQUEST_ROWS_MAX
+        ):
             batch.append(waiting.popleft())
         return batch
 

@@ -94,22 +94,19 @@ class SpanScope:
         """Make current again what was so before `attach`."""
         token = self._token
         if token is not None:
-            self._token = None
             try:
                 otel_context.detach(token)
+                # Not before: who is interrupted on the way detaches again.
+                self._token = None
             except BaseException as error:
+                if otel_context.get_current() is not self._context:
+                    self._token = None  # done, or not ours any more
                 errors.contain(_ATTACH, error)
 
     def pause(self) -> None:
         """Detach between two steps of a generator; `attach` goes on where its body was."""
         self._context = otel_context.get_current()
         self.detach()
-
-    def abandon_context(self) -> None:
-        """Detach in a frame that is being closed, perhaps from another task's context."""
-        if self._token is not None and otel_context.get_current() is self._context:
-            self.detach()
-        self._token = None
 
     def succeed(self, value: object) -> None:
         """End the span of a call that returned `value`."""

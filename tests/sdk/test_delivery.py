@@ -17,7 +17,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 import inferspan
 from inferspan import providers, semconv
 from inferspan.delivery import delivery_counts
-from inferspan.span_queue import QUEUE_SPANS_MAX, REQUEST_ROWS_MAX, Answer, SpanQueue, leave
+from inferspan.span_queue import QUEUE_SPANS_MAX, Answer, SpanQueue, leave
 
 from .receiving import attributes_of, receiver
 from .test_configure import SCORE, run
@@ -231,8 +231,8 @@ def test_what_waits_behind_a_part_keeps_its_place(queue_of: Queues) -> None:
 def test_a_request_holds_no_more_rows_than_a_receiver_takes(queue_of: Queues) -> None:
     exporter = Scripted()
     queue = queue_of(exporter)
-    put(queue, ended(5, rows=REQUEST_ROWS_MAX // 2))
-    put(queue, [*ended(1, rows=REQUEST_ROWS_MAX + 1), *ended(3)])
+    put(queue, ended(5, rows=semconv.REQUEST_ROWS_MAX // 2))
+    put(queue, [*ended(1, rows=semconv.REQUEST_ROWS_MAX + 1), *ended(3)])
     assert queue.force_flush(60_000)
     assert exporter.requests == [2, 2, 1, 1, 3]
 

@@ -207,14 +207,15 @@ def test_a_storm_of_errors_does_not_undo_sampling() -> None:
     def score() -> str:
         raise ValueError
 
-    calls = 20 * sampling.KEPT_PER_SECOND_MAX
-    with capture_spans(sampler=RatioSampler(0.0)) as spans:
-        for _ in range(calls):
-            with pytest.raises(ValueError):  # noqa: PT011  (the model's own)
-                score()
-        built = len(spans.predictions)
-        assert built < calls / 2
-        assert built + recorded(spans) == calls
+    clock, sampler = ManualClock(step_ns=0), RatioSampler(0.0)
+    with capture_spans(sampler=sampler, clock=clock) as spans:
+        for _ in range(2):
+            for _ in range(2 * sampling.KEPT_PER_SECOND_MAX):
+                with pytest.raises(ValueError):  # noqa: PT011  (the model's own)
+                    score()
+            clock.advance(1)
+        assert len(spans.predictions) == 2 * sampling.KEPT_PER_SECOND_MAX
+        assert recorded(spans) == sampler.allowance.refused == 2 * sampling.KEPT_PER_SECOND_MAX
 
 
 def test_under_a_provider_of_the_users_own_nothing_is_built_late() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
+from inferspan import semconv
 from inferspan_collector.decode.attributes import RefusedRecord
 
-ROWS_MAX: Final = 500_000
+ROWS_MAX: Final = semconv.REQUEST_ROWS_MAX
 """Rows of one request, however large."""
 ROWS_FREE: Final = 10_000
 """Rows that a request of any size may hold. A span of a few bytes may claim any number of them, but
