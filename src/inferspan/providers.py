@@ -149,7 +149,7 @@ def _end_private_providers() -> None:
 
 def _install_provider(told: Settings) -> None:
     provider = _exporting_provider(
-        Resource.create(_named(told)),
+        Resource.create(told.resource_attributes()),
         delivery.exporting("predictions", partial(otlp_exporter, told.traces_url())),
         sampler=None if told.sample_ratio is None else RatioSampler(told.sample_ratio),
     )
@@ -276,7 +276,7 @@ def _label_exporters() -> Callable[[], SpanExporter] | None:
 
 def label_provider(waiting: SpanQueue) -> TracerProvider:
     """A private provider of labels or records in front of a queue; samples every span."""
-    named = _named(settings.current())
+    named = settings.current().resource_attributes()
     installed = _state.predictions or trace.get_tracer_provider()
     # Labels of a process come from the service that its predictions come from.
     if isinstance(installed, TracerProvider):
@@ -389,12 +389,3 @@ def _exporting_provider(
 def labels_of(provider: TracerProvider) -> trace.Tracer:
     """The tracer of label spans of a `label_provider`."""
     return provider.get_tracer(semconv.SCOPE_LABELS, _version(), semconv.SCHEMA_URL)
-
-
-def _named(told: Settings) -> dict[str, str]:
-    named = {
-        semconv.SERVICE_NAME: told.service_name,
-        semconv.SERVICE_VERSION: told.service_version,
-        semconv.DEPLOYMENT_ENVIRONMENT_NAME: told.environment,
-    }
-    return {name: text for name, text in named.items() if text is not None}

@@ -137,6 +137,15 @@ class Settings:
         """Where labels go; None = where OTEL_* says, or its default."""
         return _signal_url(self.endpoint or self.own_endpoint)
 
+    def resource_attributes(self) -> dict[str, str]:
+        """What `configure()` said of the service: attributes of the resource."""
+        named = {
+            semconv.SERVICE_NAME: self.service_name,
+            semconv.SERVICE_VERSION: self.service_version,
+            semconv.DEPLOYMENT_ENVIRONMENT_NAME: self.environment,
+        }
+        return {name: text for name, text in named.items() if text is not None}
+
     def __post_init__(self) -> None:
         named = self.endpoint or self.own_endpoint
         way = bool(named) or self.otlp_endpoint_set or self.configured
