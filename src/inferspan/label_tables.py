@@ -12,7 +12,7 @@ from typing import Any, Final, Self
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from inferspan import semconv
+from inferspan import semconv, settings
 from inferspan.attributes import Attributes, is_table
 from inferspan.containment import logger
 from inferspan.exporters import labels_receiver, undelivered
@@ -36,6 +36,7 @@ PROBE_ROWS: Final = 128
 """Labels after which it is looked for the first time whether anybody takes them: one request."""
 REASONS_MAX: Final = 20
 OTHER_REASONS: Final = "other reasons"
+SWITCHED_OFF: Final = "OTEL_SDK_DISABLED is true, so nothing is sent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,7 +172,8 @@ def label_table(
         for row in rows
     )
     report = _send_all(records)
-    level = logging.WARNING if report.refused or report.failed else logging.INFO
+    loud = (report.refused or report.failed) and not settings.current().disabled
+    level = logging.WARNING if loud else logging.INFO
     logger.log(level, "inferspan: labels of %s: %s", model, report)
     return report
 
@@ -187,34 +189,59 @@ def _record(prediction: object, value: object, details: LabelDetails) -> Attribu
         return refusal
 
 
+class _Labels:
+    """The labels among some records; what is none is counted.
+
+    Args:
+        records: of rows, or why a row has none.
+    """
+
+    def __init__(self, records: Iterable[Attributes | RefusedLabel]) -> None:
+        self._records = records
+        self.reasons: Counter[str] = Counter()
+        """Why rows were refused, and how many."""
+        self.without_truth = 0
+
+    def __iter__(self) -> Iterator[Attributes]:
+        for record in self._records:
+            if isinstance(record, MissingTruth):
+                self.without_truth += 1
+            elif isinstance(record, RefusedLabel):
+                reason = str(record)
+                known = reason in self.reasons or len(self.reasons) < REASONS_MAX
+                self.reasons[reason if known else OTHER_REASONS] += 1
+            else:
+                yield record
+
+
 def _send_all(records: Iterable[Attributes | RefusedLabel]) -> LabelTableReport:
+    labels = _Labels(records)
+    if settings.current().disabled:
+        sent, why_failed = 0, Counter({SWITCHED_OFF: sum(1 for _ in labels)})
+    else:
+        sent, why_failed = _send(labels)
+    refused = labels.reasons.total()
+    reasons = dict(labels.reasons + why_failed)
+    return LabelTableReport(sent, refused, why_failed.total(), reasons, labels.without_truth)
+
+
+def _send(labels: Iterable[Attributes]) -> tuple[int, Counter[str]]:
+    """How many were accepted, and why the others were not."""
     exporter = label_exporter()
     if exporter is None:
         raise ValueError(
             "nothing says where labels go; set INFERSPAN_ENDPOINT=http://HOST:4318 or call "
             "inferspan.configure(endpoint=…) first"
         )
-    reasons: Counter[str] = Counter()
-    without_truth = 0
     with LabelBatchSender(exporter, CHUNK_ROWS) as sender:
-        for record in records:
-            if isinstance(record, MissingTruth):
-                without_truth += 1
-            elif isinstance(record, RefusedLabel):
-                reason = str(record)
-                known = reason in reasons or len(reasons) < REASONS_MAX
-                reasons[reason if known else OTHER_REASONS] += 1
-            else:
-                if not sender.gone:
-                    send_label(sender.tracer, record, semconv.label_record_id(record))
-                sender.sent_one()
-    refused = reasons.total()
+        for record in labels:
+            if not sender.gone:
+                send_label(sender.tracer, record, semconv.label_record_id(record))
+            sender.sent_one()
     rejected = sender.rejected
-    if rejected.spans:
-        reasons[f"the receiver left them out: {rejected.message}"] = rejected.spans
-    if sender.failed > rejected.spans:
-        reasons[undelivered(labels_receiver())] = sender.failed - rejected.spans
-    return LabelTableReport(sender.sent, refused, sender.failed, dict(reasons), without_truth)
+    why_failed = Counter({f"the receiver left them out: {rejected.message}": rejected.spans})
+    why_failed[undelivered(labels_receiver())] = sender.failed - rejected.spans
+    return sender.sent, +why_failed
 
 
 def table_rows(table: Any, columns: Sequence[str]) -> Iterator[Mapping[str, object]]:

@@ -126,6 +126,8 @@ def configure(
     if isinstance(installed, trace.ProxyTracerProvider):
         _install_provider(told)
         return
+    if told.disabled:
+        return
     built, with_settings = _state.built
     given = dict(
         service_name=service_name,
@@ -148,6 +150,10 @@ def _end_private_providers() -> None:
 
 
 def _install_provider(told: Settings) -> None:
+    if told.disabled:
+        # Others may ask for the global provider; the tracers of this one do nothing.
+        trace.set_tracer_provider(TracerProvider(resource=Resource({}), shutdown_on_exit=False))
+        return
     provider = _exporting_provider(
         Resource.create(told.resource_attributes()),
         delivery.exporting("predictions", partial(otlp_exporter, told.traces_url())),
@@ -190,6 +196,8 @@ def prediction_tracer() -> trace.Tracer:
 
 def _say_that_there_is_no_provider() -> None:
     told = settings.current()
+    if told.disabled:
+        return
     if told.records != "none" and records_have_a_way(told):
         left = "predictions leave slim records, and no spans"
     else:
@@ -207,8 +215,10 @@ def label_tracer() -> trace.Tracer | None:
 
     Returns:
         None where nothing says where labels go, or as many wait as may: that is warned about,
-        and `flush` knows of it.
+        and `flush` knows of it. None without a word where OTEL_SDK_DISABLED is true.
     """
+    if settings.current().disabled:
+        return None
     with _state.lock:
         if _state.labels is None and (make := _label_exporters()) is not None:
             _state.label_queue = delivery.exporting("labels", make)
