@@ -5,7 +5,7 @@ Pure functions of a plan's parts; what cannot be recorded is told to `drop`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Final, Protocol
 

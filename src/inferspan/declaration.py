@@ -141,7 +141,7 @@ class Declaration:
             features=features,
             more_features=more_features,
             output=self.output,
-            redactor=self.redactor,
+            redact=self.redactor,
             argument_names=parameters.names(),
             owner=owner,
             live_rule=live_rule,

@@ -48,8 +48,8 @@ _KEYS: Final[dict[str, str]] = {}
 """Names of members that were written before, as JSON."""
 _MISSING: Final = frozenset(("NaTType", "NAType"))
 
-Judge = Callable[[str, object], object]
-"""Name and value of a member → what may be shown of it."""
+Judge = Callable[[tuple[str, ...], object], object]
+"""Names and value of a member → what may be shown of it."""
 Writer = Callable[[Any, int, int, Judge | None], str]
 """Value, room in bytes (at least those of `"…"`), depth → JSON that takes no more."""
 
@@ -163,6 +163,8 @@ def _write_items(
         available = room - (_REST_BYTES if left else 0)
         if available < CUT_BYTES:
             break
+        if judge is not None and (own_name := foreign.name_of(item)) is not None:
+            item = judge(names_of(own_name), item)
         written = _write(item, available, depth + 1, judge)
         room -= size_of(written) + 1
         parts.append(written)
@@ -209,13 +211,27 @@ def _write_members(
         if available < CUT_BYTES:
             break
         if judge is not None:
-            value = judge(named, value)
+            value = judge(names_of(key), value)
         written = _write(value, available, depth + 1, judge)
         room -= size_of(name) + size_of(written) + 2
         parts.append(f"{name}:{written}")
     if (left := count - len(parts)) > 0:
         parts.append(f'"…":"{left} more"')
     return "{" + ",".join(parts) + "}"
+
+
+def names_of(key: Any, levels: int = DEPTH_MAX) -> tuple[str, ...]:
+    """What a key is called: as it is shown, each of its levels, and as the member of an enum."""
+    kind = type(key)
+    if kind is str:
+        return (key,)
+    names: tuple[str, ...] = (_key(key),)
+    if issubclass(kind, Enum):
+        names += (key._name_,)
+    elif issubclass(kind, tuple) and levels:
+        for level in islice(tuple.__iter__(key), ITEMS_MAX):
+            names += names_of(level, levels - 1)
+    return names
 
 
 def _key(key: Any, levels: int = DEPTH_MAX) -> str:
@@ -225,6 +241,8 @@ def _key(key: Any, levels: int = DEPTH_MAX) -> str:
         return key  # type: ignore[no-any-return]
     if issubclass(kind, str):
         return str.__str__(key)
+    if issubclass(kind, bytes):
+        return bytes.decode(key, errors="replace")
     if issubclass(kind, np.generic):
         key, kind = key.item(), type(key.item())
     if issubclass(kind, tuple) and levels:  # of columns with several levels

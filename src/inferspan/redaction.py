@@ -9,9 +9,10 @@ from fnmatch import translate
 from typing import Final
 from uuid import UUID
 
-from inferspan import semconv, settings
+from inferspan import foreign, semconv, settings
 from inferspan.containment import from_outside
 from inferspan.features import as_column
+from inferspan.json_values import names_of
 from inferspan.output_columns import ROWS_MAX, is_missing
 
 Hook = Callable[[str, object], object]
@@ -31,6 +32,8 @@ class Redactor:
     rules: tuple[tuple[re.Pattern[str], str | Hook], ...] = ()
     """The first whose pattern matches decides; what none matches is kept."""
     hook: Hook | None = None
+    ids: frozenset[str] = frozenset()
+    """Casefolded names of the prediction's id, which is shown as it is sent, or dropped."""
 
     @classmethod
     def of(cls, option: Redaction | None) -> Redactor | None:
@@ -56,20 +59,42 @@ class Redactor:
         Of one value only, not of what it holds: `json_object` asks for each member that it shows.
         A hook that raises redacts: what cannot be judged is not sent.
         """
-        decided: str | Hook | None = self.hook
-        if decided is None:
-            folded = name.casefold()
-            decided = next((act for pattern, act in self.rules if pattern.match(folded)), "keep")
-        if decided == "keep":
-            return value
+        return self.judge((name,), value)
+
+    def judge(self, names: Iterable[str], value: object) -> object:
+        """What may be recorded of a value that has several names, and a series' own name besides.
+
+        Each is judged: one that drops it is enough; callables get what the one before returned.
+        """
         try:
-            if not isinstance(decided, str):
-                return decided(name, value)
-            return _hashed(value) if decided == "hash" else PLACEHOLDER
+            if (own_name := foreign.name_of(value)) is not None:
+                names = (*names, *names_of(own_name))
+            return self._judge(dict.fromkeys(names), value)
         except Exception as error:
             if from_outside(error):
                 raise
             return PLACEHOLDER
+
+    def _judge(self, names: Iterable[str], value: object) -> object:
+        judged, is_hashed, is_id = value, False, False
+        for name in names:
+            folded = name.casefold()
+            is_id = is_id or folded in self.ids
+            decided: str | Hook | None = self.hook
+            if decided is None:
+                matching = (act for pattern, act in self.rules if pattern.match(folded))
+                decided = next(matching, "keep")
+            if decided == "drop":
+                return PLACEHOLDER
+            if not isinstance(decided, str):
+                judged = decided(name, judged)
+                if judged is PLACEHOLDER:
+                    return PLACEHOLDER
+            elif decided == "hash":
+                is_hashed = True
+        if is_id:
+            return _hashed(value, _sent_id)
+        return _hashed(judged, _hash) if is_hashed else judged
 
 
 def _compiled(pattern: object) -> re.Pattern[str]:
@@ -89,13 +114,13 @@ def _action(action: object) -> str | Hook:
     )
 
 
-def _hashed(value: object) -> object:
+def _hashed(value: object, hashed: Callable[[object, bytes | None], object]) -> object:
     """The hash of a text, number or id; of a column that of each entry; else the placeholder."""
     key = settings.current().id_key
     column = as_column(value, ROWS_MAX)
     if column is None:
-        return _hash(value, key)
-    return [_hash(item, key) for item in column]
+        return hashed(value, key)
+    return [hashed(item, key) for item in column]
 
 
 def _hash(value: object, key: bytes | None) -> object:
@@ -103,3 +128,9 @@ def _hash(value: object, key: bytes | None) -> object:
         return None
     text = str(value) if type(value) is UUID else semconv.class_text(value)
     return PLACEHOLDER if text is None else semconv.hash_text(text, key)
+
+
+def _sent_id(value: object, key: bytes | None) -> object:
+    if is_missing(value):
+        return None
+    return semconv.prediction_id_text(value, key) or PLACEHOLDER

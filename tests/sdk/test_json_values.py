@@ -179,10 +179,10 @@ def test_the_work_is_bounded_by_what_is_shown(value: object) -> None:
 
 
 def test_a_judge_sees_every_named_value_in_its_native_form() -> None:
-    seen: list[tuple[str, object]] = []
+    seen: list[tuple[tuple[str, ...], object]] = []
 
-    def judge(name: str, value: object) -> object:
-        seen.append((name, value))
+    def judge(names: tuple[str, ...], value: object) -> object:
+        seen.append((names, value))
         return "judged"
 
     array = np.zeros(3)
@@ -197,7 +197,7 @@ def test_a_judge_sees_every_named_value_in_its_native_form() -> None:
         frozenset([hostile.Point(3, 4)]),
     ]
     written, _ = json_object(list(zip("abcdefg", values, strict=True)), 2048, judge)
-    names = [name for name, _ in seen]
+    names = [called[0] for called, _ in seen]
     assert names == ["deep", "amount", "note", "x", "y", "a.card", "object", "row", "x", "y"]
     assert seen[0][1] is array
     assert written.count('"judged"') == len(seen)

@@ -6,10 +6,12 @@ import hashlib
 import hmac
 import json
 from dataclasses import dataclass
+from enum import Enum
 from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pydantic
 import pytest
 
@@ -173,3 +175,107 @@ def test_no_message_of_an_exception_is_recorded_where_something_is_redacted(
 def test_a_wrong_option_is_refused(option: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         Redactor.of(option)
+
+
+class Field(Enum):
+    CARD = 1
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {b"card": SECRET},
+        {Field.CARD: SECRET},
+        {("card", "x"): SECRET},
+        {("x", ("y", "card")): SECRET},
+        pd.DataFrame({("card", "x"): [SECRET]}),
+        pd.Series([SECRET], name="card"),
+        pd.Series(np.full(100, float(SECRET)), name="card"),
+        pd.Series([SECRET], name=("x", "card")),
+        pd.Index([SECRET], name="card"),
+        pl.Series("card", [SECRET]),
+        [pd.Series([SECRET], name="card")],
+        [[pl.Series("card", [SECRET])]],
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_every_name_of_a_value_is_judged(spans: CapturedSpans, value: object) -> None:
+    @inferspan.predict(
+        task="regression", capture="values", redact=["card"], features=["order"], slices=["order"]
+    )
+    def score(order: object) -> dict[str, object]:
+        inferspan.snapshot("order", order)
+        return {"value": 1.0, "why": value}
+
+    score(value)
+    said = repr(spans[0].attributes) + repr([dict(e.attributes or {}) for e in spans[0].events])
+    assert SECRET not in said
+    assert SECRET[:8] not in said.replace(".", "")
+    assert repr(np.float64(SECRET).tobytes())[2:-1] not in said
+
+
+@pytest.mark.parametrize(
+    ("redact", "recorded"),
+    [
+        (["card"], PLACEHOLDER),
+        (["alias"], PLACEHOLDER),
+        ({"alias": "keep", "*": "drop"}, PLACEHOLDER),
+        ({"card": "keep", "*": "drop"}, PLACEHOLDER),
+        ({"card": "keep", "alias": "keep", "*": "drop"}, SECRET),
+        ({"card": lambda name, value: value[-4:]}, SECRET[-4:]),
+        ({"*": "hash"}, hashlib.sha256(SECRET.encode()).hexdigest()),
+        (["payment", "x"], SECRET),
+    ],
+)
+def test_a_source_is_judged_by_its_own_name_and_by_what_it_is_called(
+    spans: CapturedSpans, redact: Any, recorded: str
+) -> None:
+    def score(payment: dict[str, str], card: str) -> float:
+        return 1.0
+
+    for source in ("card", "payment.card"):
+        inferspan.predict(
+            task="regression", redact=redact, features={"alias": source}, slices={"alias": source}
+        )(score)({"card": SECRET}, SECRET)
+    for span in spans:
+        attributes = span.attributes or {}
+        assert attributes[semconv.FEATURE_CATEGORY_VALUES] == (recorded,)
+        assert attributes[semconv.SLICE_PREFIX + "alias"] == recorded
+
+
+def test_columns_that_are_not_asked_for_stay_in_the_local_log(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture
+) -> None:
+    @inferspan.predict(
+        model="columns", task="regression", prediction_id="X.id", slices=["X.a"], features=["X.b"]
+    )
+    def score(X: pd.DataFrame) -> float:
+        return 1.0
+
+    score(pd.DataFrame({SECRET: [1]}))
+    assert SECRET not in spans[0].to_json()
+    assert len(spans[0].attributes[semconv.CAPTURE_DROPPED]) == 3  # type: ignore[index,arg-type]
+    assert caplog.text.count(f"('X' has {SECRET})") == 3
+
+
+def test_a_hook_is_asked_and_answers_within_limits(spans: CapturedSpans) -> None:
+    asked: list[str] = []
+
+    def hook(name: str, value: object) -> object:
+        asked.append(name)
+        return "x" * 1_000_000
+
+    @inferspan.predict(
+        task="regression", capture="values", redact=hook, slices=["a"], features=["a"]
+    )
+    def score(a: float, *more: object, **named: object) -> float:
+        inferspan.snapshot("wide", pd.DataFrame(columns=range(100_000)))
+        return 1.0
+
+    score(1.0, **{f"n{i}": i for i in range(100_000)})
+    score(1.0, *range(100_000))
+    score(1.0, {f"n{i}": i for i in range(100_000)})
+    assert len(asked) < 1_000
+    assert all(len(span.to_json()) < 10_000 for span in spans)
+    dropped = str((spans[0].attributes or {})[semconv.CAPTURE_DROPPED])
+    assert "of 100001 members beyond" in dropped
