@@ -3,26 +3,53 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from inferspan.settings import Settings
 
 _DISABLED_VARIABLE: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _EVERYTHING: Final = "*"
+_READ: Final = ("INFERSPAN_", "OTEL_")
 
 
 def start() -> None:
     """Configure inferspan by the environment; the entry point `opentelemetry_post_instrument`.
 
     It runs after OpenTelemetry's own configuration and every instrumentation, so that predictions
-    go through the provider that is there by now, and a wrong setting of ours harms nobody else.
-    `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=inferspan` leaves it out.
-
-    Raises:
-        ValueError: an `INFERSPAN_*` variable breaks its rule; OpenTelemetry logs it.
+    go through the provider that is there by now. A variable of ours that breaks its rule is an
+    error in the log and counts as absent: it harms neither the application nor anybody else.
+    `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=inferspan` leaves inferspan out.
     """
     disabled = {name.strip() for name in os.environ.get(_DISABLED_VARIABLE, "").split(",")}
     if disabled & {"inferspan", _EVERYTHING}:
         return
     # Here, because who leaves it out need not wait for it.
+    from inferspan import settings
     from inferspan.providers import configure
 
-    configure()
+    try:
+        configure()
+    except ValueError:
+        # The application, which never asked for us, would meet the error in its first call.
+        settings.install(_settings_of_what_is_right(os.environ))
+
+
+def _settings_of_what_is_right(environ: Mapping[str, str]) -> Settings:
+    """Settings from the variables that keep their rules; each of the others is said."""
+    from inferspan.containment import logger
+    from inferspan.settings import Settings
+
+    kept: dict[str, str] = {}
+    told = Settings.read(kept, configured=True)
+    for name, value in sorted(environ.items()):
+        if not name.startswith(_READ):
+            continue
+        try:
+            told = Settings.read(kept | {name: value}, configured=True)
+        except ValueError as error:
+            logger.error("inferspan: %s. It counts as absent.", error)
+        else:
+            kept[name] = value
+    return told

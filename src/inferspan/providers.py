@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 
-from inferspan import delivery, semconv, settings
+from inferspan import delivery, semconv, settings, unfollowed
 from inferspan.containment import Contained, errors
 from inferspan.exporters import otlp_exporter
 from inferspan.sampling import RatioSampler, SettableIds
@@ -80,10 +80,9 @@ def configure(
     """Say where predictions and labels go, in one line.
 
     Without a global TracerProvider this builds and installs one that exports over OTLP, from these
-    arguments and the `OTEL_*` variables. A provider that is already there is used as it is and
-    never replaced; then the arguments decide about labels and capture only, and a warning says
-    once which of them predictions do not follow. Called again, it keeps what an earlier call said
-    and this one does not.
+    arguments and the `OTEL_*` variables. A provider that is there already is used as it is; then
+    the arguments decide about labels, slim records and capture only, and a warning says once what
+    spans do not follow. Called again, it keeps what an earlier call said and this one does not.
 
     Args:
         service_name: `service.name`; absent = `OTEL_SERVICE_NAME`.
@@ -96,7 +95,7 @@ def configure(
             `INFERSPAN_CAPTURE`, else `shapes`. A decorator's own `capture=` wins.
         sample_ratio: share of predictions without a parent that get full spans, 0 to 1. The others
             leave slim records, so figures stay exact. Absent = `INFERSPAN_SAMPLE_RATIO`, else as
-            `OTEL_TRACES_SAMPLER` says. Not for a provider that is there already.
+            `OTEL_TRACES_SAMPLER` says. Like `keep`, not for a provider that is there already.
         records: which predictions leave slim records: `unsampled`, `all` (for traces that go
             elsewhere) or `none` (then figures know the sampled ones only). Absent =
             `INFERSPAN_RECORDS`, else `unsampled`.
@@ -128,15 +127,25 @@ def configure(
         return
     if told.disabled:
         return
-    built, with_settings = _state.built
     given = dict(
         service_name=service_name,
         service_version=service_version,
         environment=environment,
         endpoint=endpoint,
         sample_ratio=sample_ratio,
+        keep=keep,
     )
-    _say_what_is_ignored(given, with_settings if installed is built else Settings())
+    _say_what_is_ignored(installed, given)
+
+
+def _say_what_is_ignored(installed: trace.TracerProvider, given: Mapping[str, object]) -> None:
+    built, followed = _state.built
+    if installed is built:
+        # What is kept is looked up at the end of each call, so that may be said anew.
+        unfollowed.say_arguments({**given, "keep": None}, followed)
+        return
+    unfollowed.say_arguments(given, Settings())
+    unfollowed.say_variables(os.environ)
 
 
 def _end_private_providers() -> None:
@@ -163,22 +172,6 @@ def _install_provider(told: Settings) -> None:
     delivery.at_end(provider.shutdown)
     trace.set_tracer_provider(provider)
     _state.built = (provider, told)
-
-
-def _say_what_is_ignored(given: Mapping[str, object], followed: Settings) -> None:
-    ignored = [
-        name
-        for name, value in given.items()
-        if value is not None and value != getattr(followed, name)
-    ]
-    if ignored:
-        errors.warn_once(
-            "configure ignored",
-            f"inferspan: configure({', '.join(f'{name}=…' for name in ignored)}): a TracerProvider "
-            "is installed already and stays as it is, so this applies to labels only; predictions "
-            "go where that provider sends them, under its service and environment. Call "
-            "configure() once, at the start.",
-        )
 
 
 def prediction_tracer() -> trace.Tracer:
