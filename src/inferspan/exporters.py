@@ -56,18 +56,31 @@ def labels_receiver() -> str:
     return os.environ.get("OTEL_EXPORTER_OTLP_ENDPOINT") or default
 
 
-def undelivered(url: str) -> str:
-    """Say that nobody takes spans at `url`, and what the likely causes are."""
+def labels_go_over_grpc() -> bool:
+    """Whether OTEL_* says so, and nothing of ours says where labels go."""
+    return settings.current().labels_url() is None and _speaks_grpc()
+
+
+def undelivered(url: str, *, grpc: bool = False) -> str:
+    """Say that nobody takes spans at `url`, and what the likely causes are.
+
+    Args:
+        url: of the receiver.
+        grpc: whether they were sent over gRPC.
+    """
+    protocol = (
+        ". You are sending gRPC; for an HTTP port set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+    )
     return (
         f"could not deliver to {_without_credentials(url)}: is `inferspan serve` running there? "
-        "OTLP over HTTP is port 4318; 4317 is gRPC, 4319 the API"
+        f"OTLP over HTTP is port 4318; 4317 is gRPC, 4319 the API{protocol if grpc else ''}"
     )
 
 
-def warn_undelivered(url: str, why: str) -> None:
+def warn_undelivered(url: str, why: str, *, grpc: bool = False) -> None:
     """Log it, at most once a minute for each URL."""
     place = f"deliver to {_without_credentials(url)}"
-    errors.warn_sometimes(place, f"inferspan: {undelivered(url)} ({why})")
+    errors.warn_sometimes(place, f"inferspan: {undelivered(url, grpc=grpc)} ({why})")
 
 
 def rejection(url: str, response: ExportTraceServiceResponse) -> Rejection | None:

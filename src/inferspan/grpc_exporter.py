@@ -40,7 +40,7 @@ class _Teller(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
         code = call.code()
         self.answer = _answer(code, request.ByteSize())
         if self.answer is Answer.REFUSED or code in _NOBODY:
-            warn_undelivered(self._url, f"gRPC {code.name}")
+            warn_undelivered(self._url, f"gRPC {code.name}", grpc=True)
         if self.answer is Answer.TAKEN:
             self.rejection = rejection(self._url, call.result())
         return call

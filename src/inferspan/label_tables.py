@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 from inferspan import semconv, settings
 from inferspan.attributes import Attributes, is_table
 from inferspan.containment import logger
-from inferspan.exporters import labels_receiver, undelivered
+from inferspan.exporters import labels_go_over_grpc, labels_receiver, undelivered
 from inferspan.label_records import (
     LabelDetails,
     MissingTruth,
@@ -240,7 +240,9 @@ def _send(labels: Iterable[Attributes]) -> tuple[int, Counter[str]]:
             sender.sent_one()
     rejected = sender.rejected
     why_failed = Counter({f"the receiver left them out: {rejected.message}": rejected.spans})
-    why_failed[undelivered(labels_receiver())] = sender.failed - rejected.spans
+    why_failed[undelivered(labels_receiver(), grpc=labels_go_over_grpc())] = (
+        sender.failed - rejected.spans
+    )
     return sender.sent, +why_failed
 
 

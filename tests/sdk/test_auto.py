@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from inferspan.exporters import undelivered
+
+from .receiving import receiver
+
 INSTRUMENTED = (Path(sys.executable).with_name("opentelemetry-instrument"), sys.executable)
 APPLICATION = """
 import inferspan
@@ -117,3 +121,33 @@ inferspan.configure(sample_ratio=0.2)
     (line,) = done.stderr.splitlines()
     assert "configure(sample_ratio=…): a TracerProvider" in line
     assert "(sample_ratio: without effect)" in line
+
+
+def test_grpc_to_a_port_of_http_is_said_to_be_so() -> None:
+    program = """
+import os
+import inferspan
+inferspan.label("a", 1, model="m")
+print(inferspan.flush(timeout=2))
+table = {"prediction_id": ["b"], "actual": [1]}
+print(inferspan.label_table(table, model="m"))
+os._exit(0)
+"""
+    with receiver() as http:
+        done = run(
+            INSTRUMENTED,
+            program,
+            OTEL_EXPORTER_OTLP_ENDPOINT=http.url,
+            OTEL_EXPORTER_OTLP_TIMEOUT="1",
+        )
+        assert http.requests == []
+    advice = "You are sending gRPC; for an HTTP port set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
+    assert any(
+        line.startswith("inferspan: could") and advice in line for line in done.stderr.splitlines()
+    )
+    assert done.stdout.startswith("False")
+    assert advice in done.stdout
+
+
+def test_what_went_over_http_is_not_called_grpc() -> None:
+    assert "You are sending gRPC" not in undelivered("http://127.0.0.1:1")
