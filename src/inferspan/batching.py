@@ -155,7 +155,8 @@ class BatchScope(SpanScope):
 
     def records_messages(self) -> bool:
         """As every request in it does."""
-        return self.policy == "values" and self.plan.redactor is None
+        keyed = settings.current().id_key is not None
+        return self.policy == "values" and not keyed and self.plan.redactor is None
 
     def reference(self) -> None:
         """A batch is not one prediction."""

@@ -68,7 +68,7 @@ class PredictionPlan:
 
     @property
     def redactor(self) -> Redactor | None:
-        """What replaces values by their names; where there is one, messages are not recorded."""
+        """What replaces values by their names."""
         return self.redact if settings.current().id_key is None else self.keyed
 
     def confidence(self, score: float | None) -> float | None:

@@ -89,8 +89,9 @@ class PredictionCall(SpanScope):
         return self.plan.rule.task == semconv.GENERATION
 
     def records_messages(self) -> bool:
-        """Messages quote inputs, so they need the policy `values`, and nothing to redact."""
-        return self._policy == "values" and self.plan.redactor is None
+        """Messages quote inputs: they need the policy `values`, nothing to redact, no keyed ids."""
+        keyed = self._settings.id_key is not None
+        return self._policy == "values" and not keyed and self.plan.redactor is None
 
     @property
     def dropped(self) -> list[str]:

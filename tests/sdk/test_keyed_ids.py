@@ -104,9 +104,9 @@ def test_packed_ids_are_not_sent(spans: CapturedSpans) -> None:
     assert semconv.STATE_MAX not in (spans[0].events[0].attributes or {})
 
 
-@pytest.mark.parametrize("source", ["pid", lambda pid: pid])
+@pytest.mark.parametrize("source", ["pid", lambda pid: pid, None])
 def test_no_message_is_recorded_where_ids_are_keyed(spans: CapturedSpans, source: Any) -> None:
-    @inferspan.predict(**{**VALUES, "redact": None}, prediction_id=source)
+    @inferspan.predict(**VALUES, prediction_id=source)
     def score(pid: str) -> float:
         with inferspan.stage("look up"):
             raise LookupError(f"no such {pid}")
@@ -115,6 +115,15 @@ def test_no_message_is_recorded_where_ids_are_keyed(spans: CapturedSpans, source
         score(RAW)
     assert [span.status.description for span in spans] == [None, None]
     assert len(spans.stages) == 1
+
+
+def test_no_message_of_a_batch_is_recorded_where_ids_are_keyed(
+    spans: CapturedSpans, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFERSPAN_CAPTURE", "values")
+    with pytest.raises(LookupError, match=RAW), inferspan.batch([None], model="m"):
+        raise LookupError(f"no such {RAW}")
+    assert [span.status.description for span in spans.batches] == [None]
 
 
 @pytest.mark.parametrize(
