@@ -46,7 +46,7 @@ class TellingSession(requests.Session):
         said = _read(response)
         if self.answer is Answer.TAKEN:
             self.rejection = rejection(str(request.url), said)
-        if response.status_code >= 400 and response.status_code not in (*_BUSY, _TOO_LARGE):
+        if response.status_code >= 300 and response.status_code not in (*_BUSY, _TOO_LARGE):
             warn_undelivered(str(request.url), f"HTTP {response.status_code}")
         return response
 
@@ -75,11 +75,13 @@ class HttpSpanExporter(OTLPSpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export; a request that is too large for any receiver is not sent."""
         self._told.answer = self._told.rejection = None
-        return super().export(spans)
+        result = super().export(spans)
+        # OpenTelemetry follows no redirect, and holds the answer for a success.
+        return result if self.answer is Answer.TAKEN else SpanExportResult.FAILURE
 
 
 def _answer(status: int) -> Answer:
-    if status < 400:
+    if status < 300:
         return Answer.TAKEN
     if status == _TOO_LARGE:
         return Answer.TOO_LARGE

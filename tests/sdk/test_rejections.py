@@ -28,8 +28,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import inferspan
-from inferspan import providers
-from inferspan.containment import errors
+from inferspan import exporters, providers
+from inferspan.containment import ErrorLog
 from inferspan.exporters import otlp_exporter
 from inferspan.span_queue import Rejection, SpanQueue, leave
 
@@ -45,8 +45,9 @@ def rejecting(spans: int, message: str = "") -> bytes:
 
 
 class Server(http.server.ThreadingHTTPServer):
-    """Takes every request, with a body and headers as told."""
+    """Takes every request, with a status, a body and headers as told."""
 
+    status = 200
     body = b""
     headers: dict[str, str] = PROTOBUF
     clients: set[tuple[str, int]]
@@ -56,6 +57,9 @@ class Server(http.server.ThreadingHTTPServer):
         self.clients = set()
         self.url = f"http://127.0.0.1:{self.server_address[1]}/v1/traces"
 
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Quiet: a client need not read an answer to its end."""
+
 
 class Handler(http.server.BaseHTTPRequestHandler):
     server: Server
@@ -64,7 +68,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers["Content-Length"]))
         self.server.clients.add(self.client_address)
-        self.send_response(200)
+        self.send_response(self.server.status)
         for name, value in {
             "Content-Length": str(len(self.server.body)),
             **self.server.headers,
@@ -97,14 +101,14 @@ def shared() -> Iterator[Server]:
 
 @pytest.fixture
 def server(shared: Server) -> Server:
-    shared.body, shared.headers = b"", PROTOBUF
+    shared.status, shared.body, shared.headers = 200, b"", PROTOBUF
     return shared
 
 
 @pytest.fixture(autouse=True)
 def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The port of an earlier test may come again within the minute of its warning."""
-    monkeypatch.setattr(errors, "_logged", {})
+    """An earlier test's warning of the same port must not silence this one's."""
+    monkeypatch.setattr(exporters, "errors", ErrorLog())
 
 
 def ended(count: int) -> Sequence[ReadableSpan]:
@@ -200,6 +204,16 @@ def test_no_answer_raises(shared: Server, body: bytes) -> None:
     shared.body, shared.headers = body, PROTOBUF
     sent, failed, _ = outcome(shared.url)
     assert sent + failed == 3
+
+
+@pytest.mark.parametrize("status", [301, 302, 304, 307])
+def test_a_redirect_is_no_success(
+    server: Server, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.status = status
+    server.headers = {"Location": "/login"}
+    assert outcome(server.url) == (0, 3, Rejection(0, ""))
+    assert f"(HTTP {status})" in caplog.text
 
 
 class Rejecting(TraceServiceServicer):
