@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from collector_process import inferspan, models, serving
+from collector_process import COMMAND, inferspan, models, serving
 from typer.testing import CliRunner
 
 from inferspan_collector.cli import app
@@ -46,7 +47,11 @@ def check(summary: dict[str, Any]) -> None:
         assert mistake["predicted"] != mistake["expected"]
 
 
-def test_every_figure_is_scikit_learns_after_a_kill_in_the_middle(tmp_path: Path) -> None:
+def test_every_figure_is_scikit_learns_after_a_kill_in_the_middle(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As `make demo` runs it: what is named next has to work from there.
+    monkeypatch.setenv("PATH", os.defpath)
     summary, story = played("--data", str(tmp_path / "data"))
     check(summary)
     assert summary["survived_kill"] is True
@@ -55,6 +60,8 @@ def test_every_figure_is_scikit_learns_after_a_kill_in_the_middle(tmp_path: Path
     assert "centimetres" in story
     lines = story.splitlines()
     assert [line for line in lines if line != line.rstrip()] == []
+    assert f"the same in Jaeger: {COMMAND} demo --jaeger URL" in story
+    assert f"a collector that stays: {COMMAND} serve" in story
     assert any(line.startswith("✓ all") and line.endswith("per version") for line in lines)
     with serving(tmp_path / "data") as served:
         (model,) = models(served.api)

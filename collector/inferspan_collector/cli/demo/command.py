@@ -6,6 +6,9 @@ import contextlib
 import importlib.util
 import json
 import secrets
+import shlex
+import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Generator
@@ -218,7 +221,7 @@ def _point_onward(console: Console, outcome: Outcome, page: str | None, stage: S
     if page:
         lines += [f"a mistake's trace: {page}/trace/{m.trace_id}" for m in outcome.board.mistakes]
     else:
-        lines.append("the same in Jaeger: inferspan demo --jaeger URL (docs/jaeger.md)")
+        lines.append(f"the same in Jaeger: {_command()} demo --jaeger URL (docs/jaeger.md)")
     if stage.embedded is None:
         lines.append(f"figures per minute: {stage.api}/api/v1/models/{MODEL}/quality?every=1m")
     if page and stage.embedded is None:
@@ -229,11 +232,23 @@ def _point_onward(console: Console, outcome: Outcome, page: str | None, stage: S
         ]
     lines += [
         "your own model: ten lines, docs/instrument.md",
-        "a collector that stays: inferspan serve (docs/run-the-collector.md)",
+        f"a collector that stays: {_command()} serve (docs/run-the-collector.md)",
     ]
     console.print("Where to look next:")
     for line in lines:
         console.print(f"  {line}", highlight=False, soft_wrap=True)
+
+
+def _command() -> str:
+    """What to type for this command: `make demo` runs one that is on no PATH."""
+    called = sys.argv[0]
+    found = shutil.which("inferspan")
+    # As a module, or in a test, it is no command that could be typed.
+    if Path(called).name != "inferspan" or (
+        found and Path(found).resolve() == Path(called).resolve()
+    ):
+        return "inferspan"
+    return shlex.quote(called)
 
 
 def _summary(outcome: Outcome) -> dict[str, Any]:
