@@ -8,7 +8,7 @@ from inferspan_collector.quality.intervals import wilson
 
 
 def figures(counts: Counts, question: Question) -> dict[str, Figure]:
-    """`coverage` = labelled ÷ predictions that gave an output; Wilson interval.
+    """`coverage` = labelled ÷ (predictions − errors); Wilson interval.
 
     A call that raised said nothing that a label could judge, so it waits for none.
     """
