@@ -13,10 +13,10 @@ import numpy as np
 
 from inferspan import foreign, semconv
 from inferspan.attributes import Attributes
+from inferspan.foreign import is_missing
 
 FEATURES_MAX: Final = 256
 """Declared features of one model."""
-_MISSING: Final = ("NAType", "NaTType")
 _NUMBERS: Final = (bool, int, float)
 _SINGLE: Final = frozenset((str, bool, int, float, type(None)))
 _LISTS: Final = ("to_pylist", "to_list", "tolist")
@@ -146,7 +146,7 @@ def _numbers(column: Sequence[object]) -> list[float] | None:
     numbers = []
     for value in column:
         plain = value.item() if isinstance(value, np.generic) else value
-        if _is_missing(plain):
+        if is_missing(plain):
             numbers.append(math.nan)
         elif type(plain) in _NUMBERS and _fits(plain):
             numbers.append(float(plain))  # type: ignore[arg-type]
@@ -161,14 +161,5 @@ def _fits(number: object) -> bool:
 
 def _texts(column: Sequence[object]) -> list[str] | None:
     """Texts, empty for what is missing; None where a value is something else."""
-    words = ["" if _is_missing(value) else semconv.class_text(value) for value in column]
+    words = ["" if is_missing(value) else semconv.class_text(value) for value in column]
     return None if any(word is None for word in words) else [word or "" for word in words]
-
-
-def _is_missing(value: object) -> bool:
-    """None, NaN, and what data frames put in their place (by name: no library is imported)."""
-    if isinstance(value, np.generic):
-        value = value.item()
-    if isinstance(value, float):
-        return math.isnan(value)
-    return value is None or type(value).__name__ in _MISSING

@@ -207,3 +207,17 @@ def is_array(value: object) -> bool:
 def is_table_type(kind: type) -> bool:
     """Whether a type is one of data frames, by what it offers."""
     return hasattr(kind, "columns") and hasattr(kind, "shape") and hasattr(kind, "__getitem__")
+
+
+MISSING_TYPES: Final = frozenset(("NAType", "NaTType"))
+"""What data frames put in place of a missing value, by name: no library is imported."""
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is None, NaN, NaT or pandas' NA."""
+    kind = type(value)
+    if kind is float or issubclass(kind, (float, np.floating)):
+        return bool(value != value)
+    if issubclass(kind, (np.datetime64, np.timedelta64)):
+        return bool(np.isnat(value))  # type: ignore[call-overload]
+    return value is None or kind.__name__ in MISSING_TYPES

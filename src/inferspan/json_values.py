@@ -46,7 +46,6 @@ _STRING_ARRAY_BYTES_MAX: Final = 1 << 18
 _KEYS_MAX: Final = 1024
 _KEYS: Final[dict[str, str]] = {}
 """Names of members that were written before, as JSON."""
-_MISSING: Final = frozenset(("NaTType", "NAType"))
 
 Judge = Callable[[tuple[str, ...], object], object]
 """Names and value of a member → what may be shown of it."""
@@ -332,7 +331,7 @@ _BASES: Final[tuple[tuple[type, Writer], ...]] = (
 
 
 def _writer_of(kind: type) -> Writer:
-    if kind.__name__ in _MISSING:
+    if kind.__name__ in foreign.MISSING_TYPES:
         return _leaf(LEAVES[type(None)])
     if issubclass(kind, tuple) and hasattr(kind, "_fields"):
         return _write_named_tuple

@@ -12,6 +12,7 @@ import numpy as np
 
 from inferspan import semconv
 from inferspan.attributes import Attributes, text, type_name
+from inferspan.foreign import is_missing
 from inferspan.settings import checked_choice
 
 Time = datetime | int | str
@@ -205,17 +206,6 @@ def time_ns(time: object) -> int | None:
             f"time {nanoseconds} is not Unix time in nanoseconds; multiply seconds by 10**9",
         )
     return nanoseconds
-
-
-def is_missing(value: object) -> bool:
-    """Whether a value is None, NaN, NaT or pandas' NA, without importing pandas."""
-    if value is None:
-        return True
-    if isinstance(value, (float, np.floating)):
-        return math.isnan(value)
-    if isinstance(value, np.datetime64):
-        return bool(np.isnat(value))
-    return type(value).__name__ in ("NaTType", "NAType")
 
 
 def _values(items: Sequence[Any]) -> Attributes:

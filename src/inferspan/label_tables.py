@@ -16,12 +16,12 @@ from inferspan import semconv, settings
 from inferspan.attributes import Attributes, is_table
 from inferspan.containment import logger
 from inferspan.exporters import labels_go_over_grpc, labels_receiver, undelivered
+from inferspan.foreign import is_missing
 from inferspan.label_records import (
     LabelDetails,
     MissingTruth,
     RefusedLabel,
     check_options,
-    is_missing,
 )
 from inferspan.labels import read_record, reading, send_label
 from inferspan.providers import label_exporter, label_provider, labels_of

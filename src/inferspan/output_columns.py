@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from inferspan import foreign, semconv
 from inferspan.attributes import type_name
+from inferspan.foreign import is_missing
 
 ROWS_MAX: Final = 65_536
 """Rows of one batch call whose outputs are recorded; entries of one set or ranking."""
@@ -26,7 +27,6 @@ ROUNDING: Final = 1e-6
 """How far a probability in float32 may lie above 1."""
 MAPPER: Final = "or map it: @inferspan.predict(output=lambda returned: {'label': …})"
 """The remedy that always works."""
-_MISSING: Final = ("NAType", "NaTType")
 _UNTYPED_TASKS: Final = ("embedding", "detection", "generation")
 _UNTYPED_OPERATIONS: Final = ("embed", "transform", "detect", "generate")
 
@@ -219,14 +219,6 @@ def plain_of(value: object) -> object:
             raise Misfit(f"a {type_name(kind)} is no class or number; convert it")
         return value.item()  # type: ignore[attr-defined]
     return value
-
-
-def is_missing(value: object) -> bool:
-    """None, NaN, and what data frames put in their place (by name: no library is imported)."""
-    kind = type(value)
-    if kind is float or issubclass(kind, np.floating):
-        return value != value
-    return value is None or kind.__name__ in _MISSING
 
 
 def class_of(value: object) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from inferspan import foreign, semconv
 from inferspan.attributes import is_table, shape_of, type_name
+from inferspan.foreign import is_missing
 from inferspan.output_columns import (
     CLASS_TASKS,
     MAPPER,
@@ -24,7 +25,6 @@ from inferspan.output_columns import (
     classes_of,
     floats_of,
     is_column,
-    is_missing,
     listed,
     number_of,
     plain_of,

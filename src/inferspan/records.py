@@ -273,3 +273,4 @@ def _after_fork() -> None:
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 delivery.before_flush(flush_records)
+delivery.count_losses("records", lambda: _buffer.lost)

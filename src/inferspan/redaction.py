@@ -12,8 +12,9 @@ from uuid import UUID
 from inferspan import foreign, semconv, settings
 from inferspan.containment import from_outside
 from inferspan.features import as_column
+from inferspan.foreign import is_missing
 from inferspan.json_values import names_of
-from inferspan.output_columns import ROWS_MAX, is_missing
+from inferspan.output_columns import ROWS_MAX
 
 Hook = Callable[[str, object], object]
 """Name and native value → what may be recorded."""
