@@ -253,6 +253,8 @@ def _readable(carrier: Carrier) -> Iterator[tuple[str, str]]:
             name, value = (_text(part) for part in pair)
             if name is not None and value is not None:
                 yield name.lower(), value
+            elif name is not None and name.lower() == PREDICTION_HEADER:
+                _pass_over(f"it is no text of at most {VALUE_LENGTH_MAX} characters")
 
 
 def _text(part: object) -> str | None:
@@ -267,12 +269,16 @@ def _with_prediction(token: str, context: Context) -> Context:
     try:
         reference = PredictionRef.from_token(token)
     except ValueError as error:
-        errors.warn_sometimes(
-            "prediction header",
-            f"inferspan: the header {PREDICTION_HEADER} of a message is passed over: {error}",
-        )
+        _pass_over(str(error))
         return context
     return made_current(CarriedPrediction(reference), context)
+
+
+def _pass_over(why: str) -> None:
+    errors.warn_sometimes(
+        "prediction header",
+        f"inferspan: the header {PREDICTION_HEADER} of a message is passed over: {why}",
+    )
 
 
 def _write_pairs(carrier: Pairs, headers: dict[str, str]) -> None:

@@ -17,7 +17,8 @@ from opentelemetry.context import Context
 
 import inferspan
 from inferspan import semconv
-from inferspan.propagation import carry, extract, inject
+from inferspan.containment import errors
+from inferspan.propagation import PREDICTION_HEADER, carry, extract, inject
 from inferspan.testing import CapturedSpans
 
 # By its full name, which the processes of a pool find.
@@ -303,3 +304,10 @@ def test_what_a_carried_function_raises_passes(spans: CapturedSpans) -> None:
     with pytest.raises(ValueError, match="yours") as caught:
         inside(lambda: carry(fail))()
     assert caught.value is error
+
+
+def test_a_header_that_is_too_long_is_passed_over_and_counted() -> None:
+    before = errors.counts().get("prediction header", 0)
+    with extract({PREDICTION_HEADER: "x" * 9_000}):
+        assert inferspan.current_prediction() is None
+    assert errors.counts()["prediction header"] == before + 1
