@@ -76,14 +76,15 @@ def wrapper_of(shape: CallShape, start: Start, binds: bool) -> Wrapper:
             errors.contain(_BEGIN, error)
         if scope is None:
             return wrapped(*args, **kwargs)
-        scope.attach()
+        # Attached and detached within: an interrupt between the steps leaves nothing current.
         try:
+            scope.attach()
             returned = wrapped(*args, **kwargs)
+            scope.detach()
         except BaseException as error:
             scope.detach()
             scope.fail(error)
             raise
-        scope.detach()
         if id(type(returned)) in _COMPLETE:
             scope.succeed(returned)
             return returned

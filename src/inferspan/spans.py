@@ -60,7 +60,7 @@ class SpanScope:
     _token: Token[Context] | None = None
 
     def __init__(self, name: str) -> None:
-        context = otel_context.get_current()
+        self._parent = context = otel_context.get_current()
         self.start_ns = now_ns()
         self.span: Span = prediction_tracer().start_span(
             name,
@@ -88,6 +88,9 @@ class SpanScope:
         try:
             self._token = otel_context.attach(self._context)
         except BaseException as error:
+            # Interrupted on the way, it may be attached without a token.
+            if self._token is None and otel_context.get_current() is self._context:
+                otel_context.attach(self._parent)
             errors.contain(_ATTACH, error)
 
     def detach(self) -> None:
@@ -96,11 +99,12 @@ class SpanScope:
         if token is not None:
             try:
                 otel_context.detach(token)
-                # Not before: who is interrupted on the way detaches again.
                 self._token = None
             except BaseException as error:
-                if otel_context.get_current() is not self._context:
-                    self._token = None  # done, or not ours any more
+                # Interrupted on the way, it may be done or not.
+                if otel_context.get_current() is self._context:
+                    otel_context.detach(token)
+                self._token = None
                 errors.contain(_ATTACH, error)
 
     def pause(self) -> None:
@@ -139,7 +143,7 @@ class SpanScope:
     def release(self) -> None:
         """Let go of everything large: a task that outlives the call keeps its context, and us."""
         self.attributes = {}
-        self._context = _NO_CONTEXT
+        self._context = self._parent = _NO_CONTEXT
 
     def _message(self, error: BaseException) -> str | None:
         if not self.records_messages():

@@ -83,8 +83,8 @@ def attached(scope: SpanScope, body: Any) -> Generator[Any, Any, Any]:
     # was thrown in would hold the frame that holds it.
     passing: list[Any] = [None]
     while True:
-        scope.attach()
         try:
+            scope.attach()
             passing.append(step(passing.pop()))
         except StopIteration as stop:
             scope.detach()

@@ -102,8 +102,8 @@ def drive_generator(later: Later) -> Generator[Any, Any, Any]:
     # was thrown in would hold the frame that holds it.
     passing: list[Any] = [None]
     while True:
-        scope.attach()
         try:
+            scope.attach()
             passing.append(step(passing.pop()))
         except StopIteration as stop:
             scope.detach()

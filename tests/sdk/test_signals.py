@@ -13,12 +13,13 @@ from types import FrameType
 from typing import Any
 
 import pytest
-from opentelemetry.context import Context
+from opentelemetry.context import Context, attach, detach
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 
 import inferspan
 from inferspan import providers
 from inferspan.containment import Contained, from_outside
+from inferspan.spans import SpanScope
 from inferspan.testing import CapturedSpans
 
 Handler = Callable[[int, FrameType | None], Any]
@@ -299,3 +300,23 @@ def test_a_call_near_the_recursion_limit_answers_or_raises_a_recursion_error(
     assert set(answers) == {"1.0", "too deep"}
     assert answers == sorted(answers)
     contained_errors.clear()
+
+
+@pytest.mark.parametrize("step", [SpanScope.attach, SpanScope.detach, attach, detach])
+@pytest.mark.parametrize("event", ["call", "return"])
+def test_an_interrupt_around_attaching_leaves_nothing_current(
+    spans: CapturedSpans, step: Callable[..., Any], event: str
+) -> None:
+    """As Control-C does between two steps; a profile function may raise there."""
+
+    def interrupt(frame: FrameType, happened: str, what: object) -> None:
+        if happened == event and frame.f_code is step.__code__:
+            sys.setprofile(None)
+            raise KeyboardInterrupt
+
+    score = inferspan.predict(model="m", task="regression")(same)
+    sys.setprofile(interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        score(1.0)
+    assert inferspan.current_prediction() is None
+    assert len(spans.predictions) == 1
