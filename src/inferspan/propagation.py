@@ -100,7 +100,7 @@ class ExtractedContext(Context):
         token: Token[Context] | None = None
         with _ATTACH:
             token = otel_context.attach(self)
-        _tokens.set((*_tokens.get(), token))
+        _tokens.set((*_tokens.get(), (self, token)))
 
     def __exit__(
         self,
@@ -108,16 +108,20 @@ class ExtractedContext(Context):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> Literal[False]:
-        *outer, token = _tokens.get()
-        _tokens.set(tuple(outer))
-        if token is not None:
-            with _ATTACH:
-                otel_context.detach(token)
+        held = _tokens.get()
+        own = next((at for at in reversed(range(len(held))) if held[at][0] is self), None)
+        # Left in another context than it was entered in, it is not current here: a generator of a
+        # web framework is closed by another thread or task.
+        if own is not None:
+            _tokens.set((*held[:own], *held[own + 1 :]))
+            if (token := held[own][1]) is not None:
+                with _ATTACH:
+                    otel_context.detach(token)
         return False
 
 
 # Of this task or thread, so that one extracted context may be shared.
-_tokens: Final[ContextVar[tuple[Token[Context] | None, ...]]] = ContextVar(
+_tokens: Final[ContextVar[tuple[tuple[ExtractedContext, Token[Context] | None], ...]]] = ContextVar(
     "inferspan-tokens", default=()
 )
 

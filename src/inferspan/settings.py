@@ -194,9 +194,10 @@ def _sample_ratio(told: Mapping[str, Any], environ: Mapping[str, str]) -> float 
         return checked_ratio(SAMPLE_RATIO_VARIABLE, ratio)
     if environ.get("OTEL_TRACES_SAMPLER") == "parentbased_traceidratio":
         # The same sampling as ours; knowing the ratio, unsampled calls can be made cheaper.
-        return checked_ratio(
-            "OTEL_TRACES_SAMPLER_ARG", environ.get("OTEL_TRACES_SAMPLER_ARG") or "1"
-        )
+        try:
+            return checked_ratio("", environ.get("OTEL_TRACES_SAMPLER_ARG") or "1")
+        except ValueError:
+            return 1.0  # as OpenTelemetry does, which also says so
     return None
 
 
@@ -213,8 +214,12 @@ def _keep(told: Mapping[str, Any], environ: Mapping[str, str]) -> frozenset[str]
 def _checked_url(what: str, url: str | None) -> str | None:
     if not url:
         return None
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname)
+    except ValueError:  # of brackets that do not close
+        fits = False
+    if not fits:
         raise ValueError(
             f"{what} is {url!r}: must be the http(s) URL of an OTLP/HTTP receiver, "
             "such as http://127.0.0.1:4318"

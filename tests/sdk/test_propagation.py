@@ -7,7 +7,7 @@ import contextvars
 import multiprocessing
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from typing import Any
 
@@ -311,3 +311,17 @@ def test_a_header_that_is_too_long_is_passed_over_and_counted() -> None:
     with extract({PREDICTION_HEADER: "x" * 9_000}):
         assert inferspan.current_prediction() is None
     assert errors.counts()["prediction header"] == before + 1
+
+
+def test_a_block_may_be_left_in_another_context_than_it_was_entered_in() -> None:
+    def dependency() -> Iterator[None]:
+        with extract(CARRIED):
+            yield
+
+    running = dependency()
+    contextvars.copy_context().run(next, running)
+    contextvars.copy_context().run(next, running, None)
+    assert inferspan.current_prediction() is None
+
+
+CARRIED = {"traceparent": "00-00000000000000000000000000000007-0000000000000005-01"}

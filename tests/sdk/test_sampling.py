@@ -252,7 +252,10 @@ def test_settings_come_from_the_environment_and_arguments_win() -> None:
     assert (again.sample_ratio, again.records, again.keep) == (0.5, "none", frozenset())
     otel = {"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0.1"}
     assert Settings.read(otel).sample_ratio == 0.1
+    assert Settings.read({**otel, "OTEL_TRACES_SAMPLER_ARG": "often"}).sample_ratio == 1.0
     assert Settings.read({"OTEL_TRACES_SAMPLER": "always_off"}).sample_ratio is None
+    with pytest.raises(ValueError, match=r"INFERSPAN_ENDPOINT is .*such as http://127"):
+        Settings.read({settings.ENDPOINT_VARIABLE: "http://[::1"})
     with pytest.raises(ValueError, match=r"INFERSPAN_KEEP is 'fast': must be one of error"):
         Settings.read({settings.KEEP_VARIABLE: "fast"})
     with pytest.raises(ValueError, match=r"INFERSPAN_RECORDS is 'some': must be one of unsampled"):
