@@ -154,11 +154,11 @@ def _add_outputs(found: Attributes, outputs: list[Output], counts: list[int], si
     columns: tuple[Sequence[float | None], ...]
     if any(output.offsets is not None for output in outputs):
         _add_sets(found, outputs, counts)
-        # The scores of a set are of its entries; there is none of the row.
-        alone = [_NOTHING if output.offsets is not None else output for output in outputs]
+        # A set's scores are of its entries. Where there are as many as rows, receivers of a full
+        # span take them for the rows', so a record has to say the same.
         columns = (
-            _spread([o.scores or o.score for o in alone], counts),
-            _spread([o.values or o.value for o in alone], counts),
+            _spread([_scores_of_rows(o, n) for o, n in zip(outputs, counts, strict=True)], counts),
+            _spread([o.values or o.value for o in outputs], counts),
         )
     elif single:
         # A batch call of one row has columns of one entry.
@@ -180,6 +180,12 @@ def _add_outputs(found: Attributes, outputs: list[Output], counts: list[int], si
     for name, column in zip((semconv.RECORD_SCORES, semconv.RECORD_VALUES), columns, strict=True):
         if column and (packed := _floats(column)) is not None:
             found[name] = packed
+
+
+def _scores_of_rows(output: Output, count: int) -> list[float] | float | None:
+    if output.offsets is None or output.scores is None or len(output.scores) == count:
+        return output.scores or output.score
+    return None
 
 
 def _spread(values: list[Any], counts: list[int]) -> list[Any]:

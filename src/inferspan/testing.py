@@ -113,7 +113,7 @@ class CapturedSpans(SpanExporter, Sequence[ReadableSpan]):
     @property
     def records(self) -> list[ReadableSpan]:
         """Slim records, of the predictions whose span was not sampled."""
-        providers.flush()
+        providers.flush(60.0)
         return [s for s in self._spans if semconv.RECORD_COUNT in (s.attributes or {})]
 
     @property
@@ -133,7 +133,7 @@ class CapturedSpans(SpanExporter, Sequence[ReadableSpan]):
     @property
     def labels(self) -> list[ReadableSpan]:
         """Label records."""
-        providers.flush()
+        providers.flush(60.0)
         return [s for s in self._spans if semconv.LABEL_ID in (s.attributes or {})]
 
     def prediction(self, model: str | None = None) -> ReadableSpan:

@@ -25,7 +25,7 @@ def sent(work: Callable[[], object], sampler: Sampler, start_ns: int = START_TIM
     clock = ManualClock(start_ns)
     with capture_spans(sampler=sampler, clock=clock) as spans:
         work()
-        inferspan.flush()
+        inferspan.flush(60)
         body = encode_spans(list(spans)).SerializeToString()
     return decode_traces(body, json=False, received_ns=START_TIME_NS + 10**15)
 
@@ -100,7 +100,7 @@ def test_a_call_of_a_clock_that_was_not_set_takes_no_other_with_it() -> None:
         score()
         clock.now_ns = START_TIME_NS
         work()
-        inferspan.flush()
+        inferspan.flush(60)
         body = encode_spans(list(spans)).SerializeToString()
     decoded = decode_traces(body, json=False, received_ns=START_TIME_NS + 10**15)
     assert [refusal.reason for refusal in decoded.refused] == ["bad_time"]
@@ -151,7 +151,7 @@ def test_a_provider_that_does_nothing_leaves_records_with_ids_of_their_own(sampl
         with trace.use_span(parent):
             score()
             score()
-        inferspan.flush()
+        inferspan.flush(60)
         restore()
         body = encode_spans(list(spans)).SerializeToString()
     decoded = decode_traces(body, json=False, received_ns=START_TIME_NS + 10**15)

@@ -118,7 +118,7 @@ def sent(calls: Sequence[Call], sampler: Sampler) -> PredictionBatch:
         for function, arguments in calls:
             with contextlib.suppress(Failed):
                 function(*arguments)
-        inferspan.flush()
+        inferspan.flush(60)
         body = encode_spans(list(spans)).SerializeToString()
     decoded = decode_traces(body, json=False, received_ns=START_TIME_NS + 10**15)
     assert decoded.refused == ()

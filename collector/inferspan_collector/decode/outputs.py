@@ -90,14 +90,12 @@ def _per_row(
     attributes: Attributes, name: str, rows: int, *, ragged: bool = False
 ) -> list[float] | None:
     numbers = attributes.numbers(name)
-    if numbers is None:
-        return None
+    if numbers is None or len(numbers) == rows:
+        return numbers
     offsets = attributes.integers(semconv.OUTPUT_OFFSETS) if ragged else None
     if offsets and len(numbers) == offsets[-1]:
-        # One score per entry of a set: there is none of the row, even where each has one entry.
+        # One score per entry of a ragged row: there is none of the row as a whole.
         return [math.nan] * rows
-    if len(numbers) == rows:
-        return numbers
     raise disagree(name, len(numbers), f"the span holds {rows} predictions: send as many")
 
 
