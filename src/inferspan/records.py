@@ -157,7 +157,10 @@ class RecordBuffer:
                 self._emit([row])
             return
         _learn(plan, group)
-        emit_record(tracer, f"predictions {plan.model}", attributes, start_ns=start_ns)
+        # No clock is read here: a manual one of a test would tell the calls other times.
+        end_ns = max(row[START] + row[DURATION] for row in group)
+        times_ns = (start_ns, end_ns)
+        emit_record(tracer, f"predictions {plan.model}", attributes, times_ns=times_ns)
 
     def _start(self) -> None:
         with self._packing:

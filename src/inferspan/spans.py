@@ -178,7 +178,7 @@ def emit_record(
     name: str,
     attributes: Attributes,
     links: Sequence[SpanContext] = (),
-    start_ns: int | None = None,
+    times_ns: tuple[int, int] | None = None,
 ) -> None:
     """Emit a span that only carries a record: the root of its own trace.
 
@@ -187,14 +187,14 @@ def emit_record(
         name: the span's name.
         attributes: the record.
         links: spans it is about.
-        start_ns: Unix ns of the earliest thing in it; absent = now.
+        times_ns: its start and end, Unix ns; absent = now.
     """
-    now = now_ns()
+    start_ns, end_ns = times_ns or (now := now_ns(), now)
     span = tracer.start_span(
         text(name),
         context=Context(),
         attributes=attributes,
         links=[Link(linked) for linked in links],
-        start_time=now if start_ns is None else start_ns,
+        start_time=start_ns,
     )
-    span.end(now)
+    span.end(end_ns)
