@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from contextvars import Token
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Final
@@ -99,11 +98,7 @@ class batch:  # used as a function: `with batch(references):`
     ) -> None:
         scope = self._open.pop()
         if scope is not None:
-            scope.detach()
-            if error is None:
-                scope.succeed(None)
-            else:
-                scope.fail(error)
+            scope.leave(error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +121,7 @@ class BatchScope(SpanScope):
         self.plan = _plan(model, references)
         self._size = len(references)
         self.start_ns = spans.now_ns()
-        current = otel_context.get_current()
+        self._parent = current = otel_context.get_current()
         linked = _linked(references)
         self.span: Span = prediction_tracer().start_span(
             text(f"{_STAGE} {model}".rstrip()),
@@ -138,10 +133,8 @@ class BatchScope(SpanScope):
             set_status_on_exception=False,
         )
         self.recording = self.span.is_recording()
-        self.ended = False
         self.attributes: Attributes = {}
         self._context = made_current(self, set_span_in_context(self.span, current))
-        self._token: Token[Context] | None = None
         if self.recording:
             with _LINKS:
                 self._link_more(linked)

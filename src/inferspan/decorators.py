@@ -198,11 +198,7 @@ class stage:  # used as a function: `with stage("features"):`, `@stage("features
         scope = self._innermost()
         self._open.remove(scope)
         if scope is not None:
-            scope.detach()
-            if error is None:
-                scope.succeed(None)
-            else:
-                scope.fail(error)
+            scope.leave(error)
 
     def _innermost(self) -> StageScope | None:
         """The block that ends here: tasks and threads may have others of this object open."""

@@ -131,6 +131,14 @@ class SpanScope:
         finally:
             self._finish()
 
+    def leave(self, error: BaseException | None) -> None:
+        """End the span of a block, by what it raised."""
+        self.detach()
+        if error is None:
+            self.succeed(None)
+        else:
+            self.fail(error)
+
     def failed(self, error: BaseException) -> None:
         """Say on the span that the call raised."""
         self.attributes[semconv.ERROR_TYPE] = type_name(type(error))
