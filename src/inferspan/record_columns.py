@@ -85,10 +85,9 @@ def pack(rows: Sequence[Row], key: bytes | None) -> tuple[Attributes, int]:
         names, codes = _dictionary(errors)
         found[semconv.RECORD_ERROR_TYPES] = names
         found[semconv.RECORD_ERROR_TYPE_CODES] = codes
-    single = counts.count(1) == len(counts)
-    if not single:
+    if counts.count(1) != len(counts):
         found[semconv.RECORD_ROW_COUNTS] = np.array(counts, "<u4").tobytes()
-    _add_outputs(found, [output or _NOTHING for output in outputs], counts, single)
+    _add_outputs(found, [output or _NOTHING for output in outputs], counts)
     _add_slices(found, rows, counts)
     _add_features(found, rows, counts)
     return found, start
@@ -150,35 +149,21 @@ def _floats(numbers: Sequence[float | None] | NDArray[np.float64]) -> bytes | No
     return (narrow if lossless else wide).tobytes()
 
 
-def _add_outputs(found: Attributes, outputs: list[Output], counts: list[int], single: bool) -> None:
-    columns: tuple[Sequence[float | None], ...]
+def _add_outputs(found: Attributes, outputs: list[Output], counts: list[int]) -> None:
     if any(output.offsets is not None for output in outputs):
         _add_sets(found, outputs, counts)
-        # A set's scores are of its entries. Where there are as many as rows, receivers of a full
-        # span take them for the rows', so a record has to say the same.
-        columns = (
-            _spread([_scores_of_rows(o, n) for o, n in zip(outputs, counts, strict=True)], counts),
-            _spread([o.values or o.value for o in outputs], counts),
-        )
-    elif single:
-        # A batch call of one row has columns of one entry.
-        labels = [o.label if o.classes is None else o.classes[0] for o in outputs]
-        if any(label is not None for label in labels):
-            found[semconv.RECORD_CLASSES], found[semconv.RECORD_CLASS_CODES] = _dictionary(labels)
-        columns = (
-            [o.score if o.scores is None else o.scores[0] for o in outputs],
-            [o.value if o.values is None else o.values[0] for o in outputs],
-        )
     else:
         labels = _spread([o.classes or o.label for o in outputs], counts)
         if any(label is not None for label in labels):
             found[semconv.RECORD_CLASSES], found[semconv.RECORD_CLASS_CODES] = _dictionary(labels)
-        columns = (
-            _spread([o.scores or o.score for o in outputs], counts),
-            _spread([o.values or o.value for o in outputs], counts),
-        )
-    for name, column in zip((semconv.RECORD_SCORES, semconv.RECORD_VALUES), columns, strict=True):
-        if column and (packed := _floats(column)) is not None:
+    # A set's scores are of its entries. Where there are as many as rows, receivers of a full span
+    # take them for the rows', so a record has to say the same.
+    scores = [_scores_of_rows(o, n) for o, n in zip(outputs, counts, strict=True)]
+    for name, column in (
+        (semconv.RECORD_SCORES, scores),
+        (semconv.RECORD_VALUES, [o.values or o.value for o in outputs]),
+    ):
+        if (packed := _floats(_spread(column, counts))) is not None:
             found[name] = packed
 
 
