@@ -1,0 +1,143 @@
+"""The configuration: one frozen section per stage, checked at start.
+
+A mistake names the key, the value and the rule, and the collector does not start.
+`docs/configuration.md` lists every key; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+import yaml
+from pydantic import Field, ValidationError
+
+from inferspan_collector.config.jaeger import Jaeger
+from inferspan_collector.config.limits import Limits
+from inferspan_collector.config.models import Model, Target
+from inferspan_collector.config.publish import Publish, span_minutes
+from inferspan_collector.config.receivers import OFF, Receivers, split_address
+from inferspan_collector.config.section import Section
+from inferspan_collector.config.store import Store
+
+__all__ = [
+    "OFF",
+    "Config",
+    "ConfigError",
+    "Jaeger",
+    "Limits",
+    "Model",
+    "Publish",
+    "Receivers",
+    "Section",
+    "Store",
+    "Target",
+    "load",
+    "span_minutes",
+    "split_address",
+]
+
+
+class ConfigError(ValueError):
+    """The configuration is unusable; the message names key, value and rule."""
+
+
+class Config(Section):
+    """The whole configuration."""
+
+    receivers: Receivers = Receivers()
+    limits: Limits = Limits()
+    store: Store = Store()
+    models: dict[Annotated[str, Field(min_length=1)], Model] = Field(default_factory=dict)
+    jaeger: Jaeger = Jaeger()
+    publish: Publish = Publish()
+
+    def model(self, name: str) -> Model:
+        """A model's section; one that is not configured has the defaults."""
+        return self.models.get(name, _DEFAULT_MODEL)
+
+
+_DEFAULT_MODEL = Model()
+
+
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]
+    """YAML as it says it is: a key stands once."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        seen: set[tuple[str, str]] = set()
+        for key, _ in node.value:
+            # Texts, for a key that is itself a mapping is refused by what follows.
+            text = (key.tag, str(key.value))
+            if text in seen:
+                raise ConfigError(
+                    f"line {key.start_mark.line + 1}: the key {key.value!r} is given twice; "
+                    "keep one of them"
+                )
+            seen.add(text)
+        mapping: dict[Hashable, Any] = super().construct_mapping(node, deep)
+        return mapping
+
+
+def load(path: Path | None, overrides: dict[str, dict[str, Any]] | None = None) -> Config:
+    """Read and check the configuration.
+
+    Args:
+        path: a YAML file, or None for the defaults.
+        overrides: section → key → value from the command line; None values are left out.
+
+    Raises:
+        ConfigError: unreadable, not YAML, or against a rule; every mistake is named.
+    """
+    document: dict[str, Any] = {}
+    if path is not None:
+        try:
+            # A safe loader: ours only refuses more.
+            loaded = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+        except ConfigError as error:
+            raise ConfigError(f"{path}, {error}") from None
+        except OSError as error:
+            raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not YAML: {error}") from error
+        if loaded is not None and not isinstance(loaded, dict):
+            raise ConfigError(f"{path} holds a {type(loaded).__name__}; a mapping of sections is")
+        document = loaded or {}
+    for section, keys in (overrides or {}).items():
+        given = {key: value for key, value in keys.items() if value is not None}
+        if given:
+            present = document.get(section) or {}
+            document[section] = {**present, **given} if isinstance(present, dict) else present
+    try:
+        return Config.model_validate(document)
+    except ValidationError as error:
+        raise ConfigError(_explain(error, path)) from error
+
+
+def _explain(error: ValidationError, path: Path | None) -> str:
+    lines = []
+    for problem in error.errors():
+        key = ".".join(str(part) for part in problem["loc"])
+        given = "" if problem["type"] == "missing" else f" = {problem['input']!r}"
+        rule = problem["msg"].removeprefix("Value error, ")
+        if problem["type"] == "extra_forbidden":
+            rule = _no_such_key(problem["loc"])
+        lines.append(f"{key}{given}: {rule}")
+    where = f"{path}: " if path else ""
+    return f"{where}" + "; ".join(lines)
+
+
+def _no_such_key(location: Sequence[int | str]) -> str:
+    *sections, key = location
+    section: Any = Config
+    parts = iter(sections)
+    for part in parts:
+        section = section.model_fields[part].annotation
+        if get_origin(section) is dict:
+            next(parts)  # a name: of a model, of a target
+            section = get_args(section)[1]
+    known = tuple(section.model_fields)
+    nearest = difflib.get_close_matches(str(key), known, n=1)
+    meant = f"; do you mean {nearest[0]}?" if nearest else ";"
+    return f"no such key{meant} known here: {', '.join(known)}"

@@ -1,0 +1,61 @@
+"""The section `jaeger`: Jaeger's side."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_validator
+
+from inferspan_collector.config.section import Section
+
+
+def _check_url(value: str | None) -> str | None:
+    """Pass an http or https URL on.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        valid = (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not re.search(r"\s", value)
+        )
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError(
+            f"{value!r} is no http:// or https:// URL; write it as http://127.0.0.1:16686"
+        )
+    return value
+
+
+class Jaeger(Section):
+    """Jaeger's side: where evaluation spans go and what its page may ask."""
+
+    otlp: str | None = None
+    """Jaeger's OTLP/HTTP endpoint, `http://127.0.0.1:14318`; absent = no evaluation spans."""
+    ui: str | None = None
+    """Jaeger's page, `http://127.0.0.1:16686`: the one foreign origin that may read the Model
+    Quality reply, and where links point."""
+    evaluation_status: Literal["error", "unset"] = "error"
+    """Status of the span of a wrong prediction."""
+    correct_share: float = Field(1.0, ge=0.0, le=1.0, strict=True)
+    """Share of the right predictions that get an evaluation span, chosen by hash."""
+    outbox_entries: int = Field(1_000_000, ge=1, strict=True)
+    """Evaluation spans that may wait for a Jaeger that does not answer; more are left out."""
+    evaluations_per_second: int = Field(200, ge=1, strict=True)
+    """Evaluation spans made per second of arrival, wrong predictions first."""
+    span_kind: Literal["server", "internal", "client", "producer", "consumer"] = "server"
+    """Kind under which the Monitor tab shows model operations (its own default is server)."""
+
+    @field_validator("otlp", "ui")
+    @classmethod
+    def _a_url(cls, value: str | None) -> str | None:
+        return _check_url(value)

@@ -1,0 +1,35 @@
+"""The section `limits`."""
+
+from __future__ import annotations
+
+from pydantic import ConfigDict, Field
+
+from inferspan_collector.config.section import Section
+
+
+class Limits(Section):
+    """Everything has a limit; what is over is refused or folded, and counted."""
+
+    # YAML's `yes` is no number, and a text is none either.
+    model_config = ConfigDict(strict=True)
+
+    request_bytes: int = Field(64 * 1024 * 1024, ge=1024)
+    """One request, after decompression."""
+    queue_bytes: int = Field(256 * 1024 * 1024, ge=1024 * 1024)
+    """Decoded requests that wait for the writer; beyond it senders get 503 and Retry-After."""
+    group_bytes: int = Field(16 * 1024 * 1024, ge=1024)
+    """Requests that one transaction takes together."""
+    group_milliseconds: float = Field(5.0, ge=0.0, le=1000.0)
+    """How long a transaction waits for more requests."""
+    models: int = Field(1_000, ge=1)
+    """Distinct combinations of all `SERIES_KEYS`, from environment to positive class."""
+    slice_values: int = Field(50, ge=1)
+    """Distinct values of one slice key of one model; more fold into `__other__`."""
+    slice_combinations: int = Field(20_000, ge=1)
+    """Distinct combinations of slice values; predictions beyond count without their slices."""
+    classes: int = Field(500, ge=2)
+    """Distinct classes of one model; more fold into `__other__`."""
+    query_windows: int = Field(5_000, ge=1)
+    """Windows × groups that one API answer may hold."""
+    metric_series: int = Field(10_000, ge=100)
+    """Series of one metric in `/metrics`; more fold into `__other__`."""
