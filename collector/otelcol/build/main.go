@@ -17,7 +17,7 @@ import (
 func main() {
 	info := component.BuildInfo{
 		Command:     "otelcol",
-		Description: "A stock OpenTelemetry Collector with what gateway.yaml needs",
+		Description: "A stock OpenTelemetry Collector with what gateway.yaml, its tests and benchmarks need",
 		Version:     "0.140.0",
 	}
 
