@@ -1,8 +1,8 @@
 """The batches that travel between stages: struct-of-arrays, one row per prediction or label.
 
 Stages exchange these and nothing else, so that no stage ever holds one Python object per span.
-Every array of a batch has the same length N. Absent texts have code -1, absent numbers are NaN,
-absent trace ids are zero.
+Every column of a batch has the same length N. Absent texts have code -1, or no bytes where they are
+not coded; absent numbers are NaN, absent trace ids are zero.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
+UInt8 = NDArray[np.uint8]
 UInt64 = NDArray[np.uint64]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
@@ -29,7 +31,7 @@ Objects = NDArray[np.object_]
 class Strings:
     """A dictionary-encoded text column: `codes[i]` indexes `values`, -1 = absent.
 
-    For texts with few distinct values (model, class, slice); ids stay plain object arrays.
+    For texts with few distinct values (model, class, slice); ids are `Texts`.
     """
 
     codes: Int32
@@ -81,6 +83,70 @@ class Strings:
         return len(self.codes)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Texts:
+    """A text column of N rows with few repetitions: its UTF-8, one entry behind the other.
+
+    Entry i is `data[offsets[i]:offsets[i + 1]]`; `offsets` is int64[N + 1] and rises from 0 to the
+    length of `data`. An entry without bytes is absent: no id is the empty text.
+    """
+
+    data: UInt8
+    offsets: Int64
+
+    @classmethod
+    def of(cls, texts: Iterable[str | None]) -> Self:
+        """Write texts one behind the other; None and the empty text are absent."""
+        encoded = [b"" if text is None else text.encode() for text in texts]
+        return cls._stacked(np.frombuffer(b"".join(encoded), np.uint8), list(map(len, encoded)))
+
+    @classmethod
+    def constant(cls, text: str | None, rows: int) -> Self:
+        """A column that says the same in every row."""
+        one = np.frombuffer((text or "").encode(), np.uint8)
+        return cls._stacked(np.tile(one, rows), np.full(rows, len(one), np.int64))
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Stack columns."""
+        if not parts:
+            return cls.of([])
+        data = np.concatenate([part.data for part in parts])
+        return cls._stacked(data, np.concatenate([part.lengths() for part in parts]))
+
+    @classmethod
+    def _stacked(cls, data: UInt8, lengths: Sequence[int] | Int64) -> Self:
+        offsets = np.zeros(len(lengths) + 1, np.int64)
+        np.cumsum(lengths, out=offsets[1:])
+        return cls(data, offsets)
+
+    def lengths(self) -> Int64:
+        """Bytes of each entry."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: NDArray[Any]) -> Texts:
+        """Select rows by index or mask."""
+        lengths = self.lengths()[rows]
+        taken = Texts._stacked(self.data, lengths)
+        shift = np.repeat(self.offsets[:-1][rows] - taken.offsets[:-1], lengths)
+        return Texts(self.data[shift + np.arange(len(shift))], taken.offsets)
+
+    def objects(self) -> Objects:
+        """Decode to an object array of str and None."""
+        raw, ends = self.data.tobytes(), self.offsets.tolist()
+        column = np.empty(len(self), np.object_)
+        # Offsets count bytes: only of ASCII they count characters as well.
+        if raw.isascii():
+            text = raw.decode("ascii")
+            column[:] = [text[start:end] or None for start, end in pairwise(ends)]
+        else:
+            column[:] = [raw[start:end].decode() or None for start, end in pairwise(ends)]
+        return column
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+
 def class_set_text(classes: Iterable[str]) -> str:
     """A set of classes as one text both sides compare: the sorted set as a JSON array."""
     return json.dumps(sorted(set(classes)), ensure_ascii=False, separators=(",", ":"))
@@ -121,7 +187,7 @@ class PredictionBatch:
     operation: Strings
     task: Strings
     positive_class: Strings
-    prediction_id: Objects
+    prediction_id: Texts
     index: Int32
     span_row: Int32
     trace: UInt64
@@ -172,22 +238,22 @@ class LabelBatch:
     none. `time` is when the outcome became known, `received` when we accepted it, in Unix ns.
     """
 
-    label_id: Objects
+    label_id: Texts
     revision: Int64
     environment: Strings
     model: Strings
     version: Strings
-    prediction_id: Objects
+    prediction_id: Texts
     index: Int32
     link_trace: UInt64
     link_span: UInt64
-    response_id: Objects
-    entity_id: Objects
+    response_id: Texts
+    entity_id: Texts
     target: Strings
     kind: Strings
     actual: Strings
     value: Float64
-    text: Objects
+    text: Texts
     time: Int64
     received: Int64
     source: Strings
@@ -215,7 +281,6 @@ _EMPTY_COLUMNS: dict[str, NDArray[Any]] = {
     "Int64": np.empty(0, np.int64),
     "Float64": np.empty(0, np.float64),
     "Bool": np.empty(0, np.bool_),
-    "Objects": np.empty(0, np.object_),
 }
 
 
@@ -227,6 +292,8 @@ def _concat_columns(cls: type, parts: Sequence[Any], skip: str = "") -> dict[str
         values = [getattr(part, column.name) for part in parts]
         if column.type == "Strings":
             columns[column.name] = Strings.concat(values)
+        elif column.type == "Texts":
+            columns[column.name] = Texts.concat(values)
         elif values:
             columns[column.name] = np.concatenate(values)
         elif column.type == "UInt64":

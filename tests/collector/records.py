@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Strings
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Strings, Texts
 
 START_NS = 1_795_000_000_000_000_000
 SECOND_NS = 1_000_000_000
@@ -90,7 +90,7 @@ def prediction_batch(rows: Sequence[Prediction]) -> PredictionBatch:
     keys = sorted({key for row in rows for key in row.slices})
     return PredictionBatch(
         **texts,
-        prediction_id=np.array([row.prediction_id for row in rows], np.object_),
+        prediction_id=Texts.of(row.prediction_id for row in rows),
         index=np.array([row.index for row in rows], np.int32),
         span_row=np.array([row.span_row for row in rows], np.int32),
         trace=_halves([row.trace for row in rows]),
@@ -109,14 +109,14 @@ def prediction_batch(rows: Sequence[Prediction]) -> PredictionBatch:
 
 def label_batch(rows: Sequence[Label]) -> LabelBatch:
     """Turn records into the batch that a decoder would make of them."""
-    absent = np.array([None] * len(rows), np.object_)
+    absent = Texts.constant(None, len(rows))
     return LabelBatch(
-        label_id=np.array([row.label_id for row in rows], np.object_),
+        label_id=Texts.of(row.label_id for row in rows),
         revision=np.array([row.revision for row in rows], np.int64),
         environment=Strings.of(row.environment for row in rows),
         model=Strings.of(row.model for row in rows),
         version=Strings.of(row.version for row in rows),
-        prediction_id=np.array([row.prediction_id for row in rows], np.object_),
+        prediction_id=Texts.of(row.prediction_id for row in rows),
         index=np.array([row.index for row in rows], np.int32),
         link_trace=_halves([row.link_trace for row in rows]),
         link_span=np.array([row.link_span for row in rows], np.uint64),

@@ -96,7 +96,7 @@ def test_what_breaks_a_rule_is_refused_alone(
     assert (refusal.signal, refusal.reason) == ("slim_records", reason)
     assert BLAMED.get((name, reason), name) in refusal.message
     assert len(refusal.message) < 400
-    assert decoded.predictions.prediction_id.tolist() == ["before", "after"]
+    assert decoded.predictions.prediction_id.objects().tolist() == ["before", "after"]
     assert decoded.slim_records == 2
 
 
@@ -111,7 +111,7 @@ def test_a_batch_may_take_a_byte_a_row_but_not_less() -> None:
     silent = {semconv.RECORD_ROW_COUNTS: said[semconv.RECORD_ROW_COUNTS]}
     decoded = decode(slim_record([Call("x")], silent), slim_record([Call("after")]))
     assert [r.reason for r in decoded.refused] == ["too_many_rows"]
-    assert decoded.predictions.prediction_id.tolist() == ["after"]
+    assert decoded.predictions.prediction_id.objects().tolist() == ["after"]
 
 
 def test_however_many_bytes_rows_are_limited() -> None:
@@ -147,7 +147,7 @@ def test_few_bytes_of_codes_do_not_become_texts_without_limit() -> None:
     }
     decoded = decode(slim_record([Call("x")], columns), slim_record([Call("after")]))
     assert [r.reason for r in decoded.refused] == ["too_many_rows"]
-    assert decoded.predictions.prediction_id.tolist() == ["after"]
+    assert decoded.predictions.prediction_id.objects().tolist() == ["after"]
 
 
 def test_the_entries_of_a_set_are_limited_too() -> None:

@@ -211,7 +211,7 @@ def test_what_breaks_a_rule_is_refused_alone(
     before, after = label_span("before", FRAUD), label_span("after", FRAUD)
     decoded = decode(before, label_span("bad", attributes, **span), after)
     assert [(r.signal, r.reason) for r in decoded.refused] == [("labels", reason)]
-    assert decoded.labels.prediction_id.tolist() == ["before", "after"]
+    assert decoded.labels.prediction_id.objects().tolist() == ["before", "after"]
     assert len(decoded.refused[0].message) < 300
 
 
@@ -276,7 +276,7 @@ def test_an_evaluation_sent_again_is_the_same_label_and_a_later_one_is_not() -> 
     verdict = evaluation(**{semconv.GEN_AI_EVALUATION_SCORE_LABEL: "irrelevant"})
     elsewhere = evaluation(context=span_ids("another prediction"))
     found = (first, again, later, other, verdict, elsewhere)
-    ids = [decoded.labels.label_id[0] for decoded in found]
+    ids = [decoded.labels.label_id.objects()[0] for decoded in found]
     assert ids[0] == ids[1]
     assert len(set(ids)) == 5
 

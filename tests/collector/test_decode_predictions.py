@@ -71,7 +71,7 @@ def test_every_column_of_a_single_prediction() -> None:
     }
     assert batch.trace.tolist() == [[0x0001020304050607, 0x08090A0B0C0D0E0F]]
     assert batch.span.tolist() == [0x08090A0B0C0D0E0F]
-    assert batch.prediction_id.tolist() == ["order-17"]
+    assert batch.prediction_id.objects().tolist() == ["order-17"]
     numbers = ("index", "kind", "event_time", "start_time", "duration", "received", "score")
     numbers += ("value", "adjusted_count")
     assert {name: getattr(batch, name).tolist() for name in numbers} == {
@@ -137,7 +137,7 @@ def test_a_prediction_without_an_id_is_known_by_its_span() -> None:
     trace_id, span_id = span_ids("x")
     attributes = {semconv.MODEL_NAME: "m", semconv.OPERATION_NAME: "predict"}
     batch = decode(otlp_span("x", attributes)).predictions
-    assert batch.prediction_id.tolist() == [f"{trace_id.hex()}-{span_id.hex()}"]
+    assert batch.prediction_id.objects().tolist() == [f"{trace_id.hex()}-{span_id.hex()}"]
 
 
 # --- whose spans are read -------------------------------------------------------------------------
@@ -186,8 +186,11 @@ def test_ids_longer_than_the_limit_are_hashed_as_the_sdk_does() -> None:
         *(prediction_span("p", {semconv.PREDICTION_ID: text}) for text in ids),
         prediction_span("batch", {semconv.PREDICTION_IDS: ids}),
     ).predictions
-    assert batch.prediction_id.tolist() == [semconv.prediction_id_text(text) for text in ids] * 2
-    assert batch.prediction_id[0] == ids[0]
+    assert (
+        batch.prediction_id.objects().tolist()
+        == [semconv.prediction_id_text(text) for text in ids] * 2
+    )
+    assert batch.prediction_id.objects()[0] == ids[0]
 
 
 def test_rows_with_ids_of_their_own() -> None:
@@ -201,7 +204,7 @@ def test_rows_with_ids_of_their_own() -> None:
         semconv.SLICE_PREFIX + "day": "mo",
     }
     batch = decode(prediction_span("batch", attributes)).predictions
-    assert batch.prediction_id.tolist() == ["a", "b", "c"]
+    assert batch.prediction_id.objects().tolist() == ["a", "b", "c"]
     assert batch.index.tolist() == [0, 0, 0]
     assert batch.predicted.objects().tolist() == ["x", None, "y"]
     np.testing.assert_array_equal(batch.score, [0.5, 0.25, math.nan])
@@ -214,7 +217,7 @@ def test_rows_with_ids_of_their_own() -> None:
 def test_rows_that_share_an_id_are_told_apart_by_their_index() -> None:
     attributes = {semconv.PREDICTION_COUNT: 3, semconv.OUTPUT_VALUES: [1.0, 2.0, 3.0]}
     batch = decode(prediction_span("job", attributes)).predictions
-    assert batch.prediction_id.tolist() == ["job"] * 3
+    assert batch.prediction_id.objects().tolist() == ["job"] * 3
     assert batch.index.tolist() == [0, 1, 2]
 
 
@@ -225,7 +228,7 @@ def test_spans_of_different_lengths_stack() -> None:
         prediction_span("c", {semconv.PREDICTION_IDS: ["c1", "c2"]}),
     )
     batch = decoded.predictions
-    assert batch.prediction_id.tolist() == ["a", "b", "b", "c1", "c2"]
+    assert batch.prediction_id.objects().tolist() == ["a", "b", "b", "c1", "c2"]
     assert batch.model.objects().tolist() == ["fraud", "churn", "churn", "fraud", "fraud"]
     assert batch.slices["k"].objects().tolist() == ["1", None, None, None, None]
     assert batch.trace.shape == (5, 2)
@@ -243,7 +246,7 @@ def test_each_row_knows_its_place_within_its_span() -> None:
 def test_a_batch_call_of_nothing_is_no_prediction() -> None:
     empty = {semconv.PREDICTION_COUNT: 0, semconv.PREDICTION_IDS: []}
     decoded = decode(prediction_span("a", empty), prediction_span("b"))
-    assert decoded.predictions.prediction_id.tolist() == ["b"]
+    assert decoded.predictions.prediction_id.objects().tolist() == ["b"]
     assert (decoded.ignored, decoded.refused) == (1, ())
 
 
@@ -315,7 +318,7 @@ def test_what_breaks_a_rule_is_refused_alone(
     before, after = prediction_span("before"), prediction_span("after")
     decoded = decode(before, prediction_span("bad", attributes, **span), after)
     assert [(r.signal, r.reason) for r in decoded.refused] == [("predictions", reason)]
-    assert decoded.predictions.prediction_id.tolist() == ["before", "after"]
+    assert decoded.predictions.prediction_id.objects().tolist() == ["before", "after"]
     assert len(decoded.refused[0].message) < 300
 
 
@@ -323,7 +326,7 @@ def test_a_bad_resource_refuses_its_spans_alone() -> None:
     request = traces_request([prediction_span("a")], resource={semconv.SERVICE_NAME: "x" * 2000})
     request.MergeFrom(traces_request([prediction_span("b")], resource=RESOURCE))
     decoded = decode_traces(request.SerializeToString(), json=False, received_ns=NOW_NS)
-    assert decoded.predictions.prediction_id.tolist() == ["b"]
+    assert decoded.predictions.prediction_id.objects().tolist() == ["b"]
     assert [r.reason for r in decoded.refused] == ["text_too_long"]
 
 

@@ -10,6 +10,7 @@ from slim_record import STARTED_NS, Call, Row, decode, feature_columns, pack, sl
 from slim_record_oracle import rows_of
 
 from inferspan import semconv
+from inferspan_collector.batches import Strings, Texts
 from inferspan_collector.decode import decode_traces
 from inferspan_collector.decode.predictions import CLOCK_SKEW_MAX_NS
 from inferspan_collector.testing import (
@@ -99,15 +100,16 @@ def test_columns_keep_the_types_of_the_batch() -> None:
     full, empty = decode(slim_record([SHARED])).predictions, decode().predictions
     for name in type(full).__slots__:
         column, expected = getattr(full, name), getattr(empty, name)
-        if hasattr(column, "codes"):
-            column, expected = column.codes, expected.codes
+        if isinstance(column, Strings | Texts):
+            kind = "codes" if isinstance(column, Strings) else "offsets"
+            column, expected = getattr(column, kind), getattr(expected, kind)
         if name != "slices":
             assert (column.dtype, column.shape[1:]) == (expected.dtype, expected.shape[1:]), name
 
 
 def test_rows_that_share_an_id_are_told_apart_by_their_index() -> None:
     batch = decode(slim_record([Call("order-1"), SHARED])).predictions
-    assert batch.prediction_id.tolist() == ["order-1", "job", "job", "job"]
+    assert batch.prediction_id.objects().tolist() == ["order-1", "job", "job", "job"]
     assert batch.index.tolist() == batch.span_row.tolist() == [0, 0, 1, 2]
     assert batch.span.tolist() == [1, 2, 2, 2]
     assert batch.predicted.objects().tolist() == [None, "a", None, "b"]
@@ -119,14 +121,14 @@ def test_rows_with_ids_of_their_own_have_no_index() -> None:
         Call(None, [Row(prediction_id="b"), Row(prediction_id="c")], trace=2, span=2),
     ]
     batch = decode(slim_record(calls)).predictions
-    assert batch.prediction_id.tolist() == ["a", "b", "c"]
+    assert batch.prediction_id.objects().tolist() == ["a", "b", "c"]
     assert batch.index.tolist() == [0, 0, 0]
     assert batch.span_row.tolist() == [0, 0, 1]
 
 
 def test_minted_ids_are_their_hexadecimal_text() -> None:
     record = slim_record([Call(text, span=n) for n, text in enumerate(MINTED, 1)])
-    ids = decode(record).predictions.prediction_id.tolist()
+    ids = decode(record).predictions.prediction_id.objects().tolist()
     assert ids == MINTED
     assert {type(text) for text in ids} == {str}
 
@@ -134,15 +136,20 @@ def test_minted_ids_are_their_hexadecimal_text() -> None:
 def test_a_call_without_an_id_is_known_by_its_span() -> None:
     calls = [Call("", trace=0xAB, span=0xCD), Call("order-1")]
     own = f"{0xAB:032x}-{0xCD:016x}"
-    assert decode(slim_record(calls)).predictions.prediction_id.tolist() == [own, "order-1"]
+    assert decode(slim_record(calls)).predictions.prediction_id.objects().tolist() == [
+        own,
+        "order-1",
+    ]
     absent = decode(slim_record(calls, {semconv.RECORD_IDS: None})).predictions
-    assert absent.prediction_id.tolist() == [own, f"{1:032x}-{1:016x}"]
+    assert absent.prediction_id.objects().tolist() == [own, f"{1:032x}-{1:016x}"]
 
 
 def test_ids_longer_than_the_limit_are_hashed_as_the_sdk_does() -> None:
     ids = ["x" * semconv.PREDICTION_ID_LENGTH_MAX, "x" * 129, "ä" * 500]
     batch = decode(slim_record([Call(text) for text in ids])).predictions
-    assert batch.prediction_id.tolist() == [semconv.prediction_id_text(text) for text in ids]
+    assert batch.prediction_id.objects().tolist() == [
+        semconv.prediction_id_text(text) for text in ids
+    ]
 
 
 def test_sets_are_sorted_and_a_lone_absent_class_is_no_answer() -> None:
@@ -225,7 +232,7 @@ def test_records_and_spans_stand_in_one_request() -> None:
     request.MergeFrom(traces_request([prediction_span("span", {semconv.OUTPUT_CLASS: "b"})]))
     decoded = decode_traces(request.SerializeToString(), json=False, received_ns=NOW_NS)
     batch = decoded.predictions
-    assert sorted(batch.prediction_id.tolist()) == ["job", "job", "job", "span", "x"]
+    assert sorted(batch.prediction_id.objects().tolist()) == ["job", "job", "job", "span", "x"]
     assert batch.slices["k"].objects().tolist().count("1") == 1
     assert decoded.slim_records == 2
 
@@ -277,7 +284,7 @@ def test_wrong_features_of_a_record_cost_no_prediction(
     name: str, value: AttributeValue | None, reason: str
 ) -> None:
     decoded = decode(slim_record(PAIR, {**FEATURES, name: value}))
-    assert decoded.predictions.prediction_id.tolist() == ["x", "y"]
+    assert decoded.predictions.prediction_id.objects().tolist() == ["x", "y"]
     assert [(r.signal, r.reason) for r in decoded.refused] == [("features", reason)]
     assert name.rpartition(".")[0] in decoded.refused[0].message
 
@@ -299,5 +306,5 @@ def test_wrong_features_of_a_span_cost_no_prediction(
 ) -> None:
     request = traces_request([prediction_span("z", attributes)])
     decoded = decode_traces(request.SerializeToString(), json=False, received_ns=NOW_NS)
-    assert decoded.predictions.prediction_id.tolist() == ["z"]
+    assert decoded.predictions.prediction_id.objects().tolist() == ["z"]
     assert [(r.signal, r.reason) for r in decoded.refused] == [("features", reason)]

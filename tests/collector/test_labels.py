@@ -39,7 +39,7 @@ class KnownIds:
         self._ids = ids
 
     def resolve_labels(self, batch: LabelBatch) -> Bool:
-        return np.isin(batch.prediction_id.astype(str), self._ids)
+        return np.isin(batch.prediction_id.objects().astype(str), self._ids)
 
 
 class Receiver:
@@ -97,7 +97,7 @@ def test_each_line_is_answered_and_neighbours_of_a_bad_one_are_stored(receiver: 
         (3, None, "invalid"),
         (4, "b", "waiting"),
     ]
-    assert receiver.sink.labels.label_id.tolist() == ["a", "b"]
+    assert receiver.sink.labels.label_id.objects().tolist() == ["a", "b"]
     assert [transport for _, transport in receiver.sink.submitted] == ["labels"]
     count = receiver.telemetry.get
     assert count(counters.ACCEPTED, signal="labels", transport="labels") == 2
@@ -195,7 +195,7 @@ def test_a_label_for_an_unknown_model_waits(receiver: Receiver) -> None:
 
 def test_an_integer_prediction_id_is_its_text(receiver: Receiver) -> None:
     receiver.push({**GOOD, "prediction_id": 17})
-    assert receiver.sink.labels.prediction_id.tolist() == ["17"]
+    assert receiver.sink.labels.prediction_id.objects().tolist() == ["17"]
 
 
 INVALID = [
@@ -243,7 +243,7 @@ def test_an_invalid_line_says_why(receiver: Receiver, line: object, error: str) 
     assert (bad["result"], good["result"]) == ("invalid", "waiting")
     assert error in bad["error"]
     assert len(bad["error"]) < 400
-    assert receiver.sink.labels.label_id.tolist() == ["good"]
+    assert receiver.sink.labels.label_id.objects().tolist() == ["good"]
 
 
 def test_a_line_that_is_not_utf_8_falls_alone(receiver: Receiver) -> None:

@@ -101,7 +101,7 @@ def retry_seconds(error: grpc.RpcError) -> int | None:
 def test_predictions_arrive(receiver: Receiver, compression: grpc.Compression) -> None:
     answer = receiver.export(compression=compression)
     assert not answer.HasField("partial_success")
-    assert receiver.sink.predictions.prediction_id.tolist() == ["order-17"]
+    assert receiver.sink.predictions.prediction_id.objects().tolist() == ["order-17"]
     assert [transport for _, transport in receiver.sink.submitted] == ["otlp_grpc"]
     assert receiver.count(counters.REQUESTS, transport="otlp_grpc", code="OK") == 1
     assert receiver.count(counters.ACCEPTED, signal="predictions", transport="otlp_grpc") == 1
@@ -118,7 +118,7 @@ def test_label_events_arrive(receiver: Receiver) -> None:
     request = logs_request([log_record(semconv.EVENT_LABEL, attributes), bad])
     answer = LogsServiceStub(receiver.channel).Export(request, timeout=20)
     assert answer.partial_success.rejected_log_records == 1
-    assert receiver.sink.labels.prediction_id.tolist() == ["order-17"]
+    assert receiver.sink.labels.prediction_id.objects().tolist() == ["order-17"]
 
 
 def test_what_was_refused_is_said(receiver: Receiver) -> None:
@@ -126,7 +126,7 @@ def test_what_was_refused_is_said(receiver: Receiver) -> None:
     answer = receiver.export(traces_request([prediction_span("good"), bad]))
     assert answer.partial_success.rejected_spans == 1
     assert answer.partial_success.error_message.startswith("missing_model: ")
-    assert receiver.sink.predictions.prediction_id.tolist() == ["good"]
+    assert receiver.sink.predictions.prediction_id.objects().tolist() == ["good"]
 
 
 def test_an_empty_request_is_a_success(receiver: Receiver) -> None:
@@ -148,7 +148,9 @@ def test_many_senders_at_once(receiver: Receiver) -> None:
     requests = [traces_request([prediction_span(f"p{i}")]) for i in range(100)]
     with ThreadPoolExecutor(16) as pool:
         list(pool.map(receiver.export, requests))
-    assert sorted(receiver.sink.predictions.prediction_id) == sorted(f"p{i}" for i in range(100))
+    assert sorted(receiver.sink.predictions.prediction_id.objects()) == sorted(
+        f"p{i}" for i in range(100)
+    )
 
 
 def test_a_body_that_cannot_be_read_is_an_invalid_argument(receiver: Receiver) -> None:
@@ -322,4 +324,4 @@ def test_the_stock_exporter_is_understood_and_comes_again(receiver: Receiver) ->
         wait_until(lambda: receiver.count(counters.REQUESTS, code="UNAVAILABLE") >= 1, 20)
         receiver.sink.refusing = None
         ended.result()
-    assert receiver.sink.predictions.prediction_id.tolist() == ["p"]
+    assert receiver.sink.predictions.prediction_id.objects().tolist() == ["p"]

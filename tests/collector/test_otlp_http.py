@@ -59,7 +59,7 @@ def test_protobuf_is_answered_in_protobuf(receiver: Receiver) -> None:
     response = receiver.post(ONE.SerializeToString())
     assert (response.status_code, response.headers["content-type"]) == (200, PROTOBUF)
     assert ExportTraceServiceResponse.FromString(response.content) == ExportTraceServiceResponse()
-    assert receiver.sink.predictions.prediction_id.tolist() == ["order-17"]
+    assert receiver.sink.predictions.prediction_id.objects().tolist() == ["order-17"]
     assert [transport for _, transport in receiver.sink.submitted] == ["otlp_http"]
 
 
@@ -107,7 +107,7 @@ def test_logs_carry_labels(receiver: Receiver) -> None:
     request = logs_request([log_record(semconv.EVENT_LABEL, attributes)])
     response = receiver.post(request.SerializeToString(), "/v1/logs")
     assert ExportLogsServiceResponse.FromString(response.content) == ExportLogsServiceResponse()
-    assert receiver.sink.labels.prediction_id.tolist() == ["order-17"]
+    assert receiver.sink.labels.prediction_id.objects().tolist() == ["order-17"]
 
 
 def test_the_answer_waits_for_the_commit(receiver: Receiver) -> None:
@@ -138,7 +138,9 @@ def test_many_senders_at_once(receiver: Receiver) -> None:
     with ThreadPoolExecutor(16) as pool:
         answers = list(pool.map(receiver.post, bodies))
     assert {answer.status_code for answer in answers} == {200}
-    assert sorted(receiver.sink.predictions.prediction_id) == sorted(f"p{i}" for i in range(64))
+    assert sorted(receiver.sink.predictions.prediction_id.objects()) == sorted(
+        f"p{i}" for i in range(64)
+    )
 
 
 # --- partly accepted ------------------------------------------------------------------------------
@@ -165,7 +167,7 @@ def test_what_was_refused_is_said_and_its_neighbours_are_stored(receiver: Receiv
     assert said.rejected_spans == 3
     assert said.error_message.startswith("text_too_long: inferspan.model.version = 'xxx")
     assert said.error_message.endswith("(and 2 more)")
-    assert receiver.sink.predictions.prediction_id.tolist() == ["good"]
+    assert receiver.sink.predictions.prediction_id.objects().tolist() == ["good"]
     refused = {
         ("predictions", "text_too_long"): 1,
         ("predictions", "missing_model"): 1,

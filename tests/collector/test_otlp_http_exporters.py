@@ -41,7 +41,7 @@ def test_the_stock_exporter_is_understood(receiver: Receiver, compression: Compr
     with tracer.start_as_current_span("predict m", attributes=attributes) as span:
         span.set_attribute(semconv.PREDICTION_ID, "p")
     provider.shutdown()
-    assert receiver.sink.predictions.prediction_id.tolist() == ["p"]
+    assert receiver.sink.predictions.prediction_id.objects().tolist() == ["p"]
     context = span.get_span_context()
     assert receiver.sink.predictions.span.tolist() == [context.span_id]
     halves = [context.trace_id >> 64, context.trace_id & (2**64 - 1)]

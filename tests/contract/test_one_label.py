@@ -133,5 +133,5 @@ def test_rows_that_say_something_else_are_other_labels() -> None:
         {"time": datetime(2026, 11, 1, tzinfo=UTC).isoformat()},
         {"index": 1},
     ]
-    ids = [by_lines({**row, **change}).label_id[0] for change in [{}, *others]]
+    ids = [by_lines({**row, **change}).label_id.objects()[0] for change in [{}, *others]]
     assert len(set(ids)) == 5

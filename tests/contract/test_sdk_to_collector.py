@@ -72,7 +72,7 @@ def test_identity_slices_and_time() -> None:
         ["fraud"],
         ["fraud"],
     ]
-    assert batch.prediction_id.tolist() == ["order-17"]
+    assert batch.prediction_id.objects().tolist() == ["order-17"]
     assert batch.score.tolist() == [0.93]
     assert batch.slices["country"].objects().tolist() == ["DE"]
     assert batch.error_type.objects().tolist() == [None]
@@ -131,7 +131,7 @@ def test_a_wrapped_model_in_batches() -> None:
     assert batch.predicted.objects().tolist() == classes
     assert batch.score.tolist()[:3] == [0.25, 0.75, 0.5]
     assert batch.index.tolist() == [0, 1, 2, 0, 1]
-    assert len(set(batch.prediction_id.tolist())) == 2
+    assert len(set(batch.prediction_id.objects().tolist())) == 2
 
 
 def test_a_batch_whose_rows_have_ids_and_slices() -> None:
@@ -143,7 +143,7 @@ def test_a_batch_whose_rows_have_ids_and_slices() -> None:
         classify(["a", "b", "c"], ["n", "s", "n"])
         classify([], [])
         found = decoded(spans)
-    assert found.predictions.prediction_id.tolist() == ["a", "b", "c"]
+    assert found.predictions.prediction_id.objects().tolist() == ["a", "b", "c"]
     assert found.predictions.slices["site"].objects().tolist() == ["n", "s", "n"]
     assert found.ignored == 1  # the batch call of nothing
 
@@ -159,7 +159,7 @@ def test_a_call_that_failed() -> None:
         batch = decoded(spans).predictions
     assert batch.error_type.objects().tolist() == ["TimeoutError"]
     assert batch.predicted.objects().tolist() == [None]
-    assert batch.prediction_id.tolist() == ["k"]
+    assert batch.prediction_id.objects().tolist() == ["k"]
 
 
 CLASSES = st.one_of(
@@ -185,7 +185,10 @@ def test_a_right_answer_is_right_on_both_sides(
         found = decoded(spans)
     assert len(found.predictions) == len(found.labels) == 1
     assert found.predictions.predicted.objects().tolist() == found.labels.actual.objects().tolist()
-    assert found.predictions.prediction_id.tolist() == found.labels.prediction_id.tolist()
+    assert (
+        found.predictions.prediction_id.objects().tolist()
+        == found.labels.prediction_id.objects().tolist()
+    )
 
 
 @given(st.sets(st.text(min_size=1, max_size=9)), st.randoms())
@@ -220,7 +223,7 @@ def test_a_label_by_reference_links_to_its_prediction() -> None:
     labels, batch = found.labels, found.predictions
     assert labels.link_trace.tolist() == batch.trace.tolist()
     assert labels.link_span.tolist() == batch.span.tolist()
-    assert labels.prediction_id.tolist() == batch.prediction_id.tolist()
+    assert labels.prediction_id.objects().tolist() == batch.prediction_id.objects().tolist()
 
 
 def test_every_option_of_a_label() -> None:
@@ -242,14 +245,13 @@ def test_every_option_of_a_label() -> None:
             text="because",
         )
         labels = decoded(spans).labels
-    texts = ("model", "version", "target", "source", "kind", "annotator_kind", "actual")
+    texts = ("label_id", "text", "model", "version", "target", "source", "kind")
+    texts += ("annotator_kind", "actual")
     assert [getattr(labels, name).objects().tolist()[0] for name in texts] == [
-        *("m", "7", "chargeback", "bank", "feedback", "HUMAN", "38.5")
+        *("l-1", "because", "m", "7", "chargeback", "bank", "feedback", "HUMAN", "38.5")
     ]
-    rest = ("label_id", "revision", "weight", "index", "text", "value", "deleted")
-    assert [getattr(labels, name).tolist()[0] for name in rest] == [
-        *("l-1", 2, 0.5, 3, "because", 38.5, False)
-    ]
+    rest = ("revision", "weight", "index", "value", "deleted")
+    assert [getattr(labels, name).tolist()[0] for name in rest] == [*(2, 0.5, 3, 38.5, False)]
     assert labels.time.tolist()[0] % 10**9 == 1000
 
 
@@ -279,4 +281,4 @@ def test_a_long_reference_answer_passes() -> None:
     with capture_spans() as spans:
         inferspan.label("p", None, model="m", text="x" * 100_000)
         labels = decoded(spans).labels
-    assert len(labels.text[0]) >= 1024
+    assert len(labels.text.objects()[0]) >= 1024

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.batches import LabelBatch, Objects, PredictionBatch, Strings
+from inferspan_collector.batches import LabelBatch, PredictionBatch, Strings, Texts
 
 NO_LINK = ((0, 0), 0)
 """A label that names no span."""
@@ -110,7 +109,7 @@ def prediction_batch(spans: list[PredictionRows], received_ns: int) -> Predictio
         operation=shared("operation"),
         task=shared("task"),
         positive_class=shared("positive_class"),
-        prediction_id=objects(rows("ids")),
+        prediction_id=Texts.of(rows("ids")),
         index=np.array(rows("index"), np.int32),
         span_row=np.concatenate([np.arange(len(span), dtype=np.int32) for span in spans]),
         trace=numbers("trace", np.uint64),
@@ -137,8 +136,8 @@ def label_batch(rows: list[LabelRow], received_ns: int) -> LabelBatch:
     def texts(name: str) -> Strings:
         return Strings.of(getattr(row, name) for row in rows)
 
-    def plain(name: str) -> Objects:
-        return objects([getattr(row, name) for row in rows])
+    def plain(name: str) -> Texts:
+        return Texts.of(getattr(row, name) for row in rows)
 
     def numbers(name: str, dtype: type[np.generic]) -> NDArray[Any]:
         return np.array([getattr(row, name) for row in rows], dtype)
@@ -167,10 +166,3 @@ def label_batch(rows: list[LabelRow], received_ns: int) -> LabelBatch:
         deleted=numbers("deleted", np.bool_),
         weight=numbers("weight", np.float64),
     )
-
-
-def objects(texts: Sequence[str | None]) -> Objects:
-    """Texts that have few repetitions as a column of their own."""
-    column = np.empty(len(texts), np.object_)
-    column[:] = texts
-    return column

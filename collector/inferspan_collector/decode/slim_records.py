@@ -18,14 +18,13 @@ from inferspan import semconv
 from inferspan_collector.batches import (
     Int32,
     Int64,
-    Objects,
     PredictionBatch,
     Strings,
+    Texts,
     UInt64,
     class_set_text,
 )
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord
-from inferspan_collector.decode.columns import objects
 from inferspan_collector.decode.packed_columns import (
     TIME_WIDTHS,
     Coded,
@@ -110,7 +109,7 @@ def read_slim_record(
         operation=constant(declared.operation, rows),
         task=constant(declared.task, rows),
         positive_class=constant(declared.positive_class, rows),
-        prediction_id=calls.per_row(ids.texts) if ids.of_calls else ids.texts,
+        prediction_id=calls.per_row_text(ids.texts) if ids.of_calls else ids.texts,
         index=place if ids.of_calls else np.zeros(rows, np.int32),
         span_row=place,
         trace=calls.per_row(calls.trace),
@@ -149,6 +148,12 @@ class _Calls:
     def per_row(self, column: NDArray[Any]) -> NDArray[Any]:
         """A column of calls as one of rows."""
         return column if self.row_counts is None else np.repeat(column, self.row_counts, axis=0)
+
+    def per_row_text(self, column: Texts) -> Texts:
+        """The same of texts."""
+        if self.row_counts is None:
+            return column
+        return column.take(np.repeat(np.arange(len(self)), self.row_counts))
 
     def place_within_call(self) -> Int32:
         """Of each row, from 0."""
@@ -239,7 +244,7 @@ def _read_slices(attributes: Attributes, keys: Sequence[str], rows: int) -> dict
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Ids:
-    texts: Objects
+    texts: Texts
     of_calls: bool
     """One per call, else one per row."""
 
@@ -258,7 +263,7 @@ def _read_ids(attributes: Attributes, calls: _Calls) -> _Ids:
     else:
         texts = attributes.id_texts(name)
     if texts is None:
-        return _Ids(objects(_own_ids(attributes)), of_calls=True)
+        return _Ids(Texts.of(_own_ids(attributes)), of_calls=True)
     if len(texts) not in (len(calls), calls.rows):
         raise RefusedRecord(
             "length_mismatch",
@@ -271,7 +276,7 @@ def _read_ids(attributes: Attributes, calls: _Calls) -> _Ids:
             raise RefusedRecord("missing_id", f"{name} has an empty entry: give each row an id")
         own = _own_ids(attributes)
         texts = [own[call] if text is None else text for call, text in enumerate(texts)]
-    return _Ids(objects(texts), of_calls)
+    return _Ids(Texts.of(texts), of_calls)
 
 
 def _own_ids(attributes: Attributes) -> list[str]:
