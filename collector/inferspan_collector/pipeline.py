@@ -198,7 +198,8 @@ class Pipeline:
                 self._commit(group)
                 self._forget(acknowledged)
                 if self._writer.compaction_due:
-                    self._writer.compact()
+                    with self._telemetry.timed("compaction"):
+                        self._writer.compact()
             except Exception as error:
                 # The writer must outlive any one fault, and nobody may wait for ever.
                 self._telemetry.add(CONTAINED, where="writer")
@@ -227,7 +228,8 @@ class Pipeline:
         if not group:
             return
         try:
-            results = self._writer.commit([r.decoded for r in group], self._clock())
+            with self._telemetry.timed("transaction"):
+                results = self._writer.commit([r.decoded for r in group], self._clock())
         except Exception as error:
             self._telemetry.add(COMMIT_FAILURES)
             if len(group) > 1:

@@ -18,7 +18,7 @@ from records import MINUTE_NS, SECOND_NS, START_NS, Label, Prediction
 from inferspan_collector.config import Config, Limits, Model, Publish
 from inferspan_collector.publish import prometheus
 from inferspan_collector.quality.intervals import wilson
-from inferspan_collector.telemetry import ACCEPTED, CONTAINED, COUNTERS, FOLDED
+from inferspan_collector.telemetry import ACCEPTED, CONTAINED, COUNTERS, FOLDED, STAGE_TIME
 
 PAIRS = [("fraud", "fraud")] * 3 + [("fraud", "legit")] + [("legit", "legit")] * 4
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -178,9 +178,11 @@ def test_predictions_held_and_labels_waiting(store: FilledStore) -> None:
 
 def test_our_own_counters(store: FilledStore) -> None:
     store.telemetry.add(ACCEPTED, 5, signal="predictions", transport="otlp_http")
+    store.telemetry.add(STAGE_TIME, 1_500_000_000, stage="decode")
     found = families(scrape(store))
     read = series(found)
     assert value(read, "inferspan_accepted_records_total", transport="otlp_http") == 5
+    assert value(read, "inferspan_stage_seconds_total", stage="decode") == 1.5
     assert value(read, "inferspan_store_commit_failures_total") == 0
     assert {counter.name for counter in COUNTERS} <= {
         family.name.removesuffix("_total") for family in found

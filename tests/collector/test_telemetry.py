@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 import pytest
 
@@ -13,6 +14,8 @@ from inferspan_collector.telemetry import (
     REFUSED,
     REQUESTS,
     SERIES_MAX,
+    STAGE_CPU,
+    STAGE_TIME,
     Telemetry,
 )
 
@@ -62,6 +65,22 @@ def test_a_snapshot_holds_every_counter_and_stays_as_it_was() -> None:
     assert set(snapshot) == set(COUNTERS)
     assert snapshot[COMMITS] == {(): 1}
     assert telemetry.get(COMMITS) == 2
+
+
+def test_the_time_of_a_stage_is_counted_though_it_fails() -> None:
+    telemetry = Telemetry()
+    took: list[int] = []
+
+    def failing() -> None:
+        began, cpu = time.perf_counter_ns(), time.thread_time_ns()
+        sum(range(10_000))
+        took.extend((time.perf_counter_ns() - began, time.thread_time_ns() - cpu))
+        raise ValueError("of the stage")
+
+    with pytest.raises(ValueError, match="of the stage"), telemetry.timed("decode"):
+        failing()
+    assert telemetry.get(STAGE_TIME, stage="decode") >= took[0] > 0
+    assert telemetry.get(STAGE_CPU, stage="decode") >= took[1] > 0
 
 
 def test_threads_lose_no_count() -> None:

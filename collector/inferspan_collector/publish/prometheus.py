@@ -91,7 +91,7 @@ class _Exposition(Collector):
             if not counter.labels and not counts:
                 family.add_metric((), 0)
             for labels, n in sorted(counts.items()):
-                family.add_metric([label(text) for text in labels], n)
+                family.add_metric([label(text) for text in labels], n * counter.scale)
             yield family
 
     def _arrivals(self) -> list[Metric]:

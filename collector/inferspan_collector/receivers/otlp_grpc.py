@@ -143,7 +143,11 @@ class GrpcReceiver:
     def _stored(self, signal: Signal, body: bytes, seconds_left: float | None) -> bytes:
         if len(body) > self._limit:
             raise too_large(f"{len(body)} bytes", self._limit)
-        with self._budget.holding(len(body)), self._budget.making_rows(len(body)) as reserve:
+        with (
+            self._telemetry.timed("decode"),
+            self._budget.holding(len(body)),
+            self._budget.making_rows(len(body)) as reserve,
+        ):
             decoded = signal.decode(
                 body, json=False, received_ns=self._sink.now_ns(), reserve=reserve
             )

@@ -106,8 +106,9 @@ class _Receiver:
         return _Answer(200, signal.answer(decoded))
 
     def _decode(self, signal: Signal, headers: bodies.Headers, body: bytes) -> Decoded:
-        content = bodies.inflated(body, headers.encoding, self._limit)
-        with self._budget.making_rows(len(body)) as reserve:
+        with self._telemetry.timed("inflate"):
+            content = bodies.inflated(body, headers.encoding, self._limit)
+        with self._telemetry.timed("decode"), self._budget.making_rows(len(body)) as reserve:
             return signal.decode(
                 content,
                 json=headers.media_type == JSON,
