@@ -1,174 +1,219 @@
-"""How many spans a collector takes per second, and per second of its own CPU.
+"""Spans per CPU-second of a collector, labels included, beside the stock OpenTelemetry Collector.
 
-A collector in a process of its own takes predictions and label spans, 2 : 1, over OTLP/HTTP from
-concurrent senders; every request is answered after its commit. The peer will be the stock
-Collector's spanmetrics connector; today the ratio to compare with is the same load without labels.
+Both take the same bytes: predictions as the SDK sends them (15 attributes, 660 bytes), half of them
+labelled (450 bytes) shortly after, 512 spans a request, 16 connections. Ours joins, counts and
+answers once all is on disk; the peer counts calls and durations in memory (its spanmetrics
+connector, three dimensions, flushed every 2 s). CPU-seconds are the operating system's, background
+work until 2.5 s after each load included; rounds alternate, and a ratio is taken within a pair.
+Afterwards both must have counted every span.
 
-    python benchmarks/bench_ingest.py [--spans 60000] [--batch 500] [--senders 8]
+http     protobuf over HTTP, as fast as 16 connections are answered
+gzip     the same, compressed
+grpc     over gRPC
+half     over HTTP, at half of the rate that `http` has reached; acknowledgement times
+
+    python benchmarks/bench_ingest.py --peer [http gzip grpc half]
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
-import json
-import os
-import subprocess
+import contextlib
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
-import httpx
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import ScopeSpans, Span
+import numpy as np
+from ingest import bodies, costs
+from ingest.costs import Answers, Round, Stages
+from ingest.loads import TURN_SPANS, Labelled, Load, Transport
+from ingest.sender import Sender
+from ingest.servers import Server, ours, peer
 
-from inferspan import semconv
-
-CLASSES = ("fraud", "legit")
-TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
-
-
-def attribute(span: Span, name: str, value: str | float) -> None:
-    """Set one attribute."""
-    entry = span.attributes.add(key=name)
-    if isinstance(value, str):
-        entry.value.string_value = value
-    else:
-        entry.value.double_value = value
+HOUR_NS: Final = 3_600_000_000_000
+STEP_NS: Final = 2_500
+"""Between two predictions: 400,000 a second."""
+HALF: Final = "half"
+HALF_SECONDS: Final = 15.0
+"""Of the round at half rate: long enough for some checkpoints."""
+ROUND_SECONDS: Final = 2.0
+"""About what a round of ours takes."""
+TRIAL_TURNS: Final = 20
+TURNS_MAX: Final = 350
+"""Of a round: more than a sender holds ready would be made while it sends."""
 
 
-def prediction(number: int, now_ns: int) -> Span:
-    """A prediction span as the SDK sends it."""
-    span = Span(
-        trace_id=number.to_bytes(16, "big"),
-        span_id=number.to_bytes(8, "big"),
-        name="predict fraud",
-        kind=Span.SPAN_KIND_INTERNAL,
-        start_time_unix_nano=now_ns,
-        end_time_unix_nano=now_ns + 3_000_000 + number % 1_000_000,
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One way of sending, and what its ratio should be at least."""
+
+    name: str
+    target: float
+    transport: Transport = "http"
+    gzip: bool = False
+
+
+VARIANTS: Final = {
+    variant.name: variant
+    for variant in (
+        Variant("http", 1.5),
+        Variant("gzip", 2.0, gzip=True),
+        Variant("grpc", 1.0, transport="grpc"),
+        Variant(HALF, 1.2),
     )
-    attribute(span, semconv.OPERATION_NAME, "predict")
-    attribute(span, semconv.MODEL_NAME, "fraud")
-    attribute(span, semconv.MODEL_VERSION, "7")
-    attribute(span, semconv.TASK_TYPE, semconv.BINARY)
-    attribute(span, semconv.OUTPUT_POSITIVE_CLASS, "fraud")
-    attribute(span, semconv.OUTPUT_CLASS, CLASSES[number % 2])
-    attribute(span, semconv.OUTPUT_SCORE, (number % 100) / 100)
-    attribute(span, semconv.SLICE_PREFIX + "country", ("DE", "FR", "IT")[number % 3])
-    attribute(span, semconv.PREDICTION_ID, f"order-{number:012d}")
-    return span
+}
 
 
-def label(number: int, now_ns: int) -> Span:
-    """A label span as the SDK sends it."""
-    span = Span(
-        trace_id=(number + 2**64).to_bytes(16, "big"),
-        span_id=number.to_bytes(8, "big"),
-        name="label fraud",
-        start_time_unix_nano=now_ns,
-        end_time_unix_nano=now_ns,
-    )
-    attribute(span, semconv.LABEL_ID, f"label-{number:012d}")
-    attribute(span, semconv.MODEL_NAME, "fraud")
-    attribute(span, semconv.PREDICTION_ID, f"order-{number:012d}")
-    attribute(span, semconv.LABEL_CLASS, CLASSES[number % 3 % 2])
-    return span
+class Comparison:
+    """Servers, a sender, and predictions that have not been sent yet.
+
+    A trial, which is not measured, says how long a round must be.
+
+    Args:
+        servers: ours, and the peer where there is one.
+        sender: sends.
+    """
+
+    def __init__(self, servers: Sequence[Server], sender: Sender) -> None:
+        self._servers = servers
+        self._sender = sender
+        self._times = bodies.Times(time.time_ns() - HOUR_NS, STEP_NS)
+        self._next = 0
+        self.sent = 0
+        trial = self._sweep(VARIANTS["http"], TRIAL_TURNS)
+        rate = next(one.per_second for one in trial if one.server == servers[0].name)
+        self._turns = min(TURNS_MAX, _turns(ROUND_SECONDS, rate))
+
+    def measure(self, variant: Variant, sweeps: int) -> list[Round]:
+        """Run rounds as fast as they are answered; the servers alternate."""
+        return [
+            one for sweep in range(sweeps) for one in self._sweep(variant, self._turns, sweep % 2)
+        ]
+
+    def measure_paced(self, variant: Variant, pace: float) -> list[Round]:
+        """Run one long round of each server at this pace, spans a second."""
+        return self._sweep(variant, _turns(HALF_SECONDS, pace), pace=pace)
+
+    def _sweep(
+        self, variant: Variant, turns: int, begin: int = 0, pace: float | None = None
+    ) -> list[Round]:
+        batches = Labelled(self._next, turns)
+        self._next += batches.predictions
+        self.sent += batches.spans
+        load = Load(batches, self._times, variant.transport, variant.gzip, pace)
+        servers = self._servers[::-1] if begin else self._servers
+        return [costs.run(server, self._sender, load) for server in servers]
 
 
-def bodies(spans: int, batch: int, labels: bool, now_ns: int) -> list[bytes]:
-    """OTLP requests; every second prediction gets its label in the same request."""
-    made = []
-    per_request = batch * 2 // 3 if labels else batch
-    for first in range(1, spans * (2 if labels else 3) // 3, per_request):
-        request = ExportTraceServiceRequest()
-        resource = request.resource_spans.add()
-        entry = resource.resource.attributes.add(key=semconv.SERVICE_NAME)
-        entry.value.string_value = "bench"
-        numbers = range(first, first + per_request)
-        resource.scope_spans.append(
-            ScopeSpans(scope={"name": "inferspan"}, spans=[prediction(n, now_ns) for n in numbers])
+def _turns(seconds: float, rate: float) -> int:
+    """How many it takes to last so long at this rate, spans a second."""
+    return max(1, round(seconds * rate / TURN_SPANS))
+
+
+def show(variant: Variant, measured: Sequence[Round], stages: dict[str, float]) -> None:
+    """Print what a variant cost."""
+    for name in dict.fromkeys(one.server for one in measured):
+        mine = [one for one in measured if one.server == name]
+        low, half, high = costs.middle([one.per_cpu_second for one in mine])
+        wall = float(np.median([one.per_second for one in mine]))
+        sending = sum(one.sent.cpu_seconds for one in mine) / sum(one.sent.seconds for one in mine)
+        again = sum(one.sent.tried_again for one in mine)
+        print(
+            f"  {name:<10} {half:>10,.0f} spans/CPU-s ({low:,.0f} – {high:,.0f})  {wall:>9,.0f} "
+            f"spans/s   sender {sending:.0%} of a core"
+            + (f", {again} tried again" if again else "")
         )
-        if labels:
-            resource.scope_spans.append(
-                ScopeSpans(
-                    scope={"name": "inferspan.labels"},
-                    spans=[label(n, now_ns) for n in numbers if n % 2],
-                )
-            )
-        made.append(request.SerializeToString())
-    return made
+        if variant.name == HALF:
+            print(f"  {'':<10} {acknowledgements(Answers.of(mine))}")
+    if found := costs.ratios(measured):
+        low, half, high = costs.middle(found)
+        print(
+            f"  ratio      {half:.2f} × ({low:.2f} – {high:.2f}); target ≥ {variant.target} ×: "
+            + ("reached" if half >= variant.target else "NOT reached")
+        )
+    split = ", ".join(f"{stage} {ns:,.0f}" for stage, ns in stages.items())
+    print(f"  ns a span  {split}", flush=True)
 
 
-def cpu_seconds(pid: int) -> float:
-    """User and system time that a process has used."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+def acknowledgements(answers: Answers) -> str:
+    """As one line."""
 
+    def line(took: np.ndarray) -> str:
+        if not len(took):
+            return "none"
+        p50, p99 = np.percentile(took, [50, 99]) * 1e3
+        return f"p50 {p50:.1f}, p99 {p99:.1f}, max {took.max() * 1e3:.0f} ms"
 
-async def send(url: str, requests: list[bytes], senders: int) -> list[float]:
-    """Send all requests from concurrent senders; the seconds each answer took."""
-    left = iter(requests)
-    took: list[float] = []
-    async with httpx.AsyncClient(base_url=url, timeout=60.0) as client:
-
-        async def sender() -> None:
-            for body in left:
-                began = time.perf_counter()
-                answer = await client.post(
-                    "/v1/traces", content=body, headers={"Content-Type": "application/x-protobuf"}
-                )
-                answer.raise_for_status()
-                took.append(time.perf_counter() - began)
-
-        await asyncio.gather(*(sender() for _ in range(senders)))
-    return sorted(took)
-
-
-def measure(name: str, requests: list[bytes], spans: int, senders: int) -> float:
-    """Run one load against a fresh collector and print its line; spans per CPU-second."""
-    with tempfile.TemporaryDirectory() as data:
-        addresses = ["--otlp-http", "127.0.0.1:0", "--otlp-grpc", "off", "--api", "127.0.0.1:0"]
-        with subprocess.Popen(
-            [sys.executable, "-m", "inferspan_collector.cli", "serve", "--data", data, *addresses],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        ) as collector:
-            assert collector.stdout is not None
-            url = json.loads(collector.stdout.readline())["otlp_http"]
-            before, began = cpu_seconds(collector.pid), time.perf_counter()
-            took = asyncio.run(send(url, requests, senders))
-            seconds = time.perf_counter() - began
-            used = cpu_seconds(collector.pid) - before
-            collector.terminate()
-    p50, p99 = took[len(took) // 2], took[len(took) * 99 // 100]
-    print(
-        f"{name:24} {spans / seconds:10,.0f} spans/s {spans / used:10,.0f} spans/CPU-s"
-        f"   answers p50 {p50 * 1e3:.0f} ms, p99 {p99 * 1e3:.0f} ms"
+    return (
+        f"answers {line(answers.all)}; {answers.checkpoints} checkpoints, "
+        f"beside them {line(answers.beside_checkpoints)}"
     )
-    return spans / used
 
 
-def main() -> None:
-    """Measure predictions alone, then predictions with labels, and print the ratio."""
-    parser = argparse.ArgumentParser(description="Ingest speed of a collector, labels included.")
-    parser.add_argument("--spans", type=int, default=60_000)
-    parser.add_argument("--batch", type=int, default=500)
-    parser.add_argument("--senders", type=int, default=8)
+def check_counts(servers: Sequence[Server], spans: int) -> bool:
+    """Whether each has counted what it was sent; prints what each says."""
+    right = True
+    for server in servers:
+        stored = server.stored()
+        right &= stored.spans == spans
+        line = (
+            f"  {server.name:<10} counted {stored.predictions:,} + {stored.labels:,} of {spans:,}"
+        )
+        if server.api:
+            figures = server.quality()
+            line += f"; figures of {figures['predictions']:,}, {figures['labeled']:,} labelled"
+            right &= figures["predictions"] == stored.predictions
+            right &= figures["labeled"] == stored.labels
+            line += f"; {server.disk_bytes() / stored.predictions:.1f} bytes on disk a prediction"
+        line += f"; memory {server.memory_bytes('VmHWM') / 2**20:,.0f} MiB at most"
+        print(line)
+    print("  every span was counted once" if right else "  COUNTS DIFFER")
+    return right
+
+
+def main() -> int:
+    """Measure the variants asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("variants", nargs="*", help=f"of {', '.join(VARIANTS)}; default all")
+    parser.add_argument("--peer", action="store_true", help="beside the OpenTelemetry Collector")
+    parser.add_argument("--sweeps", type=int, default=5, help="rounds of each variant and server")
+    parser.add_argument("--no-pin", action="store_true", help="let servers run on every core")
     arguments = parser.parse_args()
-    now_ns = time.time_ns()
-    rates = []
-    for name, labels in (("predictions alone", False), ("with labels, 2 : 1", True)):
-        requests = bodies(arguments.spans, arguments.batch, labels, now_ns)
-        spans = sum(
-            len(scope.spans)
-            for body in requests
-            for resource in ExportTraceServiceRequest.FromString(body).resource_spans
-            for scope in resource.scope_spans
-        )
-        rates.append(measure(name, requests, spans, arguments.senders))
-    print(f"joining costs: {rates[0] / rates[1]:.2f} x the CPU of a span without labels")
+    if unknown := set(arguments.variants) - VARIANTS.keys():
+        parser.error(f"no such variant: {', '.join(sorted(unknown))}")
+    names = arguments.variants or list(VARIANTS)
+    if HALF in names and "http" not in names:
+        parser.error("half of what? ask for http too")
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        pinned = not arguments.no_pin
+        servers = [stack.enter_context(ours(directory / "ours", pinned=pinned))]
+        if arguments.peer:
+            servers.append(stack.enter_context(peer(directory / "peer", pinned)))
+        sender = stack.enter_context(Sender())
+        comparison = Comparison(servers, sender)
+        rate = 0.0
+        for name in sorted(names, key=list(VARIANTS).index):
+            variant, stages = VARIANTS[name], Stages.begin(servers[0])
+            if name == HALF:
+                measured = comparison.measure_paced(variant, rate / 2)
+            else:
+                measured = comparison.measure(variant, arguments.sweeps)
+            mine = [one for one in measured if one.server == servers[0].name]
+            if name == "http":
+                rate = float(np.median([one.per_second for one in mine]))
+            spans, used = sum(one.sent.spans for one in mine), sum(one.cpu_seconds for one in mine)
+            print(f"\n{name}" + (f" of it, {rate / 2:,.0f} spans/s" if name == HALF else ""))
+            show(variant, measured, stages.end(servers[0], spans, used))
+        print("\ncounts")
+        return 0 if check_counts(servers, comparison.sent) else 1
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Load, servers and measures of `bench_ingest.py`."""

@@ -1,0 +1,126 @@
+"""What a load is made of: which predictions and labels, in which order, at which pace."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final, Literal, Protocol
+
+import numpy as np
+
+from ingest.bodies import PER_REQUEST, Times, UInt64
+
+LABELLED_EVERY: Final = 2
+"""Every second prediction gets a label."""
+TURN: Final = PER_REQUEST * LABELLED_EVERY
+"""Predictions between two requests of labels."""
+TURN_SPANS: Final = TURN + PER_REQUEST
+LAG_TURNS: Final = 12
+"""Labels come so many turns after their predictions: more than are under way at once, so that
+most labels find their prediction and a few come first, as they do."""
+
+Transport = Literal["http", "grpc"]
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one request holds."""
+
+    kind: Literal["predictions", "labels"]
+    numbers: UInt64
+
+
+class Batches(Protocol):
+    """Batches in the order in which they are sent; the same each time."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Make them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Predictions, half of them labelled: two requests of predictions, one of labels, and so on.
+
+    Args:
+        first: number of the first prediction.
+        turns: how many times three requests.
+    """
+
+    first: int
+    turns: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The last labels follow at the end, so that every load leaves none waiting."""
+        span = np.arange(PER_REQUEST, dtype=np.uint64)
+        for turn in range(self.turns + LAG_TURNS):
+            begin = self.first + turn * TURN
+            if turn < self.turns:
+                yield Batch("predictions", np.uint64(begin) + span)
+                yield Batch("predictions", np.uint64(begin + PER_REQUEST) + span)
+            if turn >= LAG_TURNS:
+                labelled = span * np.uint64(LABELLED_EVERY)
+                yield Batch("labels", np.uint64(begin - LAG_TURNS * TURN) + labelled)
+
+    @property
+    def predictions(self) -> int:
+        return self.turns * TURN
+
+    @property
+    def spans(self) -> int:
+        return self.predictions + self.predictions // LABELLED_EVERY
+
+
+@dataclass(frozen=True, slots=True)
+class Unlabelled:
+    """Predictions alone."""
+
+    first: int
+    requests: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        span = np.arange(PER_REQUEST, dtype=np.uint64)
+        for request in range(self.requests):
+            yield Batch("predictions", np.uint64(self.first + request * PER_REQUEST) + span)
+
+
+@dataclass(frozen=True, slots=True)
+class Scattered:
+    """Labels alone, of predictions drawn from a range without replacement.
+
+    Args:
+        low, high: the predictions' numbers, `high` excluded.
+        requests: how many.
+        seed: of the draw.
+    """
+
+    low: int
+    high: int
+    requests: int
+    seed: int
+
+    def __iter__(self) -> Iterator[Batch]:
+        chance = np.random.default_rng(self.seed)
+        drawn = chance.choice(
+            self.high - self.low, self.requests * PER_REQUEST, replace=False, shuffle=True
+        )
+        for numbers in (drawn + self.low).astype(np.uint64).reshape(-1, PER_REQUEST):
+            yield Batch("labels", numbers)
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """Requests to send.
+
+    Args:
+        batches: what they hold.
+        times: when the predictions happened.
+        transport: how they are sent.
+        gzip: whether they are compressed, as exporters do it.
+        spans_per_second: the pace; None = as fast as they are answered.
+    """
+
+    batches: Batches
+    times: Times
+    transport: Transport = "http"
+    gzip: bool = False
+    spans_per_second: float | None = None
