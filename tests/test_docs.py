@@ -181,7 +181,7 @@ def test_commands_exist() -> None:
                 named = {w for w in words[1:] if "=" not in w and re.fullmatch("[a-z-]+", w)}
                 unknown += [f"{name_of(page)}: {line}" for _ in named - targets]
             elif words[:1] == ["inferspan"]:
-                path = tuple(words[1 : 3 if words[1:2] == ["labels"] else 2])
+                path = tuple(words[1 : 3 if words[1:2] in (["labels"], ["store"]) else 2])
                 if path not in asked:
                     asked[path] = help_of(path)
                 options = {word.split("=")[0] for word in words if word.startswith("--")}

@@ -35,7 +35,7 @@ from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.guard import Guard
 from inferspan_collector.receivers.otlp_grpc import GrpcReceiver
 from inferspan_collector.store.database import Database
-from inferspan_collector.telemetry import CONTAINED, Telemetry
+from inferspan_collector.telemetry import CONTAINED, LOGS_CUT, Telemetry
 
 GRACE_SECONDS: Final = 10
 """How long requests that are under way may take when the collector stops."""
@@ -124,6 +124,7 @@ class Collector:
         config = self._config
         database = await asyncio.to_thread(Database.open, config.store.data, config.store.memory)
         stack.callback(database.close)
+        self.telemetry.add(LOGS_CUT, len(database.cuts))
         pipeline = Pipeline(database, config, self.telemetry).start()
         stack.push_async_callback(asyncio.to_thread, pipeline.close)
         if config.jaeger.otlp is not None:

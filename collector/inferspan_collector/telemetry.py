@@ -62,6 +62,9 @@ LABELS = Counter(
     "Labels by what became of them: joined, superseded, waiting, duplicate or invalid.",
 )
 COMMITS = Counter("inferspan_store_commits", (), "Transactions committed.")
+LOGS_CUT = Counter(
+    "inferspan_store_logs_cut", (), "Logs that ended in no whole transaction, cut at the start."
+)
 COMMIT_FAILURES = Counter("inferspan_store_commit_failures", (), "Transactions that failed.")
 PUBLISHED = Counter(
     "inferspan_published_evaluations",
@@ -101,6 +104,7 @@ COUNTERS: Final = (
     LABELS,
     COMMITS,
     COMMIT_FAILURES,
+    LOGS_CUT,
     PUBLISHED,
     SKIPPED_EVALUATIONS,
     FOLDED,

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import duckdb
 import pytest
 from records import START_NS, Label, Prediction, decoded
 
@@ -153,15 +152,6 @@ def test_a_store_is_opened_by_one_process_only(tmp_path: Path, pipeline: Pipelin
 
     assert "in use by another process" in found.stdout
     assert "--data" in found.stdout
-
-
-def test_a_file_of_another_format_is_named_and_left_alone(tmp_path: Path) -> None:
-    other = duckdb.connect(str(tmp_path / "inferspan.duckdb"))
-    other.execute("CREATE TABLE format (version INTEGER); INSERT INTO format VALUES (99)")
-    other.close()
-
-    with pytest.raises(StoreError, match="format 99, this collector writes format 1"):
-        Database.open(tmp_path)
 
 
 def test_a_damaged_file_is_a_clear_error(tmp_path: Path) -> None:

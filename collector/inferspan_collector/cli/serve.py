@@ -172,14 +172,15 @@ def _command_that_works(settings: Config, taken: Collection[str]) -> str:
 
 
 def _in_use(data: Path) -> bool:
-    from inferspan_collector.store.database import FILE_NAME, Database, StoreError
+    from inferspan_collector.store.lock import DirectoryInUse, DirectoryLock
 
-    if not (data / FILE_NAME).exists():
-        return False
     try:
-        Database.open(data).close()
-    except StoreError:
+        DirectoryLock.take(data).release()
+    except DirectoryInUse:
         return True
+    except OSError:
+        # Not there yet, or not to be written in: the start itself says so.
+        return False
     return False
 
 

@@ -1,9 +1,10 @@
--- The file's format, version 1. A change here needs a new version and a forward migration.
+-- The file's format as it is now. A change here needs a step in `migrations/`, and that step's
+-- version in the row of `format`.
 --
 -- Times are Unix nanoseconds, minutes are Unix minutes. Trace ids are two big-endian halves.
 
 CREATE TABLE format (version INTEGER NOT NULL);
-INSERT INTO format VALUES (1);
+INSERT INTO format VALUES (2);
 
 -- Interned combinations: what a prediction shares with its neighbours.
 CREATE TABLE series (
@@ -164,3 +165,16 @@ CREATE TABLE outbox (
     expected VARCHAR,
     error DOUBLE
 );
+
+-- From where on things are kept; one row. What is before was erased by age or size.
+CREATE TABLE kept (
+    rows_since BIGINT NOT NULL,     -- rows received since, Unix ns
+    minutes_since BIGINT NOT NULL,  -- cells of minutes since; older ones are those of whole hours
+    hours_since BIGINT NOT NULL     -- cells of hours since, as a minute
+);
+INSERT INTO kept VALUES (0, 0, 0);
+
+-- Ids that were forgotten on request, as keyed hashes: a retry must not bring them back. After
+-- `until` (Unix ns) nothing can, for by then their label windows have passed.
+CREATE TABLE forgetting_key (key BLOB NOT NULL);
+CREATE TABLE forgotten (hash UBIGINT NOT NULL, until BIGINT NOT NULL);

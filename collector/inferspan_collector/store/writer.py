@@ -50,6 +50,7 @@ class Writer:
     """Writes batches to the store. One thread owns it; it reads no clock."""
 
     def __init__(self, database: Database, config: Config, telemetry: Telemetry) -> None:
+        self._database = database
         self._cursor = database.cursor()
         self._config = config
         self._telemetry = telemetry
@@ -80,6 +81,7 @@ class Writer:
         try:
             committed, tally = self._write(group, now_ns)
             self._cursor.commit()
+            self._database.settle()
         except BaseException:
             self._roll_back()
             raise

@@ -1,0 +1,11 @@
+-- What was erased by age or size, and which ids were forgotten on request.
+
+CREATE TABLE kept (
+    rows_since BIGINT NOT NULL,
+    minutes_since BIGINT NOT NULL,
+    hours_since BIGINT NOT NULL
+);
+INSERT INTO kept VALUES (0, 0, 0);
+
+CREATE TABLE forgetting_key (key BLOB NOT NULL);
+CREATE TABLE forgotten (hash UBIGINT NOT NULL, until BIGINT NOT NULL);

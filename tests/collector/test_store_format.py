@@ -1,0 +1,131 @@
+"""A data directory outlives the collector that wrote it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import duckdb
+import pytest
+from records import START_NS, Label, Prediction
+from test_join import Store
+
+from inferspan_collector.store.cells import CellQuery, Committed
+from inferspan_collector.store.database import FILE_NAME, Database, StoreError
+from inferspan_collector.store.migrations import FORMAT_VERSION
+
+FORMATS = sorted((Path(__file__).parent / "formats").glob("v*.sql"))
+
+
+def written(schema: Path, directory: Path) -> Path:
+    """A file as an older collector left it."""
+    path = directory / FILE_NAME
+    with duckdb.connect(str(path)) as connection:
+        connection.execute(schema.read_text(encoding="utf-8"))
+    return path
+
+
+def columns(path: Path) -> list[tuple[object, ...]]:
+    """Everything that a file's catalog says of its columns, in their order."""
+    query = """
+        SELECT table_name, column_index, column_name, data_type, is_nullable, column_default
+        FROM duckdb_columns() WHERE NOT internal ORDER BY ALL
+    """
+    with duckdb.connect(str(path)) as connection:
+        return connection.execute(query).fetchall()
+
+
+def test_every_older_format_is_tested() -> None:
+    assert [path.stem for path in FORMATS] == [f"v{n}" for n in range(1, FORMAT_VERSION)]
+
+
+@pytest.mark.parametrize("schema", FORMATS, ids=lambda path: path.stem)
+def test_an_older_file_becomes_what_a_new_one_is(schema: Path, tmp_path: Path) -> None:
+    old, new = tmp_path / "old", tmp_path / "new"
+    old.mkdir()
+    path = written(schema, old)
+    Database.open(old).close()
+    Database.open(new).close()
+
+    assert columns(path) == columns(new / FILE_NAME)
+
+
+@pytest.mark.parametrize("schema", FORMATS, ids=lambda path: path.stem)
+def test_an_older_file_goes_on_as_if_nothing_had_happened(schema: Path, tmp_path: Path) -> None:
+    written(schema, tmp_path)
+    store = Store(tmp_path)
+    known = (
+        Prediction("order-1", slices={"country": "DE"}),
+        Label("order-2", "fraud", "label-2"),
+    )
+
+    assert store.predictions() == 3
+    assert store.commit(known) == [Committed(0, ("duplicate",))]
+    assert store.commit((Prediction("order-9", "legit", span=9),)) == [Committed(1, ())]
+    minute = START_NS // 60_000_000_000
+    assert store.cells() == {
+        (minute, "fraud", "legit", 0): 1,
+        (minute, "legit", "fraud", 0): 1,
+        (minute, "legit", "legit", 1): 1,
+    }
+    by_country = store.reader.prediction_cells(CellQuery(by=("slice.country",)))
+    assert dict(zip(by_country.groups, by_country.n.tolist(), strict=True)) == {
+        ("DE",): 1,
+        ("FR",): 1,
+    }
+    store.database.close()
+
+
+def test_what_was_there_before_a_migration_is_kept(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = written(FORMATS[0], tmp_path)
+    before = path.read_bytes()
+    with caplog.at_level(logging.INFO):
+        Database.open(tmp_path).close()
+
+    kept = tmp_path / f"{FILE_NAME}.before-v{FORMAT_VERSION}"
+    assert kept.read_bytes() == before
+    assert str(kept) in caplog.text
+    kept.unlink()
+    Database.open(tmp_path).close()
+    assert not kept.exists()
+
+
+def test_a_migration_that_fails_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+    path = written(FORMATS[0], tmp_path)
+    with duckdb.connect(str(path)) as connection:
+        # A name that the next step wants to give.
+        connection.execute("CREATE TABLE forgotten (something VARCHAR)")
+    before = columns(path)
+
+    with pytest.raises(StoreError, match="forgotten"):
+        Database.open(tmp_path)
+
+    assert columns(path) == before
+    with duckdb.connect(str(path)) as connection:
+        assert connection.execute("SELECT version FROM format").fetchall() == [(1,)]
+
+
+def test_a_file_of_a_newer_format_is_named_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / FILE_NAME
+    with duckdb.connect(str(path)) as other:
+        other.execute("CREATE TABLE format (version INTEGER); INSERT INTO format VALUES (99)")
+    before = path.read_bytes()
+
+    message = f"format 99, this collector writes format {FORMAT_VERSION}; run the collector that"
+    with pytest.raises(StoreError, match=message):
+        Database.open(tmp_path)
+    assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["CREATE TABLE something (version INTEGER)", "CREATE TABLE format (version VARCHAR)"],
+)
+def test_a_file_of_something_else_is_left_alone(statement: str, tmp_path: Path) -> None:
+    with duckdb.connect(str(tmp_path / FILE_NAME)) as other:
+        other.execute(statement)
+
+    with pytest.raises(StoreError, match="name another directory with --data"):
+        Database.open(tmp_path)
