@@ -11,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import pydantic_core
 import pytest
 import yaml
 from pydantic import BaseModel
@@ -118,10 +119,14 @@ def keys(section: type[BaseModel], prefix: str) -> Iterator[tuple[str, object]]:
             yield f"{prefix}{name}", default
         if section is config.Model and name == "targets":
             yield from keys(config.Target, f"{prefix}targets.<target>.")
+        if section is config.Auth and name == "tokens":
+            yield from keys(config.Token, f"{prefix}tokens.<name>.")
 
 
 def as_documented(default: object) -> str:
     match default:
+        case pydantic_core.PydanticUndefined:
+            return "required"
         case None:
             return "none"
         case tuple():

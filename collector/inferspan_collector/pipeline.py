@@ -127,12 +127,15 @@ class Pipeline:
             return request.done
         with self._changed:
             if self._closing:
-                raise Overloaded("the collector is shutting down; send this again", 5)
+                raise Overloaded(
+                    "the collector is shutting down; send this again", 5, reason="stopping"
+                )
             # An empty queue takes any one request, however large, or it could never pass.
             if self._waiting and self._queued_bytes + size > self._limits.queue_bytes:
                 raise Overloaded(
                     f"{self._queued_bytes} bytes wait for the store, limits.queue_bytes is "
-                    f"{self._limits.queue_bytes}; send this {transport} request again"
+                    f"{self._limits.queue_bytes}; send this {transport} request again",
+                    reason="queue_full",
                 )
             self._waiting.append(request)
             self._queued_bytes += size

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 import socket
+import ssl
 import threading
 from collections.abc import Coroutine, Generator
 from concurrent.futures import Future
@@ -24,13 +25,14 @@ from starlette.responses import Response
 from starlette.types import ASGIApp
 
 from inferspan_collector import listening
-from inferspan_collector.config import OFF, Config
+from inferspan_collector.config import OFF, Config, Tls
 from inferspan_collector.listening import AddressTaken
 from inferspan_collector.pipeline import Driver, Pipeline
 from inferspan_collector.problems import problem
 from inferspan_collector.publish import api, jaeger_monitor, jaeger_quality, prometheus
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
 from inferspan_collector.receivers import labels, otlp_http
+from inferspan_collector.receivers.access import LABELS, Access, Doorkeeper
 from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.guard import Guard
 from inferspan_collector.receivers.otlp_grpc import GrpcReceiver
@@ -84,6 +86,7 @@ class Collector:
         self.telemetry = Telemetry()
         self._config = config
         self._budget = Budget.of(config.limits)
+        self._access = Access(config.auth)
         self._running = contextlib.AsyncExitStack()
 
     @property
@@ -108,9 +111,9 @@ class Collector:
             self.failure = pipeline.failure
             await self._start_receivers(stack, pipeline, sockets)
             self.addresses = Addresses(
-                otlp_http=_url(sockets.get("otlp_http")),
+                otlp_http=_url(sockets.get("otlp_http"), self._config.receivers.tls),
                 otlp_grpc=await self._start_grpc(stack, pipeline),
-                api=_url(sockets.get("api")),
+                api=_url(sockets.get("api"), self._config.receivers.tls),
             )
             self._running = stack.pop_all()
         return self.addresses
@@ -143,6 +146,7 @@ class Collector:
     ) -> None:
         config, telemetry = self._config, self.telemetry
         hosts = config.receivers.allowed_hosts
+        tls = config.receivers.tls.context()
         if "api" in sockets:
             app = Starlette(
                 routes=[
@@ -160,19 +164,29 @@ class Collector:
                     Exception: self._contained,
                 },
             )
+            keeper = Doorkeeper(app, telemetry, "api", self._access, {labels.PATH: LABELS})
             readable = {jaeger_quality.PATH: config.jaeger.ui} if config.jaeger.ui else {}
-            await _serve(stack, Guard(app, telemetry, "api", hosts, readable), sockets["api"])
+            guarded = Guard(keeper, telemetry, "api", hosts, readable)
+            await _serve(stack, guarded, sockets["api"], tls)
         if "otlp_http" in sockets:
-            receiver = otlp_http.application(pipeline, telemetry, config.limits, self._budget)
+            receiver = otlp_http.application(
+                pipeline, telemetry, config.limits, self._budget, self._access
+            )
             guarded = Guard(receiver, telemetry, otlp_http.TRANSPORT, hosts)
-            await _serve(stack, guarded, sockets["otlp_http"])
+            await _serve(stack, guarded, sockets["otlp_http"], tls)
 
     async def _start_grpc(self, stack: contextlib.AsyncExitStack, pipeline: Pipeline) -> str | None:
         address = self._config.receivers.otlp_grpc
         if address == OFF:
             return None
         receiver = GrpcReceiver(
-            pipeline, self.telemetry, self._config.limits, self._budget, address
+            pipeline,
+            self.telemetry,
+            self._config.limits,
+            self._budget,
+            address,
+            access=self._access,
+            tls=self._config.receivers.tls,
         )
         stack.push_async_callback(asyncio.to_thread, receiver.stop, GRACE_SECONDS)
         try:
@@ -239,7 +253,12 @@ def _unreadable(request: Request, error: Exception) -> Response:
     return problem(503, "Store unavailable", detail, headers={"Retry-After": "5"})
 
 
-async def _serve(stack: contextlib.AsyncExitStack, app: ASGIApp, listener: socket.socket) -> None:
+async def _serve(
+    stack: contextlib.AsyncExitStack,
+    app: ASGIApp,
+    listener: socket.socket,
+    tls: ssl.SSLContext | None,
+) -> None:
     config = uvicorn.Config(
         app,
         lifespan="off",
@@ -250,6 +269,7 @@ async def _serve(stack: contextlib.AsyncExitStack, app: ASGIApp, listener: socke
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     config.load()
+    config.ssl = tls
     server = _Server(config)
     server.lifespan = config.lifespan_class(config)
     # The steps of `Server.serve`, for it alone would not tell when the port is open.
@@ -290,5 +310,6 @@ def _bind_all(config: Config) -> dict[str, socket.socket]:
     return sockets
 
 
-def _url(listener: socket.socket | None) -> str | None:
-    return f"http://{listening.address_of(listener)}" if listener else None
+def _url(listener: socket.socket | None, tls: Tls) -> str | None:
+    scheme = "https" if tls.certificate else "http"
+    return f"{scheme}://{listening.address_of(listener)}" if listener else None

@@ -16,12 +16,16 @@ if TYPE_CHECKING:
 class Overloaded(Exception):
     """The queue is full, or the store cannot write now: the sender should come again.
 
-    `retry_after_seconds` says when. Receivers answer 503 + Retry-After, or UNAVAILABLE.
+    `retry_after_seconds` says when. Receivers answer 503 + Retry-After, or UNAVAILABLE. `reason`
+    is a short code of a fixed set, by which refusals are counted.
     """
 
-    def __init__(self, message: str, retry_after_seconds: int = 1) -> None:
+    def __init__(
+        self, message: str, retry_after_seconds: int = 1, *, reason: str = "store"
+    ) -> None:
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
+        self.reason = reason
 
 
 class Unstorable(Exception):

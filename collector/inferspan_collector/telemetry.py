@@ -45,6 +45,11 @@ REFUSED = Counter(
 REQUESTS = Counter(
     "inferspan_requests", ("transport", "code"), "Requests answered, by transport and status code."
 )
+REFUSED_REQUESTS = Counter(
+    "inferspan_refused_requests",
+    ("transport", "reason"),
+    "Whole requests refused, by the reason; nothing of them was stored.",
+)
 IGNORED = Counter("inferspan_ignored_spans", ("transport",), "Spans that are not predictions.")
 CLOCK_SKEWED = Counter(
     "inferspan_clock_skewed_predictions",
@@ -98,6 +103,7 @@ COUNTERS: Final = (
     ACCEPTED,
     REFUSED,
     REQUESTS,
+    REFUSED_REQUESTS,
     IGNORED,
     CLOCK_SKEWED,
     DUPLICATES,

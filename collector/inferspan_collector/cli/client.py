@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import ssl
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -42,19 +43,25 @@ class Client:
         api: `http://HOST:PORT`, the `api` address of `inferspan serve`.
         timeout: seconds for one answer.
         option: the option by which the user names the address, for messages.
+        token: a bearer token, sent with every call; None where the collector knows no tokens.
 
     Raises:
         ValueError: not an http URL with a host.
     """
 
     def __init__(
-        self, api: str = DEFAULT_API, timeout: float = TIMEOUT_SECONDS, option: str = "--api"
+        self,
+        api: str = DEFAULT_API,
+        timeout: float = TIMEOUT_SECONDS,
+        option: str = "--api",
+        token: str | None = None,
     ) -> None:
         url = urlsplit(api)
         if url.scheme not in ("http", "https") or not url.hostname:
             raise ValueError(f"{api!r} is not a URL such as {DEFAULT_API}")
         self.api = api.rstrip("/")
         self._option = option
+        self._authorization = {} if token is None else {"Authorization": f"Bearer {token}"}
         self._prefix = url.path.rstrip("/")
         connection = (
             http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
@@ -130,7 +137,8 @@ class Client:
             ) from error
 
     def _once(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> Answer:
-        self._connection.request(method, f"{self._prefix}{path}", body, headers)
+        sent = self._authorization | headers
+        self._connection.request(method, f"{self._prefix}{path}", body, sent)
         response = self._connection.getresponse()
         named = {name.lower(): value for name, value in response.getheaders()}
         return Answer(response.status, named, response.read())
@@ -159,4 +167,9 @@ def _reason(error: Exception) -> str:
         return "connection refused"
     if isinstance(error, TimeoutError):
         return "timed out"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return (
+            f"its certificate is not trusted: {error.verify_message}; SSL_CERT_FILE names a file "
+            "of authorities to trust"
+        )
     return str(error) or type(error).__name__

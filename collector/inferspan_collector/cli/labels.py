@@ -23,6 +23,7 @@ from inferspan_collector.cli.client import DEFAULT_API, Client, Refused, Unreach
 from inferspan_collector.cli.exits import Exit, exit_codes, fail
 from inferspan_collector.cli.label_files import Columns, FileUnusable, Format, format_of, read
 from inferspan_collector.cli.label_push import EXAMPLES_MAX, UNMATCHED, Failure, Tally, push
+from inferspan_collector.cli.tokens import TokenFileOption, TokenOption, presented
 
 HELP = """Send labels from a file: CSV, TSV, NDJSON or Parquet.
 
@@ -88,25 +89,21 @@ def push_command(
         typer.Option(metavar="FILE", help="Write refused rows here: NDJSON of line and reason."),
     ] = None,
     api: _Api = DEFAULT_API,
+    token: TokenOption = None,
+    token_file: TokenFileOption = None,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Say what would match; store nothing.")
     ] = False,
     as_json: _Json = False,
 ) -> None:
     """Push a file of labels."""
+    named = (id_column, actual_column, time_column, index_column)
     constants = {"model": model, "target": target, "source": source}
-    columns = Columns(
-        id=id_column,
-        actual=actual_column,
-        time=time_column,
-        index=index_column,
-        constants={field: text for field, text in constants.items() if text is not None},
-        actual_type=actual_type,
-        assume_utc=assume_utc,
-    )
+    given = {field: text for field, text in constants.items() if text is not None}
+    columns = Columns(*named, constants=given, actual_type=actual_type, assume_utc=assume_utc)
     try:
         with (
-            Client(api) as client,
+            Client(api, token=presented(token, token_file)) as client,
             _opened(file) as (stream, size),
             _failures_to(failures) as write_failure,
             _progress(stream, size, quiet=as_json) as advance,
@@ -141,11 +138,13 @@ def status_command(
     model: Annotated[str, typer.Option(help="The model.")],
     target: Annotated[str | None, typer.Option(help="Which truth.")] = None,
     api: _Api = DEFAULT_API,
+    token: TokenOption = None,
+    token_file: TokenFileOption = None,
     as_json: _Json = False,
 ) -> None:
     """Show the state of a model's labels."""
     try:
-        with Client(api) as client:
+        with Client(api, token=presented(token, token_file)) as client:
             windows = client.quality(model, every="all", target=target)
             results = _results(client)
     except ValueError as error:
@@ -189,7 +188,11 @@ def _held_ids(client: Client, model: str) -> list[str]:
 
 def _unknown(client: Client, model: str | None) -> str:
     """What to say of a model that has sent no prediction; empty where it has."""
-    models = client.models()
+    try:
+        models = client.models()
+    except Refused:
+        # The token may send labels only; they are stored, whatever else may not be asked.
+        return ""
     if model is None or model in models:
         return ""
     known = ", ".join(models[:MODELS_SHOWN_MAX]) or "none"

@@ -93,7 +93,19 @@ def serve(
         settings = config.load(config_file, overrides)
     except ConfigError as error:
         fail(Exit.USAGE, str(error))
+    _warn_of_tokens_in_the_clear(settings)
     asyncio.run(_run(settings))
+
+
+def _warn_of_tokens_in_the_clear(settings: Config) -> None:
+    if settings.auth.tokens and not settings.receivers.tls.certificate:
+        for key, address in settings.receivers.public():
+            logging.getLogger(__name__).warning(
+                "receivers.%s = %s: tokens travel in the clear there, and whoever sees one can use "
+                "it; configure receivers.tls, or let a proxy on this machine speak TLS",
+                key,
+                address,
+            )
 
 
 async def _run(settings: Config) -> None:

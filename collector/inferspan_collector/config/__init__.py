@@ -12,18 +12,20 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import yaml
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
+from inferspan_collector.config.auth import Auth, Token
 from inferspan_collector.config.jaeger import Jaeger
 from inferspan_collector.config.limits import Limits
 from inferspan_collector.config.models import Model, Target
 from inferspan_collector.config.publish import Publish, span_minutes
-from inferspan_collector.config.receivers import OFF, Receivers, split_address
+from inferspan_collector.config.receivers import OFF, Receivers, Tls, split_address
 from inferspan_collector.config.section import Section
 from inferspan_collector.config.store import Store
 
 __all__ = [
     "OFF",
+    "Auth",
     "Config",
     "ConfigError",
     "Jaeger",
@@ -34,6 +36,8 @@ __all__ = [
     "Section",
     "Store",
     "Target",
+    "Tls",
+    "Token",
     "load",
     "span_minutes",
     "split_address",
@@ -48,11 +52,30 @@ class Config(Section):
     """The whole configuration."""
 
     receivers: Receivers = Receivers()
+    auth: Auth = Auth()
     limits: Limits = Limits()
     store: Store = Store()
     models: dict[Annotated[str, Field(min_length=1)], Model] = Field(default_factory=dict)
     jaeger: Jaeger = Jaeger()
     publish: Publish = Publish()
+
+    @model_validator(mode="after")
+    def _local_unless_told(self) -> Config:
+        tls, tokens = self.receivers.tls, self.auth.tokens
+        if self.receivers.allow_public or (tls.certificate and (tokens or tls.client_ca)):
+            return self
+        missing = " and ".join(
+            name
+            for name, there in (("auth.tokens", tokens), ("receivers.tls", tls.certificate))
+            if not there
+        )
+        for key, address in self.receivers.public():
+            raise ValueError(
+                f"receivers.{key} = {address} is reachable from other machines, without {missing}; "
+                "bind to 127.0.0.1, or configure both, or set receivers.allow_public: true where "
+                "the network itself keeps strangers out"
+            )
+        return self
 
     def model(self, name: str) -> Model:
         """A model's section; one that is not configured has the defaults."""
@@ -118,12 +141,16 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]] | None = None) 
 def _explain(error: ValidationError, path: Path | None) -> str:
     lines = []
     for problem in error.errors():
-        key = ".".join(str(part) for part in problem["loc"])
-        given = "" if problem["type"] == "missing" else f" = {problem['input']!r}"
+        location = problem["loc"]
+        key = ".".join(str(part) for part in location)
+        # Of the whole nothing is repeated, and of `auth` nothing either: a token that somebody
+        # wrote in the place of its hash must not reach a log.
+        silent = problem["type"] == "missing" or location[:1] in ((), ("auth",))
+        given = "" if silent else f" = {problem['input']!r}"
         rule = problem["msg"].removeprefix("Value error, ")
         if problem["type"] == "extra_forbidden":
-            rule = _no_such_key(problem["loc"])
-        lines.append(f"{key}{given}: {rule}")
+            rule = _no_such_key(location)
+        lines.append(f"{key}{given}: {rule}" if key else rule)
     where = f"{path}: " if path else ""
     return f"{where}" + "; ".join(lines)
 

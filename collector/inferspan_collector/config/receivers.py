@@ -1,9 +1,12 @@
-"""The section `receivers`: where we listen, and who may reach it."""
+"""The section `receivers`: where we listen, and by which certificates."""
 
 from __future__ import annotations
 
 import re
+import ssl
+from collections.abc import Iterator
 from itertools import combinations
+from pathlib import Path
 from typing import Final
 
 from pydantic import Field, field_validator, model_validator
@@ -12,7 +15,10 @@ from inferspan_collector.config.section import Section
 
 OFF: Final = "off"
 """As an address: this listener is not started."""
+LISTENERS: Final = ("otlp_http", "otlp_grpc", "api")
+"""The keys of `Receivers` that are addresses."""
 _EVERYWHERE: Final = ("0.0.0.0", "::")
+_LOCAL: Final = ("127.0.0.1", "::1", "localhost")
 _PORT: Final = re.compile("[0-9]{1,5}")
 
 
@@ -35,6 +41,78 @@ def _same_place(one: tuple[str, int], other: tuple[str, int]) -> bool:
     return one[1] == other[1] != 0 and (len(hosts) == 1 or not hosts.isdisjoint(_EVERYWHERE))
 
 
+class Tls(Section):
+    """TLS on every listener; without a certificate there is none. Files are PEM."""
+
+    certificate: Path | None = None
+    """The server's certificate, followed by those of its authorities up to the root."""
+    key: Path | None = None
+    """Its private key, without passphrase."""
+    client_ca: Path | None = None
+    """Authorities of client certificates: where given, only clients that show one get in."""
+
+    @model_validator(mode="after")
+    def _usable(self) -> Tls:
+        if (self.certificate is None) != (self.key is None):
+            given, missing = ("key", "certificate") if self.key else ("certificate", "key")
+            raise ValueError(f"{given} is given without {missing}; TLS needs both")
+        if self.client_ca is not None and self.certificate is None:
+            raise ValueError("client_ca is given without certificate and key; TLS needs both")
+        self.context()
+        return self
+
+    def context(self) -> ssl.SSLContext | None:
+        """A server's context, TLS 1.2 or newer; None where there is no certificate.
+
+        Raises:
+            ValueError: a file cannot be read or used.
+        """
+        if self.certificate is None or self.key is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        for name in ("certificate", "key", "client_ca"):
+            path: Path | None = getattr(self, name)
+            if path is not None:
+                _check_readable(name, path)
+        try:
+            context.load_cert_chain(self.certificate, self.key, password=_no_passphrase)
+        except (ssl.SSLError, OSError) as error:
+            raise ValueError(
+                f"certificate = {self.certificate} and key = {self.key} are no pair of PEM files "
+                f"that can be used together ({_first_line(error)}); write the certificate with "
+                "its chain in one, and its own private key in the other"
+            ) from error
+        if self.client_ca is not None:
+            try:
+                context.load_verify_locations(self.client_ca)
+            except (ssl.SSLError, OSError) as error:
+                raise ValueError(
+                    f"client_ca = {self.client_ca} holds no certificate ({_first_line(error)}); "
+                    "write the authorities' certificates there as PEM"
+                ) from error
+            context.verify_mode = ssl.CERT_REQUIRED
+        return context
+
+
+def _check_readable(name: str, path: Path) -> None:
+    try:
+        path.read_bytes()
+    except OSError as error:
+        raise ValueError(
+            f"{name} = {path} cannot be read: {error.strerror}; name a file that this user may read"
+        ) from error
+
+
+def _no_passphrase() -> str:
+    # Otherwise OpenSSL asks for it on the terminal, and a service never starts.
+    raise ValueError("the key has a passphrase; write it without one: openssl pkey -in … -out …")
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
 class Receivers(Section):
     """Where we listen. `HOST:PORT`; port 0 takes a free one; `off` starts none."""
 
@@ -44,15 +122,16 @@ class Receivers(Section):
     allowed_hosts: tuple[str, ...] = ()
     """Host names, beside the bound address and localhost, that a request may be addressed to."""
     allow_public: bool = Field(False, strict=True)
-    """Bind to an address that other machines reach although requests are not authenticated."""
+    """Bind to an address that other machines reach though tokens or TLS are missing."""
+    tls: Tls = Tls()
 
-    @field_validator("otlp_http", "otlp_grpc", "api", mode="before")
+    @field_validator(*LISTENERS, mode="before")
     @classmethod
     def _off(cls, value: object) -> object:
         # YAML reads a bare `off` as false.
         return OFF if value is False else value
 
-    @field_validator("otlp_http", "otlp_grpc", "api")
+    @field_validator(*LISTENERS)
     @classmethod
     def _an_address(cls, value: str) -> str:
         if value != OFF:
@@ -60,23 +139,8 @@ class Receivers(Section):
         return value
 
     @model_validator(mode="after")
-    def _local_unless_told(self) -> Receivers:
-        for key in ("otlp_http", "otlp_grpc", "api"):
-            address = getattr(self, key)
-            if address == OFF or self.allow_public:
-                continue
-            host = split_address(address)[0]
-            if host not in ("127.0.0.1", "::1", "localhost"):
-                raise ValueError(
-                    f"{key} = {address} is reachable from other machines and requests are not "
-                    "authenticated; bind to 127.0.0.1, or set receivers.allow_public: true where "
-                    "the network itself keeps strangers out"
-                )
-        return self
-
-    @model_validator(mode="after")
     def _a_port_each(self) -> Receivers:
-        addresses = {key: getattr(self, key) for key in ("otlp_http", "otlp_grpc", "api")}
+        addresses = {key: getattr(self, key) for key in LISTENERS}
         listening = {key: text for key, text in addresses.items() if text != OFF}
         for (key, address), (other, its_address) in combinations(listening.items(), 2):
             if _same_place(split_address(address), split_address(its_address)):
@@ -85,3 +149,10 @@ class Receivers(Section):
                     "port of its own (0 takes a free one), or switch one `off`"
                 )
         return self
+
+    def public(self) -> Iterator[tuple[str, str]]:
+        """Key and address of each listener that other machines can reach."""
+        for key in LISTENERS:
+            address: str = getattr(self, key)
+            if address != OFF and split_address(address)[0] not in _LOCAL:
+                yield key, address

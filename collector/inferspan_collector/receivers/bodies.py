@@ -35,6 +35,14 @@ ROWS_SHARE: Final = 4
 STOPPING: Final = "the collector is stopping"
 
 
+_REASONS: Final = {
+    400: "unreadable",
+    404: "unknown_path",
+    405: "method",
+    408: "too_slow",
+    413: "too_large",
+    415: "unsupported_type",
+}
 _DAMAGE: Final[tuple[type[Exception], ...]] = (
     OSError,
     EOFError,
@@ -47,15 +55,28 @@ class RefusedBody(Exception):
     """The request cannot be read.
 
     `status` is the HTTP status that says so; `value` is what was found, `rule` what is allowed,
-    `remedy` what to do.
+    `remedy` what to do; `headers` go with the answer.
     """
 
-    def __init__(self, status: int, value: str, rule: str, remedy: str) -> None:
+    def __init__(
+        self,
+        status: int,
+        value: str,
+        rule: str,
+        remedy: str,
+        headers: tuple[tuple[str, str], ...] = (),
+    ) -> None:
         super().__init__(f"{value}: {rule}; {remedy}")
         self.status = status
         self.value = value
         self.rule = rule
         self.remedy = remedy
+        self.headers = headers
+
+    @property
+    def reason(self) -> str:
+        """A short code, by which refusals are counted."""
+        return _REASONS[self.status]
 
 
 class ClientDisconnected(Exception):
@@ -101,7 +122,8 @@ class Budget:
         with self._lock:
             if self._held + count > self._limit:
                 raise Overloaded(
-                    f"requests under way hold {self._held} bytes; {self._limit} is the limit"
+                    f"requests under way hold {self._held} bytes; {self._limit} is the limit",
+                    reason="requests_under_way",
                 )
             self._held += count
 
@@ -170,7 +192,7 @@ class Budget:
                 yield lambda: deadline.reschedule(next_deadline())
         except TimeoutError:
             if self._stopping:
-                raise Overloaded(STOPPING, 5) from None
+                raise Overloaded(STOPPING, 5, reason="stopping") from None
             raise RefusedBody(
                 408,
                 "the body did not come whole in time",

@@ -12,9 +12,10 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from inferspan_collector.decode import MalformedRequest
+from inferspan_collector.receivers.access import Denied
 from inferspan_collector.receivers.bodies import ClientDisconnected, RefusedBody
 from inferspan_collector.submission import Overloaded, Unstorable
-from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
+from inferspan_collector.telemetry import CONTAINED, REFUSED_REQUESTS, REQUESTS, Telemetry
 
 CLIENT_CLOSED: Final = "499"
 """How a request without anybody left to answer is counted."""
@@ -29,31 +30,62 @@ class Failure:
     """A request that failed, in the terms of HTTP."""
 
     status: int
-    """400, 413 or 415: never to be sent again as it is; 503: to be sent again; 408: it came too
-    slowly, and the rest of it is not read."""
+    """503: to be sent again; 408: it came too slowly, and the rest of it is not read; others of
+    400 to 415: never to be sent again as it is."""
+    reason: str
+    """A short code of a fixed set, the counter's label: `queue_full`, `too_large`."""
     message: str
     value: str = ""
     rule: str = ""
     remedy: str = ""
     retry_after_seconds: int | None = None
     """Of 503 alone: when to come again, 1 or more."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """What HTTP says beside it: `www-authenticate`, `allow`."""
+
+    @property
+    def all_headers(self) -> tuple[tuple[str, str], ...]:
+        """The same, and when to come again."""
+        if self.retry_after_seconds is None:
+            return self.headers
+        return (*self.headers, ("retry-after", str(self.retry_after_seconds)))
 
 
 def failure_of(error: Exception, telemetry: Telemetry, transport: str) -> Failure:
-    """What a sender is told of an exception. One that we did not expect is logged and counted."""
+    """What a sender is told of an exception, counted by its reason.
+
+    One that we did not expect is logged, and counted as ours too.
+    """
+    failure = _failure(error)
+    if failure is None:
+        telemetry.add(CONTAINED, where=transport)
+        _log.error(
+            "a request over %s failed; its sender was told to come again", transport, exc_info=error
+        )
+        said = f"unexpected {type(error).__name__}; see the collector's log"
+        failure = _come_again(said, "unexpected", RETRY_AFTER_SECONDS)
+    telemetry.add(REFUSED_REQUESTS, transport=transport, reason=failure.reason)
+    return failure
+
+
+def _failure(error: Exception) -> Failure | None:
     message = str(error)
     if isinstance(error, RefusedBody):
-        return Failure(error.status, message, error.value, error.rule, error.remedy)
-    if isinstance(error, (MalformedRequest, Unstorable)):
-        rule, remedy = "what a request holds can be read and stored", "correct it"
-        return Failure(400, message, message, rule, remedy)
+        said = (message, error.value, error.rule, error.remedy)
+        return Failure(error.status, error.reason, *said, headers=error.headers)
+    if isinstance(error, Denied):
+        said = (message, error.value, error.rule, error.remedy)
+        challenge = (("www-authenticate", error.challenge),)
+        return Failure(error.status, error.reason, *said, headers=challenge)
+    if isinstance(error, MalformedRequest):
+        rule, remedy = "what a request holds can be read", "correct it"
+        return Failure(400, "malformed", message, message, rule, remedy)
+    if isinstance(error, Unstorable):
+        rule, remedy = "what a request holds can be stored", "correct it"
+        return Failure(400, "unstorable", message, message, rule, remedy)
     if isinstance(error, Overloaded):
-        return _come_again(message, error.retry_after_seconds)
-    telemetry.add(CONTAINED, where=transport)
-    _log.error(
-        "a request over %s failed; its sender was told to come again", transport, exc_info=error
-    )
-    return _come_again(f"unexpected {type(error).__name__}; see the collector's log")
+        return _come_again(message, error.reason, error.retry_after_seconds)
+    return None
 
 
 async def answered(
@@ -82,6 +114,6 @@ async def answered(
         return refusing(failure_of(error, telemetry, transport))
 
 
-def _come_again(message: str, seconds: int = RETRY_AFTER_SECONDS) -> Failure:
+def _come_again(message: str, reason: str, seconds: int) -> Failure:
     remedy = "send the same request again"
-    return Failure(503, message, remedy=remedy, retry_after_seconds=max(1, seconds))
+    return Failure(503, reason, message, remedy=remedy, retry_after_seconds=max(1, seconds))

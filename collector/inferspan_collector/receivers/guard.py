@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from inferspan_collector.problems import problem
-from inferspan_collector.telemetry import REQUESTS, Telemetry
+from inferspan_collector.telemetry import REFUSED_REQUESTS, REQUESTS, Telemetry
 
 LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 READING: Final = ("GET", "HEAD")
@@ -62,22 +62,24 @@ class Guard:
         reader = ""
         if refused is None and any(not _is_same(origin, headers["host"]) for origin in origins):
             reader = self._reader(scope, headers, origins)
-            refused = None if reader else _foreign_origin(origins)
+            refused = None if reader else ("foreign_origin", _foreign_origin(origins))
         if refused is not None:
+            reason, answer = refused
             self._telemetry.add(REQUESTS, transport=self._transport, code="403")
-            await refused(scope, receive, send)
+            self._telemetry.add(REFUSED_REQUESTS, transport=self._transport, reason=reason)
+            await answer(scope, receive, send)
         elif reader and scope["method"] == "OPTIONS":
             await _preflight(reader)(scope, receive, send)
         else:
             await self._app(scope, receive, _open_to(reader, send) if reader else send)
 
-    def _foreign_host(self, scope: Scope, hosts: list[str]) -> Response | None:
-        """The refusal of a request that is addressed to somebody else; None lets it pass."""
+    def _foreign_host(self, scope: Scope, hosts: list[str]) -> tuple[str, Response] | None:
+        """Reason and answer to a request addressed to somebody else; None lets it pass."""
         own = {(scope.get("server") or ("", None))[0]}
         if len(hosts) == 1 and _bare_host(hosts[0]) in self._hosts | own:
             return None
         value = ", ".join(hosts) or "(none)"
-        return problem(
+        return "foreign_host", problem(
             403,
             "Foreign host",
             f"the request is addressed to Host {value!r:.100}, which is not this collector",

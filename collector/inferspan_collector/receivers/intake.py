@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from concurrent.futures import CancelledError, Future
+from dataclasses import replace
 
-from inferspan_collector.batches import Decoded
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Refusal
+from inferspan_collector.receivers.access import INGEST, Rights
+from inferspan_collector.receivers.access import LABELS as LABELLING
 from inferspan_collector.receivers.bodies import STOPPING
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.submission import Overloaded
@@ -18,6 +21,28 @@ from inferspan_collector.telemetry import (
     REFUSED,
     Telemetry,
 )
+
+FORBIDDEN = "forbidden"
+_NEED = "need a token with the right `{}`; use one that has it, or add it in auth.tokens"
+
+
+def permitted(decoded: Decoded, rights: Rights) -> Decoded:
+    """What the sender may send of a request; the rest is refused, row by row, as `forbidden`.
+
+    Labels, evaluation events among them, need the right `labels`, predictions `ingest`: whoever may
+    send the one must not thereby forge the other.
+    """
+    if LABELLING not in rights and len(decoded.labels):
+        refusal = Refusal("labels", FORBIDDEN, f"labels {_NEED.format(LABELLING)}")
+        refused = (*decoded.refused, *(refusal,) * len(decoded.labels))
+        decoded = replace(decoded, labels=LabelBatch.empty(), refused=refused)
+    if INGEST not in rights and len(decoded.predictions):
+        refusal = Refusal("predictions", FORBIDDEN, f"predictions {_NEED.format(INGEST)}")
+        refused = (*decoded.refused, *(refusal,) * len(decoded.predictions))
+        decoded = replace(
+            decoded, predictions=PredictionBatch.empty(), slim_records=0, refused=refused
+        )
+    return decoded
 
 
 async def committed(future: Future[Committed]) -> Committed:
@@ -32,7 +57,7 @@ async def committed(future: Future[Committed]) -> Committed:
     except asyncio.CancelledError:
         if not future.cancelled():
             raise
-        raise Overloaded(STOPPING) from None
+        raise Overloaded(STOPPING, reason="stopping") from None
 
 
 def committed_within(future: Future[Committed], seconds: float) -> Committed:
@@ -45,9 +70,11 @@ def committed_within(future: Future[Committed], seconds: float) -> Committed:
     try:
         return future.result(seconds)
     except TimeoutError:
-        raise Overloaded(f"not stored within {seconds:.3g} s; send this again") from None
+        raise Overloaded(
+            f"not stored within {seconds:.3g} s; send this again", reason="commit_slow"
+        ) from None
     except CancelledError:
-        raise Overloaded(STOPPING) from None
+        raise Overloaded(STOPPING, reason="stopping") from None
 
 
 def count(decoded: Decoded, telemetry: Telemetry, transport: str) -> None:

@@ -38,6 +38,7 @@ NDJSON: Final = "application/x-ndjson"
 JSON: Final = "application/json"
 _TITLES: Final = {
     400: "Unreadable labels",
+    405: "Method not allowed",
     408: "Too slow",
     413: "Too large",
     415: "Unsupported media type",
@@ -92,15 +93,8 @@ class _Receiver:
 
     async def _answer(self, scope: Scope, receive: Receive) -> Response:
         if scope["method"] != "POST":
-            return problem(
-                405,
-                "Method not allowed",
-                f"{scope['method']} is not allowed on {PATH}; POST is",
-                headers={"allow": "POST"},
-                value=scope["method"],
-                rule="POST",
-                remedy="send labels by POST",
-            )
+            rule = f"{PATH} takes labels by POST"
+            raise bodies.RefusedBody(405, scope["method"], rule, "send POST", (("allow", "POST"),))
         headers = bodies.Headers.of(scope)
         if headers.media_type not in (NDJSON, JSON):
             raise bodies.RefusedBody(
@@ -179,12 +173,11 @@ def _lines(content: bytes, ndjson: bool, received_ns: int) -> list[Line]:
 
 
 def _failed(failure: Failure) -> Response:
-    seconds = failure.retry_after_seconds
     said = {"value": failure.value, "rule": failure.rule, "remedy": failure.remedy}
     return problem(
         failure.status,
         _TITLES[failure.status],
         failure.message,
-        headers=None if seconds is None else {"retry-after": str(seconds)},
+        headers=dict(failure.all_headers),
         **{name: text for name, text in said.items() if text},
     )

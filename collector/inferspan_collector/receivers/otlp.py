@@ -6,13 +6,20 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsPartialSuccess,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
+)
 
 from inferspan_collector.batches import Decoded, Refusal
 from inferspan_collector.decode import decode_logs, decode_traces
 
-Response = ExportTraceServiceResponse | ExportLogsServiceResponse
 REJECTING: Final = ("predictions", "slim_records", "labels")
 """Signals whose refusal left a whole record out; others are warnings."""
 
@@ -35,23 +42,28 @@ class Signal:
     service: str
     """Of gRPC; the method is `Export`."""
     decode: Decode
-    answer: Callable[[Decoded], Response]
+    refusing: Callable[[int, str], Message]
+    """The answer that says how many records were rejected, and why the first."""
+
+    def answer(self, decoded: Decoded, *, json: bool = False) -> bytes:
+        """The body of the answer to a request that was stored."""
+        if not decoded.refused:
+            # As nearly all are: an empty message, in either form.
+            return b"{}" if json else b""
+        said = self.refusing(_rejected(decoded), _first_refusal(decoded.refused))
+        if json:
+            return json_format.MessageToJson(said, indent=None).encode()
+        return said.SerializeToString()
 
 
-def _answer_traces(decoded: Decoded) -> ExportTraceServiceResponse:
-    answer = ExportTraceServiceResponse()
-    if decoded.refused:
-        answer.partial_success.rejected_spans = _rejected(decoded)
-        answer.partial_success.error_message = _first_refusal(decoded.refused)
-    return answer
+def _refusing_spans(rejected: int, message: str) -> ExportTraceServiceResponse:
+    said = ExportTracePartialSuccess(rejected_spans=rejected, error_message=message)
+    return ExportTraceServiceResponse(partial_success=said)
 
 
-def _answer_logs(decoded: Decoded) -> ExportLogsServiceResponse:
-    answer = ExportLogsServiceResponse()
-    if decoded.refused:
-        answer.partial_success.rejected_log_records = _rejected(decoded)
-        answer.partial_success.error_message = _first_refusal(decoded.refused)
-    return answer
+def _refusing_records(rejected: int, message: str) -> ExportLogsServiceResponse:
+    said = ExportLogsPartialSuccess(rejected_log_records=rejected, error_message=message)
+    return ExportLogsServiceResponse(partial_success=said)
 
 
 SIGNALS: Final = (
@@ -59,13 +71,13 @@ SIGNALS: Final = (
         "/v1/traces",
         "opentelemetry.proto.collector.trace.v1.TraceService",
         decode_traces,
-        _answer_traces,
+        _refusing_spans,
     ),
     Signal(
         "/v1/logs",
         "opentelemetry.proto.collector.logs.v1.LogsService",
         decode_logs,
-        _answer_logs,
+        _refusing_records,
     ),
 )
 

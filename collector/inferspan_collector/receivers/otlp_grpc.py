@@ -18,11 +18,12 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from inferspan_collector.config import Limits, split_address
+from inferspan_collector.config import Limits, Tls, split_address
 from inferspan_collector.listening import AddressTaken, holder
+from inferspan_collector.receivers.access import EVERYBODY, INGEST, LABELS, Access, Denied, Rights
 from inferspan_collector.receivers.bodies import Budget, too_large
 from inferspan_collector.receivers.failures import Failure, failure_of
-from inferspan_collector.receivers.intake import committed_within, count
+from inferspan_collector.receivers.intake import committed_within, count, permitted
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
 from inferspan_collector.submission import Overloaded, Sink
 from inferspan_collector.telemetry import REQUESTS, Telemetry
@@ -35,8 +36,11 @@ SHEDDING_THREADS: Final = 4
 COMMIT_SECONDS_MAX: Final = 30.0
 """How long a request waits for its commit, where its sender does not wait less."""
 DETAILS_KEY: Final = "grpc-status-details-bin"
+NO_TLS: Final = Tls()
 _CODES: Final = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
+    401: grpc.StatusCode.UNAUTHENTICATED,
+    403: grpc.StatusCode.PERMISSION_DENIED,
     413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
@@ -51,6 +55,8 @@ class GrpcReceiver:
         limits: `request_bytes` is the largest message.
         budget: what requests under way may hold, shared with the other receivers.
         address: `HOST:PORT`; port 0 takes a free one.
+        access: knows the tokens.
+        tls: the server's certificate; without one, requests come in the clear.
         calls_max: requests under way at once; surplus ones are told to come again.
         commit_seconds: the longest wait for a commit; after it the sender is told to come again.
     """
@@ -63,6 +69,8 @@ class GrpcReceiver:
         budget: Budget,
         address: str,
         *,
+        access: Access = EVERYBODY,
+        tls: Tls = NO_TLS,
         calls_max: int = CALLS_MAX,
         commit_seconds: float = COMMIT_SECONDS_MAX,
     ) -> None:
@@ -71,6 +79,8 @@ class GrpcReceiver:
         self._limit = limits.request_bytes
         self._budget = budget
         self._address = address
+        self._access = access
+        self._tls = tls
         self._commit_seconds = commit_seconds
         # Not gRPC's own `maximum_concurrent_rpcs`: it refuses the surplus with RESOURCE_EXHAUSTED
         # and no RetryInfo, upon which exporters drop their data.
@@ -99,7 +109,7 @@ class GrpcReceiver:
         """
         host, port = split_address(self._address)
         try:
-            bound = self._server.add_insecure_port(self._address)
+            bound = self._bind()
         except RuntimeError as error:
             raise AddressTaken(self._address, holder(port)) from error
         self._server.start()
@@ -110,9 +120,21 @@ class GrpcReceiver:
         self._server.stop(grace_seconds).wait()
         self._workers.shutdown(wait=False, cancel_futures=True)
 
+    def _bind(self) -> int:
+        tls = self._tls
+        if tls.certificate is None or tls.key is None:
+            return int(self._server.add_insecure_port(self._address))
+        authorities = tls.client_ca.read_bytes() if tls.client_ca else None
+        credentials = grpc.ssl_server_credentials(
+            [(tls.key.read_bytes(), tls.certificate.read_bytes())],
+            root_certificates=authorities,
+            require_client_auth=authorities is not None,
+        )
+        return int(self._server.add_secure_port(self._address, credentials))
+
     def _handlers(self, signal: Signal) -> grpc.GenericRpcHandler:
         def export(body: bytes, context: grpc.ServicerContext) -> bytes:
-            answer = self._answer(signal, body, context.time_remaining())
+            answer = self._answer(signal, body, context)
             code = grpc.StatusCode.OK if isinstance(answer, bytes) else _CODES[answer.status]
             self._telemetry.add(REQUESTS, transport=TRANSPORT, code=code.name)
             if isinstance(answer, bytes):
@@ -124,23 +146,48 @@ class GrpcReceiver:
             signal.service, {"Export": grpc.unary_unary_rpc_method_handler(export)}
         )
 
-    def _answer(self, signal: Signal, body: bytes, seconds_left: float | None) -> bytes | Failure:
+    def _answer(
+        self, signal: Signal, body: bytes, context: grpc.ServicerContext
+    ) -> bytes | Failure:
         try:
+            rights = self._rights(context)
             with self._one_call():
-                return self._stored(signal, body, seconds_left)
+                return self._stored(signal, body, rights, context.time_remaining())
         except Exception as error:
             return failure_of(error, self._telemetry, TRANSPORT)
+
+    def _rights(self, context: grpc.ServicerContext) -> Rights:
+        """What the sender may do; nothing at all for a web page.
+
+        A browser does not speak gRPC in the clear; over TLS it could be made to try.
+        """
+        metadata = context.invocation_metadata()
+        if any(name == "origin" for name, _ in metadata):
+            raise Denied(
+                403,
+                "a request with an Origin",
+                "web pages may not send",
+                "send it from a program",
+                reason="foreign_origin",
+            )
+        given = [_text(value) for name, value in metadata if name == "authorization"]
+        return self._access.require(given, INGEST, LABELS)
 
     @contextlib.contextmanager
     def _one_call(self) -> Iterator[None]:
         if not self._calls.acquire(blocking=False):
-            raise Overloaded("as many requests are under way as are taken at once; send this again")
+            raise Overloaded(
+                "as many requests are under way as are taken at once; send this again",
+                reason="calls",
+            )
         try:
             yield
         finally:
             self._calls.release()
 
-    def _stored(self, signal: Signal, body: bytes, seconds_left: float | None) -> bytes:
+    def _stored(
+        self, signal: Signal, body: bytes, rights: Rights, seconds_left: float | None
+    ) -> bytes:
         if len(body) > self._limit:
             raise too_large(f"{len(body)} bytes", self._limit)
         with (
@@ -151,11 +198,16 @@ class GrpcReceiver:
             decoded = signal.decode(
                 body, json=False, received_ns=self._sink.now_ns(), reserve=reserve
             )
+        decoded = permitted(decoded, rights)
         future = self._sink.submit(decoded, TRANSPORT)
         wait = self._commit_seconds if seconds_left is None else seconds_left
         committed_within(future, min(wait, self._commit_seconds))
         count(decoded, self._telemetry, TRANSPORT)
-        return signal.answer(decoded).SerializeToString()
+        return signal.answer(decoded)
+
+
+def _text(value: str | bytes) -> str:
+    return value if isinstance(value, str) else value.decode("utf-8", "surrogateescape")
 
 
 def _abort(context: grpc.ServicerContext, failure: Failure) -> None:

@@ -8,11 +8,11 @@ and never 500.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from google.protobuf import json_format
-from google.protobuf.message import Message
 from google.rpc import code_pb2
 from google.rpc.status_pb2 import Status
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -20,8 +20,9 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Limits
 from inferspan_collector.receivers import bodies
+from inferspan_collector.receivers.access import EVERYBODY, INGEST, LABELS, Access, authorizations
 from inferspan_collector.receivers.failures import Failure, answered
-from inferspan_collector.receivers.intake import committed, count
+from inferspan_collector.receivers.intake import committed, count, permitted
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
 from inferspan_collector.submission import Sink
 from inferspan_collector.telemetry import REQUESTS, Telemetry
@@ -31,6 +32,8 @@ PROTOBUF: Final = "application/x-protobuf"
 JSON: Final = "application/json"
 _CODES: Final = {
     400: code_pb2.INVALID_ARGUMENT,
+    401: code_pb2.UNAUTHENTICATED,
+    403: code_pb2.PERMISSION_DENIED,
     404: code_pb2.NOT_FOUND,
     405: code_pb2.UNIMPLEMENTED,
     408: code_pb2.DEADLINE_EXCEEDED,
@@ -40,7 +43,14 @@ _CODES: Final = {
 }
 
 
-def application(sink: Sink, telemetry: Telemetry, limits: Limits, budget: bodies.Budget) -> ASGIApp:
+def application(
+    sink: Sink,
+    telemetry: Telemetry,
+    limits: Limits,
+    budget: bodies.Budget,
+    access: Access = EVERYBODY,
+    signals: Sequence[Signal] = SIGNALS,
+) -> ASGIApp:
     """The OTLP/HTTP receiver: `POST /v1/traces` and `POST /v1/logs`, protobuf and JSON.
 
     Args:
@@ -48,92 +58,110 @@ def application(sink: Sink, telemetry: Telemetry, limits: Limits, budget: bodies
         telemetry: counts.
         limits: `request_bytes` is the largest body.
         budget: what requests under way may hold, shared with the other receivers.
+        access: knows the tokens.
+        signals: what is served.
     """
-    return _Receiver(sink, telemetry, limits, budget)
+    return _Receiver(sink, telemetry, limits, budget, access, signals)
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
     status: int
-    message: Message
+    body: bytes
+    json: bool
     headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-def _refusal(status: int, message: str, *headers: tuple[bytes, bytes]) -> _Answer:
-    return _Answer(status, Status(code=_CODES[status], message=message), headers)
-
-
-def _failed(failure: Failure) -> _Answer:
-    seconds = failure.retry_after_seconds
-    headers = () if seconds is None else ((b"retry-after", b"%d" % seconds),)
-    return _refusal(failure.status, failure.message, *headers)
 
 
 class _Receiver:
     def __init__(
-        self, sink: Sink, telemetry: Telemetry, limits: Limits, budget: bodies.Budget
+        self,
+        sink: Sink,
+        telemetry: Telemetry,
+        limits: Limits,
+        budget: bodies.Budget,
+        access: Access,
+        signals: Sequence[Signal],
     ) -> None:
         self._sink = sink
         self._telemetry = telemetry
         self._limit = limits.request_bytes
         self._budget = budget
-        self._signals = {signal.path: signal for signal in SIGNALS}
+        self._access = access
+        self._signals = {signal.path: signal for signal in signals}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return
-        answer = await answered(self._answer(scope, receive), _failed, self._telemetry, TRANSPORT)
+        # Answers have the request's content type; one we do not know gets JSON, for people.
+        json = not _is_protobuf(scope)
+        answer = await answered(
+            self._answer(scope, receive),
+            lambda failure: _failed(failure, json),
+            self._telemetry,
+            TRANSPORT,
+        )
         if answer is not None:
             self._telemetry.add(REQUESTS, transport=TRANSPORT, code=str(answer.status))
-            await _send(answer, _asks_for_protobuf(scope), send)
+            await _send(answer, send)
 
     async def _answer(self, scope: Scope, receive: Receive) -> _Answer:
-        signal = self._signals.get(scope["path"])
-        if signal is None:
-            known = " and ".join(self._signals)
-            return _refusal(404, f"{scope['path']!r:.80} is not served here; {known} are")
-        if scope["method"] != "POST":
-            return _refusal(405, f"{scope['method']} is not allowed; POST is", (b"allow", b"POST"))
+        rights = self._access.require(authorizations(scope), INGEST, LABELS)
+        signal = self._signal(scope)
         headers = bodies.Headers.of(scope)
-        if headers.media_type not in (PROTOBUF, JSON):
-            return _refusal(
-                415, f"Content-Type {headers.media_type!r:.80} is neither {PROTOBUF} nor {JSON}"
-            )
+        json = headers.media_type == JSON
+        if not json and headers.media_type != PROTOBUF:
+            value = f"Content-Type {headers.media_type!r:.80}"
+            rule = f"{PROTOBUF} and {JSON} are read"
+            raise bodies.RefusedBody(415, value, rule, f"send {PROTOBUF}")
         async with bodies.received(headers, receive, self._limit, self._budget) as body:
-            decoded = await asyncio.to_thread(self._decode, signal, headers, body)
+            decoded = await asyncio.to_thread(self._decode, signal, headers.encoding, json, body)
+        decoded = permitted(decoded, rights)
         await committed(self._sink.submit(decoded, TRANSPORT))
         count(decoded, self._telemetry, TRANSPORT)
-        return _Answer(200, signal.answer(decoded))
+        return _Answer(200, signal.answer(decoded, json=json), json)
 
-    def _decode(self, signal: Signal, headers: bodies.Headers, body: bytes) -> Decoded:
+    def _signal(self, scope: Scope) -> Signal:
+        signal = self._signals.get(scope["path"])
+        if signal is None:
+            rule = f"{' and '.join(self._signals)} are served here"
+            raise bodies.RefusedBody(404, f"{scope['path']!r:.80}", rule, "send to one of these")
+        if scope["method"] != "POST":
+            value, allow = f"{scope['method']} {signal.path}", (("allow", "POST"),)
+            raise bodies.RefusedBody(405, value, "only POST is allowed", "send POST", allow)
+        return signal
+
+    def _decode(self, signal: Signal, encoding: str, json: bool, body: bytes) -> Decoded:
         with self._telemetry.timed("inflate"):
-            content = bodies.inflated(body, headers.encoding, self._limit)
+            content = bodies.inflated(body, encoding, self._limit)
         with self._telemetry.timed("decode"), self._budget.making_rows(len(body)) as reserve:
             return signal.decode(
-                content,
-                json=headers.media_type == JSON,
-                received_ns=self._sink.now_ns(),
-                reserve=reserve,
+                content, json=json, received_ns=self._sink.now_ns(), reserve=reserve
             )
 
 
-def _asks_for_protobuf(scope: Scope) -> bool:
-    """Answers have the request's content type; one we do not know gets JSON, for people."""
+def _is_protobuf(scope: Scope) -> bool:
     return any(
-        name.lower() == b"content-type" and value.strip().lower().startswith(PROTOBUF.encode())
+        name == b"content-type" and value.strip().lower().startswith(PROTOBUF.encode())
         for name, value in scope["headers"]
     )
 
 
-async def _send(answer: _Answer, protobuf: bool, send: Send) -> None:
-    if protobuf:
-        body = answer.message.SerializeToString()
-    else:
-        body = json_format.MessageToJson(answer.message, indent=None).encode()
+def _failed(failure: Failure, json: bool) -> _Answer:
+    status = Status(code=_CODES[failure.status], message=failure.message)
+    body = (
+        json_format.MessageToJson(status, indent=None).encode()
+        if json
+        else status.SerializeToString()
+    )
+    headers = tuple((name.encode(), value.encode()) for name, value in failure.all_headers)
+    return _Answer(failure.status, body, json, headers)
+
+
+async def _send(answer: _Answer, send: Send) -> None:
     headers = [
-        (b"content-type", (PROTOBUF if protobuf else JSON).encode()),
-        (b"content-length", b"%d" % len(body)),
+        (b"content-type", (JSON if answer.json else PROTOBUF).encode()),
+        (b"content-length", b"%d" % len(answer.body)),
         *answer.headers,
     ]
     await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    await send({"type": "http.response.body", "body": answer.body})
