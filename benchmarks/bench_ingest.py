@@ -128,7 +128,7 @@ def show(variant: Variant, measured: Sequence[Round], stages: dict[str, float]) 
             + (f", {again} tried again" if again else "")
         )
         if variant.name == HALF:
-            print(f"  {'':<10} {acknowledgements(Answers.of(mine))}")
+            print(f"  {'':<10} {costs.acknowledgements(Answers.of(mine))}")
     if found := costs.ratios(measured):
         low, half, high = costs.middle(found)
         print(
@@ -137,21 +137,6 @@ def show(variant: Variant, measured: Sequence[Round], stages: dict[str, float]) 
         )
     split = ", ".join(f"{stage} {ns:,.0f}" for stage, ns in stages.items())
     print(f"  ns a span  {split}", flush=True)
-
-
-def acknowledgements(answers: Answers) -> str:
-    """As one line."""
-
-    def line(took: np.ndarray) -> str:
-        if not len(took):
-            return "none"
-        p50, p99 = np.percentile(took, [50, 99]) * 1e3
-        return f"p50 {p50:.1f}, p99 {p99:.1f}, max {took.max() * 1e3:.0f} ms"
-
-    return (
-        f"answers {line(answers.all)}; {answers.checkpoints} checkpoints, "
-        f"beside them {line(answers.beside_checkpoints)}"
-    )
 
 
 def check_counts(servers: Sequence[Server], spans: int) -> bool:

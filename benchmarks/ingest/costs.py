@@ -125,6 +125,21 @@ class Answers:
         )
 
 
+def acknowledgements(answers: Answers) -> str:
+    """As one line."""
+
+    def line(took: np.ndarray[Any, np.dtype[np.float64]]) -> str:
+        if not len(took):
+            return "none"
+        p50, p99 = np.percentile(took, [50, 99]) * 1e3
+        return f"p50 {p50:.1f}, p99 {p99:.1f}, max {took.max() * 1e3:.0f} ms"
+
+    return (
+        f"answers {line(answers.all)}; {answers.checkpoints} checkpoints, "
+        f"beside them {line(answers.beside_checkpoints)}"
+    )
+
+
 @dataclass
 class Stages:
     """CPU a span by stage, between two looks at our `/metrics`."""
@@ -145,3 +160,9 @@ class Stages:
                 self.nanoseconds[stage] = more / spans * 1e9
         self.nanoseconds["whole process"] = cpu_seconds / spans * 1e9
         return self.nanoseconds
+
+
+def target(what: str, value: float, most: float) -> None:
+    """Print a figure beside what it may be at most."""
+    verdict = "reached" if value <= most else "NOT reached"
+    print(f"  {what}: {value:,.2f}; target ≤ {most:,g}: {verdict}", flush=True)

@@ -19,6 +19,9 @@ LAG_TURNS: Final = 12
 """Labels come so many turns after their predictions: more than are under way at once, so that
 most labels find their prediction and a few come first, as they do."""
 
+DRAWS: Final = 16
+"""Loads of scattered labels that one range of predictions is good for."""
+
 Transport = Literal["http", "grpc"]
 
 
@@ -32,6 +35,14 @@ class Batch:
 
 class Batches(Protocol):
     """Batches in the order in which they are sent; the same each time."""
+
+    @property
+    def predictions(self) -> int:
+        """How many, all together."""
+
+    @property
+    def spans(self) -> int:
+        """Predictions and labels."""
 
     def __iter__(self) -> Iterator[Batch]:
         """Make them."""
@@ -82,29 +93,55 @@ class Unlabelled:
         for request in range(self.requests):
             yield Batch("predictions", np.uint64(self.first + request * PER_REQUEST) + span)
 
+    @property
+    def predictions(self) -> int:
+        return self.requests * PER_REQUEST
+
+    @property
+    def spans(self) -> int:
+        return self.predictions
+
 
 @dataclass(frozen=True, slots=True)
 class Scattered:
-    """Labels alone, of predictions drawn from a range without replacement.
+    """Labels of predictions that came at any time before, two requests of new ones before each.
+
+    Every such load draws from a residue class of its own, so that none labels twice.
 
     Args:
-        low, high: the predictions' numbers, `high` excluded.
-        requests: how many.
-        seed: of the draw.
+        first: number of the first new prediction.
+        turns: how many times three requests; `alone`: one request each.
+        labelled: the range of numbers that are drawn from.
+        draw: which residue class, below `DRAWS`.
+        alone: labels only.
     """
 
-    low: int
-    high: int
-    requests: int
-    seed: int
+    first: int
+    turns: int
+    labelled: range
+    draw: int
+    alone: bool = False
 
     def __iter__(self) -> Iterator[Batch]:
-        chance = np.random.default_rng(self.seed)
-        drawn = chance.choice(
-            self.high - self.low, self.requests * PER_REQUEST, replace=False, shuffle=True
-        )
-        for numbers in (drawn + self.low).astype(np.uint64).reshape(-1, PER_REQUEST):
-            yield Batch("labels", numbers)
+        candidates = self.labelled[self.draw :: DRAWS]
+        chance = np.random.default_rng(self.draw)
+        drawn = chance.choice(len(candidates), self.turns * PER_REQUEST, replace=False)
+        numbers = (candidates.start + drawn * candidates.step).astype(np.uint64)
+        span = np.arange(PER_REQUEST, dtype=np.uint64)
+        for turn, labelled in enumerate(numbers.reshape(-1, PER_REQUEST)):
+            if not self.alone:
+                begin = self.first + turn * TURN
+                yield Batch("predictions", np.uint64(begin) + span)
+                yield Batch("predictions", np.uint64(begin + PER_REQUEST) + span)
+            yield Batch("labels", labelled)
+
+    @property
+    def predictions(self) -> int:
+        return 0 if self.alone else self.turns * TURN
+
+    @property
+    def spans(self) -> int:
+        return self.predictions + self.turns * PER_REQUEST
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,213 @@
+"""What a collector holds: the cost, memory, disk and start with many predictions that wait.
+
+pending  two collectors side by side, one with few predictions that have no label yet, one with
+many: CPU a span with labels near in time, and with labels scattered over all that wait; memory, and
+what more predictions add to it; bytes on disk; the time to start again
+start    seconds from the command to /readyz, with an empty store; the first time (compilation) too
+size     what `pip install` of both distributions puts into an empty environment
+soak     minutes at half of the highest rate: memory, and its slope
+
+    python benchmarks/bench_capacity.py [pending start size soak] [--pending 10M] [--seconds 900]
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from ingest import costs
+from ingest.bodies import PER_REQUEST, Times
+from ingest.costs import Answers, acknowledgements, target
+from ingest.loads import DRAWS, TURN_SPANS, Batches, Labelled, Load, Scattered, Unlabelled
+from ingest.sender import Sender
+from ingest.servers import ROOT, Server, ours
+
+DAY_NS: Final = 86_400_000_000_000
+STEP_NS: Final = 2_500
+FEW: Final = 10_000
+SWEEPS: Final = 3
+TURNS: Final = 200
+MORE: Final = 2_000_000
+"""Predictions beyond the many, to see whether memory stays."""
+SAMPLE_SECONDS: Final = 5.0
+MIB: Final = 2**20
+SUFFIXES: Final = {"": 1, "k": 1_000, "M": 1_000_000}
+SECTIONS: Final = ("pending", "start", "size", "soak")
+
+
+class Filled:
+    """A collector and the numbers of the predictions that it was sent."""
+
+    def __init__(self, server: Server, sender: Sender) -> None:
+        self.server = server
+        self._sender = sender
+        self._times = Times(time.time_ns() - DAY_NS, STEP_NS)
+        self.next = 0
+
+    def run(self, batches: Batches, pace: float | None = None) -> costs.Round:
+        """Send a load that begins at `next`."""
+        done = costs.run(
+            self.server, self._sender, Load(batches, self._times, spans_per_second=pace)
+        )
+        self.next += batches.predictions
+        return done
+
+    def fill(self, predictions: int) -> costs.Round:
+        """Send predictions without labels."""
+        return self.run(Unlabelled(self.next, -(-predictions // PER_REQUEST)))
+
+
+def pending(sender: Sender, many: int) -> None:
+    """Few and many that wait, side by side."""
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        with ours(directory / "few") as one, ours(directory / "many") as other:
+            few, lots = Filled(one, sender), Filled(other, sender)
+            few.fill(FEW)
+            filled = lots.fill(many)
+            memory = other.memory_bytes()
+            print(f"  filled with {lots.next:,} at {filled.per_second:,.0f} a second")
+            _costs(few, lots)
+            _memory(lots, memory)
+        if many >= SUFFIXES["M"]:
+            with ours(directory / "many") as again:
+                target(f"start with {many:,} waiting, s", again.ready_seconds, 6.0)
+
+
+def _costs(few: Filled, lots: Filled) -> None:
+    waiting = range(lots.next)
+    taken: dict[str, list[float]] = {"few": [], "near": [], "scattered": []}
+    for sweep in range(SWEEPS + 1):
+        near_few = few.run(Labelled(few.next, TURNS))
+        near = lots.run(Labelled(lots.next, TURNS))
+        turns = min(TURNS, len(waiting) // (2 * DRAWS * PER_REQUEST))
+        scattered = lots.run(Scattered(lots.next, turns, waiting, sweep)) if turns else near
+        if sweep:  # The first warms caches up.
+            for name, done in (("few", near_few), ("near", near), ("scattered", scattered)):
+                taken[name].append(1e9 / done.per_cpu_second)
+    base = float(np.median(taken["few"]))
+    print(f"  CPU a span with {FEW:,} waiting: {base:,.0f} ns")
+    for name, most in (("near", 1.5), ("scattered", 2.0)):
+        ratio = float(np.median(np.array(taken[name]) / np.array(taken["few"])))
+        target(f"labels {name}, × of that with few", ratio, most)
+
+
+def _memory(lots: Filled, filled: int) -> None:
+    before, at = lots.server.memory_bytes(), lots.next
+    lots.fill(MORE)
+    after = lots.server.memory_bytes()
+    most = lots.server.memory_bytes("VmHWM")
+    target("memory once filled, MiB", filled / MIB, 1536)
+    target("the most so far, MiB", most / MIB, 1536)
+    target("memory that a further prediction adds, B", (after - before) / (lots.next - at), 8)
+    stored = lots.server.stored()
+    target("on disk a prediction, B", lots.server.disk_bytes() / stored.predictions, 80)
+
+
+def start() -> None:
+    """Small store, compiled code cached and not."""
+    with tempfile.TemporaryDirectory() as scratch:
+        cache = {"NUMBA_CACHE_DIR": f"{scratch}/cache"}
+        with ours(Path(scratch) / "first", environ=cache) as server:
+            target("the first start, s", server.ready_seconds, 20.0)
+        again = []
+        for _ in range(SWEEPS):
+            with ours(Path(scratch) / "first", environ=cache) as server:
+                again.append(server.ready_seconds)
+        target("a later start, s", float(np.median(again)), 2.5)
+
+
+def size() -> None:
+    """Install both distributions into an empty environment."""
+    with tempfile.TemporaryDirectory() as scratch:
+        environment = Path(scratch) / "environment"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", environment], check=True)
+        pip = [sys.executable, "-m", "pip", "--quiet", "--python", str(environment / "bin/python")]
+        subprocess.run([*pip, "install", str(ROOT), str(ROOT / "collector")], check=True)
+        installed = sum(path.lstat().st_size for path in environment.rglob("*") if path.is_file())
+        target("installed, MB", installed / 1e6, 450)
+
+
+def soak(sender: Sender, seconds: float) -> None:
+    """Half of the highest rate for long."""
+    with tempfile.TemporaryDirectory() as scratch, ours(Path(scratch)) as server:
+        filled = Filled(server, sender)
+        filled.run(Labelled(filled.next, TURNS // 4))
+        rate = filled.run(Labelled(filled.next, TURNS)).per_second / 2
+        with _sampling(server) as samples:
+            done = filled.run(Labelled(filled.next, round(seconds * rate / TURN_SPANS)), rate)
+        settled = np.array(samples[len(samples) // 3 :])
+        slope = np.polynomial.Polynomial.fit(settled[:, 0], settled[:, 1], 1).convert().coef[-1]
+        print(f"  {seconds:,.0f} s at {rate:,.0f} spans/s, {done.per_cpu_second:,.0f} per CPU-s")
+        print(f"  {acknowledgements(Answers.of([done]))}")
+        print(f"  memory {settled[0, 1] / MIB:,.0f} → {settled[-1, 1] / MIB:,.0f} MiB")
+        target("slope over the last two thirds, MiB a minute", slope * 60 / MIB, 1.0)
+        stored, figures = server.stored(), server.quality()
+        print(f"  {stored.predictions:,} predictions stored of {filled.next:,}")
+        print(f"  {figures['labeled']:,} joined of {stored.labels:,} labels")
+        assert stored.predictions == filled.next == figures["predictions"]
+        assert stored.labels == figures["labeled"]
+
+
+@contextlib.contextmanager
+def _sampling(server: Server) -> Iterator[list[tuple[float, float]]]:
+    samples: list[tuple[float, float]] = []
+    stopped = threading.Event()
+
+    def watch() -> None:
+        began = time.perf_counter()
+        while True:
+            samples.append((time.perf_counter() - began, server.memory_bytes()))
+            if stopped.wait(SAMPLE_SECONDS):
+                return
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield samples
+    finally:
+        stopped.set()
+        thread.join()
+
+
+def number(text: str) -> int:
+    """`10k`, `10M` or digits."""
+    digits = text.rstrip("kM")
+    return int(digits) * SUFFIXES[text[len(digits) :]]
+
+
+def main() -> int:
+    """Run the sections asked for."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sections", nargs="*", help=f"of {', '.join(SECTIONS)}")
+    parser.add_argument("--pending", type=number, default=200_000, help="as 10M; default 200k")
+    parser.add_argument("--seconds", type=float, default=900.0, help="of the soak")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.sections) - set(SECTIONS):
+        parser.error(f"no such section: {', '.join(sorted(unknown))}")
+    run: dict[str, Callable[[Sender], None]] = {
+        "pending": lambda sender: pending(sender, arguments.pending),
+        "start": lambda _: start(),
+        "size": lambda _: size(),
+        "soak": lambda sender: soak(sender, arguments.seconds),
+    }
+    with Sender() as sender:
+        for name in arguments.sections or ("pending", "start"):
+            print(f"\n{name}", flush=True)
+            run[name](sender)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
