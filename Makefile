@@ -9,10 +9,12 @@ PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
 # One worker per core; the tests of a file stay together, for they share what they start.
 PARALLEL := -n auto --dist loadfile
+# How often the collector is killed in `make test-faults`; `make test` kills it 25 times.
+ROUNDS ?= 200
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast lint fmt bench bench-peers bench-conformance peers servers
+.PHONY: help demo test test-fast test-faults lint fmt bench bench-peers bench-conformance peers servers
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -26,6 +28,9 @@ test: lint servers ## all checks, with the real Jaeger and OTel Collector (needs
 test-fast: $(READY) ## the tests that need no real server
 	@echo "Leaving out the tests marked 'real' (Jaeger, OTel Collector); make test runs them too."
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not real" $(ARGS)
+
+test-faults: $(READY) ## the fault tests at length: kill -9 in ROUNDS rounds (200), a minute of overload…
+	@FAULT_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PARALLEL) tests/faults $(ARGS)
 
 lint: $(READY) ## ruff, and mypy --strict on both packages and on tests/typing
 	@$(BIN)/ruff check .

@@ -19,6 +19,7 @@ from typing import Final, Self
 
 import duckdb
 
+from inferspan_collector import failpoints
 from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Config
 from inferspan_collector.store.cells import Committed
@@ -249,6 +250,7 @@ class Pipeline:
             return
         for request, result in zip(group, results, strict=True):
             request.done.set_result(result)
+            failpoints.reach("between-answers")
         self._committed.set()
 
     def _forget(self, acknowledged: list[_Acknowledgement]) -> None:

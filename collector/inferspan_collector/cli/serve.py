@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from inferspan_collector import config, listening
+from inferspan_collector import config, failpoints, listening
 from inferspan_collector.cli.exits import Exit, exit_codes, fail
 from inferspan_collector.config import OFF, Config, ConfigError, split_address
 
@@ -91,7 +91,8 @@ def serve(
     }
     try:
         settings = config.load(config_file, overrides)
-    except ConfigError as error:
+        failpoints.arm(os.environ)
+    except (ConfigError, failpoints.UnknownFailpoint) as error:
         fail(Exit.USAGE, str(error))
     _warn_of_tokens_in_the_clear(settings)
     asyncio.run(_run(settings))

@@ -12,7 +12,7 @@ from itertools import pairwise
 import duckdb
 import numpy as np
 
-from inferspan_collector import class_aliases, join
+from inferspan_collector import class_aliases, failpoints, join
 from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch
 from inferspan_collector.config import Config
 from inferspan_collector.store import outbox, staging
@@ -77,14 +77,17 @@ class Writer:
         if self._stale:
             self._interner.reload()
             self._number_on()
+        failpoints.reach("before-begin")
         self._cursor.begin()
         try:
             committed, tally = self._write(group, now_ns)
+            failpoints.reach("before-commit")
             self._cursor.commit()
             self._database.settle()
         except BaseException:
             self._roll_back()
             raise
+        failpoints.reach("after-commit")
         # The rows are on disk: a fault in counting them must not make their sender try again.
         try:
             self._after_commit(committed, tally)
@@ -95,6 +98,7 @@ class Writer:
 
     def delete_outbox(self, sequences: Sequence[int]) -> None:
         """Forget outbox entries whose spans were accepted."""
+        failpoints.reach("outbox-delete")
         self._cursor.execute("DELETE FROM outbox WHERE list_contains(?, sequence)", [sequences])
 
     def compact(self) -> None:
@@ -102,6 +106,7 @@ class Writer:
         self._cursor.begin()
         try:
             self._cursor.execute(_COMPACT)
+            failpoints.reach("compaction")
             self._cursor.commit()
         except BaseException:
             self._roll_back()
@@ -126,6 +131,7 @@ class Writer:
         staging.stage_predictions(cursor, self._interner, predictions, self._next_prediction)
         staging.stage_labels(cursor, labels, self._next_label)
         cursor.execute(_APPEND)
+        failpoints.reach("after-append")
         join.join_delta(cursor)
         self._interner.admit_classes(cursor.execute(_NEW_CLASSES).fetchall())
         cursor.execute(_COUNT)

@@ -1,0 +1,38 @@
+"""What was acknowledged, kept outside of the process that is killed."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+
+from truth import Key, Label, Prediction, Row, Truth
+
+
+class Ledger:
+    """Records whose sender was told that they are stored. Thread-safe.
+
+    Attributes:
+        watcher: called after each acknowledgement.
+    """
+
+    def __init__(self) -> None:
+        self._truth = Truth()
+        self.watcher: Callable[[], None] = lambda: None
+        self._lock = threading.Lock()
+
+    def acknowledge(self, records: Iterable[Prediction | Label]) -> None:
+        """Note that a request that holds these was answered with success."""
+        with self._lock:
+            for record in records:
+                self._truth.add(record)
+        self.watcher()
+
+    def rows(self, version: str) -> dict[Key, Row]:
+        """What must be there of one version, once nothing of it is under way."""
+        with self._lock:
+            return self._truth.rows(version=version)
+
+    def trace_ids(self) -> dict[Key, bytes]:
+        """The trace of every prediction."""
+        with self._lock:
+            return self._truth.trace_ids()
