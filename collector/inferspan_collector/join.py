@@ -14,21 +14,20 @@ import duckdb
 
 from inferspan_collector.config import Config
 from inferspan_collector.store.database import sql
-from inferspan_collector.store.matching import matching
+from inferspan_collector.store.matching import matching, windows_of
 
-_JOIN = sql("inferspan_collector", "join.sql").format(
-    match_new_labels=matching("new_labels", "predictions"),
-    match_touched_predictions=matching("labels", "touched_predictions"),
-)
+_JOIN = sql("inferspan_collector", "join.sql")
 
 # A label joined when it is somebody's winner (a tombstone that wins has its effect, too), is
-# superseded when it only lost, and waits when it has not met its prediction.
+# superseded when it only lost, is late when all it is about was received too long before or after,
+# and waits when it has not met its prediction.
 _LABEL_RESULTS = """
 SELECT
     CASE
         WHEN n.row_id IS NULL THEN 'duplicate'
         WHEN n.row_id IN (SELECT label_row FROM winners) THEN 'joined'
         WHEN n.row_id IN (SELECT label_row FROM matches) THEN 'superseded'
+        WHEN n.row_id IN (SELECT label_row FROM late) THEN 'late'
         ELSE 'waiting'
     END AS result
 FROM staged_labels AS s
@@ -37,8 +36,12 @@ ORDER BY s.row_id
 """
 
 
-def prepare(cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
-    """Give the writer's connection what the join asks of the configuration."""
+def prepare(cursor: duckdb.DuckDBPyConnection, config: Config) -> str:
+    """Give the writer's connection what the join asks of the configuration.
+
+    Returns:
+        The statements of the join, for `join_delta`.
+    """
     models = config.models.items()
     ranks = [
         (name, target, source, rank)
@@ -55,14 +58,19 @@ def prepare(cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
         if rows:
             places = ", ".join("?" * len(rows[0]))
             cursor.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
+    windows = windows_of(config)
+    return _JOIN.format(
+        match_new_labels=matching("new_labels", "predictions", windows),
+        match_touched_predictions=matching("labels", "touched_predictions", windows),
+    )
 
 
-def join_delta(cursor: duckdb.DuckDBPyConnection) -> None:
+def join_delta(cursor: duckdb.DuckDBPyConnection, statements: str) -> None:
     """Join what `append.sql` found new, inside the open transaction.
 
     Makes the TEMP tables `removed` and `added`: what the counters must take back and take in.
     """
-    cursor.execute(_JOIN)
+    cursor.execute(statements)
 
 
 def labels_met(cursor: duckdb.DuckDBPyConnection) -> int:
@@ -71,5 +79,5 @@ def labels_met(cursor: duckdb.DuckDBPyConnection) -> int:
 
 
 def label_results(cursor: duckdb.DuckDBPyConnection) -> list[str]:
-    """What became of each staged label, in order: joined, superseded, waiting or duplicate."""
+    """Of each staged label, in order: joined, superseded, late, waiting or duplicate."""
     return [row[0] for row in cursor.execute(_LABEL_RESULTS).fetchall()]

@@ -4,15 +4,23 @@
 -- source_ranks, tolerances. Makes matches, winners, removed and added (TEMP), and keeps
 -- waiting_labels. The result depends on the set of records only, never on their order.
 
+CREATE OR REPLACE TEMP TABLE new_matches AS {match_new_labels};
 CREATE OR REPLACE TEMP TABLE touched AS
-SELECT prediction_row FROM ({match_new_labels})
+SELECT prediction_row FROM new_matches WHERE NOT late
 UNION
 SELECT row_id AS prediction_row FROM contenders WHERE wins;
 
 -- Every label, old or new, of every prediction that was touched.
 CREATE OR REPLACE TEMP VIEW touched_predictions AS
 SELECT * FROM predictions WHERE row_id IN (SELECT prediction_row FROM touched);
-CREATE OR REPLACE TEMP TABLE matches AS {match_touched_predictions};
+CREATE OR REPLACE TEMP TABLE matches AS
+SELECT label_row, prediction_row FROM ({match_touched_predictions}) WHERE NOT late;
+
+-- Labels that are about stored predictions, but only about such as are beyond their window.
+CREATE OR REPLACE TEMP TABLE late AS
+SELECT DISTINCT label_row
+FROM new_matches
+WHERE late AND label_row NOT IN (SELECT label_row FROM matches);
 
 -- One winner per (prediction, target). A tombstone can win: then there is no label. Two records
 -- that claim the same label id and revision are told apart by their time, then their content.
@@ -83,4 +91,5 @@ DELETE FROM waiting_labels WHERE label_row IN (SELECT label_row FROM met);
 INSERT INTO waiting_labels
 SELECT row_id AS label_row, model, received
 FROM new_labels
-WHERE row_id NOT IN (SELECT label_row FROM matches);
+WHERE row_id NOT IN (SELECT label_row FROM matches)
+    AND row_id NOT IN (SELECT label_row FROM late);

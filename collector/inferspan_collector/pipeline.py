@@ -35,6 +35,10 @@ _ROW_BYTES: Final = 512
 """What a decoded row weighs at least, for the queue's limit."""
 
 
+IDLE_SECONDS: Final = 1.0
+"""How long the writer sleeps before it looks whether something grew too old."""
+TIDY_UNDER_LOAD_NS: Final = 1_000_000_000
+"""Between two steps of tidying while requests wait."""
 _REQUEST_FAULTS: Final = (
     duckdb.DataError,
     duckdb.IntegrityError,
@@ -79,12 +83,13 @@ class Pipeline:
         self._telemetry = telemetry
         self._clock = clock
         self._writer = Writer(database, config, telemetry)
-        self._reader = StoreReader(database)
+        self._reader = StoreReader(database, config)
         self._waiting: deque[_Request] = deque()
         self._acknowledged: deque[_Acknowledgement] = deque()
         self._queued_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
+        self._tidied_ns = 0
         self._committed = threading.Event()
         self._failure: Future[str] = Future()
         self._thread = threading.Thread(target=self._run, name="inferspan-writer", daemon=True)
@@ -185,10 +190,15 @@ class Pipeline:
         self._database.close()
 
     def _run(self) -> None:
+        tidying = False
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._acknowledged or self._closing)
-                if not self._waiting and not self._acknowledged:
+                self._changed.wait_for(
+                    lambda: self._waiting or self._acknowledged or self._closing,
+                    # More to tidy: only look whether somebody waits.
+                    timeout=0.0 if tidying else IDLE_SECONDS,
+                )
+                if self._closing and not self._waiting and not self._acknowledged:
                     return
                 if self._waiting and not self._closing:
                     self._changed.wait_for(
@@ -199,12 +209,17 @@ class Pipeline:
                 acknowledged = [*self._acknowledged]
                 self._acknowledged.clear()
             try:
-                self._commit(group)
+                if group:
+                    # Around the answers, too: what cannot be counted is acknowledged all the same.
+                    with self._telemetry.timed("transaction"):
+                        self._commit(group)
                 self._forget(acknowledged)
+                tidying = self._tidy(idle=not group)
                 if self._writer.compaction_due:
                     with self._telemetry.timed("compaction"):
                         self._writer.compact()
             except Exception as error:
+                tidying = False
                 # The writer must outlive any one fault, and nobody may wait for ever.
                 self._telemetry.add(CONTAINED, where="writer")
                 logger.exception("the writer met an unexpected error and goes on")
@@ -213,6 +228,20 @@ class Pipeline:
                     if not item.done.done():
                         item.done.set_exception(_refusal(error))
                 self._note_if_fatal(error)
+
+    def _tidy(self, idle: bool) -> bool:
+        """Do a step of what age and size ask for, while nobody waits; whether more is due.
+
+        Under load, too, but for a small part of the time: or nothing would ever leave.
+        """
+        now = self._clock()
+        if not self._writer.tidying_due(now):
+            return False
+        if not idle and 0 <= now - self._tidied_ns < TIDY_UNDER_LOAD_NS:
+            return False
+        self._tidied_ns = now
+        with self._telemetry.timed("tidying"):
+            return self._writer.tidy(now)
 
     def _note_if_fatal(self, error: Exception) -> None:
         if isinstance(error, duckdb.FatalException) and not self._failure.done():
@@ -229,11 +258,8 @@ class Pipeline:
         return group
 
     def _commit(self, group: list[_Request]) -> None:
-        if not group:
-            return
         try:
-            with self._telemetry.timed("transaction"):
-                results = self._writer.commit([r.decoded for r in group], self._clock())
+            results = self._writer.commit([r.decoded for r in group], self._clock())
         except Exception as error:
             self._telemetry.add(COMMIT_FAILURES)
             if len(group) > 1:

@@ -67,6 +67,11 @@ LABELS = Counter(
     "Labels by what became of them: joined, superseded, waiting, duplicate or invalid.",
 )
 COMMITS = Counter("inferspan_store_commits", (), "Transactions committed.")
+ERASED = Counter(
+    "inferspan_erased_rows",
+    ("table", "reason"),
+    "Rows that left the store by age, size or request; figures of kept windows do not change.",
+)
 LOGS_CUT = Counter(
     "inferspan_store_logs_cut", (), "Logs that ended in no whole transaction, cut at the start."
 )
@@ -110,6 +115,7 @@ COUNTERS: Final = (
     LABELS,
     COMMITS,
     COMMIT_FAILURES,
+    ERASED,
     LOGS_CUT,
     PUBLISHED,
     SKIPPED_EVALUATIONS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 
 from records import MINUTE_NS, Label, Prediction, label_batch
 
@@ -32,6 +33,16 @@ def key_of(p: Prediction) -> Key:
     return (p.environment, p.model, p.version, p.variant, p.prediction_id, p.index)
 
 
+DAY_NS = 1440 * MINUTE_NS
+WINDOW_NS = 90 * DAY_NS
+
+
+def in_time(label: Label, prediction: Prediction, windows: Mapping[str, int]) -> bool:
+    """Whether the two were received within the label window of the target."""
+    apart = abs(label.received - prediction.received)
+    return apart <= windows.get(label.target, WINDOW_NS)
+
+
 def is_about(label: Label, prediction: Prediction, linked: Mapping[tuple[int, ...], Key]) -> bool:
     """Whether the label names this prediction; `linked` is the key of each (span, row)."""
     if label.prediction_id is not None and label.model is not None:
@@ -50,6 +61,7 @@ def outcome_cells(
     target: str,
     ranks: Mapping[str | None, int],
     tolerance: float | None,
+    windows: Mapping[str, int] = MappingProxyType({}),
 ) -> Counter[Cell]:
     """Outcomes per (minute, predicted, actual, correct), whatever the order of the records."""
     rows = list(records)
@@ -58,7 +70,11 @@ def outcome_cells(
     linked = {(p.trace, p.span, p.span_row): key_of(p) for p in predictions}
     cells: Counter[Cell] = Counter()
     for p in current_predictions(predictions):
-        about = [x for x in labels if x.target == target and is_about(x, p, linked)]
+        about = [
+            x
+            for x in labels
+            if x.target == target and is_about(x, p, linked) and in_time(x, p, windows)
+        ]
         if not about or p.error_type is not None:
             continue
         winner = max(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from join_oracle import Cell, current_predictions, outcome_cells
+from join_oracle import DAY_NS, Cell, current_predictions, outcome_cells
 from records import MINUTE_NS, START_NS, Label, Prediction, decoded
 
 from inferspan_collector.config import Config, load
@@ -25,7 +25,12 @@ CONFIG = load(
     None,
     {
         "models": {
-            "fraud": {"targets": {"default": {"sources": ["clicks", "bank"]}}},
+            "fraud": {
+                "targets": {
+                    "default": {"sources": ["clicks", "bank"]},
+                    "chargeback": {"window": "30d"},
+                }
+            },
             "price": {"tolerance": 0.5},
             "churn": {"class_aliases": {"1": "yes", "true": "yes", "0": "no"}},
         },
@@ -33,6 +38,7 @@ CONFIG = load(
     },
 )
 RANKS = {"clicks": 0, "bank": 1}
+WINDOWS = {"chargeback": 30 * DAY_NS}
 
 
 class Store:
@@ -300,6 +306,7 @@ predictions = st.builds(
     environment=st.sampled_from([None, "prod"]),
     kind=st.sampled_from([1, 2, 3]),
     event_time=minutes,
+    received=st.sampled_from([0, 0, 40, 100]).map(lambda day: START_NS + day * DAY_NS),
     error_type=st.sampled_from([None, None, None, "ValueError"]),
     slices=st.dictionaries(st.sampled_from(["country", "tier"]), st.sampled_from(["a", "b"])),
 )
@@ -318,7 +325,9 @@ labels = st.builds(
     time=minutes,
     source=st.sampled_from([None, "clicks", "bank"]),
     deleted=st.sampled_from([False, False, False, True]),
-)
+).map(lambda label: replace(label, received=label.time + 1 + RECEIVED[label.revision]))
+# By what a label says: the same one received twice is a duplicate, and the first time counts.
+RECEIVED = {0: 0, 1: 35 * DAY_NS, 2: 120 * DAY_NS}
 
 
 @st.composite
@@ -356,7 +365,7 @@ def test_the_join_equals_the_oracle_in_any_order_and_grouping(
 
         for target in ("default", "chargeback"):
             ranks = RANKS if target == "default" else {}
-            expected = outcome_cells(records, target, ranks, None)
+            expected = outcome_cells(records, target, ranks, None, WINDOWS)
             assert expected == store.cells(target=target)
         current = current_predictions(r for r in records if isinstance(r, Prediction))
         assert len(current) == store.predictions()

@@ -18,9 +18,10 @@ from inferspan_collector.config.auth import Auth, Token
 from inferspan_collector.config.jaeger import Jaeger
 from inferspan_collector.config.limits import Limits
 from inferspan_collector.config.models import Model, Target
-from inferspan_collector.config.publish import Publish, span_minutes
+from inferspan_collector.config.publish import Publish
 from inferspan_collector.config.receivers import OFF, Receivers, Tls, split_address
 from inferspan_collector.config.section import Section
+from inferspan_collector.config.spans import span_minutes, span_ns
 from inferspan_collector.config.store import Store
 
 __all__ = [
@@ -80,6 +81,26 @@ class Config(Section):
     def model(self, name: str) -> Model:
         """A model's section; one that is not configured has the defaults."""
         return self.models.get(name, _DEFAULT_MODEL)
+
+    @property
+    def label_window_ns(self) -> int:
+        """How far a label and its prediction may lie apart, of targets that do not say it."""
+        return span_ns(self.store.retention.rows)
+
+    @property
+    def label_windows_ns(self) -> dict[tuple[str, str], int]:
+        """The same of each (model, target) that says it."""
+        return {
+            (name, target): span_ns(section.window)
+            for name, model in self.models.items()
+            for target, section in model.targets.items()
+            if section.window is not None
+        }
+
+    @property
+    def rows_kept_ns(self) -> int:
+        """How long rows live: the longest time in which a label may come."""
+        return max(self.label_window_ns, *self.label_windows_ns.values(), 0)
 
 
 _DEFAULT_MODEL = Model()

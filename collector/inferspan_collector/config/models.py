@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field
 
 from inferspan_collector.config.section import Section
+from inferspan_collector.config.spans import Span
 
 
 class Target(Section):
@@ -12,6 +13,9 @@ class Target(Section):
 
     sources: tuple[str, ...] = ()
     """Sources in ascending rank: where two disagree, the later in this list wins."""
+    window: Span | None = None
+    """How long a label may come after its prediction, or before it; absent = as
+    `store.retention.rows` says."""
 
 
 class Model(Section):

@@ -32,6 +32,17 @@ _OUTCOME_ROWS: Final = """(
 )"""
 
 
+# Older cells are those of whole hours. A correction that came later stands at its own minute, and
+# so may what a fold has not reached: all of it is read as if it were folded.
+_FOLDED: Final = """(
+    SELECT * REPLACE (
+        CASE WHEN minute < (SELECT minutes_since FROM kept) THEN minute // 60 * 60 ELSE minute END
+        AS minute
+    )
+    FROM {source}
+)"""
+
+
 def predictions(query: CellQuery) -> tuple[str, dict[str, Any]]:
     """The statement for predictions per (window, group, failed, bucket)."""
     return _statement(query, "prediction_cells", _PREDICTION_ROWS, ("failed", "bucket"))
@@ -76,6 +87,8 @@ def _statement(
     if target is not None:
         conditions.append(f"{target} = $target")
     keys = [f"{_group(key, groups)} AS group_{i}" for i, key in enumerate(query.by)]
+    if _finer_than_hours(query):
+        source = _FOLDED.format(source=source)
     selected = [f"{_window(query)} AS window_start", *keys, *(f"c.{name}" for name in columns)]
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
     statement = f"""
@@ -89,6 +102,12 @@ def _statement(
         ORDER BY ALL
     """
     return statement, parameters
+
+
+def _finer_than_hours(query: CellQuery) -> bool:
+    """Whether it matters at which minute of its hour something is counted."""
+    bounds = (query.every, query.start, query.end)
+    return any(minutes is not None and minutes % 60 for minutes in bounds)
 
 
 def _conditions(query: CellQuery) -> tuple[list[str], dict[str, Any]]:

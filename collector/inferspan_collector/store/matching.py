@@ -2,16 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Final
+
+from inferspan_collector.config import Config
 from inferspan_collector.store.database import sql
 
-_MATCH = sql("inferspan_collector.store", "match.sql")
+_MATCH: Final = sql("inferspan_collector.store", "match.sql")
+_WINDOW: Final = sql("inferspan_collector.store", "window.sql")
 
 
-def matching(labels: str, predictions: str) -> str:
-    """The query for (label_row, prediction_row) of labels and the predictions they are about.
+def matching(labels: str, predictions: str, windows: str) -> str:
+    """The query for (label_row, prediction_row, late) of labels and what they are about.
+
+    `late`: the two were received further apart than the label's window, so they do not join.
 
     Args:
         labels: name of a relation with the columns of the table `labels`.
         predictions: name of a relation with the columns of the table `predictions`.
+        windows: what `windows_of` says.
     """
-    return _MATCH.format(labels=labels, predictions=predictions)
+    matches = _MATCH.format(labels=labels, predictions=predictions)
+    return _WINDOW.format(matches=matches, labels=labels, predictions=predictions, windows=windows)
+
+
+def windows_of(config: Config) -> str:
+    """The label windows as a relation of (model, target, length in ns); model NULL = any other."""
+    rows = [
+        f"(NULL, NULL, {config.label_window_ns}::BIGINT)",
+        *(
+            f"({_quoted(model)}, {_quoted(target)}, {length}::BIGINT)"
+            for (model, target), length in config.label_windows_ns.items()
+        ),
+    ]
+    return f"(SELECT * FROM (VALUES {', '.join(rows)}) AS w(model, target, length))"
+
+
+def _quoted(text: str) -> str:
+    return "'" + text.replace("'", "''") + "'"

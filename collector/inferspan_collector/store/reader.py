@@ -9,6 +9,7 @@ import duckdb
 import numpy as np
 
 from inferspan_collector.batches import Bool, LabelBatch
+from inferspan_collector.config import Config
 from inferspan_collector.store import cell_queries, row_queries, staging
 from inferspan_collector.store.cells import (
     SERIES_KEYS,
@@ -21,6 +22,7 @@ from inferspan_collector.store.cells import (
     PredictionRow,
 )
 from inferspan_collector.store.database import Database
+from inferspan_collector.store.matching import windows_of
 
 
 class Reader(Protocol):
@@ -83,8 +85,9 @@ class Reader(Protocol):
 class StoreReader:
     """Answers from the DuckDB file, beside the writer and never in its way."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, config: Config | None = None) -> None:
         self._database = database
+        self._windows = windows_of(config or Config())
 
     def models(self, primary_targets: Mapping[str, str] | None = None) -> list[ModelSummary]:
         """All models, by name. A model's `labeled` counts its primary target's labels."""
@@ -182,7 +185,7 @@ class StoreReader:
         """Which of these labels would join now; nothing is stored (a dry run)."""
         with self._database.cursor() as cursor:
             staging.stage_labels(cursor, labels, first_row=0)
-            return row_queries.resolve_labels(cursor)
+            return row_queries.resolve_labels(cursor, self._windows)
 
     def waiting_labels(self, received_before_ns: int) -> dict[str, int]:
         """Per model ("" where it is unknown): labels that match nothing and came before then."""

@@ -78,8 +78,8 @@ ORDER BY p.event_time DESC, p.row_id DESC
 LIMIT $most
 """
 
-_RESOLVE: Final = f"""
-SELECT s.row_id IN (SELECT label_row FROM ({matching("staged_labels", "predictions")}))
+_RESOLVE: Final = """
+SELECT s.row_id IN (SELECT label_row FROM ({matches}) WHERE NOT late)
 FROM staged_labels AS s
 ORDER BY s.row_id
 """
@@ -167,9 +167,10 @@ def predictions(
     return [_prediction_row(row, slices) for row in rows]
 
 
-def resolve_labels(cursor: duckdb.DuckDBPyConnection) -> Bool:
-    """Which of the staged labels would join now."""
-    rows = cursor.execute(_RESOLVE).fetchall()
+def resolve_labels(cursor: duckdb.DuckDBPyConnection, windows: str) -> Bool:
+    """Which of the staged labels would join now; `windows` as `matching.windows_of` has them."""
+    matches = matching("staged_labels", "predictions", windows)
+    rows = cursor.execute(_RESOLVE.format(matches=matches)).fetchall()
     return np.array([row[0] for row in rows], np.bool_)
 
 

@@ -170,9 +170,11 @@ CREATE TABLE outbox (
 CREATE TABLE kept (
     rows_since BIGINT NOT NULL,     -- rows received since, Unix ns
     minutes_since BIGINT NOT NULL,  -- cells of minutes since; older ones are those of whole hours
-    hours_since BIGINT NOT NULL     -- cells of hours since, as a minute
+    hours_since BIGINT NOT NULL,    -- cells of hours since, as a minute
+    prediction_rows BIGINT NOT NULL,-- greatest row_id ever erased: numbers are not used twice
+    label_rows BIGINT NOT NULL
 );
-INSERT INTO kept VALUES (0, 0, 0);
+INSERT INTO kept VALUES (0, 0, 0, 0, 0);
 
 -- Ids that were forgotten on request, as keyed hashes: a retry must not bring them back. After
 -- `until` (Unix ns) nothing can, for by then their label windows have passed.

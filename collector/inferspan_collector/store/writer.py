@@ -19,10 +19,12 @@ from inferspan_collector.store import outbox, staging
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database, sql
 from inferspan_collector.store.interning import Interner
+from inferspan_collector.store.retention import Retention
 from inferspan_collector.telemetry import (
     COMMITS,
     CONTAINED,
     DUPLICATES,
+    ERASED,
     FOLDED,
     LABELS,
     SKIPPED_EVALUATIONS,
@@ -58,7 +60,8 @@ class Writer:
         self._aliases = class_aliases.configured(config)
         self._allowance = outbox.Allowance(config.jaeger.evaluations_per_second)
         self._commits_since_compaction = 0
-        join.prepare(self._cursor, config)
+        self._retention = Retention(self._cursor, config)
+        self._join = join.prepare(self._cursor, config)
         self._number_on()
 
     def commit(self, group: Sequence[Decoded], now_ns: int) -> list[Committed]:
@@ -113,6 +116,25 @@ class Writer:
             raise
         self._commits_since_compaction = 0
 
+    def tidying_due(self, now_ns: int) -> bool:
+        """Whether `tidy` has something to do."""
+        return self._retention.due(now_ns)
+
+    def tidy(self, now_ns: int) -> bool:
+        """Do one small step of what age and size ask for, in a transaction of its own.
+
+        Returns:
+            Whether more is due now.
+
+        Raises:
+            duckdb.Error: nothing of this step was done.
+        """
+        step = self._retention.step(now_ns)
+        if step is None:
+            return False
+        self._telemetry.add(ERASED, step.rows, table=step.table, reason=step.reason)
+        return True
+
     @property
     def compaction_due(self) -> bool:
         """Whether enough was appended that compaction pays."""
@@ -132,7 +154,7 @@ class Writer:
         staging.stage_labels(cursor, labels, self._next_label)
         cursor.execute(_APPEND)
         failpoints.reach("after-append")
-        join.join_delta(cursor)
+        join.join_delta(cursor, self._join)
         self._interner.admit_classes(cursor.execute(_NEW_CLASSES).fetchall())
         cursor.execute(_COUNT)
         filled = outbox.Filled(0, {})
@@ -186,16 +208,17 @@ class Writer:
 
     def _number_on(self) -> None:
         """Number rows on from what the file holds, at start and after a failed transaction."""
-        self._next_prediction = self._next_row("predictions")
-        self._next_label = self._next_row("labels")
+        self._next_prediction = self._next_row("predictions", "prediction_rows")
+        self._next_label = self._next_row("labels", "label_rows")
         self._stale = False
 
     def _count(self, relation: str) -> int:
         return int(self._cursor.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
 
-    def _next_row(self, table: str) -> int:
-        row = self._cursor.execute(f"SELECT coalesce(max(row_id), 0) + 1 FROM {table}").fetchall()
-        return int(row[0][0])
+    def _next_row(self, table: str, erased: str) -> int:
+        # A number that was erased may still be said by what hung on its row.
+        query = f"SELECT greatest(max(row_id), (SELECT {erased} FROM kept)) + 1 FROM {table}"
+        return int(self._cursor.execute(query).fetchall()[0][0])
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,11 @@
 CREATE TABLE kept (
     rows_since BIGINT NOT NULL,
     minutes_since BIGINT NOT NULL,
-    hours_since BIGINT NOT NULL
+    hours_since BIGINT NOT NULL,
+    prediction_rows BIGINT NOT NULL,
+    label_rows BIGINT NOT NULL
 );
-INSERT INTO kept VALUES (0, 0, 0);
+INSERT INTO kept VALUES (0, 0, 0, 0, 0);
 
 CREATE TABLE forgetting_key (key BLOB NOT NULL);
 CREATE TABLE forgotten (hash UBIGINT NOT NULL, until BIGINT NOT NULL);

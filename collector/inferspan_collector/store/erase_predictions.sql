@@ -1,0 +1,10 @@
+-- Erases the predictions of `leaving` (TEMP: row_id) and what hangs on them. Counters stay: the
+-- figures of their windows do not change.
+
+UPDATE kept
+SET prediction_rows = greatest(prediction_rows, (SELECT coalesce(max(row_id), 0) FROM leaving));
+
+DELETE FROM predictions
+WHERE row_id BETWEEN (SELECT min(row_id) FROM leaving) AND (SELECT max(row_id) FROM leaving)
+    AND row_id IN (SELECT row_id FROM leaving);
+DELETE FROM outcomes WHERE prediction_row IN (SELECT row_id FROM leaving);
