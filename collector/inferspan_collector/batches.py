@@ -54,14 +54,21 @@ class Strings:
     @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
         """Stack columns, merging their dictionaries."""
+        if not parts:
+            return cls.of([])
+        first = parts[0].values
+        if all(part.values == first for part in parts):
+            return cls(np.concatenate([part.codes for part in parts]), first)
         seen: dict[str, int] = {}
         codes = []
         for part in parts:
             merged = [seen.setdefault(value, len(seen)) for value in part.values]
-            # The extra last entry makes code -1 map to itself.
-            codes.append(np.array([*merged, -1], dtype=np.int32)[part.codes])
-        stacked = np.concatenate(codes) if codes else np.empty(0, dtype=np.int32)
-        return cls(stacked, tuple(seen))
+            if merged == list(range(len(merged))):
+                codes.append(part.codes)
+            else:
+                # The extra last entry makes code -1 map to itself.
+                codes.append(np.array([*merged, -1], dtype=np.int32)[part.codes])
+        return cls(np.concatenate(codes), tuple(seen))
 
     def objects(self) -> Objects:
         """Decode to an object array of str and None."""
