@@ -340,3 +340,5 @@ class Decoded:
     """Rows whose event time lay in our future and was clamped to the time of receipt."""
     size_bytes: int = 0
     """Bytes of the request after decompression: what the queue's limit counts."""
+    mapped: Mapping[str, int] = field(default_factory=dict)
+    """Mapping → foreign spans that it took for predictions or labels, refused ones left out."""

@@ -26,12 +26,13 @@ from starlette.types import ASGIApp
 
 from inferspan_collector import listening
 from inferspan_collector.config import OFF, Config, Tls
+from inferspan_collector.decode import Mapper
 from inferspan_collector.listening import AddressTaken
 from inferspan_collector.pipeline import Driver, Pipeline
 from inferspan_collector.problems import problem
 from inferspan_collector.publish import api, jaeger_monitor, jaeger_quality, prometheus
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
-from inferspan_collector.receivers import labels, otlp_http
+from inferspan_collector.receivers import labels, otlp, otlp_http
 from inferspan_collector.receivers.access import LABELS, Access, Doorkeeper
 from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.guard import Guard
@@ -87,6 +88,7 @@ class Collector:
         self._config = config
         self._budget = Budget.of(config.limits)
         self._access = Access(config.auth)
+        self._signals = otlp.signals(Mapper(config.mappings) if config.mappings else None)
         self._running = contextlib.AsyncExitStack()
 
     @property
@@ -170,7 +172,7 @@ class Collector:
             await _serve(stack, guarded, sockets["api"], tls)
         if "otlp_http" in sockets:
             receiver = otlp_http.application(
-                pipeline, telemetry, config.limits, self._budget, self._access
+                pipeline, telemetry, config.limits, self._budget, self._access, self._signals
             )
             guarded = Guard(receiver, telemetry, otlp_http.TRANSPORT, hosts)
             await _serve(stack, guarded, sockets["otlp_http"], tls)
@@ -187,6 +189,7 @@ class Collector:
             address,
             access=self._access,
             tls=self._config.receivers.tls,
+            signals=self._signals,
         )
         stack.push_async_callback(asyncio.to_thread, receiver.stop, GRACE_SECONDS)
         try:

@@ -51,6 +51,11 @@ REFUSED_REQUESTS = Counter(
     "Whole requests refused, by the reason; nothing of them was stored.",
 )
 IGNORED = Counter("inferspan_ignored_spans", ("transport",), "Spans that are not predictions.")
+MAPPED = Counter(
+    "inferspan_mapped_spans",
+    ("mapping",),
+    "Spans of other SDKs and servers that a mapping took for predictions or labels.",
+)
 CLOCK_SKEWED = Counter(
     "inferspan_clock_skewed_predictions",
     ("transport",),

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
 import yaml
-from pydantic import Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from inferspan_collector.config.auth import Auth, Token
 from inferspan_collector.config.jaeger import Jaeger
 from inferspan_collector.config.limits import Limits
+from inferspan_collector.config.mappings import Mapping
 from inferspan_collector.config.models import Model, Target
 from inferspan_collector.config.publish import Publish
 from inferspan_collector.config.receivers import OFF, Receivers, Tls, split_address
@@ -31,6 +32,7 @@ __all__ = [
     "ConfigError",
     "Jaeger",
     "Limits",
+    "Mapping",
     "Model",
     "Publish",
     "Receivers",
@@ -57,8 +59,19 @@ class Config(Section):
     limits: Limits = Limits()
     store: Store = Store()
     models: dict[Annotated[str, Field(min_length=1)], Model] = Field(default_factory=dict)
+    mappings: tuple[Mapping, ...] = ()
+    """In order: the first that takes a span counts."""
     jaeger: Jaeger = Jaeger()
     publish: Publish = Publish()
+
+    @field_validator("mappings")
+    @classmethod
+    def _named_once(cls, value: tuple[Mapping, ...]) -> tuple[Mapping, ...]:
+        names = [mapping.ready_made or mapping.name for mapping in value]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"{name} is given twice; keep one of them")
+        return value
 
     @model_validator(mode="after")
     def _local_unless_told(self) -> Config:
@@ -178,14 +191,30 @@ def _explain(error: ValidationError, path: Path | None) -> str:
 
 def _no_such_key(location: Sequence[int | str]) -> str:
     *sections, key = location
-    section: Any = Config
+    section: type[BaseModel] = Config
     parts = iter(sections)
     for part in parts:
-        section = section.model_fields[part].annotation
-        if get_origin(section) is dict:
-            next(parts)  # a name: of a model, of a target
-            section = get_args(section)[1]
-    known = tuple(section.model_fields)
+        inner, depth = _section_in(_field(section, part)) or (section, 0)
+        section = inner
+        for _ in range(depth):
+            next(parts, None)  # a name or a number: of a model, of a mapping
+    known = [field.alias or name for name, field in section.model_fields.items()]
     nearest = difflib.get_close_matches(str(key), known, n=1)
     meant = f"; do you mean {nearest[0]}?" if nearest else ";"
     return f"no such key{meant} known here: {', '.join(known)}"
+
+
+def _field(section: type[BaseModel], part: int | str) -> Any:
+    fields = section.model_fields.items()
+    return next(field.annotation for name, field in fields if part in (name, field.alias))
+
+
+def _section_in(annotation: Any) -> tuple[type[BaseModel], int] | None:
+    """The section that a type holds, and below how many names and numbers it stands there."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation, 0
+    for inner in get_args(annotation):
+        found = _section_in(inner)
+        if found is not None:
+            return found[0], found[1] + (get_origin(annotation) in (dict, tuple))
+    return None

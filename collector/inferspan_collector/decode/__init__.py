@@ -1,12 +1,14 @@
 """OTLP requests → columnar batches. Pure: no clock, no I/O, nothing of one request outlives it.
 
 `wire` reads bytes, `predictions`, `outputs` and `label_records` read single records, `columns`
-stacks them. What breaks a rule is refused alone; its neighbours are not.
+stacks them. `mapping` puts spans of others into our words. What breaks a rule is refused alone;
+its neighbours are not.
 """
 
 from __future__ import annotations
 
+from inferspan_collector.decode.mapping import Mapper
 from inferspan_collector.decode.requests import decode_logs, decode_traces
 from inferspan_collector.decode.wire import MalformedRequest
 
-__all__ = ["MalformedRequest", "decode_logs", "decode_traces"]
+__all__ = ["MalformedRequest", "Mapper", "decode_logs", "decode_traces"]

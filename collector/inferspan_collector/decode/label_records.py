@@ -81,6 +81,19 @@ def read_label(
     return _Reader(fields, names).row(received_ns, link)
 
 
+def scored(row: LabelRow, score: float, *, own_id: bool = False) -> LabelRow:
+    """A label of a class with the score that was given beside it; NaN and infinities are none.
+
+    The score is part of what an evaluation says, so of its id too, unless the id is the sender's.
+    """
+    if not math.isfinite(score):
+        return row
+    if own_id:
+        return replace(row, value=score)
+    said = {semconv.LABEL_ID: row.label_id, semconv.LABEL_VALUE: score}
+    return replace(row, value=score, label_id=semconv.label_record_id(said))
+
+
 @dataclass(frozen=True, slots=True)
 class _Truth:
     actual: str | None = None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import math
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from functools import partial
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -21,7 +21,9 @@ from inferspan_collector.decode.columns import (
     prediction_batch,
 )
 from inferspan_collector.decode.features import fault_in_record, fault_in_span
-from inferspan_collector.decode.label_records import ATTRIBUTES, Link, read_label
+from inferspan_collector.decode.label_records import ATTRIBUTES, Link, read_label, scored
+from inferspan_collector.decode.mapping import OUR_SCOPES, Mapper, SpanView
+from inferspan_collector.decode.mapping.labels import mapped_label
 from inferspan_collector.decode.predictions import (
     Origin,
     read_prediction,
@@ -33,7 +35,12 @@ from inferspan_collector.decode.slim_records import SlimRecord, read_slim_record
 
 
 def decode_traces(
-    body: bytes, *, json: bool, received_ns: int, reserve: Callable[[int], None] = lambda rows: None
+    body: bytes,
+    *,
+    json: bool,
+    received_ns: int,
+    reserve: Callable[[int], None] = lambda rows: None,
+    mapper: Mapper | None = None,
 ) -> Decoded:
     """Read a trace export request: predictions and labels.
 
@@ -43,6 +50,7 @@ def decode_traces(
         received_ns: the time of receipt, Unix ns.
         reserve: told how many more rows are about to be made of the body, before they take memory;
             what it raises ends the reading.
+        mapper: takes spans of others, which without one are ignored.
 
     Returns:
         The batches, and what was refused or ignored. `Refusal.signal` is `predictions`,
@@ -54,7 +62,7 @@ def decode_traces(
         MalformedRequest: the body as a whole is not such a request.
     """
     request = wire.parse_traces(body, json=json)
-    found = _Found(received_ns, len(body), reserve)
+    found = _Found(received_ns, len(body), reserve, mapper)
     for in_resource in request.resource_spans:
         resource = Attributes(in_resource.resource.attributes)
         for in_scope in in_resource.scope_spans:
@@ -84,7 +92,15 @@ def decode_logs(
 class _Found:
     """What a request has given so far."""
 
-    def __init__(self, received_ns: int, size_bytes: int, reserve: Callable[[int], None]) -> None:
+    def __init__(
+        self,
+        received_ns: int,
+        size_bytes: int,
+        reserve: Callable[[int], None],
+        mapper: Mapper | None = None,
+    ) -> None:
+        self._mapper = mapper
+        self._mapped: Counter[str] = Counter()
         self._received_ns = received_ns
         self._size_bytes = size_bytes
         self._limit = RowLimit(size_bytes, reserve)
@@ -102,7 +118,9 @@ class _Found:
             self._add_slim_record(span, attributes, resource)
         elif _is_prediction(scope, attributes):
             self._add_prediction(span, attributes, resource)
-        else:
+        elif self._mapper is None or not self._add_mapped(
+            self._mapper, SpanView(span, attributes, scope, resource)
+        ):
             self._ignored += 1
 
     def add_log(self, scope: str, record: LogRecord, resource: Attributes) -> None:
@@ -130,19 +148,25 @@ class _Found:
             ignored=self._ignored,
             clock_skewed=skewed + sum(row.skewed for row in self._labels),
             size_bytes=self._size_bytes,
+            mapped=dict(self._mapped),
         )
 
-    def _add_prediction(self, span: Span, attributes: Attributes, resource: Attributes) -> None:
+    def _add_prediction(
+        self, span: Span, attributes: Attributes, resource: Attributes, mapping: str | None = None
+    ) -> None:
         try:
             rows = read_prediction(
                 span, attributes, _origin(resource), self._received_ns, self._limit.take
             )
         except RefusedRecord as refused:
-            self._refused.append(Refusal("predictions", refused.reason, str(refused)))
+            message = str(refused) if mapping is None else f"mapping {mapping!r}: {refused}"
+            self._refused.append(Refusal("predictions", refused.reason, message))
             return
         if not rows:  # a batch call of nothing
             self._ignored += 1
             return
+        if mapping is not None:
+            self._mapped[mapping] += 1
         self._predictions.append(rows)
         if rows.ends_early:
             message = (
@@ -152,6 +176,34 @@ class _Found:
             self._refused.append(Refusal("durations", "negative_duration", message))
         self._say_surplus(slice_keys(attributes, semconv.SLICE_PREFIX)[1], attributes)
         self._say_fault(fault_in_span(attributes, len(rows)))
+
+    def _add_mapped(self, mapper: Mapper, view: SpanView) -> bool:
+        """Add what a foreign span is by a mapping; False where none takes it."""
+        if not may_be_foreign(view.scope, view.attributes):
+            return False
+        taken = False
+        try:
+            mapped = mapper.prediction(view)
+        except RefusedRecord as refused:
+            self._refused.append(Refusal("predictions", refused.reason, str(refused)))
+            taken = True
+        else:
+            if mapped is not None:
+                taken = True
+                self._add_prediction(view.span, mapped.attributes, mapped.resource, mapped.rule)
+        carried = mapper.labels(view)
+        if carried is None:
+            return taken
+        self._mapped[carried.rule.name] += 1
+        for item in carried.items:
+            self._add_label(partial(mapped_label, carried.rule, item, self._received_ns))
+        if carried.surplus:
+            message = (
+                f"mapping {carried.rule.name!r}: span {view.span.name!r:.80} carries "
+                f"{carried.surplus} labels more than the {len(carried.items)} that are taken of one"
+            )
+            self._refused.append(Refusal("labels", "too_many_labels", message))
+        return True
 
     def _add_slim_record(self, span: Span, attributes: Attributes, resource: Attributes) -> None:
         def reserve(count: int) -> None:
@@ -250,11 +302,7 @@ class _Found:
             return read_label(fields, _EVALUATION_NAMES, self._received_ns, link=link)
         fields["class"] = verdict
         row = read_label(fields, _EVALUATION_NAMES, self._received_ns, link=link)
-        if math.isnan(score):
-            return row
-        # The score is part of what the evaluation says, so of its id too.
-        said = {semconv.LABEL_ID: row.label_id, semconv.LABEL_VALUE: score}
-        return replace(row, value=score, label_id=semconv.label_record_id(said))
+        return scored(row, score)
 
 
 _EVALUATION_NAMES = {
@@ -271,6 +319,11 @@ def _is_prediction(scope: str, attributes: Attributes) -> bool:
     if scope == semconv.SCOPE_PREDICTIONS:
         return semconv.OPERATION_NAME in attributes or semconv.MODEL_NAME in attributes
     return semconv.OPERATION_NAME in attributes and semconv.MODEL_NAME in attributes
+
+
+def may_be_foreign(scope: str, attributes: Attributes) -> bool:
+    """Whether a span that is none of our records may be one of another SDK: stages are not."""
+    return scope not in OUR_SCOPES and semconv.STAGE_NAME not in attributes
 
 
 def _origin(resource: Attributes) -> Origin:

@@ -18,6 +18,7 @@ from inferspan_collector.telemetry import (
     CLOCK_SKEWED,
     IGNORED,
     LABELS,
+    MAPPED,
     REFUSED,
     Telemetry,
 )
@@ -83,6 +84,8 @@ def count(decoded: Decoded, telemetry: Telemetry, transport: str) -> None:
     telemetry.add(ACCEPTED, decoded.slim_records, signal="slim_records", transport=transport)
     telemetry.add(ACCEPTED, len(decoded.labels), signal="labels", transport=transport)
     telemetry.add(IGNORED, decoded.ignored, transport=transport)
+    for mapping, n in decoded.mapped.items():
+        telemetry.add(MAPPED, n, mapping=mapping)
     telemetry.add(CLOCK_SKEWED, decoded.clock_skewed, transport=transport)
     reasons = Counter((refusal.signal, refusal.reason) for refusal in decoded.refused)
     for (signal, reason), n in reasons.items():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol
 
 from google.protobuf import json_format
@@ -18,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from inferspan_collector.batches import Decoded, Refusal
-from inferspan_collector.decode import decode_logs, decode_traces
+from inferspan_collector.decode import Mapper, decode_logs, decode_traces
 
 REJECTING: Final = ("predictions", "slim_records", "labels")
 """Signals whose refusal left a whole record out; others are warnings."""
@@ -80,6 +81,14 @@ SIGNALS: Final = (
         _refusing_records,
     ),
 )
+
+
+def signals(mapper: Mapper | None) -> tuple[Signal, ...]:
+    """`SIGNALS`, with spans of others read by a mapper where there is one."""
+    if mapper is None:
+        return SIGNALS
+    traces, logs = SIGNALS
+    return replace(traces, decode=partial(decode_traces, mapper=mapper)), logs
 
 
 def _rejected(decoded: Decoded) -> int:

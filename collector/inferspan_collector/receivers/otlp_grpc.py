@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
@@ -59,6 +59,7 @@ class GrpcReceiver:
         tls: the server's certificate; without one, requests come in the clear.
         calls_max: requests under way at once; surplus ones are told to come again.
         commit_seconds: the longest wait for a commit; after it the sender is told to come again.
+        signals: how each kind of export is read.
     """
 
     def __init__(
@@ -73,6 +74,7 @@ class GrpcReceiver:
         tls: Tls = NO_TLS,
         calls_max: int = CALLS_MAX,
         commit_seconds: float = COMMIT_SECONDS_MAX,
+        signals: Sequence[Signal] = SIGNALS,
     ) -> None:
         self._sink = sink
         self._telemetry = telemetry
@@ -90,7 +92,7 @@ class GrpcReceiver:
         )
         self._server = grpc.server(
             self._workers,
-            handlers=[self._handlers(signal) for signal in SIGNALS],
+            handlers=[self._handlers(signal) for signal in signals],
             options=[
                 ("grpc.max_receive_message_length", self._limit),
                 # Otherwise two collectors share a port, and each gets half of the data.

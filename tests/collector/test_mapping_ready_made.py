@@ -1,0 +1,126 @@
+"""The mappings that come with us, each against what its source really sends."""
+
+from __future__ import annotations
+
+import pytest
+from mapped_spans import DATA, recorded, rows, span_names
+
+from inferspan_collector.config.mappings import ready_made_names
+
+ALL = ready_made_names()
+
+
+def read(name: str, *fields: str) -> list[tuple[object, ...]]:
+    """Fields of the predictions of a recorded example, with only its own mapping on."""
+    return [
+        tuple(row.get(field) for field in fields)
+        for row in rows(recorded(name, [name]).predictions)
+    ]
+
+
+def test_every_ready_made_mapping_has_a_recorded_example() -> None:
+    examples = [path.stem.removeprefix("spans_") for path in DATA.glob("spans_*.json")]
+    assert sorted(examples) == ALL
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_without_a_mapping_spans_of_others_are_ignored(name: str) -> None:
+    found = recorded(name, [])
+    assert (len(found.predictions), len(found.labels), found.refused) == (0, 0, ())
+    assert found.ignored == len(span_names(name))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_mappings_do_not_take_each_others_spans(name: str) -> None:
+    """All on at once, an example reads as with its own alone."""
+    alone, together = recorded(name, [name]), recorded(name, ALL)
+    assert rows(together.predictions) == rows(alone.predictions)
+    assert together.mapped == alone.mapped
+    assert together.labels.target.objects().tolist() == alone.labels.target.objects().tolist()
+    assert together.ignored == alone.ignored
+    assert alone.refused == together.refused == ()
+
+
+def test_gen_ai_clients_predict_and_agents_do_not() -> None:
+    fields = ("model", "version", "operation", "task", "provider", "finish_reason", "error_type")
+    assert read("gen_ai", *fields) == [
+        ("gpt-4o-mini", "gpt-4o-mini-2024-07-18", "generate", "generation", "openai", "stop", None),
+        ("text-embedding-3-small", None, "embed", "embedding", "openai", None, None),
+        ("gpt-4o-mini", None, "generate", "generation", "openai", None, "RateLimitError"),
+    ]
+    answered, embedded, _ = rows(recorded("gen_ai", ["gen_ai"]).predictions)
+    assert answered["prediction_id"] == "chatcmpl-AbC1"
+    # Without an id of the response the span's own context is the id.
+    assert embedded["prediction_id"].endswith("-00f067aa0ba90202")
+    assert (answered["service"], answered["kind"]) == ("support-bot", 3)
+    assert recorded("gen_ai", ["gen_ai"]).ignored == 1
+
+
+def test_openinference_spans_predict_and_their_judgements_are_labels() -> None:
+    found = recorded("openinference", ["openinference"])
+    assert read("openinference", "model", "operation", "provider") == [
+        ("gpt-4o-mini-2024-07-18", "generate", "openai")
+    ]
+    labels = found.labels
+    told = zip(
+        labels.target.objects().tolist(),
+        labels.actual.objects().tolist(),
+        labels.annotator_kind.objects().tolist(),
+        labels.link_span.tolist(),
+        strict=True,
+    )
+    judged = int(found.predictions.span[0])
+    assert list(told) == [
+        ("format", "valid", "CODE", judged),
+        ("hallucination", "hallucinated", "LLM", judged),
+        ("helpfulness", "0.75", "LLM", judged),
+    ]
+    assert set(labels.kind.objects().tolist()) == {"evaluation"}
+    assert labels.value.tolist()[1:] == [1.0, 0.75]
+    assert len(set(labels.label_id.objects().tolist())) == 3
+    assert found.mapped == {
+        "openinference": 1,
+        "openinference.annotations": 1,
+        "openinference.evaluations": 1,
+    }
+    assert found.ignored == 1
+
+
+def test_triton_names_the_model_on_one_span_of_three() -> None:
+    assert read("triton", "model", "version", "operation", "kind") == [
+        ("fraud", "3", "predict", 2),
+        ("ranker", "1", "predict", 2),
+    ]
+    named, unnamed = (
+        row["prediction_id"] for row in rows(recorded("triton", ["triton"]).predictions)
+    )
+    assert named == "order-17"
+    assert unnamed.endswith("-00f067aa0ba9020a")
+    assert recorded("triton", ["triton"]).ignored == 2
+
+
+def test_vllm_names_its_model_by_an_attribute_or_its_service() -> None:
+    assert read("vllm", "model", "prediction_id", "operation", "task") == [
+        ("llama-3-8b", "chatcmpl-5f1c", "generate", "generation"),
+        ("meta-llama/Meta-Llama-3-8B", "cmpl-0a2b-0", "generate", "generation"),
+    ]
+
+
+def test_a_ready_made_mapping_can_be_changed_in_part() -> None:
+    changed = {
+        "ready_made": "vllm",
+        "prediction": {"model": "llama-3", "slices": {"n": {"attribute": "gen_ai.request.n"}}},
+    }
+    found = rows(recorded("vllm", [changed]).predictions)
+    assert [(row["model"], row["n"], row["prediction_id"]) for row in found] == [
+        ("llama-3", "1", "chatcmpl-5f1c"),
+        ("llama-3", "1", "cmpl-0a2b-0"),
+    ]
+
+
+def test_mlserver_names_the_model_in_the_path() -> None:
+    assert read("mlserver", "model", "version", "error_type") == [
+        ("iris", None, None),
+        ("iris", "v2.1", "422"),
+    ]
+    assert recorded("mlserver", ["mlserver"]).ignored == 3
