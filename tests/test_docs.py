@@ -17,6 +17,7 @@ import yaml
 from pydantic import BaseModel
 
 from inferspan_collector import config
+from inferspan_collector.config import mappings
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
@@ -138,8 +139,30 @@ def as_documented(default: object) -> str:
 
 def test_every_configuration_key_is_documented_with_its_default() -> None:
     text = (ROOT / "docs/configuration.md").read_text()
-    rows = dict(re.findall(r"^\| `([a-z_]+\.[^`]+)` \| (.+?) \|", text, re.MULTILINE))
+    rows = dict(re.findall(r"^\| `([a-z_]+(?:\.[^`]+)?)` \| (.+?) \|", text, re.MULTILINE))
     assert rows == {key: as_documented(default) for key, default in keys(config.Config, "")}
+
+
+def test_every_key_of_a_mapping_is_documented() -> None:
+    text = (ROOT / "docs/bring-your-own-spans.md").read_text()
+    documented = set(re.findall(r"`([a-z_]+)`", text))
+    sections = (mappings.Mapping, mappings.Match, mappings.Source)
+    sections += (mappings.PredictionFields, mappings.LabelFields)
+    known = {
+        field.alias or name for section in sections for name, field in section.model_fields.items()
+    }
+    assert known - documented == set()
+
+
+def test_every_ready_made_mapping_is_in_the_table_of_the_documentation() -> None:
+    text = (ROOT / "docs/bring-your-own-spans.md").read_text()
+    rows = re.findall(r"^\| `([a-z_.]+)` \|", text, re.MULTILINE)
+    rules = [
+        rule.name
+        for name in mappings.ready_made_names()
+        for rule in mappings.Mapping.model_validate(name).rules()
+    ]
+    assert [name for name in rules if name not in rows] == []
 
 
 def test_configurations_in_the_documentation_are_valid(tmp_path: Path) -> None:
@@ -186,7 +209,9 @@ def test_commands_exist() -> None:
                 named = {w for w in words[1:] if "=" not in w and re.fullmatch("[a-z-]+", w)}
                 unknown += [f"{name_of(page)}: {line}" for _ in named - targets]
             elif words[:1] == ["inferspan"]:
-                path = tuple(words[1 : 3 if words[1:2] in (["labels"], ["store"]) else 2])
+                path = tuple(
+                    words[1 : 3 if words[1:2] in (["labels"], ["mappings"], ["store"]) else 2]
+                )
                 if path not in asked:
                     asked[path] = help_of(path)
                 options = {word.split("=")[0] for word in words if word.startswith("--")}

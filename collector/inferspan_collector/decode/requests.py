@@ -22,7 +22,7 @@ from inferspan_collector.decode.columns import (
 )
 from inferspan_collector.decode.features import fault_in_record, fault_in_span
 from inferspan_collector.decode.label_records import ATTRIBUTES, Link, read_label, scored
-from inferspan_collector.decode.mapping import OUR_SCOPES, Mapper, SpanView
+from inferspan_collector.decode.mapping import Mapper, SpanView
 from inferspan_collector.decode.mapping.labels import mapped_label
 from inferspan_collector.decode.predictions import (
     Origin,
@@ -179,7 +179,10 @@ class _Found:
 
     def _add_mapped(self, mapper: Mapper, view: SpanView) -> bool:
         """Add what a foreign span is by a mapping; False where none takes it."""
-        if not may_be_foreign(view.scope, view.attributes):
+        keys = mapper.keys(view.scope)
+        if semconv.STAGE_NAME in view.attributes or not (
+            keys is None or any(key in view.attributes for key in keys)
+        ):
             return False
         taken = False
         try:
@@ -319,11 +322,6 @@ def _is_prediction(scope: str, attributes: Attributes) -> bool:
     if scope == semconv.SCOPE_PREDICTIONS:
         return semconv.OPERATION_NAME in attributes or semconv.MODEL_NAME in attributes
     return semconv.OPERATION_NAME in attributes and semconv.MODEL_NAME in attributes
-
-
-def may_be_foreign(scope: str, attributes: Attributes) -> bool:
-    """Whether a span that is none of our records may be one of another SDK: stages are not."""
-    return scope not in OUR_SCOPES and semconv.STAGE_NAME not in attributes
 
 
 def _origin(resource: Attributes) -> Origin:

@@ -18,16 +18,19 @@ class Condition:
 
     place: str
     """`scope`, `span name`, `attribute gen_ai.operation.name`."""
-    rule: str
-    """What has to be there, in words."""
+    wanted: str | None
+    """What has to be there, in words; None = nothing may."""
     read: Callable[[SpanView], Value]
     holds: Callable[[SpanView], bool]
 
     def fault(self, view: SpanView) -> str:
         """Why it does not hold for a span."""
         value = self.read(view)
-        found = "is missing" if value is None else f"= {shown(value)}"
-        return f"{self.place} {found}; {self.rule}"
+        if self.wanted is None:
+            return f"{self.place} = {shown(value)}; it must not be there"
+        if value is None:
+            return f"{self.place} is missing; wanted is {self.wanted}"
+        return f"{self.place} = {shown(value)}; wanted is {self.wanted}"
 
 
 class Matcher:
@@ -87,18 +90,15 @@ def _of_attribute(
 
     place = f"{place} {name}"
     if texts is None:
-        return Condition(
-            place, "it must not be there", read, lambda view: name not in attributes(view)
-        )
+        return Condition(place, None, read, lambda view: name not in attributes(view))
     patterns = Patterns(texts)
     if patterns.any:
-        return Condition(place, "any value is", read, lambda view: name in attributes(view))
+        return Condition(place, "any value", read, lambda view: name in attributes(view))
     return Condition(place, _wanted(patterns), read, lambda view: _fits(patterns, read(view)))
 
 
 def _wanted(patterns: Patterns) -> str:
-    texts = ", ".join(map(repr, patterns.texts))
-    return f"{texts} is" if len(patterns.texts) == 1 else f"one of {texts} is"
+    return " or ".join(map(repr, patterns.texts))
 
 
 def _fits(patterns: Patterns, value: Value) -> bool:

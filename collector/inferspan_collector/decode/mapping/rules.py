@@ -143,6 +143,25 @@ class Carried:
     surplus: int
 
 
+@dataclass(frozen=True, slots=True)
+class _OfScope:
+    """The rules that may take spans of one scope."""
+
+    predictions: tuple[Rule, ...]
+    labels: tuple[Rule, ...]
+    keys: frozenset[str] | None
+
+    @classmethod
+    def of(cls, predictions: Sequence[Rule], labels: Sequence[Rule], scope: str) -> _OfScope:
+        if scope in OUR_SCOPES:
+            return cls((), (), frozenset())
+        predicting = tuple(rule for rule in predictions if rule.matcher.takes_scope(scope))
+        labeling = tuple(rule for rule in labels if rule.matcher.takes_scope(scope))
+        keys = [rule.matcher.key for rule in (*predicting, *labeling)]
+        known = frozenset(key for key in keys if key is not None)
+        return cls(predicting, labeling, None if None in keys else known)
+
+
 class Mapper:
     """All rules, in the order of the configuration: the first that takes a span counts.
 
@@ -153,11 +172,21 @@ class Mapper:
         rules = [rule for mapping in mappings for rule in mapping.rules()]
         self._predictions = tuple(Rule.of(rule) for rule in rules if rule.prediction is not None)
         self._labels = tuple(Rule.of(rule) for rule in rules if rule.label is not None)
-        self._by_scope: dict[str, tuple[tuple[Rule, ...], tuple[Rule, ...]]] = {}
+        self._by_scope: dict[str, _OfScope] = {}
+
+    @property
+    def predictions(self) -> tuple[Rule, ...]:
+        """The rules that take spans for predictions."""
+        return self._predictions
+
+    @property
+    def labeling(self) -> tuple[Rule, ...]:
+        """The rules that find labels on spans."""
+        return self._labels
 
     @property
     def rules(self) -> tuple[Rule, ...]:
-        """All of them: predictions first."""
+        """All of them."""
         return (*self._predictions, *self._labels)
 
     def keys(self, scope: str) -> frozenset[str] | None:
@@ -165,11 +194,7 @@ class Mapper:
 
         None where a rule takes spans whatever they carry; empty where none takes any.
         """
-        if scope in OUR_SCOPES:
-            return frozenset()
-        predictions, labels = self._rules_of(scope)
-        keys = [rule.matcher.key for rule in (*predictions, *labels)]
-        return None if None in keys else frozenset(key for key in keys if key is not None)
+        return self._of_scope(scope).keys
 
     def prediction(self, view: SpanView) -> Mapped | None:
         """The span as a prediction in our words; None where no rule takes it.
@@ -177,7 +202,7 @@ class Mapper:
         Raises:
             RefusedRecord: a rule takes it, and it lacks what the rule requires.
         """
-        rule = self._taking(self._rules_of(view.scope)[0], view)
+        rule = self._taking(self._of_scope(view.scope).predictions, view)
         if rule is None:
             return None
         values = rule.values(view)
@@ -188,7 +213,7 @@ class Mapper:
 
     def labels(self, view: SpanView) -> Carried | None:
         """The labels that the span carries; None where no rule says that it carries any."""
-        rule = self._taking(self._rules_of(view.scope)[1], view)
+        rule = self._taking(self._of_scope(view.scope).labels, view)
         if rule is None:
             return None
         if rule.each is None:
@@ -197,15 +222,12 @@ class Mapper:
         views = [view.at(prefix) for prefix in prefixes[:ITEMS_MAX]]
         return Carried(rule, views, len(prefixes) - len(views)) if prefixes else None
 
-    def _rules_of(self, scope: str) -> tuple[tuple[Rule, ...], tuple[Rule, ...]]:
+    def _of_scope(self, scope: str) -> _OfScope:
         found = self._by_scope.get(scope)
         if found is None:
             if len(self._by_scope) >= SCOPES_REMEMBERED_MAX:
                 self._by_scope.clear()
-            found = self._by_scope[scope] = (
-                tuple(rule for rule in self._predictions if rule.matcher.takes_scope(scope)),
-                tuple(rule for rule in self._labels if rule.matcher.takes_scope(scope)),
-            )
+            found = self._by_scope[scope] = _OfScope.of(self._predictions, self._labels, scope)
         return found
 
     @staticmethod
