@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -280,6 +280,25 @@ class LabelBatch:
     def concat(cls, parts: Sequence[Self]) -> Self:
         """Stack batches."""
         return cls(**_concat_columns(cls, parts))
+
+
+_Batch = TypeVar("_Batch", PredictionBatch, LabelBatch)
+
+
+def taken(batch: _Batch, rows: Bool) -> _Batch:
+    """The rows of a batch that a mask of its length selects; itself where that is all of them."""
+    if rows.all():
+        return batch
+    columns: dict[str, Any] = {}
+    for column in fields(batch):
+        values = getattr(batch, column.name)
+        if column.name == "slices":
+            columns["slices"] = {key: texts.take(rows) for key, texts in values.items()}
+        elif isinstance(values, Strings | Texts):
+            columns[column.name] = values.take(rows)
+        else:
+            columns[column.name] = values[rows]
+    return type(batch)(**columns)
 
 
 _EMPTY_COLUMNS: dict[str, NDArray[Any]] = {

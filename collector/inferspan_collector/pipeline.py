@@ -15,21 +15,25 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final, Self
+from pathlib import Path
+from typing import Any, Final, Self, TypeVar
 
 import duckdb
 
 from inferspan_collector import failpoints
 from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Config
+from inferspan_collector.store.backup import Backup, backup
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database
+from inferspan_collector.store.forgetting import Forgotten, ToForget
 from inferspan_collector.store.reader import Reader, StoreReader
 from inferspan_collector.store.writer import Writer
 from inferspan_collector.submission import Overloaded, Unstorable
 from inferspan_collector.telemetry import COMMIT_FAILURES, CONTAINED, Telemetry
 
 logger = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
 _ROW_BYTES: Final = 512
 """What a decoded row weighs at least, for the queue's limit."""
@@ -56,13 +60,16 @@ class _Request:
 
 
 @dataclass(frozen=True, slots=True)
-class _Acknowledgement:
-    sequences: tuple[int, ...]
-    done: Future[None]
+class _Errand:
+    """Something else for the writer to do between two transactions."""
+
+    run: Callable[[], Any]
+    done: Future[Any]
 
 
 class Pipeline:
-    """Receivers submit, one writer thread commits, publishers read. Implements Sink and Queries.
+    """Receivers submit, one writer thread commits, publishers read. Implements Sink, Queries
+    and Keeping.
 
     Args:
         database: the open store; the pipeline closes it.
@@ -85,7 +92,9 @@ class Pipeline:
         self._writer = Writer(database, config, telemetry)
         self._reader = StoreReader(database, config)
         self._waiting: deque[_Request] = deque()
-        self._acknowledged: deque[_Acknowledgement] = deque()
+        self._errands: deque[_Errand] = deque()
+        self._copying = threading.Lock()
+        self._memory = config.store.memory
         self._queued_bytes = 0
         self._changed = threading.Condition()
         self._closing = False
@@ -149,17 +158,36 @@ class Pipeline:
         return request.done
 
     def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
-        """Delete outbox entries that were delivered; done once that is on disk."""
-        item = _Acknowledgement(tuple(sequences), Future())
-        item.done.set_running_or_notify_cancel()
+        """Delete outbox entries that were delivered; done once that is on disk.
+
+        Those of a collector that shuts down are sent once more; Jaeger hides the copy.
+        """
+        return self._between(lambda: self._writer.delete_outbox(sequences))
+
+    def forget(self, asked: ToForget, *, dry_run: bool = False) -> Future[Forgotten]:
+        """Erase the rows of an id for good; done once that is on disk."""
+        return self._between(lambda: self._writer.forget(asked, self._clock(), dry_run=dry_run))
+
+    def _between(self, run: Callable[[], _T]) -> Future[_T]:
+        """Have the writer do something between two transactions."""
+        errand = _Errand(run, Future())
+        errand.done.set_running_or_notify_cancel()
         with self._changed:
             if self._closing:
-                # They stay in the outbox and are sent once more; Jaeger hides the copy.
-                item.done.set_exception(Overloaded("the collector is shutting down"))
-                return item.done
-            self._acknowledged.append(item)
+                errand.done.set_exception(Overloaded("the collector is shutting down", 5))
+                return errand.done
+            self._errands.append(errand)
             self._changed.notify_all()
-        return item.done
+        return errand.done
+
+    def backup(self, directory: Path) -> Backup:
+        """Copy the store into a directory; returns when the copy is whole. One at a time."""
+        if not self._copying.acquire(blocking=False):
+            raise Overloaded("another backup is being written; ask again when it is done", 30)
+        try:
+            return backup(self._database, directory, self._memory)
+        finally:
+            self._copying.release()
 
     @property
     def failure(self) -> Future[str]:
@@ -194,11 +222,11 @@ class Pipeline:
         while True:
             with self._changed:
                 self._changed.wait_for(
-                    lambda: self._waiting or self._acknowledged or self._closing,
+                    lambda: self._waiting or self._errands or self._closing,
                     # More to tidy: only look whether somebody waits.
                     timeout=0.0 if tidying else IDLE_SECONDS,
                 )
-                if self._closing and not self._waiting and not self._acknowledged:
+                if self._closing and not self._waiting and not self._errands:
                     return
                 if self._waiting and not self._closing:
                     self._changed.wait_for(
@@ -206,14 +234,14 @@ class Pipeline:
                         timeout=self._limits.group_milliseconds / 1e3,
                     )
                 group = self._take_group()
-                acknowledged = [*self._acknowledged]
-                self._acknowledged.clear()
+                errands = [*self._errands]
+                self._errands.clear()
             try:
                 if group:
                     # Around the answers, too: what cannot be counted is acknowledged all the same.
                     with self._telemetry.timed("transaction"):
                         self._commit(group)
-                self._forget(acknowledged)
+                self._run_errands(errands)
                 tidying = self._tidy(idle=not group)
                 if self._writer.compaction_due:
                     with self._telemetry.timed("compaction"):
@@ -223,10 +251,13 @@ class Pipeline:
                 # The writer must outlive any one fault, and nobody may wait for ever.
                 self._telemetry.add(CONTAINED, where="writer")
                 logger.exception("the writer met an unexpected error and goes on")
-                waiting: list[_Request | _Acknowledgement] = [*group, *acknowledged]
-                for item in waiting:
-                    if not item.done.done():
-                        item.done.set_exception(_refusal(error))
+                waiting: list[Future[Any]] = [
+                    *(request.done for request in group),
+                    *(errand.done for errand in errands),
+                ]
+                for done in waiting:
+                    if not done.done():
+                        done.set_exception(_refusal(error))
                 self._note_if_fatal(error)
 
     def _tidy(self, idle: bool) -> bool:
@@ -279,18 +310,15 @@ class Pipeline:
             failpoints.reach("between-answers")
         self._committed.set()
 
-    def _forget(self, acknowledged: list[_Acknowledgement]) -> None:
-        if not acknowledged:
-            return
-        try:
-            self._writer.delete_outbox([n for item in acknowledged for n in item.sequences])
-        except duckdb.Error as error:
-            for item in acknowledged:
-                item.done.set_exception(error)
-            self._note_if_fatal(error)
-            return
-        for item in acknowledged:
-            item.done.set_result(None)
+    def _run_errands(self, errands: list[_Errand]) -> None:
+        for errand in errands:
+            try:
+                result = errand.run()
+            except duckdb.Error as error:
+                errand.done.set_exception(_refusal(error))
+                self._note_if_fatal(error)
+            else:
+                errand.done.set_result(result)
 
 
 def _refusal(error: Exception) -> Exception:

@@ -30,10 +30,10 @@ from inferspan_collector.decode import Mapper
 from inferspan_collector.listening import AddressTaken
 from inferspan_collector.pipeline import Driver, Pipeline
 from inferspan_collector.problems import problem
-from inferspan_collector.publish import api, jaeger_monitor, jaeger_quality, prometheus
+from inferspan_collector.publish import api, jaeger_monitor, jaeger_quality, keeping, prometheus
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
 from inferspan_collector.receivers import labels, otlp, otlp_http
-from inferspan_collector.receivers.access import LABELS, Access, Doorkeeper
+from inferspan_collector.receivers.access import ADMIN, LABELS, Access, Doorkeeper
 from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.guard import Guard
 from inferspan_collector.receivers.otlp_grpc import GrpcReceiver
@@ -47,6 +47,9 @@ KEEP_ALIVE_SECONDS: Final = 75
 
 _OTLP_PATHS: Final = frozenset(("/v1/traces", "/v1/logs", "/v1/metrics"))
 """What exporters ask for that were given the API's port."""
+
+_RIGHTS: Final = {labels.PATH: LABELS, keeping.FORGET: ADMIN, keeping.BACKUP: ADMIN}
+"""What paths of the API's port need another right than `read`."""
 
 _T = TypeVar("_T")
 _logger = logging.getLogger(__name__)
@@ -156,6 +159,7 @@ class Collector:
                         pipeline, pipeline.reader, telemetry, config.limits, self._budget
                     ),
                     *api.routes(pipeline, config),
+                    *keeping.routes(pipeline, config),
                     *prometheus.routes(pipeline, telemetry, config),
                     *jaeger_monitor.routes(pipeline, config),
                     *jaeger_quality.routes(pipeline, config),
@@ -166,7 +170,7 @@ class Collector:
                     Exception: self._contained,
                 },
             )
-            keeper = Doorkeeper(app, telemetry, "api", self._access, {labels.PATH: LABELS})
+            keeper = Doorkeeper(app, telemetry, "api", self._access, _RIGHTS)
             readable = {jaeger_quality.PATH: config.jaeger.ui} if config.jaeger.ui else {}
             guarded = Guard(keeper, telemetry, "api", hosts, readable)
             await _serve(stack, guarded, sockets["api"], tls)

@@ -8,8 +8,12 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     # Whoever only hands requests on does not load the database for it.
+    from pathlib import Path
+
     from inferspan_collector.batches import Decoded
+    from inferspan_collector.store.backup import Backup
     from inferspan_collector.store.cells import Committed
+    from inferspan_collector.store.forgetting import Forgotten, ToForget
     from inferspan_collector.store.reader import Reader
 
 
@@ -46,6 +50,24 @@ class Sink(Protocol):
 
     def now_ns(self) -> int:
         """The time of receipt, Unix ns."""
+
+
+class Keeping(Protocol):
+    """What whoever runs the collector may ask of the pipeline."""
+
+    def forget(self, asked: ToForget, *, dry_run: bool = False) -> Future[Forgotten]:
+        """Erase the rows of an id for good; done once that is on disk.
+
+        The future may end with `Overloaded`: nothing was erased, ask again.
+        """
+
+    def backup(self, directory: Path) -> Backup:
+        """Copy the store into a directory; returns when the copy is whole. One at a time.
+
+        Raises:
+            Overloaded: another one runs.
+            StoreError: the directory is unusable, or the copy failed.
+        """
 
 
 class Queries(Protocol):

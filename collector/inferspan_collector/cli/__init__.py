@@ -1,11 +1,11 @@
-"""The command line: `inferspan serve | demo | labels | mappings | store | token`."""
+"""The command line: `serve | demo | labels | mappings | store | forget | backup | token`."""
 
 from __future__ import annotations
 
 import typer
 
 from inferspan_collector import __version__
-from inferspan_collector.cli import labels, mappings, serve, store, tokens
+from inferspan_collector.cli import keeping, labels, mappings, serve, store, tokens
 from inferspan_collector.cli.demo import command as demo
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app = typer.Typer(
 serve.register(app)
 demo.register(app)
 tokens.register(app)
+keeping.register(app)
 app.add_typer(labels.app, name="labels")
 app.add_typer(mappings.app, name="mappings")
 app.add_typer(store.app, name="store")

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from inferspan_collector.config.section import Section
 
-Right = Literal["ingest", "labels", "read"]
+Right = Literal["ingest", "labels", "read", "admin"]
 HASH_PREFIX: Final = "sha256:"
 _HASH: Final = re.compile(r"sha256:[0-9a-f]{64}")
 
@@ -20,7 +20,8 @@ class Token(Section):
     hash: str
     """As `inferspan token` prints it: `sha256:` and 64 hexadecimal digits."""
     rights: tuple[Right, ...] = Field(min_length=1)
-    """`ingest`: predictions. `labels`: labels. `read`: the API, `/metrics` and Jaeger's views."""
+    """`ingest`: predictions. `labels`: labels. `read`: the API, `/metrics` and Jaeger's views.
+    `admin`: forget ids, write backups."""
 
     @field_validator("hash")
     @classmethod

@@ -76,6 +76,8 @@ GET  /api/v1/models                        models, their versions and how much o
 GET  /api/v1/models/{model}/quality        figures per window and group
 GET  /api/v1/models/{model}/predictions    single predictions: mistakes, unlabelled, failed
 POST /v1/labels                            labels as newline-delimited JSON
+POST /api/v1/forget                        erase the rows of a prediction id
+POST /api/v1/backup                        copy the store into a directory of this machine
 GET  /metrics                              Prometheus and OpenMetrics
 GET  /jaeger/quality-metrics               Jaeger's Model Quality page
 GET  /jaeger/prometheus/api/v1/query_range Jaeger's Monitor tab

@@ -24,7 +24,8 @@ Rights = frozenset[str]
 INGEST: Final = "ingest"
 LABELS: Final = "labels"
 READ: Final = "read"
-ALL: Final[Rights] = frozenset((INGEST, LABELS, READ))
+ADMIN: Final = "admin"
+ALL: Final[Rights] = frozenset((INGEST, LABELS, READ, ADMIN))
 OPEN_PATHS: Final = frozenset(("/healthz", "/readyz"))
 """Asked by what has no token: an orchestrator."""
 _SCHEME: Final = "bearer "

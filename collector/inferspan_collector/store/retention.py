@@ -20,8 +20,10 @@ from typing import Final, Literal
 import duckdb
 
 from inferspan_collector.config import Config
+from inferspan_collector.store import scrubbing
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.database import sql
+from inferspan_collector.store.forgetting import Forgetting
 from inferspan_collector.store.matching import matching, windows_of
 
 CHECK_NS: Final = 10 * MINUTE_NS
@@ -48,7 +50,7 @@ SELECT block_size * used_blocks, (SELECT count(*) FROM predictions)
 FROM pragma_database_size() WHERE database_name = current_database()
 """
 
-Reason = Literal["age", "size"]
+Reason = Literal["age", "size", "request"]
 _logger = logging.getLogger(__name__)
 
 
@@ -56,7 +58,8 @@ _logger = logging.getLogger(__name__)
 class Step:
     """What one step did: rows that left a table. `cells` that were folded are not counted."""
 
-    table: Literal["predictions", "labels", "cells"]
+    table: Literal["predictions", "labels", "cells", "free"]
+    """`free`: unused blocks were overwritten."""
     rows: int
     reason: Reason
 
@@ -64,8 +67,11 @@ class Step:
 class Retention:
     """Keeps one store within its ages and its size. It reads no clock."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
+    def __init__(
+        self, cursor: duckdb.DuckDBPyConnection, config: Config, forgetting: Forgetting
+    ) -> None:
         self._cursor = cursor
+        self._forgetting = forgetting
         self._rows_ns = config.rows_kept_ns
         self._minutes_ns = config.store.retention.minutes_ns
         self._hours_ns = config.store.retention.hours_ns
@@ -73,6 +79,10 @@ class Retention:
         self._needed = matching("old", "predictions", windows_of(config))
         self._size_limit = config.store.size_limit_bytes
         self._pass: Generator[Step] | None = None
+        self._next_ns = 0
+
+    def look_now(self) -> None:
+        """Make the next look due at once."""
         self._next_ns = 0
 
     def due(self, now_ns: int) -> bool:
@@ -99,6 +109,10 @@ class Retention:
         return step
 
     def _steps(self, now_ns: int) -> Generator[Step]:
+        self._forgetting.drop_expired(now_ns)
+        if scrubbing.due(self._cursor):
+            for _ in scrubbing.scrub(self._cursor):
+                yield Step("free", 0, "request")
         before = now_ns - self._rows_ns
         yield from self._erase(before, "age")
         yield from self._fold((now_ns - self._minutes_ns) // (60 * MINUTE_NS) * 60)

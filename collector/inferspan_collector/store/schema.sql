@@ -172,9 +172,10 @@ CREATE TABLE kept (
     minutes_since BIGINT NOT NULL,  -- cells of minutes since; older ones are those of whole hours
     hours_since BIGINT NOT NULL,    -- cells of hours since, as a minute
     prediction_rows BIGINT NOT NULL,-- greatest row_id ever erased: numbers are not used twice
-    label_rows BIGINT NOT NULL
+    label_rows BIGINT NOT NULL,
+    scrub_due BOOLEAN NOT NULL      -- something was forgotten, and free blocks may hold it yet
 );
-INSERT INTO kept VALUES (0, 0, 0, 0, 0);
+INSERT INTO kept VALUES (0, 0, 0, 0, 0, FALSE);
 
 -- Ids that were forgotten on request, as keyed hashes: a retry must not bring them back. After
 -- `until` (Unix ns) nothing can, for by then their label windows have passed.

@@ -6,18 +6,19 @@ import contextlib
 import logging
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import duckdb
 import numpy as np
 
 from inferspan_collector import class_aliases, failpoints, join
-from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch
+from inferspan_collector.batches import Bool, Decoded, LabelBatch, PredictionBatch
 from inferspan_collector.config import Config
 from inferspan_collector.store import outbox, staging
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database, sql
+from inferspan_collector.store.forgetting import FORGOTTEN, Forgetting, Forgotten, ToForget
 from inferspan_collector.store.interning import Interner
 from inferspan_collector.store.retention import Retention
 from inferspan_collector.telemetry import (
@@ -60,7 +61,8 @@ class Writer:
         self._aliases = class_aliases.configured(config)
         self._allowance = outbox.Allowance(config.jaeger.evaluations_per_second)
         self._commits_since_compaction = 0
-        self._retention = Retention(self._cursor, config)
+        self._forgetting = Forgetting(self._cursor, config)
+        self._retention = Retention(self._cursor, config, self._forgetting)
         self._join = join.prepare(self._cursor, config)
         self._number_on()
 
@@ -77,13 +79,17 @@ class Writer:
         Raises:
             duckdb.Error: nothing of the group was stored.
         """
-        if self._stale:
-            self._interner.reload()
-            self._number_on()
+        self._catch_up()
+        group, forgotten = self._forgetting.without(group)
         failpoints.reach("before-begin")
         self._cursor.begin()
         try:
             committed, tally = self._write(group, now_ns)
+            if forgotten is not None:
+                committed = [
+                    part if not mask.any() else replace(part, labels=_with_forgotten(part, mask))
+                    for part, mask in zip(committed, forgotten, strict=True)
+                ]
             failpoints.reach("before-commit")
             self._cursor.commit()
             self._database.settle()
@@ -115,6 +121,28 @@ class Writer:
             self._roll_back()
             raise
         self._commits_since_compaction = 0
+
+    def forget(self, asked: ToForget, now_ns: int, *, dry_run: bool = False) -> Forgotten:
+        """Erase the rows of an id for good, in a transaction of its own; on disk when this returns.
+
+        Raises:
+            duckdb.Error: nothing was erased.
+        """
+        self._catch_up()
+        if dry_run:
+            return self._forgetting.find(asked)
+        self._cursor.begin()
+        try:
+            forgotten = self._forgetting.forget(asked, now_ns)
+            self._cursor.commit()
+            self._database.settle()
+        except BaseException:
+            self._roll_back()
+            raise
+        for table in ("predictions", "labels"):
+            self._telemetry.add(ERASED, getattr(forgotten, table), table=table, reason="request")
+        self._retention.look_now()
+        return forgotten
 
     def tidying_due(self, now_ns: int) -> bool:
         """Whether `tidy` has something to do."""
@@ -206,6 +234,13 @@ class Writer:
         with contextlib.suppress(duckdb.TransactionException):
             self._cursor.rollback()
 
+    def _catch_up(self) -> None:
+        """Read anew what a failed transaction may have left in memory only."""
+        if self._stale:
+            self._interner.reload()
+            self._forgetting.reload()
+            self._number_on()
+
     def _number_on(self) -> None:
         """Number rows on from what the file holds, at start and after a failed transaction."""
         self._next_prediction = self._next_row("predictions", "prediction_rows")
@@ -219,6 +254,12 @@ class Writer:
         # A number that was erased may still be said by what hung on its row.
         query = f"SELECT greatest(max(row_id), (SELECT {erased} FROM kept)) + 1 FROM {table}"
         return int(self._cursor.execute(query).fetchall()[0][0])
+
+
+def _with_forgotten(part: Committed, mask: Bool) -> tuple[str, ...]:
+    """What became of a request's labels, those that were left out among them."""
+    results = iter(part.labels)
+    return tuple(FORGOTTEN if forgotten else next(results) for forgotten in mask)
 
 
 @dataclass(frozen=True, slots=True)

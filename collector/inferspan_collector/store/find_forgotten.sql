@@ -1,0 +1,33 @@
+-- What is to be forgotten: `asked` (TEMP: prediction_id, model or NULL for any, most rows).
+-- Makes forgetting_predictions and forgetting_labels (TEMP).
+
+CREATE OR REPLACE TEMP TABLE forgetting_predictions AS
+SELECT p.row_id, p.trace_high, p.trace_low, p.span
+FROM predictions AS p
+JOIN series AS s ON s.series_id = p.series_id
+WHERE p.prediction_id = (SELECT prediction_id FROM asked)
+    AND ((SELECT model FROM asked) IS NULL OR s.model = (SELECT model FROM asked))
+LIMIT (SELECT most FROM asked);
+
+-- Labels that name the id, and those that only link to a span of it.
+CREATE OR REPLACE TEMP TABLE forgetting_labels AS
+SELECT row_id
+FROM (
+    SELECT row_id
+    FROM labels
+    WHERE prediction_id = (SELECT prediction_id FROM asked)
+        AND (
+            (SELECT model FROM asked) IS NULL
+            OR model IS NULL
+            OR model = (SELECT model FROM asked)
+        )
+    UNION
+    SELECT l.row_id
+    FROM labels AS l
+    JOIN forgetting_predictions AS p
+        ON p.span = l.link_span
+        AND p.trace_high = l.link_trace_high
+        AND p.trace_low = l.link_trace_low
+    WHERE l.link_span <> 0 AND l.prediction_id IS NULL
+)
+LIMIT (SELECT most FROM asked);
