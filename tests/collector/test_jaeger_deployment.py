@@ -11,11 +11,13 @@ import pytest
 import yaml
 
 from inferspan import semconv
+from inferspan_collector.config import Limits
 from inferspan_collector.publish import jaeger_monitor, jaeger_quality
 
 ROOT = Path(__file__).parents[2]
 JAEGER = ROOT / "collector/jaeger/jaeger.yaml"
 GATEWAY = ROOT / "collector/otelcol/gateway.yaml"
+SAMPLED = ROOT / "collector/otelcol/sampled-jaeger.yaml"
 UI: dict[str, Any] = json.loads((ROOT / "collector/jaeger/ui.json").read_text())
 DASHBOARD = json.loads((ROOT / "collector/grafana/dashboards/model.json").read_text())
 
@@ -51,15 +53,28 @@ def test_links_name_attributes_and_the_dashboard_that_exist() -> None:
 
 def test_no_sampler_and_no_batch_stand_before_us() -> None:
     gateway = yaml.safe_load(GATEWAY.read_text())
-    for name, pipeline in gateway["service"]["pipelines"].items():
-        if name.endswith("/inferspan"):
-            assert pipeline["processors"] == ["memory_limiter"]
+    pipelines = gateway["service"]["pipelines"]
+    assert pipelines["traces/inferspan"]["processors"] == ["memory_limiter"]
+    assert pipelines["logs/inferspan"]["processors"] == ["memory_limiter", "filter/inferspan"]
+    beside = yaml.safe_load(SAMPLED.read_text())["service"]["pipelines"]
+    assert list(beside) == ["traces/jaeger"]
     exporter = gateway["exporters"]["otlphttp/inferspan"]
     assert exporter["sending_queue"]["storage"] == "file_storage"
     assert exporter["retry_on_failure"]["max_elapsed_time"] == "0s"
 
 
-def test_the_filter_names_our_scopes() -> None:
+def test_nothing_leaves_the_gateway_that_we_refuse_for_its_size() -> None:
+    gateway = yaml.safe_load(GATEWAY.read_text())
+    largest = Limits().request_bytes
+    batch = gateway["exporters"]["otlphttp/inferspan"]["sending_queue"]["batch"]
+    assert batch["sizer"] == "bytes"
+    assert batch["max_size"] < largest
+    taken = gateway["receivers"]["otlp"]["protocols"]
+    assert taken["http"]["max_request_body_size"] == largest
+    assert taken["grpc"]["max_recv_msg_size_mib"] * 2**20 == largest
+
+
+def test_the_filters_name_our_scopes_and_events() -> None:
     conditions = yaml.safe_load(GATEWAY.read_text())["processors"]["filter/jaeger"]["traces"][
         "span"
     ]
@@ -67,6 +82,14 @@ def test_the_filter_names_our_scopes() -> None:
         f'instrumentation_scope.name == "{scope}"'
         for scope in (semconv.SCOPE_RECORDS, semconv.SCOPE_LABELS)
     ]
+    (dropped,) = yaml.safe_load(GATEWAY.read_text())["processors"]["filter/inferspan"]["logs"][
+        "log_record"
+    ]
+    assert dropped == " and ".join(
+        f'{place} != "{event}"'
+        for place in ("event_name", f'attributes["{semconv.EVENT_NAME}"]')
+        for event in (semconv.EVENT_LABEL, semconv.EVENT_EVALUATION_RESULT)
+    )
 
 
 @pytest.mark.parametrize("file", [JAEGER, GATEWAY])
@@ -77,7 +100,9 @@ def test_listeners_are_local_unless_the_environment_says_otherwise(file: Path) -
 
 
 def test_every_variable_is_documented_with_its_default() -> None:
-    page = (ROOT / "docs/jaeger.md").read_text()
-    for file in (JAEGER, GATEWAY):
+    pages = {JAEGER: "docs/jaeger.md", GATEWAY: "docs/gateway.md"}
+    for file, page in pages.items():
+        text = (ROOT / page).read_text()
         for name, default in re.findall(r"\$\{env:(\w+):-([^}]*)\}", file.read_text()):
-            assert re.search(rf"`{name}`.*`{re.escape(default)}`", page), (name, default)
+            shown = f"`{re.escape(default)}`" if default else "none"
+            assert re.search(rf"`{name}`.*{shown}", text), (name, default)

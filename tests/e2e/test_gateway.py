@@ -161,8 +161,7 @@ def test_what_waits_for_us_survives_the_gateway(
     with gateway(tmp_path, inferspan.url, jaeger.otlp_http) as first:
         post(first, "/v1/traces", spans(3))
         wait_until(lambda: len(inferspan.answers) < 100, SECONDS, "a first attempt")
-        first.server.process.kill()
-        first.server.process.wait()
+        first.kill()
     inferspan.answers.clear()
 
     with gateway(tmp_path, inferspan.url, jaeger.otlp_http):

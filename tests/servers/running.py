@@ -7,12 +7,13 @@ import os
 import secrets
 import socket
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
+from prometheus_client.parser import text_string_to_metric_families
 
 from servers.build import ROOT, SERVERS, build
 from waiting import wait_until
@@ -84,6 +85,22 @@ class Gateway:
     server: Server
     otlp_http: str
     otlp_grpc: str
+    metrics: str
+
+    def figure(self, name: str, **labels: str) -> float:
+        """The sum of a metric of its own over all series with these labels; 0 without any."""
+        families = text_string_to_metric_families(httpx.get(self.metrics, timeout=30.0).text)
+        return sum(
+            sample.value
+            for family in families
+            for sample in family.samples
+            if sample.name == name and labels.items() <= sample.labels.items()
+        )
+
+    def kill(self) -> None:
+        """End it as a power cut would end the process: at once, by SIGKILL."""
+        self.server.process.kill()
+        self.server.process.wait()
 
 
 @contextlib.contextmanager
@@ -98,22 +115,35 @@ def jaeger(directory: Path) -> Iterator[Jaeger]:
         "JAEGER_UI_CONFIG": str(ROOT / "collector/jaeger/ui.json"),
         "INFERSPAN_API": f"http://{api}",
     }
-    with _running("jaeger", ROOT / "collector/jaeger/jaeger.yaml", settings, directory) as server:
+    files = [ROOT / "collector/jaeger/jaeger.yaml"]
+    with _running("jaeger", files, settings, directory) as server:
         _wait_for(server, f"http://{query}/api/services", otlp_http, otlp_grpc)
         yield Jaeger(server, f"http://{otlp_http}", otlp_grpc, f"http://{query}", api)
 
 
 @contextlib.contextmanager
-def gateway(directory: Path, inferspan: str, jaeger_otlp: str) -> Iterator[Gateway]:
+def gateway(
+    directory: Path,
+    inferspan: str,
+    jaeger_otlp: str,
+    *,
+    addresses: Sequence[str] = (),
+    beside: Sequence[str] = (),
+    settings: Mapping[str, str] | None = None,
+) -> Iterator[Gateway]:
     """Run the Collector with the shipped gateway configuration.
 
     Args:
         directory: for its log and its queue on disk.
         inferspan: OTLP/HTTP endpoint, `http://HOST:PORT`.
         jaeger_otlp: the same of Jaeger.
+        addresses: where it takes OTLP over HTTP and gRPC, `HOST:PORT`; free ones unless given.
+        beside: more files of `collector/otelcol`, merged over its configuration.
+        settings: more variables of its environment.
     """
-    otlp_http, otlp_grpc, health, metrics = free_addresses(4)
-    settings = {
+    otlp_http, otlp_grpc = addresses or free_addresses(2)
+    health, metrics = free_addresses(2)
+    environment = {
         "GATEWAY_OTLP_HTTP": otlp_http,
         "GATEWAY_OTLP_GRPC": otlp_grpc,
         "GATEWAY_HEALTH": health,
@@ -121,12 +151,12 @@ def gateway(directory: Path, inferspan: str, jaeger_otlp: str) -> Iterator[Gatew
         "GATEWAY_QUEUE": str(directory / "queue"),
         "INFERSPAN_OTLP_HTTP": inferspan,
         "JAEGER_OTLP_HTTP": jaeger_otlp,
+        **(settings or {}),
     }
-    with _running(
-        "otelcol", ROOT / "collector/otelcol/gateway.yaml", settings, directory
-    ) as server:
+    files = [ROOT / "collector/otelcol" / name for name in ("gateway.yaml", *beside)]
+    with _running("otelcol", files, environment, directory) as server:
         _wait_for(server, f"http://{health}/", otlp_http, otlp_grpc)
-        yield Gateway(server, f"http://{otlp_http}", otlp_grpc)
+        yield Gateway(server, f"http://{otlp_http}", otlp_grpc, f"http://{metrics}/metrics")
 
 
 def free_addresses(n: int) -> list[str]:
@@ -144,13 +174,15 @@ def free_addresses(n: int) -> list[str]:
 
 @contextlib.contextmanager
 def _running(
-    name: str, config: Path, settings: Mapping[str, str], directory: Path
+    name: str, configs: Sequence[Path], settings: Mapping[str, str], directory: Path
 ) -> Iterator[Server]:
     binary = build(SERVERS[name])
     log = directory / f"{name}.log"
-    with log.open("wb") as output:
+    options = [word for config in configs for word in ("--config", str(config))]
+    # A server that is started again goes on in its log.
+    with log.open("ab") as output:
         process = subprocess.Popen(
-            [str(binary), "--config", str(config)],
+            [str(binary), *options],
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
