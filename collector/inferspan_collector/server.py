@@ -11,7 +11,7 @@ import logging
 import socket
 import ssl
 import threading
-from collections.abc import Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -86,8 +86,9 @@ class Collector:
     """Done, and says why, once the store has closed itself for good: stop, and start anew.
     Cancelled by `stop`."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, clock: Callable[[], int] | None = None) -> None:
         self.telemetry = Telemetry()
+        self._clock = clock
         self._config = config
         self._budget = Budget.of(config.limits)
         self._access = Access(config.auth)
@@ -133,7 +134,8 @@ class Collector:
         database = await asyncio.to_thread(Database.open, config.store.data, config.store.memory)
         stack.callback(database.close)
         self.telemetry.add(LOGS_CUT, len(database.cuts))
-        pipeline = Pipeline(database, config, self.telemetry).start()
+        clock = {} if self._clock is None else {"clock": self._clock}
+        pipeline = Pipeline(database, config, self.telemetry, **clock).start()
         stack.push_async_callback(asyncio.to_thread, pipeline.close)
         if config.jaeger.otlp is not None:
             publisher = EvaluationPublisher(
@@ -218,8 +220,14 @@ class Collector:
 
 
 @contextlib.contextmanager
-def running_collector(config: Config) -> Generator[Collector]:
+def running_collector(
+    config: Config, clock: Callable[[], int] | None = None
+) -> Generator[Collector]:
     """A collector in a thread of this process; stopped, drained, at the end of the block.
+
+    Args:
+        config: the whole configuration.
+        clock: Unix ns; the system's unless a test passes its own.
 
     Raises:
         PortsTaken, OSError, StoreError: as `Collector.start`.
@@ -231,7 +239,7 @@ def running_collector(config: Config) -> Generator[Collector]:
     def call(coroutine: Coroutine[Any, Any, _T]) -> _T:
         return asyncio.run_coroutine_threadsafe(coroutine, loop).result()
 
-    collector = Collector(config)
+    collector = Collector(config, clock)
     try:
         call(collector.start())
         try:

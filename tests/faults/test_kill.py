@@ -7,7 +7,6 @@ other rounds.
 from __future__ import annotations
 
 import contextlib
-import os
 import random
 import time
 from collections.abc import Iterable, Iterator
@@ -17,6 +16,7 @@ from pathlib import Path
 from exporters import Exporting
 from ledger import Ledger
 from mortal import ACKNOWLEDGED, STARTING, Death, Mortal, mortal
+from rounds import ROUNDS, SEED
 from senders import OverGrpc, OverHttp, Sender, Transport, finish
 from traffic import MODEL, requests
 from truth import check
@@ -26,8 +26,6 @@ from inferspan_collector.failpoints import NAMES
 from servers.recording import Recorder, attributes, recording
 from waiting import wait_until
 
-ROUNDS = int(os.environ.get("FAULT_ROUNDS", "25"))
-SEED = int(os.environ.get("FAULT_SEED", "1"))
 SENDERS = 4
 PREDICTIONS = 60
 """Of each sender in each wave."""
