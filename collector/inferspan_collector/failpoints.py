@@ -5,7 +5,7 @@ copied one ends a collector that serves:
 
     INFERSPAN_FAILPOINTS=armed
     INFERSPAN_FAILPOINT=after-commit:3        at the third time that `after-commit` is reached
-    INFERSPAN_FAILPOINT=checkpoint:1:5        5 ms after the first time, inside what follows
+    INFERSPAN_FAILPOINT=before-commit:1:5     5 ms after the first time, amid what follows
 
 Off, `reach` is one comparison.
 """
@@ -28,6 +28,7 @@ Name = Literal[
     "after-commit",
     "between-answers",
     "compaction",
+    "retention",
     "outbox-delete",
 ]
 """Every failpoint; a test holds that each stands in one place, and none without a name here.
@@ -38,6 +39,7 @@ Name = Literal[
 - `after-commit`: the transaction is on disk; no sender knows of it, and nothing is counted.
 - `between-answers`: one sender of the group was answered, the others were not.
 - `compaction`: the counters are added up in an open transaction.
+- `retention`: old rows were erased in an open transaction.
 - `outbox-delete`: spans were delivered to Jaeger, and are still in the outbox.
 """
 

@@ -54,6 +54,8 @@ def deaths(rng: random.Random) -> Iterator[Death]:
                 yield Death(ACKNOWLEDGED, rng.randint(1, 40), rng.choice((0, 0, 5, 50)))
             case "between-answers":
                 yield Death("between-answers", rng.randint(1, 12), rng.choice((0, 1, 2)))
+            case "retention":
+                yield Death("retention")  # of the look for old rows that each process begins with
             case name:
                 yield Death(name, rng.randint(1, 3), rng.choice((0, 0, 3, 8)))
 

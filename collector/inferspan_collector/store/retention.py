@@ -19,6 +19,7 @@ from typing import Final, Literal
 
 import duckdb
 
+from inferspan_collector import failpoints
 from inferspan_collector.config import Config
 from inferspan_collector.store import scrubbing
 from inferspan_collector.store.cells import MINUTE_NS
@@ -207,6 +208,7 @@ class Retention:
         self._cursor.begin()
         try:
             yield
+            failpoints.reach("retention")
             self._cursor.commit()
         except BaseException:
             # A COMMIT that failed has ended its transaction already.
