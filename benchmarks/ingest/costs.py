@@ -162,7 +162,16 @@ class Stages:
         return self.nanoseconds
 
 
-def target(what: str, value: float, most: float) -> None:
+def at_most(what: str, value: float, most: float) -> None:
     """Print a figure beside what it may be at most."""
-    verdict = "reached" if value <= most else "NOT reached"
-    print(f"  {what}: {value:,.2f}; target ≤ {most:,g}: {verdict}", flush=True)
+    _judged(what, value, f"≤ {most:,g}", value <= most)
+
+
+def at_least(what: str, value: float, least: float) -> None:
+    """Print a figure beside what it must be at least."""
+    _judged(what, value, f"≥ {least:,g}", value >= least)
+
+
+def _judged(what: str, value: float, target: str, reached: bool) -> None:
+    verdict = "reached" if reached else "NOT reached"
+    print(f"  {what}: {value:,.2f}; target {target}: {verdict}", flush=True)
