@@ -11,6 +11,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from functools import cache
 from itertools import pairwise
 from typing import Any, Self, TypeVar
 
@@ -215,6 +216,7 @@ class PredictionBatch:
         return len(self.index)
 
     @classmethod
+    @cache
     def empty(cls) -> Self:
         """A batch of no rows."""
         return cls.concat([])
@@ -231,6 +233,12 @@ class PredictionBatch:
             for key in keys
         }
         return cls(**columns, slices=slices)
+
+    def take(self, rows: NDArray[Any]) -> PredictionBatch:
+        """Select rows by index or mask; a slice that none of them has is left out."""
+        slices = {key: column.take(rows) for key, column in self.slices.items()}
+        present = {key: column for key, column in slices.items() if (column.codes >= 0).any()}
+        return PredictionBatch(**_take_rows(self, rows, skip="slices"), slices=present)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -272,6 +280,7 @@ class LabelBatch:
         return len(self.index)
 
     @classmethod
+    @cache
     def empty(cls) -> Self:
         """A batch of no rows."""
         return cls.concat([])
@@ -280,6 +289,10 @@ class LabelBatch:
     def concat(cls, parts: Sequence[Self]) -> Self:
         """Stack batches."""
         return cls(**_concat_columns(cls, parts))
+
+    def take(self, rows: NDArray[Any]) -> LabelBatch:
+        """Select rows by index or mask."""
+        return LabelBatch(**_take_rows(self, rows))
 
 
 _Batch = TypeVar("_Batch", PredictionBatch, LabelBatch)
@@ -328,6 +341,14 @@ def _concat_columns(cls: type, parts: Sequence[Any], skip: str = "") -> dict[str
         else:
             columns[column.name] = _EMPTY_COLUMNS[str(column.type)]
     return columns
+
+
+def _take_rows(batch: Any, rows: NDArray[Any], skip: str = "") -> dict[str, Any]:
+    columns = {each.name: getattr(batch, each.name) for each in fields(batch) if each.name != skip}
+    return {
+        name: column[rows] if isinstance(column, np.ndarray) else column.take(rows)
+        for name, column in columns.items()
+    }
 
 
 @dataclass(frozen=True, slots=True)

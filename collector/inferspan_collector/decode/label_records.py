@@ -94,6 +94,39 @@ def scored(row: LabelRow, score: float, *, own_id: bool = False) -> LabelRow:
     return replace(row, value=score, label_id=semconv.label_record_id(said))
 
 
+def read_field(field: str, value: object) -> str | None:
+    """Check one text of a label by itself, as `read_label` does.
+
+    Args:
+        field: `model`, `version`, `target`, `kind`, `source` or `annotator_kind`.
+        value: what was given for it.
+
+    Raises:
+        RefusedRecord: as `read_label`, or the model is not named.
+    """
+    reader = _Reader({field: value}, ATTRIBUTES)
+    if field == "kind":
+        return reader.kind()
+    if field == "annotator_kind":
+        return reader.annotator_kind()
+    if field == "target":
+        return reader.target()
+    text = reader.text(field)
+    if field == "model" and text is None:
+        raise RefusedRecord("missing_model", f"{semconv.MODEL_NAME} is missing")
+    return text
+
+
+def read_class(value: object) -> tuple[str | None, float]:
+    """Check the class of a label by itself: its text, and the number it spells or NaN.
+
+    Raises:
+        RefusedRecord: as `read_label`.
+    """
+    truth = _Reader({"class": value}, ATTRIBUTES).judgeable("class")
+    return truth.actual, truth.value
+
+
 @dataclass(frozen=True, slots=True)
 class _Truth:
     actual: str | None = None
@@ -109,9 +142,9 @@ class _Reader:
         self._names = names
 
     def row(self, received_ns: int, link: Link) -> LabelRow:
-        model = self._text("model")
+        model = self.text("model")
         prediction_id = self._id("prediction_id")
-        response_id = self._text("response_id")
+        response_id = self.text("response_id")
         entity_id = self._id("entity_id")
         if link == NO_LINK:
             self._names_its_prediction(model, prediction_id, response_id, entity_id)
@@ -123,27 +156,39 @@ class _Reader:
         row = LabelRow(
             label_id=self._id("id") or "",
             revision=self._integer("revision", 0, REVISION_MAX) or 0,
-            environment=self._text("environment"),
+            environment=self.text("environment"),
             model=model,
-            version=self._text("version"),
+            version=self.text("version"),
             prediction_id=prediction_id,
             index=self._integer("index", 0, INDEX_MAX) or 0,
             link=link,
             response_id=response_id,
             entity_id=entity_id,
-            target=self._text("target") or semconv.DEFAULT_TARGET,
-            kind=self._choice("kind", semconv.TARGET_KINDS),
+            target=self.target(),
+            kind=self.kind(),
             actual=truth.actual,
             value=truth.value,
             text=truth.text,
             time=received_ns if given is None or skewed else given,
-            source=self._text("source"),
-            annotator_kind=self._choice("annotator_kind", semconv.ANNOTATOR_KINDS) or None,
+            source=self.text("source"),
+            annotator_kind=self.annotator_kind(),
             deleted=deleted,
             weight=self._weight(),
             skewed=skewed,
         )
         return row if row.label_id else replace(row, label_id=_record_id(row, given, truth))
+
+    def target(self) -> str:
+        """Which truth it tells."""
+        return self.text("target") or semconv.DEFAULT_TARGET
+
+    def kind(self) -> str:
+        """What kind of truth that is."""
+        return self._choice("kind", semconv.TARGET_KINDS)
+
+    def annotator_kind(self) -> str | None:
+        """Who told it."""
+        return self._choice("annotator_kind", semconv.ANNOTATOR_KINDS) or None
 
     def _names_its_prediction(
         self,
@@ -177,7 +222,7 @@ class _Reader:
             )
 
     def _truth(self) -> _Truth:
-        text = self._text("text")
+        text = self.text("text")
         given = [field for field in TRUTHS if field != "text" and self._present(field)]
         if len(given) > 1 or not (given or text):
             spelled = ", ".join(self._names[field] for field in given) or "none"
@@ -186,11 +231,11 @@ class _Reader:
                 f"a label has exactly one of {', '.join(self._names[f] for f in TRUTHS)}; "
                 f"this one has {spelled}",
             )
-        truth = self._judgeable(given[0]) if given else _Truth()
+        truth = self.judgeable(given[0]) if given else _Truth()
         said = truth.said if text is None else {**truth.said, semconv.LABEL_TEXT: text}
         return replace(truth, text=text, said=said)
 
-    def _judgeable(self, field: str) -> _Truth:
+    def judgeable(self, field: str) -> _Truth:
         """The truth as text and as number."""
         attribute = ATTRIBUTES[field]
         given = self._fields[field]
@@ -212,7 +257,8 @@ class _Reader:
     def _present(self, field: str) -> bool:
         return self._fields.get(field) not in (None, "")
 
-    def _text(self, field: str) -> str | None:
+    def text(self, field: str) -> str | None:
+        """A text, None where it is absent or empty."""
         value = self._fields.get(field)
         if isinstance(value, bool):
             raise self._bad_type(field, "a text")

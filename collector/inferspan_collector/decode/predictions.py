@@ -36,6 +36,18 @@ class Origin:
     service: str | None
 
 
+def read_origin(resource: Attributes) -> Origin:
+    """Read who sent the spans of a resource.
+
+    Raises:
+        RefusedRecord: a name of the wrong type, or too long.
+    """
+    return Origin(
+        environment=resource.text(semconv.DEPLOYMENT_ENVIRONMENT_NAME),
+        service=resource.text(semconv.SERVICE_NAME),
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Declared:
     """What predicted: the same attributes on a prediction span and on a slim record."""
@@ -59,19 +71,13 @@ def read_declared(span: Span, attributes: Attributes) -> Declared:
         raise RefusedRecord(
             "missing_model", f"span {span.name!r:.80} has no {semconv.MODEL_NAME}: name the model"
         )
-    operation = attributes.text(semconv.OPERATION_NAME)
-    if operation not in semconv.OPERATIONS:
-        raise RefusedRecord(
-            "unknown_operation",
-            f"{semconv.OPERATION_NAME} = {shown(operation)} is not one of "
-            f"{', '.join(semconv.OPERATIONS)}",
-        )
+    operation = read_operation(attributes)
     return Declared(
         model=model,
         version=attributes.text(semconv.MODEL_VERSION),
         variant=attributes.text(semconv.MODEL_VARIANT),
         operation=operation,
-        task=_task(attributes),
+        task=read_task(attributes),
         positive_class=attributes.class_text(semconv.OUTPUT_POSITIVE_CLASS),
     )
 
@@ -164,7 +170,28 @@ def span_context(trace_id: bytes, span_id: bytes) -> tuple[tuple[int, int], int]
     return halves, int.from_bytes(span_id, "big")
 
 
-def _task(attributes: Attributes) -> str | None:
+def read_operation(attributes: Attributes) -> str:
+    """What the model did.
+
+    Raises:
+        RefusedRecord: an operation that does not exist, or none.
+    """
+    operation = attributes.text(semconv.OPERATION_NAME)
+    if operation is None or operation not in semconv.OPERATIONS:
+        raise RefusedRecord(
+            "unknown_operation",
+            f"{semconv.OPERATION_NAME} = {shown(operation)} is not one of "
+            f"{', '.join(semconv.OPERATIONS)}",
+        )
+    return operation
+
+
+def read_task(attributes: Attributes) -> str | None:
+    """The task, None where none is declared.
+
+    Raises:
+        RefusedRecord: a task that does not exist.
+    """
     task = attributes.text(semconv.TASK_TYPE)
     if task is not None and task not in semconv.TASKS:
         raise RefusedRecord(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol, TypeVar
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -24,14 +25,18 @@ from inferspan_collector.decode.features import fault_in_record, fault_in_span
 from inferspan_collector.decode.label_records import ATTRIBUTES, Link, read_label, scored
 from inferspan_collector.decode.mapping import Mapper, SpanView
 from inferspan_collector.decode.mapping.labels import mapped_label
+from inferspan_collector.decode.merging import Merging
+from inferspan_collector.decode.ordinary import Ordinary, read_logs, read_traces
 from inferspan_collector.decode.predictions import (
-    Origin,
+    read_origin,
     read_prediction,
     slice_keys,
     span_context,
 )
 from inferspan_collector.decode.row_limit import RECORD_ROW_BYTES_MIN, RowLimit
 from inferspan_collector.decode.slim_records import SlimRecord, read_slim_record
+
+_Request_co = TypeVar("_Request_co", covariant=True)
 
 
 def decode_traces(
@@ -41,6 +46,7 @@ def decode_traces(
     received_ns: int,
     reserve: Callable[[int], None] = lambda rows: None,
     mapper: Mapper | None = None,
+    compiled: bool = True,
 ) -> Decoded:
     """Read a trace export request: predictions and labels.
 
@@ -51,6 +57,8 @@ def decode_traces(
         reserve: told how many more rows are about to be made of the body, before they take memory;
             what it raises ends the reading.
         mapper: takes spans of others, which without one are ignored.
+        compiled: read what is ordinary by the compiled way; without it, every record is read by
+            itself. The result is the same.
 
     Returns:
         The batches, and what was refused or ignored. `Refusal.signal` is `predictions`,
@@ -61,32 +69,60 @@ def decode_traces(
     Raises:
         MalformedRequest: the body as a whole is not such a request.
     """
-    request = wire.parse_traces(body, json=json)
-    found = _Found(received_ns, len(body), reserve, mapper)
+    ordinary = None
+    if compiled and not json:
+        ordinary = read_traces(body, received_ns, reserve, mapper)
+    request, ordinary = _left(wire.parse_traces, body, ordinary, json=json)
+    found = _Found(received_ns, len(body), reserve, ordinary, mapper)
     for in_resource in request.resource_spans:
         resource = Attributes(in_resource.resource.attributes)
         for in_scope in in_resource.scope_spans:
             for span in in_scope.spans:
+                found.next_record()
                 found.add_span(in_scope.scope.name, span, resource)
     return found.decoded()
 
 
 def decode_logs(
-    body: bytes, *, json: bool, received_ns: int, reserve: Callable[[int], None] = lambda rows: None
+    body: bytes,
+    *,
+    json: bool,
+    received_ns: int,
+    reserve: Callable[[int], None] = lambda rows: None,
+    compiled: bool = True,
 ) -> Decoded:
     """Read a log export request: labels and evaluation results.
 
     Arguments, result and errors as `decode_traces`.
     """
-    request = wire.parse_logs(body, json=json)
-    reserve(sum(len(s.log_records) for r in request.resource_logs for s in r.scope_logs))
-    found = _Found(received_ns, len(body), reserve)
+    ordinary = read_logs(body, received_ns, reserve) if compiled and not json else None
+    request, ordinary = _left(wire.parse_logs, body, ordinary, json=json)
+    if ordinary is None:
+        reserve(sum(len(s.log_records) for r in request.resource_logs for s in r.scope_logs))
+    found = _Found(received_ns, len(body), reserve, ordinary)
     for in_resource in request.resource_logs:
         resource = Attributes(in_resource.resource.attributes)
         for in_scope in in_resource.scope_logs:
             for record in in_scope.log_records:
+                found.next_record()
                 found.add_log(in_scope.scope.name, record, resource)
     return found.decoded()
+
+
+class _Parse(Protocol[_Request_co]):
+    def __call__(self, body: bytes, *, json: bool) -> _Request_co: ...
+
+
+def _left(
+    parse: _Parse[_Request_co], body: bytes, ordinary: Ordinary | None, *, json: bool
+) -> tuple[_Request_co, Ordinary | None]:
+    """The records that the library reads: all of them, or what the compiled way has left."""
+    if ordinary is not None:
+        try:
+            return parse(ordinary.rest, json=False), ordinary
+        except wire.MalformedRequest:
+            pass  # what is wrong is said of the request as it came
+    return parse(body, json=json), None
 
 
 class _Found:
@@ -97,6 +133,7 @@ class _Found:
         received_ns: int,
         size_bytes: int,
         reserve: Callable[[int], None],
+        ordinary: Ordinary | None,
         mapper: Mapper | None = None,
     ) -> None:
         self._mapper = mapper
@@ -108,7 +145,14 @@ class _Found:
         self._records: list[SlimRecord] = []
         self._labels: list[LabelRow] = []
         self._refused: list[Refusal] = []
-        self._ignored = 0
+        self._ignored = 0 if ordinary is None else ordinary.ignored
+        self._merging = None if ordinary is None else Merging(ordinary, self._limit)
+
+    def next_record(self) -> None:
+        """Go on to the next record, before it is added."""
+        if self._merging is not None:
+            self._merging.note(len(self._predictions), len(self._labels))
+            self._refused += self._merging.next_record()
 
     def add_span(self, scope: str, span: Span, resource: Attributes) -> None:
         attributes = Attributes(span.attributes)
@@ -138,15 +182,25 @@ class _Found:
     def decoded(self) -> Decoded:
         skewed = sum(len(rows) for rows in self._predictions if rows.skewed)
         skewed += sum(record.skewed for record in self._records)
-        batches = [prediction_batch(self._predictions, self._received_ns)]
-        batches += [record.batch for record in self._records]
+        skewed += sum(row.skewed for row in self._labels)
+        predictions = prediction_batch(self._predictions, self._received_ns)
+        labels = label_batch(self._labels, self._received_ns)
+        if (merging := self._merging) is not None:
+            merging.note(len(self._predictions), len(self._labels))
+            self._refused += merging.end()
+            predictions = merging.predictions(list(map(len, self._predictions)), predictions)
+            labels = merging.labels(labels)
+            skewed += merging.skewed
+        if self._records:
+            of_records = [record.batch for record in self._records]
+            predictions = PredictionBatch.concat([predictions, *of_records])
         return Decoded(
-            predictions=PredictionBatch.concat(batches) if self._records else batches[0],
-            labels=label_batch(self._labels, self._received_ns),
+            predictions=predictions,
+            labels=labels,
             slim_records=len(self._records),
             refused=tuple(self._refused),
             ignored=self._ignored,
-            clock_skewed=skewed + sum(row.skewed for row in self._labels),
+            clock_skewed=skewed,
             size_bytes=self._size_bytes,
             mapped=dict(self._mapped),
         )
@@ -156,7 +210,7 @@ class _Found:
     ) -> None:
         try:
             rows = read_prediction(
-                span, attributes, _origin(resource), self._received_ns, self._limit.take
+                span, attributes, read_origin(resource), self._received_ns, self._limit.take
             )
         except RefusedRecord as refused:
             message = str(refused) if mapping is None else f"mapping {mapping!r}: {refused}"
@@ -214,7 +268,7 @@ class _Found:
 
         try:
             record = read_slim_record(
-                span, attributes, _origin(resource), self._received_ns, reserve
+                span, attributes, read_origin(resource), self._received_ns, reserve
             )
         except RefusedRecord as refused:
             self._refused.append(Refusal("slim_records", refused.reason, str(refused)))
@@ -276,7 +330,7 @@ class _Found:
         fields: dict[str, object] = {
             field: attributes.value(name) for field, name in ATTRIBUTES.items()
         }
-        fields["environment"] = _origin(resource).environment
+        fields["environment"] = read_origin(resource).environment
         return read_label(fields, ATTRIBUTES, self._received_ns, link=link)
 
     def _evaluation(
@@ -295,7 +349,7 @@ class _Found:
             "model": attributes.value(semconv.MODEL_NAME),
             "prediction_id": attributes.value(semconv.PREDICTION_ID),
             "response_id": attributes.value(semconv.GEN_AI_RESPONSE_ID),
-            "environment": _origin(resource).environment,
+            "environment": read_origin(resource).environment,
             "target": name,
             "kind": "evaluation",
             "time": record.time_unix_nano or record.observed_time_unix_nano or None,
@@ -322,13 +376,6 @@ def _is_prediction(scope: str, attributes: Attributes) -> bool:
     if scope == semconv.SCOPE_PREDICTIONS:
         return semconv.OPERATION_NAME in attributes or semconv.MODEL_NAME in attributes
     return semconv.OPERATION_NAME in attributes and semconv.MODEL_NAME in attributes
-
-
-def _origin(resource: Attributes) -> Origin:
-    return Origin(
-        environment=resource.text(semconv.DEPLOYMENT_ENVIRONMENT_NAME),
-        service=resource.text(semconv.SERVICE_NAME),
-    )
 
 
 def _log_link(record: LogRecord) -> Link:

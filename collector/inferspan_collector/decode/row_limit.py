@@ -58,3 +58,10 @@ class RowLimit:
         self._reserve(count)
         self._rows += count
         self._bytes_left -= count * row_bytes
+
+    def admit(self, records: int) -> int:
+        """Of so many records of one row each, which were announced already: how many may come."""
+        admitted = min(records, max(0, self.room(ROW_BYTES_MIN)))
+        self._rows += admitted
+        self._bytes_left -= admitted * ROW_BYTES_MIN
+        return admitted

@@ -1,0 +1,252 @@
+"""The records of a request → rows, one by one; what is out of the ordinary stays behind."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from inferspan import semconv
+from inferspan_collector.batches import Int32, Int64, UInt8
+from inferspan_collector.compilation import constant, entry, part
+from inferspan_collector.decode.compiled.fields import (
+    EVENT,
+    EVENT_LENGTH,
+    LINK_SPAN_ID,
+    LINK_TRACE_ID,
+    LINKS,
+    NONE,
+    SPAN_ID,
+    SPAN_ID_LENGTH,
+    TRACE_ID,
+    TRACE_ID_LENGTH,
+    read_log,
+    read_span,
+)
+from inferspan_collector.decode.compiled.framing import BAD
+from inferspan_collector.decode.compiled.labels import label_row
+from inferspan_collector.decode.compiled.memory import (
+    address_of,
+    copy,
+    integer_at,
+    put_integer,
+    same,
+)
+from inferspan_collector.decode.compiled.names import SLICES_MAX, slot_of
+from inferspan_collector.decode.compiled.predictions import prediction_row
+from inferspan_collector.decode.compiled.records import (
+    BASE,
+    ENTRY_COUNT,
+    ENTRY_WORDS,
+    SEEN,
+    SLICES_WRITTEN,
+    STATE_WORDS,
+    TIME_MIN,
+    has,
+    prepare,
+    slice_key,
+)
+from inferspan_collector.decode.compiled.values import text
+
+LEFT, FOREIGN, MAPPED, OURS, LABELS, IGNORED, EVENTS = range(7)
+"""What becomes of the records of a scope: they are left to the library; are predictions where they
+say that and the model, else nothing to us, or left to be mapped; are predictions or stages; are
+labels; are nothing to us; or are labels where the event they record is called so."""
+(
+    PREDICTION_ROWS,
+    LABEL_ROWS,
+    IGNORED_RECORDS,
+    SEEN_OF_PREDICTIONS,
+    ENTRIES,
+    SLICES,
+    SLICE_PLACES,
+) = range(7)
+"""What is counted, and the slots that predictions have, as bits. Behind it, where the key of each
+slice starts in the body, and its length."""
+COUNTS: Final = SLICE_PLACES + 2 * SLICES_MAX
+_AS_LABEL, _AS_NOTHING, _AS_PREDICTION, _STAYS = range(4)
+_STAGE, _MODEL, _OPERATION, _EVENT_NAME = (
+    slot_of(name)
+    for name in (
+        semconv.STAGE_NAME,
+        semconv.MODEL_NAME,
+        semconv.OPERATION_NAME,
+        semconv.EVENT_NAME,
+    )
+)
+_EVENT_LENGTH_MAX: Final = constant(2**31)
+EVENT_NAMES: Final = np.frombuffer(
+    (semconv.EVENT_LABEL + semconv.EVENT_EVALUATION_RESULT).encode(), np.uint8
+)
+_LABEL_LENGTH: Final = len(semconv.EVENT_LABEL)
+_EVALUATION_LENGTH: Final = len(semconv.EVENT_EVALUATION_RESULT)
+
+
+@entry
+def scan(
+    body: UInt8,
+    places: Int64,
+    scopes: Int32,
+    scope_table: Int64,
+    first: int,
+    last: int,
+    limits: Int64,
+    names: UInt8,
+    name_table: Int64,
+    event_names: UInt8,
+    rows: int,
+    predictions: Int64,
+    labels: Int64,
+    entries: Int64,
+    table: Int32,
+    taken: UInt8,
+    counts: Int64,
+) -> None:
+    """Make rows of records `first` to `last` of a request.
+
+    Args:
+        body: the request.
+        places: where its records start and end, [2, records].
+        scopes: the number of the scope of each.
+        scope_table: what becomes of the records of each scope, and its resource, [2, scopes].
+        first: the first record to read.
+        last: the one behind the last.
+        limits: what records are held to, in the order of `records.TIME_MIN` and its neighbours.
+        names: `names.TEXT`.
+        name_table: `names.TABLE`.
+        event_names: `EVENT_NAMES`.
+        rows: how long a column is: even, and no fewer than the records to read.
+        predictions: room for the columns of predictions. Written, as are all from here on.
+        labels: room for those of labels.
+        entries: distinct values of the coded columns: slot, place in the body, length, code.
+        table: zeros, a power of two of them, more than twice the entries.
+        taken: of each record, whether it was taken: as a row, or to be ignored.
+        counts: see `PREDICTION_ROWS`.
+    """
+    base = address_of(body)
+    memory = np.empty(STATE_WORDS, np.int64)
+    state = address_of(memory)
+    prepare(
+        state,
+        address_of(names),
+        address_of(name_table),
+        address_of(entries),
+        len(entries) // ENTRY_WORDS,
+        address_of(table),
+        len(table),
+    )
+    put_integer(state + BASE, base)
+    copy(address_of(limits), state + TIME_MIN, len(limits) * 8)
+    prediction = label = ignored = seen = NONE
+    for record in range(first, last):
+        fate, resource = scope_table[0, scopes[record]], scope_table[1, scopes[record]]
+        start, end = base + places[0, record], base + places[1, record]
+        if fate == LEFT:
+            continue
+        good = read_log(start, end, state) if fate == EVENTS else read_span(start, end, state)
+        if not good:
+            continue
+        role = _role(fate, state, address_of(event_names))
+        if role == _AS_NOTHING:
+            ignored += 1
+        elif role == _AS_PREDICTION:
+            good = prediction_row(
+                prediction, rows, record, resource, state, address_of(predictions)
+            )
+            if good:
+                prediction += 1
+                seen |= integer_at(state + SEEN)
+        elif role == _AS_LABEL:
+            link = _link_of_log(state) if fate == EVENTS else _link_of_span(state)
+            good = link[1] != BAD and label_row(
+                label, rows, record, resource, link, state, address_of(labels)
+            )
+            if good:
+                label += 1
+        taken[record] = good and role != _STAYS
+    counts[PREDICTION_ROWS], counts[LABEL_ROWS] = prediction, label
+    counts[IGNORED_RECORDS], counts[SEEN_OF_PREDICTIONS] = ignored, seen
+    _tell_distinct(base, state, address_of(entries), address_of(counts))
+
+
+@part
+def _role(fate: int, state: int, event_names: int) -> int:
+    """What the record that was read last is to us."""
+    if fate == LABELS:
+        return _AS_LABEL
+    if fate == IGNORED:
+        return _AS_NOTHING
+    if fate == EVENTS:
+        return _role_of_event(state, event_names)
+    if has(_STAGE, state):
+        return _AS_NOTHING
+    both = has(_OPERATION, state) and has(_MODEL, state)
+    if both or (fate == OURS and (has(_OPERATION, state) or has(_MODEL, state))):
+        return _AS_PREDICTION
+    return _STAYS if fate == MAPPED else _AS_NOTHING
+
+
+@part
+def _role_of_event(state: int, event_names: int) -> int:
+    start, length = integer_at(state + EVENT), integer_at(state + EVENT_LENGTH)
+    if length == 0 and has(_EVENT_NAME, state):
+        start, length = text(_EVENT_NAME, state, _EVENT_LENGTH_MAX)
+        if length == BAD:
+            return _STAYS
+    if length == _LABEL_LENGTH and same(start, event_names, length):
+        return _AS_LABEL
+    if length == _EVALUATION_LENGTH and same(start, event_names + _LABEL_LENGTH, length):
+        return _STAYS
+    return _AS_NOTHING
+
+
+@part
+def _link_of_span(state: int) -> tuple[int, int]:
+    """The fields that hold what a label is about; (0, 0) = nothing, `BAD` where several do."""
+    links = integer_at(state + LINKS)
+    if links == 0:
+        return 0, 0
+    return LINK_TRACE_ID, LINK_SPAN_ID if links == 1 else BAD
+
+
+@part
+def _link_of_log(state: int) -> tuple[int, int]:
+    """The same of a log record: it stands in a span, or half a context counts as none."""
+    if integer_at(state + TRACE_ID_LENGTH) and integer_at(state + SPAN_ID_LENGTH):
+        return TRACE_ID, SPAN_ID
+    return 0, 0
+
+
+@part
+def _tell_distinct(base: int, state: int, entries: int, counts: int) -> None:
+    """Say where in the body the distinct values and the slices' keys stand."""
+    found, slices = integer_at(state + ENTRY_COUNT), integer_at(state + SLICES_WRITTEN)
+    for number in range(found):
+        place = entries + (number * ENTRY_WORDS + 1) * 8
+        put_integer(place, integer_at(place) - base)
+    put_integer(counts + ENTRIES * 8, found)
+    put_integer(counts + SLICES * 8, slices)
+    for number in range(slices):
+        start, length = slice_key(number, state)
+        put_integer(counts + (SLICE_PLACES + 2 * number) * 8, start - base)
+        put_integer(counts + (SLICE_PLACES + 2 * number + 1) * 8, length)
+
+
+@entry
+def gather(body: UInt8, starts: Int64, lengths: Int64, data: UInt8, offsets: Int64) -> None:
+    """Copy texts out of a body, one behind the other.
+
+    Args:
+        body: the request.
+        starts: where each text starts in it, [N].
+        lengths: of each, in bytes, [N].
+        data: room for all of them. Written, as is:
+        offsets: where each begins in `data`, and where the last ends, [N + 1].
+    """
+    source, target = address_of(body), address_of(data)
+    written = 0
+    offsets[0] = 0
+    for number in range(len(starts)):
+        copy(source + starts[number], target + written, lengths[number])
+        written += lengths[number]
+        offsets[number + 1] = written

@@ -1,0 +1,217 @@
+"""What the compiled scanner finds in a request: its records, and what the ordinary ones say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferspan import semconv
+from inferspan_collector.batches import Float64, Int8, Int32, Int64, Texts, UInt8
+from inferspan_collector.decode.attributes import TEXT_LENGTH_MAX
+from inferspan_collector.decode.compiled import labels, names, predictions, records, scan
+from inferspan_collector.decode.compiled.outline import FAILED, outline, remainder
+from inferspan_collector.decode.label_records import LABEL_TEXT_LENGTH_MAX
+from inferspan_collector.decode.predictions import CLOCK_SKEW_MAX_NS, TIME_MAX_NS, TIME_MIN_NS
+
+_RECORD_BYTES_MIN: Final = 32
+"""Bytes of a request that make room for one record more in our tables: shorter ones are nothing."""
+_DISTINCT_PER_RECORD: Final = 4
+_DISTINCT_MIN: Final = 256
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Outline:
+    """The records of a request, by their places."""
+
+    body: UInt8
+    places: Int64
+    """Where each starts and ends, [2, records]."""
+    scopes: Int32
+    """The number of the scope of each, [records]."""
+    resource_of: Int32
+    """The number of the resource of each scope, [scopes]."""
+    framed_bytes: int
+    """Bytes of all records with their frames."""
+
+    @classmethod
+    def of(cls, body: bytes) -> Outline | None:
+        """Find them; None where the frames alone do not tell, or there are none."""
+        data = np.frombuffer(body, np.uint8)
+        room = len(body) // _RECORD_BYTES_MIN + 1
+        places, scopes = np.empty((2, room), np.int64), np.empty(room, np.int32)
+        resource_of, counts = np.empty(room, np.int32), np.empty(3, np.int64)
+        outline(data, places[0], places[1], scopes, resource_of, counts)
+        found, in_scopes, framed_bytes = counts.tolist()
+        if found == FAILED or found == 0:
+            return None
+        return cls(data, places[:, :found], scopes[:found], resource_of[:in_scopes], framed_bytes)
+
+    def __len__(self) -> int:
+        return len(self.scopes)
+
+    def skeleton(self) -> bytes:
+        """The request without any of its records."""
+        return self.without(np.ones(len(self), np.uint8))
+
+    def without(self, taken: UInt8) -> bytes:
+        """The request without the records that were taken (one entry each, 0 = it stays)."""
+        if taken.all():
+            room = len(self.body) - self.framed_bytes
+        else:
+            # What frames take beside their content is left out of this: it is little.
+            room = len(self.body) - int((self.places[1] - self.places[0])[taken != 0].sum())
+        out = np.empty(room, np.uint8)
+        return out[: remainder(self.body, taken, out)].tobytes()
+
+
+def limits(received_ns: int) -> Int64:
+    """What records are held to, as the scanner takes it; `received_ns` is the time of receipt."""
+    return np.array(
+        [
+            TIME_MIN_NS,
+            min(received_ns + CLOCK_SKEW_MAX_NS, TIME_MAX_NS),
+            received_ns,
+            semconv.PREDICTION_ID_LENGTH_MAX,
+            TEXT_LENGTH_MAX,
+            LABEL_TEXT_LENGTH_MAX,
+            semconv.SLICE_KEYS_MAX,
+        ],
+        np.int64,
+    )
+
+
+class Columns:
+    """The rows of one kind that a scan found, column by column."""
+
+    def __init__(self, block: Int64, rows: int, room: int, columns: int) -> None:
+        self._wide = block[: columns * room].reshape(columns, room)
+        self._codes = block[columns * room :].view(np.int32).reshape(-1, room)
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return self._rows
+
+    def integers(self, column: int) -> Int64:
+        """int64[rows]."""
+        return self._wide[column, : self._rows]
+
+    def doubles(self, column: int) -> Float64:
+        """float64[rows]."""
+        return self._wide[column, : self._rows].view(np.float64)
+
+    def pairs(self, column: int) -> NDArray[np.uint64]:
+        """uint64[rows, 2]."""
+        both = self._wide[column : column + 2].reshape(-1)
+        return both[: 2 * self._rows].reshape(-1, 2).view(np.uint64)
+
+    def bytes(self, column: int) -> Int8:
+        """int8[rows]."""
+        kinds: Int8 = self._wide[column].view(np.int8)[: self._rows]
+        return kinds
+
+    def codes(self, slot: int) -> Int32:
+        """int32[rows], -1 = absent."""
+        return self._codes[slot, : self._rows]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Scanned:
+    """The ordinary records among some of a request, as columns; texts are places in the body."""
+
+    body: UInt8
+    raw: bytes
+    predictions: Columns
+    labels: Columns
+    ignored: int
+    values: dict[int, list[bytes]]
+    """Of each coded slot, its distinct values by code, as an `AnyValue` is encoded."""
+    slice_keys: dict[int, str]
+    """Of the slots of slices that a prediction has."""
+
+    def texts(self, starts: Int64, lengths: Int64) -> Texts:
+        """A column of texts."""
+        data = np.empty(int(lengths.sum()), np.uint8)
+        offsets = np.empty(len(lengths) + 1, np.int64)
+        scan.gather(self.body, starts, lengths, data, offsets)
+        return Texts(data, offsets)
+
+
+def scan_records(
+    raw: bytes,
+    found: Outline,
+    scope_table: Int64,
+    held_to: Int64,
+    some: range,
+    taken: UInt8,
+) -> Scanned:
+    """Read the ordinary ones among some of a request's records.
+
+    Args:
+        raw: the request.
+        found: its outline.
+        scope_table: what becomes of the records of each scope, and its resource, [2, scopes].
+        held_to: `limits`.
+        some: the numbers of the records to read.
+        taken: of each record of the request, whether it was read. Written.
+    """
+    room = len(some) + len(some) % 2
+    of_predictions = np.empty(_words(predictions, room), np.int64)
+    of_labels = np.empty(_words(labels, room), np.int64)
+    distinct = _DISTINCT_PER_RECORD * room + _DISTINCT_MIN
+    entries = np.empty(distinct * records.ENTRY_WORDS, np.int64)
+    table = np.zeros(1 << (2 * distinct).bit_length(), np.int32)
+    counts = np.empty(scan.COUNTS, np.int64)
+    scan.scan(
+        found.body,
+        found.places,
+        found.scopes,
+        scope_table,
+        some.start,
+        some.stop,
+        held_to,
+        names.TEXT,
+        names.TABLE,
+        scan.EVENT_NAMES,
+        room,
+        of_predictions,
+        of_labels,
+        entries,
+        table,
+        taken,
+        counts,
+    )
+    counted = counts.tolist()
+    return Scanned(
+        body=found.body,
+        raw=raw,
+        predictions=Columns(
+            of_predictions, counted[scan.PREDICTION_ROWS], room, predictions.COLUMNS
+        ),
+        labels=Columns(of_labels, counted[scan.LABEL_ROWS], room, labels.COLUMNS),
+        ignored=counted[scan.IGNORED_RECORDS],
+        values=_values(raw, entries[: counted[scan.ENTRIES] * records.ENTRY_WORDS].tolist()),
+        slice_keys=_slice_keys(raw, counted),
+    )
+
+
+def _words(kind: Any, room: int) -> int:
+    return int(kind.COLUMNS * room + kind.CODES * room // 2)
+
+
+def _values(raw: bytes, entries: list[int]) -> dict[int, list[bytes]]:
+    values: dict[int, list[bytes]] = {}
+    for slot, start, length in zip(entries[::4], entries[1::4], entries[2::4], strict=True):
+        values.setdefault(slot, []).append(raw[start : start + length])
+    return values
+
+
+def _slice_keys(raw: bytes, counted: list[int]) -> dict[int, str]:
+    places = counted[scan.SLICE_PLACES : scan.SLICE_PLACES + 2 * counted[scan.SLICES]]
+    return {
+        names.SLICE_SLOT + number: raw[start : start + length].decode()
+        for number, (start, length) in enumerate(zip(places[::2], places[1::2], strict=True))
+        if counted[scan.SEEN_OF_PREDICTIONS] >> (names.SLICE_SLOT + number) & 1
+    }
