@@ -1,14 +1,16 @@
-"""OTLP requests → columnar batches. Pure: no clock, no I/O, nothing of one request outlives it.
+"""OTLP requests → columnar batches. Pure: no clock, no I/O, and no request changes how another is
+read.
 
-`wire` reads bytes, `predictions`, `outputs` and `label_records` read single records, `columns`
-stacks them. `mapping` puts spans of others into our words. What breaks a rule is refused alone;
-its neighbours are not.
+`ordinary` reads what is ordinary with `compiled` code. For all else `wire` reads bytes,
+`predictions`, `outputs` and `label_records` single records, `columns` stacks them. `mapping` puts
+spans of others into our words. What breaks a rule is refused alone; its neighbours are not.
 """
 
 from __future__ import annotations
 
 from inferspan_collector.decode.mapping import Mapper
 from inferspan_collector.decode.requests import decode_logs, decode_traces
+from inferspan_collector.decode.warming import warm
 from inferspan_collector.decode.wire import MalformedRequest
 
-__all__ = ["MalformedRequest", "Mapper", "decode_logs", "decode_traces"]
+__all__ = ["MalformedRequest", "Mapper", "decode_logs", "decode_traces", "warm"]

@@ -6,5 +6,5 @@ compared it with the end of the bytes it stands in, and `tests/collector/test_de
 a page that cannot be read behind every body.
 
 Whatever is out of the ordinary is left to the protobuf library and the readers in Python; nothing
-here refuses anything. See docs/decisions/0010-one-definition-two-ways-to-read.md.
+here refuses anything. See docs/decisions/0015-two-ways-to-read-one-definition.md.
 """

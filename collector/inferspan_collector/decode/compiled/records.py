@@ -79,26 +79,8 @@ ENTRY_WORDS: Final = 4
 
 
 @part
-def prepare(
-    state: int,
-    names: int,
-    name_table: int,
-    entries: int,
-    entries_max: int,
-    table: int,
-    table_size: int,
-) -> None:
-    """Begin a request.
-
-    Args:
-        state: of `STATE_WORDS` words.
-        names: `names.TEXT`.
-        name_table: `names.TABLE`.
-        entries: room for `entries_max` distinct values.
-        entries_max: see there.
-        table: zeros, 4 bytes each, to find entries by.
-        table_size: how many: a power of two, more than twice `entries_max`.
-    """
+def prepare(state: int, names: int, name_table: int) -> None:
+    """Begin with records: `state` has `STATE_WORDS` words, the others are those of `names`."""
     for place in range(0, STATE_WORDS * _WORD, _WORD):
         put_integer(state + place, 0)
     for position in range(_POSITIONS):
@@ -108,8 +90,21 @@ def prepare(
         put_integer(state + _LAST + slot * 3 * _WORD + _WORD, BAD)
     put_integer(state + _NAMES, names)
     put_integer(state + _NAME_TABLE, name_table)
+
+
+@part
+def provide(state: int, entries: int, words: int, table: int, table_size: int) -> None:
+    """Say where distinct values are kept.
+
+    Args:
+        state: see `prepare`.
+        entries: room for them.
+        words: how much that is.
+        table: zeros, 4 bytes each, to find entries by.
+        table_size: how many: a power of two, more than twice the entries.
+    """
     put_integer(state + _ENTRIES, entries)
-    put_integer(state + _ENTRIES_MAX, entries_max)
+    put_integer(state + _ENTRIES_MAX, words // ENTRY_WORDS)
     put_integer(state + _TABLE, table)
     put_integer(state + _TABLE_MASK, table_size - 1)
 

@@ -9,6 +9,7 @@ import numpy as np
 from inferspan import semconv
 from inferspan_collector.batches import Int32, Int64, UInt8
 from inferspan_collector.compilation import constant, entry, part
+from inferspan_collector.decode.compiled import names
 from inferspan_collector.decode.compiled.fields import (
     EVENT,
     EVENT_LENGTH,
@@ -44,6 +45,7 @@ from inferspan_collector.decode.compiled.records import (
     TIME_MIN,
     has,
     prepare,
+    provide,
     slice_key,
 )
 from inferspan_collector.decode.compiled.values import text
@@ -75,9 +77,12 @@ _STAGE, _MODEL, _OPERATION, _EVENT_NAME = (
     )
 )
 _EVENT_LENGTH_MAX: Final = constant(2**31)
-EVENT_NAMES: Final = np.frombuffer(
-    (semconv.EVENT_LABEL + semconv.EVENT_EVALUATION_RESULT).encode(), np.uint8
+VOCABULARY: Final = (
+    names.TEXT,
+    names.TABLE,
+    np.frombuffer((semconv.EVENT_LABEL + semconv.EVENT_EVALUATION_RESULT).encode(), np.uint8),
 )
+"""The names that the scanner knows: of attributes, and of events."""
 _LABEL_LENGTH: Final = len(semconv.EVENT_LABEL)
 _EVALUATION_LENGTH: Final = len(semconv.EVENT_EVALUATION_RESULT)
 
@@ -91,14 +96,10 @@ def scan(
     first: int,
     last: int,
     limits: Int64,
-    names: UInt8,
-    name_table: Int64,
-    event_names: UInt8,
+    vocabulary: tuple[UInt8, Int64, UInt8],
     rows: int,
-    predictions: Int64,
-    labels: Int64,
-    entries: Int64,
-    table: Int32,
+    columns: tuple[Int64, Int64],
+    distinct: tuple[Int64, Int32],
     taken: UInt8,
     counts: Int64,
 ) -> None:
@@ -112,31 +113,22 @@ def scan(
         first: the first record to read.
         last: the one behind the last.
         limits: what records are held to, in the order of `records.TIME_MIN` and its neighbours.
-        names: `names.TEXT`.
-        name_table: `names.TABLE`.
-        event_names: `EVENT_NAMES`.
+        vocabulary: `VOCABULARY`.
         rows: how long a column is: even, and no fewer than the records to read.
-        predictions: room for the columns of predictions. Written, as are all from here on.
-        labels: room for those of labels.
-        entries: distinct values of the coded columns: slot, place in the body, length, code.
-        table: zeros, a power of two of them, more than twice the entries.
+        columns: room for those of predictions, and for those of labels. Written, as is all below.
+        distinct: room for distinct values (slot, place in the body, length, code), and zeros to
+            find them by: a power of two of them, more than twice as many.
         taken: of each record, whether it was taken: as a row, or to be ignored.
         counts: see `PREDICTION_ROWS`.
     """
-    base = address_of(body)
-    memory = np.empty(STATE_WORDS, np.int64)
+    base, memory = address_of(body), np.empty(STATE_WORDS, np.int64)
     state = address_of(memory)
-    prepare(
-        state,
-        address_of(names),
-        address_of(name_table),
-        address_of(entries),
-        len(entries) // ENTRY_WORDS,
-        address_of(table),
-        len(table),
-    )
+    entries, table = distinct
+    prepare(state, address_of(vocabulary[0]), address_of(vocabulary[1]))
+    provide(state, address_of(entries), len(entries), address_of(table), len(table))
     put_integer(state + BASE, base)
     copy(address_of(limits), state + TIME_MIN, len(limits) * 8)
+    events, predictions, labels = vocabulary[2], address_of(columns[0]), address_of(columns[1])
     prediction = label = ignored = seen = NONE
     for record in range(first, last):
         fate, resource = scope_table[0, scopes[record]], scope_table[1, scopes[record]]
@@ -146,21 +138,17 @@ def scan(
         good = read_log(start, end, state) if fate == EVENTS else read_span(start, end, state)
         if not good:
             continue
-        role = _role(fate, state, address_of(event_names))
+        role = _role(fate, state, address_of(events))
         if role == _AS_NOTHING:
             ignored += 1
         elif role == _AS_PREDICTION:
-            good = prediction_row(
-                prediction, rows, record, resource, state, address_of(predictions)
-            )
+            good = prediction_row(prediction, rows, record, resource, state, predictions)
             if good:
                 prediction += 1
                 seen |= integer_at(state + SEEN)
         elif role == _AS_LABEL:
             link = _link_of_log(state) if fate == EVENTS else _link_of_span(state)
-            good = link[1] != BAD and label_row(
-                label, rows, record, resource, link, state, address_of(labels)
-            )
+            good = link[1] != BAD and label_row(label, rows, record, resource, link, state, labels)
             if good:
                 label += 1
         taken[record] = good and role != _STAYS
