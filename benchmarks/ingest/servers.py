@@ -136,7 +136,7 @@ def ours(
     for listener in ("--otlp-http", "--otlp-grpc", "--api"):
         command += [listener, "127.0.0.1:0"]
     began = time.perf_counter()
-    with _running(command, directory / "inferspan.log", environ or {}, pinned) as process:
+    with running(command, directory / "inferspan.log", environ or {}, pinned) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         if not line:
@@ -170,7 +170,7 @@ def peer(directory: Path, pinned: bool = True) -> Iterator[Server]:
         str(Path(__file__).with_name("peer.yaml")),
     ]
     log, began = directory / "peer.log", time.perf_counter()
-    with _running(command, log, addresses, pinned) as process:
+    with running(command, log, addresses, pinned) as process:
 
         def listens() -> bool:
             if process.poll() is not None:
@@ -183,7 +183,7 @@ def peer(directory: Path, pinned: bool = True) -> Iterator[Server]:
 
 
 @contextlib.contextmanager
-def _running(
+def running(
     command: Sequence[str], log: Path, environ: Mapping[str, str], pinned: bool
 ) -> Iterator[subprocess.Popen[bytes]]:
     cores = os.sched_getaffinity(0)

@@ -15,6 +15,7 @@ LISTEN_STATE = "0A"
 """TCP_LISTEN, as Linux writes it in /proc/net/tcp."""
 COMMAND_LENGTH_MAX = 80
 PORTS_TRIED = 200
+OPEN_FILES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,22 @@ class AddressTaken(OSError):
         super().__init__(f"{address} is taken, it seems {by}")
         self.address = address
         self.holder = holder
+
+
+def allow_open_files() -> None:
+    """Let this process have as many files and sockets open as it may ask for.
+
+    The usual 1,024 are fewer than connections and the store take together, and a store that cannot
+    open its file has failed.
+    """
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit.
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind(address: str) -> socket.socket:

@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
@@ -17,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import duckdb
-import uvicorn
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -27,6 +25,7 @@ from starlette.types import ASGIApp
 from inferspan_collector import listening
 from inferspan_collector.config import OFF, Config, Tls
 from inferspan_collector.decode import Mapper
+from inferspan_collector.http_server import GRACE_SECONDS, Gate, Listener, new_event_loop
 from inferspan_collector.listening import AddressTaken
 from inferspan_collector.pipeline import Driver, Pipeline
 from inferspan_collector.problems import problem
@@ -39,11 +38,6 @@ from inferspan_collector.receivers.guard import Guard
 from inferspan_collector.receivers.otlp_grpc import GrpcReceiver
 from inferspan_collector.store.database import Database
 from inferspan_collector.telemetry import CONTAINED, LOGS_CUT, Telemetry
-
-GRACE_SECONDS: Final = 10
-"""How long requests that are under way may take when the collector stops."""
-KEEP_ALIVE_SECONDS: Final = 75
-"""Longer than exporters' intervals, so that they keep their connections."""
 
 _OTLP_PATHS: Final = frozenset(("/v1/traces", "/v1/logs", "/v1/metrics"))
 """What exporters ask for that were given the API's port."""
@@ -93,6 +87,7 @@ class Collector:
         self._budget = Budget.of(config.limits)
         self._access = Access(config.auth)
         self._signals = otlp.signals(Mapper(config.mappings) if config.mappings else None)
+        self._gate = Gate(config.limits.connections)
         self._running = contextlib.AsyncExitStack()
 
     @property
@@ -153,7 +148,6 @@ class Collector:
     ) -> None:
         config, telemetry = self._config, self.telemetry
         hosts = config.receivers.allowed_hosts
-        tls = config.receivers.tls.context()
         if "api" in sockets:
             app = Starlette(
                 routes=[
@@ -175,13 +169,31 @@ class Collector:
             keeper = Doorkeeper(app, telemetry, "api", self._access, _RIGHTS)
             readable = {jaeger_quality.PATH: config.jaeger.ui} if config.jaeger.ui else {}
             guarded = Guard(keeper, telemetry, "api", hosts, readable)
-            await _serve(stack, guarded, sockets["api"], tls)
+            await self._listen(stack, guarded, sockets, "api")
         if "otlp_http" in sockets:
             receiver = otlp_http.application(
                 pipeline, telemetry, config.limits, self._budget, self._access, self._signals
             )
             guarded = Guard(receiver, telemetry, otlp_http.TRANSPORT, hosts)
-            await _serve(stack, guarded, sockets["otlp_http"], tls)
+            await self._listen(stack, guarded, sockets, otlp_http.TRANSPORT)
+
+    async def _listen(
+        self,
+        stack: contextlib.AsyncExitStack,
+        app: ASGIApp,
+        sockets: dict[str, socket.socket],
+        key: str,
+    ) -> None:
+        listener = Listener(
+            app,
+            sockets[key],
+            self.telemetry,
+            key,
+            self._gate,
+            self._config.receivers.tls.context(),
+        )
+        await listener.start()
+        stack.push_async_callback(listener.stop)
 
     async def _start_grpc(self, stack: contextlib.AsyncExitStack, pipeline: Pipeline) -> str | None:
         address = self._config.receivers.otlp_grpc
@@ -232,7 +244,7 @@ def running_collector(
     Raises:
         PortsTaken, OSError, StoreError: as `Collector.start`.
     """
-    loop = asyncio.new_event_loop()
+    loop = new_event_loop()
     thread = threading.Thread(target=loop.run_forever, name="inferspan-server", daemon=True)
     thread.start()
 
@@ -253,50 +265,11 @@ def running_collector(
         loop.close()
 
 
-class _Server(uvicorn.Server):
-    """uvicorn without its signal handlers: who runs the collector decides about those."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None]:
-        yield
-
-
 def _unreadable(request: Request, error: Exception) -> Response:
     """The store cannot be read: no fault of the question, and none that asking anew repeats."""
     _logger.error("%s %s: %s", request.method, request.url.path, error)
     detail = f"the store cannot be read ({str(error).splitlines()[0]}); ask again"
     return problem(503, "Store unavailable", detail, headers={"Retry-After": "5"})
-
-
-async def _serve(
-    stack: contextlib.AsyncExitStack,
-    app: ASGIApp,
-    listener: socket.socket,
-    tls: ssl.SSLContext | None,
-) -> None:
-    config = uvicorn.Config(
-        app,
-        lifespan="off",
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        timeout_keep_alive=KEEP_ALIVE_SECONDS,
-        timeout_graceful_shutdown=GRACE_SECONDS,
-    )
-    config.load()
-    config.ssl = tls
-    server = _Server(config)
-    server.lifespan = config.lifespan_class(config)
-    # The steps of `Server.serve`, for it alone would not tell when the port is open.
-    await server.startup(sockets=[listener])
-    ticking = asyncio.create_task(server.main_loop())
-
-    async def stop() -> None:
-        server.should_exit = True
-        await ticking
-        await server.shutdown(sockets=[listener])
-
-    stack.push_async_callback(stop)
 
 
 def _bind_all(config: Config) -> dict[str, socket.socket]:

@@ -1,16 +1,21 @@
-"""The HTTP receivers as they really run: uvicorn on a free port, an HTTP client, a raw socket."""
+"""The HTTP receivers as they really run: their server on a free port, a client, a raw socket."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
+from typing import Any
 
-import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from inferspan_collector.http_server import Gate, Listener, Patience, new_event_loop
 from inferspan_collector.listening import bind
+from inferspan_collector.telemetry import Telemetry
+
+PATIENCE = Patience()
 
 
 class Switch:
@@ -23,19 +28,37 @@ class Switch:
 
 
 @contextlib.contextmanager
-def serving(app: ASGIApp) -> Iterator[str]:
-    """Serve an application until the block ends; gives its `http://127.0.0.1:PORT`."""
-    with contextlib.closing(bind("127.0.0.1:0")) as listener:
-        # Connections wait in the backlog until uvicorn is up, so nobody has to wait for it here.
-        listener.listen()
-        server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_config=None, ws="none"))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-        thread.start()
+def serving(
+    app: ASGIApp,
+    telemetry: Telemetry | None = None,
+    *,
+    connections: int = 1_000,
+    patience: Patience = PATIENCE,
+) -> Iterator[str]:
+    """Serve an application until the block ends, as a collector does; gives its URL."""
+    loop = new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+
+    def call(coroutine: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(coroutine, loop).result()
+
+    listener = bind("127.0.0.1:0")
+    port = listener.getsockname()[1]
+    server = Listener(
+        app, listener, telemetry or Telemetry(), "api", Gate(connections), patience=patience
+    )
+    try:
+        call(server.start())
         try:
-            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+            yield f"http://127.0.0.1:{port}"
         finally:
-            server.should_exit = True
-            thread.join()
+            call(server.stop())
+    finally:
+        call(loop.shutdown_default_executor())
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from inferspan_collector import config, failpoints, listening
+from inferspan_collector.allocator import keep_freed_memory
 from inferspan_collector.cli.exits import Exit, exit_codes, fail
 from inferspan_collector.config import OFF, Config, ConfigError, split_address
 
@@ -95,7 +96,13 @@ def serve(
     except (ConfigError, failpoints.UnknownFailpoint) as error:
         fail(Exit.USAGE, str(error))
     _warn_of_tokens_in_the_clear(settings)
-    asyncio.run(_run(settings))
+    keep_freed_memory()
+    listening.allow_open_files()
+    # Imported late: see `_run`.
+    from inferspan_collector.http_server import new_event_loop
+
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
+        runner.run(_run(settings))
 
 
 def _warn_of_tokens_in_the_clear(settings: Config) -> None:

@@ -15,6 +15,8 @@ class Limits(Section):
 
     request_bytes: int = Field(64 * 1024 * 1024, ge=1024)
     """One request, after decompression."""
+    connections: int = Field(1_000, ge=8)
+    """Connections open at once over all HTTP listeners; one more is answered 503 and closed."""
     queue_bytes: int = Field(256 * 1024 * 1024, ge=1024 * 1024)
     """Decoded requests that wait for the writer; beyond it senders get 503 and Retry-After."""
     group_bytes: int = Field(16 * 1024 * 1024, ge=1024)

@@ -185,11 +185,21 @@ class Budget:
         def next_deadline() -> float:
             return min(loop.time() + self._chunk_seconds, end)
 
-        deadline = asyncio.timeout_at(loop.time() if self._stopping else next_deadline())
+        until = loop.time() if self._stopping else next_deadline()
+        deadline = asyncio.timeout_at(until)
+
+        def heard() -> None:
+            nonlocal until
+            later = next_deadline()
+            # Not for every chunk: most bodies are whole within a millisecond.
+            if later - until > self._chunk_seconds / 16:
+                until = later
+                deadline.reschedule(until)
+
         self._reading.add(deadline)
         try:
             async with deadline:
-                yield lambda: deadline.reschedule(next_deadline())
+                yield heard
         except TimeoutError:
             if self._stopping:
                 raise Overloaded(STOPPING, 5, reason="stopping") from None
@@ -225,6 +235,8 @@ class Headers:
     """Without parameters; empty where there is none."""
     encoding: str
     length: int | None
+    authorization: tuple[str, ...] = ()
+    """The values of all `Authorization` headers, as they came."""
 
     @classmethod
     def of(cls, scope: Scope) -> Headers:
@@ -233,15 +245,26 @@ class Headers:
         Raises:
             RefusedBody: 400 for a length that is no number.
         """
-        found = {name.lower(): value for name, value in scope["headers"]}
-        media_type = found.get(b"content-type", b"").decode("latin-1").partition(";")[0]
-        encoding = found.get(b"content-encoding", b"").decode("latin-1").strip().lower()
-        length = found.get(b"content-length")
+        media_type = encoding = ""
+        length: bytes | None = None
+        authorization: tuple[str, ...] = ()
+        for name, value in scope["headers"]:
+            if name == b"content-type":
+                media_type = value.decode("latin-1").partition(";")[0]
+            elif name == b"content-encoding":
+                encoding = value.decode("latin-1").strip().lower()
+            elif name == b"content-length":
+                length = value
+            elif name == b"authorization":
+                authorization = (*authorization, value.decode("utf-8", "surrogateescape"))
         if length is not None and not length.isdigit():
             value = f"Content-Length {length!r:.40}"
             raise RefusedBody(400, value, "it is a number of bytes", "send one, or none")
         return cls(
-            media_type.strip().lower(), encoding or "identity", int(length) if length else None
+            media_type.strip().lower(),
+            encoding or "identity",
+            int(length) if length else None,
+            authorization,
         )
 
 
@@ -283,8 +306,11 @@ async def received(
                 budget.take(len(chunk))
                 held += len(chunk)
                 chunks.append(chunk)
-                heard()
-        yield b"".join(chunks)
+                if more:
+                    heard()
+        body = b"".join(chunks)
+        chunks.clear()
+        yield body
     finally:
         budget.give(held)
 

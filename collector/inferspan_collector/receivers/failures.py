@@ -6,6 +6,7 @@ else, so any other answer would lose their data.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -110,6 +111,10 @@ async def answered(
     except ClientDisconnected:
         telemetry.add(REQUESTS, transport=transport, code=CLIENT_CLOSED)
         return None
+    except asyncio.CancelledError:
+        # The time to stop in is over. The server would say 500, upon which senders drop their data.
+        stopping = Overloaded("the collector is stopping", 5, reason="stopping")
+        return refusing(failure_of(stopping, telemetry, transport))
     except Exception as error:
         return refusing(failure_of(error, telemetry, transport))
 

@@ -19,6 +19,7 @@ from inferspan_collector.problems import problem
 from inferspan_collector.telemetry import REFUSED_REQUESTS, REQUESTS, Telemetry
 
 LOCAL_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+PASSED_MAX: Final = 64
 READING: Final = ("GET", "HEAD")
 
 
@@ -47,6 +48,8 @@ class Guard:
         self._telemetry = telemetry
         self._transport = transport
         self._hosts = LOCAL_HOSTS | {_bare_host(host) for host in allowed_hosts}
+        self._passed: set[tuple[bytes, str]] = set()
+        """What requests of programs are addressed to: each exporter says the same always."""
         self._readable_from = {
             prefix: _origin(url) for prefix, url in (readable_from or {}).items()
         }
@@ -54,6 +57,10 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse with 403, or pass on."""
         if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        plain = self._plain(scope)
+        if plain is not None and plain in self._passed:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -71,7 +78,21 @@ class Guard:
         elif reader and scope["method"] == "OPTIONS":
             await _preflight(reader)(scope, receive, send)
         else:
+            if plain is not None and len(self._passed) < PASSED_MAX:
+                self._passed.add(plain)
             await self._app(scope, receive, _open_to(reader, send) if reader else send)
+
+    def _plain(self, scope: Scope) -> tuple[bytes, str] | None:
+        """What a request is addressed to, and the address it came in on; None where it has an
+        `Origin`, or not one `Host`.
+        """
+        host: bytes | None = None
+        for name, value in scope["headers"]:
+            if name == b"origin" or (name == b"host" and host is not None):
+                return None
+            if name == b"host":
+                host = value
+        return None if host is None else (host, (scope.get("server") or ("", None))[0])
 
     def _foreign_host(self, scope: Scope, hosts: list[str]) -> tuple[str, Response] | None:
         """Reason and answer to a request addressed to somebody else; None lets it pass."""

@@ -52,6 +52,8 @@ async def committed(future: Future[Committed]) -> Committed:
     Raises:
         Overloaded: the pipeline gave the request up because it is stopping; or as the future ends.
     """
+    if future.done() and not future.cancelled():
+        return future.result()
     try:
         # Shielded: a request that is cancelled must not cancel the commit it waits for.
         return await asyncio.shield(asyncio.wrap_future(future))

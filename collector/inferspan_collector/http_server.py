@@ -1,0 +1,323 @@
+"""HTTP listeners: uvicorn, with the limits on connections that it lacks.
+
+uvicorn waits for ever for the head of a request, for a client that reads its answer, and takes
+heads of any length and connections of any number: each is a way to exhaust us without sending a
+single request. Here each has a limit, and what is over it is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+import ssl
+from collections import deque
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import Any, Final, cast
+
+import uvicorn
+import uvloop
+from starlette.types import ASGIApp, Message
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from inferspan_collector.telemetry import REFUSED_REQUESTS, REQUESTS, Telemetry
+
+GRACE_SECONDS: Final = 10
+"""How long requests that are under way may take when the collector stops."""
+KEEP_ALIVE_SECONDS: Final = 75
+"""Longer than exporters' intervals, so that they keep their connections."""
+WAITING_BYTES_MAX: Final = 256 * 1024
+"""Of a body, until whoever answers takes them; the connection is not read meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """What a connection may take without being a request, or an answer that is read."""
+
+    head_seconds: float = 10.0
+    """For a request's head, from its first byte; on a new connection, from its start."""
+    unread_seconds: float = 60.0
+    """For reading nothing of an answer that waits."""
+    head_bytes: int = 64 * 1024
+    """For a head, trailers, chunk extensions: whatever brings no body."""
+    sweep_seconds: float = 1.0
+    """Between two looks at all connections."""
+    grace_seconds: int = GRACE_SECONDS
+    """For requests that are under way when the collector stops."""
+
+
+def new_event_loop() -> asyncio.AbstractEventLoop:
+    """The loop that a collector runs in."""
+    return uvloop.new_event_loop()
+
+
+class Listener:
+    """One HTTP port.
+
+    Args:
+        app: answers.
+        socket: bound; it listens from `start` on.
+        telemetry: counts what is refused before it is a request.
+        transport: the port's name among the counters.
+        gate: counts connections over all ports.
+        tls: what it speaks TLS by; None = in the clear.
+        patience: with clients.
+    """
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        listener: socket.socket,
+        telemetry: Telemetry,
+        transport: str,
+        gate: Gate,
+        tls: ssl.SSLContext | None = None,
+        patience: Patience = Patience(),
+    ) -> None:
+        self._socket = listener
+        self._patience = patience
+        # uvicorn makes protocols itself, from a class.
+        own: dict[str, object] = {
+            "gate": gate,
+            "telemetry": telemetry,
+            "transport_name": transport,
+            "patience": patience,
+        }
+        protocol = type("_Protocol", (_Protocol,), own)
+        self._config = uvicorn.Config(
+            app,
+            http=protocol,
+            lifespan="off",
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=patience.grace_seconds,
+        )
+        self._config.load()
+        self._config.ssl = tls
+        self._server = _Server(self._config)
+        self._server.handshake_seconds = patience.head_seconds
+        self._server.lifespan = self._config.lifespan_class(self._config)
+
+    async def start(self) -> None:
+        """Listen."""
+        # The steps of `Server.serve`, which alone would not tell when the port is open.
+        await self._server.startup(sockets=[self._socket])
+        self._ticking = asyncio.create_task(self._server.main_loop())
+        self._sweeping = asyncio.create_task(self._sweep())
+
+    async def stop(self) -> None:
+        """Accept nothing more, let requests under way end, but `patience.grace_seconds` at most."""
+        self._server.should_exit = True
+        await self._ticking
+        await self._server.shutdown(sockets=[self._socket])
+        self._sweeping.cancel()
+
+    async def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(self._patience.sweep_seconds)
+            now = loop.time()
+            for connection in tuple(self._server.server_state.connections):
+                cast("_Protocol", connection).look(now)
+
+
+class Gate:
+    """Lets so many connections in at once, over all ports of a collector.
+
+    Args:
+        limit: of all together; one more is answered 503 and closed.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self.open = 0
+
+    def enter(self) -> bool:
+        """Count one connection more; False where there is no room."""
+        if self.open >= self._limit:
+            return False
+        self.open += 1
+        return True
+
+    def leave(self) -> None:
+        """Count one less."""
+        self.open -= 1
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers, and with an end to handshakes."""
+
+    handshake_seconds: float
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        loop, config = asyncio.get_running_loop(), self.config
+
+        def protocol() -> asyncio.Protocol:
+            state: dict[str, Any] = {}
+            return cast("type[_Protocol]", config.http_protocol_class)(
+                config, self.server_state, state, loop
+            )
+
+        self.servers = [
+            await loop.create_server(
+                protocol,
+                sock=one,
+                ssl=config.ssl,
+                ssl_handshake_timeout=self.handshake_seconds if config.ssl else None,
+                backlog=config.backlog,
+            )
+            for one in sockets or ()
+        ]
+        self.started = True
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+class _Body:
+    """A request's body on its way to whoever answers: chunks are handed on, never copied.
+
+    uvicorn's own gathers them in one buffer, copies that at each turn, and stops reading at 64 KiB:
+    half of what receiving a request costs.
+    """
+
+    __slots__ = ("_chunks", "_cycle", "_held", "_whole")
+
+    def __init__(self, cycle: RequestResponseCycle) -> None:
+        self._cycle = cycle
+        self._chunks: deque[bytes] = deque()
+        self._held = 0
+        self._whole = False
+        """Whether all of it was handed on."""
+
+    def add(self, chunk: bytes) -> None:
+        """Keep what has come."""
+        self._chunks.append(chunk)
+        self._held += len(chunk)
+        if self._held > WAITING_BYTES_MAX:
+            self._cycle.flow.pause_reading()
+        self._cycle.message_event.set()
+
+    async def receive(self) -> Message:
+        """ASGI's `receive`: a chunk a message."""
+        cycle = self._cycle
+        if cycle.waiting_for_100_continue and not cycle.transport.is_closing():
+            cycle.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            cycle.waiting_for_100_continue = False
+        while not (cycle.disconnected or cycle.response_complete):
+            if self._chunks:
+                chunk = self._chunks.popleft()
+                self._held -= len(chunk)
+                self._whole = not (self._chunks or cycle.more_body)
+                return {"type": "http.request", "body": chunk, "more_body": not self._whole}
+            if not cycle.more_body and not self._whole:
+                self._whole = True
+                return {"type": "http.request", "body": b"", "more_body": False}
+            cycle.flow.resume_reading()
+            await cycle.message_event.wait()
+            cycle.message_event.clear()
+        return {"type": "http.disconnect"}
+
+
+class _Protocol(HttpToolsProtocol):
+    gate: Gate
+    telemetry: Telemetry
+    transport_name: str
+    patience: Patience
+
+    _let_in = False
+    _head_since: float | None = None
+    """When the head that we wait for began; None while none is awaited."""
+    _fruitless = 0
+    """Bytes that came since the last that brought a whole head or a part of a body."""
+    _unread: tuple[int, float] = (0, 0.0)
+    """How much of an answer waits for the client, and since when it does not get less."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._let_in = self.gate.enter()
+        self._head_since = self.loop.time()
+        if not self._let_in:
+            self._turn_away(503, "connections", "as many connections are open as are taken at once")
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._let_in:
+            self._let_in = False
+            self.gate.leave()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        if self._head_since is None and self._awaits_a_head:
+            self._head_since = self.loop.time()
+        self._fruitless += len(data)
+        super().data_received(data)
+        if self._fruitless > self.patience.head_bytes and not self.transport.is_closing():
+            rule = f"a head has {self.patience.head_bytes} bytes at most"
+            self._turn_away(431, "head_too_large", rule)
+
+    def eof_received(self) -> bool | None:  # type: ignore[override]
+        """A client that says it sends no more may still read the answer to a whole request."""
+        cycle = self.cycle
+        if cycle is None or cycle.more_body or cycle.response_complete or self.scheme == "https":
+            return None
+        cycle.keep_alive = False
+        return True
+
+    def on_headers_complete(self) -> None:
+        self._head_since = None
+        self._fruitless = 0
+        before = self.cycle
+        super().on_headers_complete()
+        if self.cycle is not before:
+            # Before the task that answers has begun to run.
+            self._body = _Body(self.cycle)
+            self.cycle.receive = self._body.receive  # type: ignore[assignment, method-assign]
+
+    def on_body(self, body: bytes) -> None:
+        self._fruitless = 0
+        if not self.cycle.response_complete:
+            self._body.add(body)
+
+    def on_message_complete(self) -> None:
+        self._fruitless = 0
+        super().on_message_complete()
+
+    @property
+    def _awaits_a_head(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
+
+    def look(self, now: float) -> None:
+        """End the connection where its client is too slow."""
+        seconds = self.patience.head_seconds
+        if self._head_since is not None and now - self._head_since > seconds:
+            if self._fruitless:
+                self._turn_away(408, "too_slow", f"a head takes {seconds:g} s at most")
+            else:
+                self.transport.close()
+            return
+        waiting = self.transport.get_write_buffer_size()
+        if not waiting or waiting != self._unread[0]:
+            self._unread = (waiting, now)
+        elif now - self._unread[1] > self.patience.unread_seconds:
+            self._count(408, "unread")
+            self.transport.abort()
+
+    def _turn_away(self, status: int, reason: str, message: str) -> None:
+        self._count(status, reason)
+        if self._awaits_a_head:
+            more = "retry-after: 1\r\n" if status == 503 else ""
+            self.transport.write(
+                f"HTTP/1.1 {status} \r\ncontent-type: text/plain\r\n{more}"
+                f"content-length: {len(message)}\r\nconnection: close\r\n\r\n{message}".encode()
+            )
+        self.transport.close()
+
+    def _count(self, status: int, reason: str) -> None:
+        self.telemetry.add(REQUESTS, transport=self.transport_name, code=str(status))
+        self.telemetry.add(REFUSED_REQUESTS, transport=self.transport_name, reason=reason)
