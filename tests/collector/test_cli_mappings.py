@@ -17,7 +17,7 @@ TRITON = DATA / "spans_triton.json"
 OURS = """
 mappings:
   - name: ours
-    match: {scope: their.library, attributes: {kind: "*", hidden: null}}
+    match: {scope: their.library, attributes: {kind: "*"}, without: {hidden: "*"}}
     prediction:
       model: {attribute: model}
       score: {attribute: score}
@@ -44,7 +44,7 @@ def test_labels_of_a_span_are_told() -> None:
         "target = hallucination, kind = evaluation, class = hallucinated, value = 1.0"
         in done.stdout
     )
-    assert done.stdout.endswith("3 spans: 1 predictions, 3 labels, 0 refused, 1 ignored\n")
+    assert done.stdout.endswith("5 spans: 3 predictions, 3 labels, 0 refused, 1 ignored\n")
 
 
 @pytest.fixture
@@ -76,7 +76,7 @@ def test_a_configuration_is_tried_on_lines_and_what_is_refused_fails(mixed: Path
     (why,) = reports["bad"]["refused"]
     assert why.startswith("bad_type: mapping 'ours': ")
     assert reports["without"]["refused"][0].startswith("missing_model: mapping 'ours': ")
-    assert reports["hidden"]["why_not"] == {"ours": "attribute hidden = True; it must not be there"}
+    assert reports["hidden"]["why_not"] == {"ours": "attribute hidden = True; wanted is none"}
     assert reports["other"]["why_not"] == {"ours": "attribute kind is missing; wanted is any value"}
     # Spans of our own vocabulary need no mapping.
     assert reports["predict fraud"]["predicted_by"] is None

@@ -62,8 +62,11 @@ def refusal(prediction, attributes=None, **others):
         ({"attributes": {"app.tags": "c"}}, False),
         ({"attributes": {"app.raw": "*"}}, True),
         ({"attributes": {"app.absent": "*"}}, False),
-        ({"attributes": {"app.absent": None}}, True),
-        ({"attributes": {"app.model": None}}, False),
+        ({"span": "work", "without": {"app.absent": "*"}}, True),
+        ({"span": "work", "without": {"app.model": "*"}}, False),
+        ({"span": "work", "without": {"app.rows": 17}}, False),
+        ({"span": "work", "without": {"app.rows": ["18", "2*"]}}, True),
+        ({"span": "work", "without": {"app.absent": "*", "app.tags": "a"}}, False),
         ({"resource": {"service.name": "shop"}}, True),
         ({"resource": {"service.name": "shop*", "host.name": "*"}}, False),
         ({"span": "work", "scope": "other"}, False),
@@ -183,6 +186,13 @@ def test_without_an_id_the_spans_own_context_is_the_id() -> None:
         one({"prediction_id": {"attribute": "absent"}})["prediction_id"]
         == f"{trace.hex()}-{own.hex()}"
     )
+
+
+def test_a_source_that_cannot_be_read_is_passed_over_where_a_later_one_has_a_value() -> None:
+    version = [{"attribute": "j", "json_path": "$.a"}, {"attribute": "v"}]
+    assert one({"version": version}, {"j": "{", "v": "7"})["version"] == "7"
+    assert one({"version": version}, {"j": '{"a": 8}', "v": "7"})["version"] == "8"
+    assert refusal({"version": version}, {"j": "{"}).reason == "bad_json"
 
 
 def test_sources_are_asked_in_order_and_an_empty_text_is_none() -> None:
@@ -330,7 +340,10 @@ def test_a_sampled_span_stands_for_as_many_as_its_trace_state_says(
 def test_scopes_say_beforehand_which_spans_could_be_taken() -> None:
     mappings = [
         {**rule(None, scope="a.*", attributes={"x": "1"}), "name": "one"},
-        {**rule(None, scope=["a.b", "c"], attributes={"y": None, "z": "*"}), "name": "two"},
+        {
+            **rule(None, scope=["a.b", "c"], attributes={"z": "*"}, without={"y": "*"}),
+            "name": "two",
+        },
         {**rule(None, scope="d"), "name": "three"},
     ]
     ours = mapper(mappings)

@@ -103,8 +103,9 @@ MATCHES = st.fixed_dictionaries(
     {"span": st.sampled_from(["*", "*", "*", "a*", ""])},
     optional={
         "scope": PATTERNS,
-        "attributes": st.dictionaries(st.sampled_from(KEYS), st.none() | PATTERNS, max_size=2),
-        "resource": st.dictionaries(st.sampled_from(KEYS), st.none() | PATTERNS, max_size=1),
+        "attributes": st.dictionaries(st.sampled_from(KEYS), PATTERNS, max_size=2),
+        "without": st.dictionaries(st.sampled_from(KEYS), PATTERNS, max_size=1),
+        "resource": st.dictionaries(st.sampled_from(KEYS), PATTERNS, max_size=1),
     },
 )
 RULES = st.one_of(

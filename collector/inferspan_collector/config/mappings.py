@@ -149,10 +149,12 @@ class Match(Section):
     span: Patterns | None = None
     """Names of spans."""
     kind: Annotated[tuple[Kind, ...] | None, BeforeValidator(_a_list)] = None
-    attributes: dict[str, Patterns | None] = Field(default_factory=dict)
-    """Attribute → values; none = the span must not have it."""
-    resource: dict[str, Patterns | None] = Field(default_factory=dict)
-    """The same of the resource's attributes."""
+    attributes: dict[str, Patterns] = Field(default_factory=dict)
+    """Attribute → values that the span has to have one of."""
+    without: dict[str, Patterns] = Field(default_factory=dict)
+    """Attribute → values that the span must have none of."""
+    resource: dict[str, Patterns] = Field(default_factory=dict)
+    """As `attributes`, of the resource's."""
 
 
 class Recorded(Section):

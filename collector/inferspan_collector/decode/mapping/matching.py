@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from inferspan import semconv
 from inferspan_collector.config.mappings import KINDS, Match
 from inferspan_collector.decode.attributes import Attributes, Value, shown
 from inferspan_collector.decode.mapping.patterns import Patterns
 from inferspan_collector.decode.mapping.views import SpanView
+
+ANY: Final = "any value"
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,16 +21,14 @@ class Condition:
 
     place: str
     """`scope`, `span name`, `attribute gen_ai.operation.name`."""
-    wanted: str | None
-    """What has to be there, in words; None = nothing may."""
+    wanted: str
+    """What has to be there, in words."""
     read: Callable[[SpanView], Value]
     holds: Callable[[SpanView], bool]
 
     def fault(self, view: SpanView) -> str:
         """Why it does not hold for a span."""
         value = self.read(view)
-        if self.wanted is None:
-            return f"{self.place} = {shown(value)}; it must not be there"
         if value is None:
             return f"{self.place} is missing; wanted is {self.wanted}"
         return f"{self.place} = {shown(value)}; wanted is {self.wanted}"
@@ -40,8 +41,7 @@ class Matcher:
 
     def __init__(self, match: Match) -> None:
         self._scope = None if match.scope is None else Patterns(match.scope)
-        demanded = [name for name, patterns in match.attributes.items() if patterns is not None]
-        self.key = demanded[0] if demanded else None
+        self.key = next(iter(match.attributes), None)
         """An attribute that every span taken carries; None where there is none."""
         self._conditions = _conditions(match)
 
@@ -66,6 +66,9 @@ def _conditions(match: Match) -> list[Condition]:
         found.append(_of_attribute("resource", name, patterns, lambda view: view.resource))
     for name, patterns in match.attributes.items():
         found.append(_of_attribute("attribute", name, patterns, lambda view: view.attributes))
+    for name, patterns in match.without.items():
+        there = _of_attribute("attribute", name, patterns, lambda view: view.attributes)
+        found.append(_not(there))
     return found
 
 
@@ -82,19 +85,26 @@ def _of_text(place: str, texts: tuple[str, ...], read: Callable[[SpanView], str]
 def _of_attribute(
     place: str,
     name: str,
-    texts: tuple[str, ...] | None,
+    texts: tuple[str, ...],
     attributes: Callable[[SpanView], Attributes],
 ) -> Condition:
     def read(view: SpanView) -> Value:
         return attributes(view).value(name)
 
     place = f"{place} {name}"
-    if texts is None:
-        return Condition(place, None, read, lambda view: name not in attributes(view))
     patterns = Patterns(texts)
     if patterns.any:
-        return Condition(place, "any value", read, lambda view: name in attributes(view))
+        return Condition(place, ANY, read, lambda view: name in attributes(view))
     return Condition(place, _wanted(patterns), read, lambda view: _fits(patterns, read(view)))
+
+
+def _not(there: Condition) -> Condition:
+    return Condition(
+        there.place,
+        f"anything but {there.wanted}" if there.wanted != ANY else "none",
+        there.read,
+        lambda view: not there.holds(view),
+    )
 
 
 def _wanted(patterns: Patterns) -> str:

@@ -24,15 +24,23 @@ _SCALARS: Final = (str, bool, int, float)
 def compiled(sources: Sequence[Source]) -> Read:
     """Read the first source that has a value; an empty text or list is none.
 
-    What it returns is a text, a number, a list of these, or None. It may raise `RefusedRecord`.
+    What it returns is a text, a number, a list of these, or None. It raises `RefusedRecord` where
+    a source cannot be read and no later one has a value.
     """
     reads = [_read(source) for source in sources]
 
     def first(view: SpanView) -> Value:
+        unreadable: RefusedRecord | None = None
         for read in reads:
-            value = read(view)
+            try:
+                value = read(view)
+            except RefusedRecord as refused:
+                unreadable = unreadable or refused
+                continue
             if value is not None and value != "" and value != []:
                 return value
+        if unreadable is not None:
+            raise unreadable
         return None
 
     return first
