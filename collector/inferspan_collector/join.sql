@@ -22,7 +22,8 @@ SELECT DISTINCT label_row
 FROM new_matches
 WHERE late AND label_row NOT IN (SELECT label_row FROM matches);
 
--- One winner per (prediction, target). A tombstone can win: then there is no label. Two records
+-- One winner per (prediction, target). A tombstone can win: then there is no label. What silence
+-- implies loses to whatever was said. Two records
 -- that claim the same label id and revision are told apart by their time, then their content.
 CREATE OR REPLACE TEMP TABLE winners AS
 SELECT
@@ -61,7 +62,7 @@ LEFT JOIN source_ranks AS r
 QUALIFY row_number() OVER (
     PARTITION BY m.prediction_row, l.target
     ORDER BY
-        coalesce(r.rank, -1) DESC, l.revision DESC, l.time DESC, l.label_id DESC, l.deleted DESC,
+        l.kind = 'implied', coalesce(r.rank, -1) DESC, l.revision DESC, l.time DESC, l.label_id DESC, l.deleted DESC,
         l.content_hash DESC
 ) = 1;
 

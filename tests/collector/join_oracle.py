@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 
 from records import MINUTE_NS, Label, Prediction, label_batch
@@ -62,6 +62,7 @@ def outcome_cells(
     ranks: Mapping[str | None, int],
     tolerance: float | None,
     windows: Mapping[str, int] = MappingProxyType({}),
+    silence: Callable[[Prediction], str | None] = lambda _: None,
 ) -> Counter[Cell]:
     """Outcomes per (minute, predicted, actual, correct), whatever the order of the records."""
     rows = list(records)
@@ -75,7 +76,13 @@ def outcome_cells(
             for x in labels
             if x.target == target and is_about(x, p, linked) and in_time(x, p, windows)
         ]
-        if not about or p.error_type is not None:
+        if p.error_type is not None:
+            continue
+        if not about:
+            # What silence means by now, if it means anything: nobody's record, so it loses to all.
+            meant = silence(p)
+            if meant is not None:
+                cells[_cell(p, Label(actual=meant), tolerance)] += 1
             continue
         winner = max(
             about,

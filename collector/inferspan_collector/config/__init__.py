@@ -91,6 +91,20 @@ class Config(Section):
             )
         return self
 
+    @model_validator(mode="after")
+    def _rows_outlive_silence(self) -> Config:
+        kept = self.rows_kept_ns
+        for name, model in self.models.items():
+            for target, section in model.targets.items():
+                silence = section.absent_means
+                if silence is not None and silence.after_ns > kept:
+                    raise ValueError(
+                        f"models.{name}.targets.{target}.absent_means.after = {silence.after} is "
+                        "longer than rows live, so nothing would be left to imply; shorten it, or "
+                        "give the target a longer `window`"
+                    )
+        return self
+
     def model(self, name: str) -> Model:
         """A model's section; one that is not configured has the defaults."""
         return self.models.get(name, _DEFAULT_MODEL)

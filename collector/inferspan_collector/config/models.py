@@ -2,10 +2,42 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import math
 
+from pydantic import Field, field_validator
+
+from inferspan import semconv
 from inferspan_collector.config.section import Section
-from inferspan_collector.config.spans import Span
+from inferspan_collector.config.spans import Span, span_ns
+
+
+class AbsentMeans(Section):
+    """What it means that no label came."""
+
+    value: str | bool | int | float
+    """The truth then: a class, or a number."""
+    after: Span
+    """How long after the prediction's own time, as `30d`."""
+
+    @property
+    def truth(self) -> tuple[str, float]:
+        """As labels carry it: its text, and its number, NaN where it is none."""
+        text = semconv.class_text(self.value)
+        assert text is not None, "checked"
+        numeric = isinstance(self.value, int | float) and not isinstance(self.value, bool)
+        return text, float(self.value) if numeric else math.nan
+
+    @property
+    def after_ns(self) -> int:
+        """`after` in nanoseconds."""
+        return span_ns(self.after)
+
+    @field_validator("value")
+    @classmethod
+    def _a_truth(cls, value: str | bool | int | float) -> str | bool | int | float:
+        if not semconv.class_text(value):
+            raise ValueError(f"{value!r} is no truth; write a class or a finite number")
+        return value
 
 
 class Target(Section):
@@ -16,6 +48,8 @@ class Target(Section):
     window: Span | None = None
     """How long a label may come after its prediction, or before it; absent = as
     `store.retention.rows` says."""
+    absent_means: AbsentMeans | None = None
+    """What it means that no label came; absent = nothing: the prediction stays unlabelled."""
 
 
 class Model(Section):

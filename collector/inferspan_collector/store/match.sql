@@ -28,3 +28,5 @@ JOIN {predictions} AS p
     AND p.identity = linked.identity
     AND p.position = linked.position
 WHERE p.current AND l.link_span <> 0 AND (l.prediction_id IS NULL OR l.model IS NULL)
+    -- What silence implies is meant of the row that was silent alone.
+    AND (l.kind <> 'implied' OR p.row_id = linked.row_id)

@@ -11,19 +11,22 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
 
 import duckdb
 
 from inferspan_collector.store import durably
-from inferspan_collector.store.database import FILE_NAME, StoreError, connect, format_of, sql
+from inferspan_collector.store.database import (
+    FILE_NAME,
+    ROW_GROUP_ROWS,
+    StoreError,
+    connect,
+    format_of,
+    sql,
+)
 from inferspan_collector.store.lock import DirectoryInUse, DirectoryLock
 from inferspan_collector.store.mending import Cut, logs_of, mend_logs
 from inferspan_collector.store.migrations import FORMAT_VERSION
 from inferspan_collector.store.write_ahead import Log
-
-ROW_GROUP: Final = 122_880
-"""Rows that DuckDB stores together: what is lost of a column is lost in such pieces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,8 +186,8 @@ def _write_anew(path: Path, memory: str, names: list[str]) -> Path:
 
 
 def _pieces(last: int) -> Iterator[str]:
-    for start in range(0, last + 1, ROW_GROUP):
-        yield f"rowid >= {start} AND rowid < {start + ROW_GROUP}"
+    for start in range(0, last + 1, ROW_GROUP_ROWS):
+        yield f"rowid >= {start} AND rowid < {start + ROW_GROUP_ROWS}"
 
 
 def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> int:

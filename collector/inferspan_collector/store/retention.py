@@ -6,7 +6,7 @@ when exactly a row left. Cells of minutes are folded into cells of hours, and th
 Nothing here changes a figure of a window whose cells are kept.
 
 Each step is a transaction of its own, in the writer's thread: some ten milliseconds over
-a row group of 122,880 rows, whatever the size of the file, for rows lie in the order of receipt.
+122,880 rows, whatever the size of the file, for rows lie in the order of receipt.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from inferspan_collector import failpoints
 from inferspan_collector.config import Config
 from inferspan_collector.store import scrubbing
 from inferspan_collector.store.cells import MINUTE_NS
-from inferspan_collector.store.database import sql
+from inferspan_collector.store.database import ROW_GROUP_ROWS, sql
 from inferspan_collector.store.forgetting import Forgetting
 from inferspan_collector.store.matching import matching, windows_of
 
 CHECK_NS: Final = 10 * MINUTE_NS
 """Between two looks at what is too old."""
-STEP_ROWS: Final = 122_880
-"""Rows that leave in one step: what DuckDB stores together, so that a checkpoint drops it whole."""
+STEP_ROWS: Final = 4 * ROW_GROUP_ROWS
+"""Rows that leave in one step: whole row groups, which a checkpoint drops as they are."""
 FOLD_MINUTES: Final = 1_440
 """Minutes whose cells are folded in one step."""
 SIZE_FLOOR_NS: Final = 60 * MINUTE_NS

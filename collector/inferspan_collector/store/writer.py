@@ -19,8 +19,10 @@ from inferspan_collector.store import outbox, staging
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database, sql
 from inferspan_collector.store.forgetting import FORGOTTEN, Forgetting, Forgotten, ToForget
+from inferspan_collector.store.implied import IMPLIED, Implied
 from inferspan_collector.store.interning import Interner
 from inferspan_collector.store.retention import Retention
+from inferspan_collector.store.unmatched import UNMATCHED, Unmatched
 from inferspan_collector.telemetry import (
     COMMITS,
     CONTAINED,
@@ -63,15 +65,20 @@ class Writer:
         self._commits_since_compaction = 0
         self._forgetting = Forgetting(self._cursor, config)
         self._retention = Retention(self._cursor, config, self._forgetting)
+        self._implied = Implied(self._cursor, config)
+        self._unmatched = Unmatched(self._cursor)
         self._join = join.prepare(self._cursor, config)
         self._number_on()
 
-    def commit(self, group: Sequence[Decoded], now_ns: int) -> list[Committed]:
+    def commit(
+        self, group: Sequence[Decoded], now_ns: int, *, implied: bool = False
+    ) -> list[Committed]:
         """Store a group of requests in one transaction; it is on disk when this returns.
 
         Args:
             group: requests' batches; rows keep their order.
             now_ns: the current time, Unix ns.
+            implied: its labels are what silence means, and counted as such.
 
         Returns:
             What became of each request's rows, in the order of `group`.
@@ -97,6 +104,10 @@ class Writer:
             self._roll_back()
             raise
         failpoints.reach("after-commit")
+        if implied:
+            said = sum(part.labels.count("joined") for part in committed)
+            committed = [replace(part, labels=()) for part in committed]
+            self._telemetry.add(LABELS, said, result=IMPLIED)
         # The rows are on disk: a fault in counting them must not make their sender try again.
         try:
             self._after_commit(committed, tally)
@@ -146,10 +157,14 @@ class Writer:
 
     def tidying_due(self, now_ns: int) -> bool:
         """Whether `tidy` has something to do."""
-        return self._retention.due(now_ns)
+        tidying = (self._unmatched, self._implied, self._retention)
+        return any(part.due(now_ns) for part in tidying)
 
     def tidy(self, now_ns: int) -> bool:
-        """Do one small step of what age and size ask for, in a transaction of its own.
+        """Do one small step of what time asks for, in a transaction of its own.
+
+        That is, to count what waits too long, to say what silence means, and to erase what is
+        too old or too much.
 
         Returns:
             Whether more is due now.
@@ -157,11 +172,29 @@ class Writer:
         Raises:
             duckdb.Error: nothing of this step was done.
         """
+        if self._unmatched.due(now_ns):
+            self._telemetry.add(LABELS, self._unmatched.count(now_ns), result=UNMATCHED)
+        if self._implied.due(now_ns):
+            labels = self._implied.labels(now_ns)
+            if labels is not None:
+                self._imply(labels, now_ns)
+                return True
+        if not self._retention.due(now_ns):
+            return False
         step = self._retention.step(now_ns)
         if step is None:
             return False
         self._telemetry.add(ERASED, step.rows, table=step.table, reason=step.reason)
         return True
+
+    def _imply(self, labels: LabelBatch, now_ns: int) -> None:
+        if not len(labels):
+            return
+        try:
+            self.commit([Decoded(PredictionBatch.empty(), labels)], now_ns, implied=True)
+        except BaseException:
+            self._implied.again()
+            raise
 
     @property
     def compaction_due(self) -> bool:
