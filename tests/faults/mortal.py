@@ -52,24 +52,34 @@ class Mortal:
         data: the data directory.
         deaths: how the first process dies, the second one…; those beyond live on.
         options: of the command line.
+        excused: exit codes upon which it is started again, too.
 
     Attributes:
         deaths: processes that were killed.
         death: how the present one is to die.
     """
 
-    def __init__(self, data: Path, deaths: Iterable[Death] = (), options: Iterable[str] = ()):
+    def __init__(
+        self,
+        data: Path,
+        deaths: Iterable[Death] = (),
+        options: Iterable[str] = (),
+        excused: Iterable[int] = (),
+    ) -> None:
         grpc, otlp, api = free_addresses(3)
         self.otlp_http, self.otlp_grpc, self.api = f"http://{otlp}", grpc, f"http://{api}"
         self.deaths = 0
         self.log = data.with_suffix(".log")
         self._planned = deaths
+        self._excused = (*excused,)
         self._command = [
             *(sys.executable, "-m", "inferspan_collector.cli", "serve", "--data", str(data)),
             *("--otlp-http", otlp, "--otlp-grpc", grpc, "--api", api, *options),
         ]
         self._failure: str | None = None
         self._stopping = False
+        self._replacing = False
+        self._prepare: Callable[[int], None] = lambda pid: None
         self._acknowledged = itertools.count(1)
         self.death: Death | None = None
         self._process: subprocess.Popen[bytes] | None = None
@@ -100,12 +110,31 @@ class Mortal:
 
         wait_until(answered, READY_SECONDS, "an answer of the collector")
 
+    def prepare(self, prepare: Callable[[int], None]) -> None:
+        """Do something to each process that is started from now on, by its id."""
+        self._prepare = prepare
+
+    @property
+    def pid(self) -> int:
+        """Of the present process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def replace(self) -> int:
+        """SIGTERM; the next one starts once this one has ended. The exit code."""
+        self._replacing = True
+        return self._terminate()
+
     def stop(self) -> int:
         """SIGTERM; the exit code."""
         self._stopping = True
-        assert self._process is not None
-        self._process.send_signal(signal.SIGTERM)
-        return self._process.wait(STOP_SECONDS)
+        return self._terminate()
+
+    def _terminate(self) -> int:
+        process = self._process
+        assert process is not None
+        process.send_signal(signal.SIGTERM)
+        return process.wait(STOP_SECONDS)
 
     def end(self) -> None:
         """Whatever happened, leave no process."""
@@ -119,10 +148,13 @@ class Mortal:
             code = self._live(death)
             if self._stopping:
                 return
-            if code != -signal.SIGKILL:
+            if code == 0 and self._replacing:
+                self._replacing = False
+            elif code not in (-signal.SIGKILL, *self._excused):
                 self._failure = f"the collector ended with {code}: {self.log.read_text()[-4000:]}"
                 return
-            self.deaths += 1
+            else:
+                self.deaths += 1
 
     def _live(self, death: Death | None) -> int:
         with self.log.open("ab") as log:
@@ -132,6 +164,7 @@ class Mortal:
                 stderr=log,
                 env=os.environ | (death.environment if death else {}),
             )
+        self._prepare(process.pid)
         self._acknowledged = itertools.count(1)
         self._process, self.death = process, death
         if death and death.at == STARTING:
@@ -147,13 +180,23 @@ def _kill_after(process: subprocess.Popen[bytes], milliseconds: int) -> None:
 
 @contextmanager
 def mortal(
-    data: Path, deaths: Iterable[Death] = (), options: Iterable[str] = ()
+    data: Path,
+    deaths: Iterable[Death] = (),
+    options: Iterable[str] = (),
+    excused: Iterable[int] = (),
 ) -> Iterator[Mortal]:
     """Run one until the block ends; it must then stop as it is asked to."""
-    collector = Mortal(data, deaths, options)
+    collector = Mortal(data, deaths, options, excused)
     collector.start()
     try:
+        collector.steadily(lambda: ready(collector.api))
         yield collector
         assert collector.stop() == 0, collector.log.read_text()[-4000:]
     finally:
         collector.end()
+
+
+def ready(api: str) -> None:
+    """Hold that it can be asked."""
+    answer = httpx.get(f"{api}/readyz", timeout=READY_SECONDS)
+    assert answer.is_success, answer.text

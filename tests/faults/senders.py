@@ -29,6 +29,12 @@ ANSWER_SECONDS = 10.0
 DELIVERY_SECONDS = 240.0
 """How long a sender tries in all: the test fails where one request takes longer."""
 PAUSE_SECONDS = 0.05
+RETRYABLE = (
+    grpc.StatusCode.UNAVAILABLE,
+    grpc.StatusCode.CANCELLED,
+    grpc.StatusCode.DEADLINE_EXCEEDED,
+)
+"""What OTLP has senders try again, of what a collector that stops or dies may say."""
 
 
 class Unanswered(Exception):
@@ -122,7 +128,7 @@ class OverGrpc:
                 logs = ExportLogsServiceRequest.FromString(request.content)
                 answer = self._logs.Export(logs, timeout=self._seconds)
         except grpc.RpcError as error:
-            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+            if error.code() in RETRYABLE:
                 raise Unanswered(error.details()) from error
             raise AssertionError(f"{error.code()}: {error.details()}") from error
         _check_taken(request, answer.SerializeToString())
