@@ -18,14 +18,14 @@ from inferspan_collector import testing
 MODEL = "mortal"
 CLASSES = ("fraud", "legit", "review")
 SECOND_NS = 1_000_000_000
-Path = Literal["/v1/traces", "/v1/logs", "/v1/labels"]
+Way = Literal["/v1/traces", "/v1/logs", "/v1/labels"]
 
 
 @dataclass(frozen=True)
 class Request:
     """What one sender sends at once, and the records that it holds."""
 
-    path: Path
+    path: Way
     records: tuple[Prediction | Label, ...]
     zipped: bool = False
     model: str = field(default=MODEL)
