@@ -11,6 +11,8 @@ PEERS_READY := $(PEERS)/.ready
 PARALLEL := -n auto --dist loadfile
 # How often the collector is killed in `make test-faults`; `make test` kills it 25 times.
 ROUNDS ?= 200
+# How long the decoder is fuzzed there; `make test` does it for about a minute.
+FUZZ_SECONDS ?= 3600
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
@@ -29,8 +31,8 @@ test-fast: $(READY) ## the tests that need no real server
 	@echo "Leaving out the tests marked 'real' (Jaeger, OTel Collector); make test runs them too."
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not real" $(ARGS)
 
-test-faults: $(READY) ## the fault tests at length: kill -9 in ROUNDS rounds (200), a minute of overload…
-	@FAULT_ROUNDS=$(ROUNDS) $(BIN)/python -m pytest $(PARALLEL) tests/faults $(ARGS)
+test-faults: $(READY) ## the fault tests at length: kill -9 in ROUNDS rounds (200), a minute of overload, an hour of fuzzing…
+	@FAULT_ROUNDS=$(ROUNDS) FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest $(PARALLEL) tests/faults tests/fuzz $(ARGS)
 
 lint: $(READY) ## ruff, and mypy --strict on both packages and on tests/typing
 	@$(BIN)/ruff check .

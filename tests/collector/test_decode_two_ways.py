@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from damage import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from tests.collector.damage import damaged
-from tests.collector.otlp_requests import log_requests, trace_requests
-from tests.collector.two_ways import WAYS, assert_same
+from otlp_requests import log_requests, trace_requests
+from two_ways import WAYS, assert_same
 
 from inferspan_collector.decode import decode_logs, decode_traces
 from inferspan_collector.testing import NOW_NS

@@ -37,9 +37,10 @@ class Outline:
     """Bytes of all records with their frames."""
 
     @classmethod
-    def of(cls, body: bytes) -> Outline | None:
+    def of(cls, body: bytes | UInt8) -> Outline | None:
         """Find them; None where the frames alone do not tell, or there are none."""
         data = np.frombuffer(body, np.uint8)
+        data.flags.writeable = False  # one type of array, so that all is compiled once
         room = len(body) // _RECORD_BYTES_MIN + 1
         places, scopes = np.empty((2, room), np.int64), np.empty(room, np.int32)
         resource_of, counts = np.empty(room, np.int32), np.empty(3, np.int64)
@@ -58,13 +59,15 @@ class Outline:
 
     def without(self, taken: UInt8) -> bytes:
         """The request without the records that were taken (one entry each, 0 = it stays)."""
-        if taken.all():
-            room = len(self.body) - self.framed_bytes
-        else:
-            # What frames take beside their content is left out of this: it is little.
-            room = len(self.body) - int((self.places[1] - self.places[0])[taken != 0].sum())
-        out = np.empty(room, np.uint8)
+        out = np.empty(self.room_without(taken), np.uint8)
         return out[: remainder(self.body, taken, out)].tobytes()
+
+    def room_without(self, taken: UInt8) -> int:
+        """Bytes that this takes at most."""
+        if taken.all():
+            return len(self.body) - self.framed_bytes
+        # What frames take beside their content is left out of this: it is little.
+        return len(self.body) - int((self.places[1] - self.places[0])[taken != 0].sum())
 
 
 def limits(received_ns: int) -> Int64:
