@@ -134,12 +134,12 @@ class Gate:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self.open = 0
 
     def enter(self) -> bool:
         """Count one connection more; False where there is no room."""
-        if self.open >= self._limit:
+        if self.open >= self.limit:
             return False
         self.open += 1
         return True

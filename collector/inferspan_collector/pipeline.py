@@ -30,7 +30,14 @@ from inferspan_collector.store.forgetting import Forgotten, ToForget
 from inferspan_collector.store.reader import Reader, StoreReader
 from inferspan_collector.store.writer import Writer
 from inferspan_collector.submission import Overloaded, Unstorable
-from inferspan_collector.telemetry import COMMIT_FAILURES, CONTAINED, Telemetry
+from inferspan_collector.telemetry import (
+    COMMIT_FAILURES,
+    CONTAINED,
+    HELD,
+    HELD_LIMIT,
+    QUEUED,
+    Telemetry,
+)
 
 logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
@@ -102,6 +109,9 @@ class Pipeline:
         self._committed = threading.Event()
         self._failure: Future[str] = Future()
         self._thread = threading.Thread(target=self._run, name="inferspan-writer", daemon=True)
+        telemetry.watch(HELD, lambda: self._queued_bytes, part="queue")
+        telemetry.watch(HELD_LIMIT, lambda: self._limits.queue_bytes, part="queue")
+        telemetry.watch(QUEUED, lambda: len(self._waiting))
 
     def start(self) -> Self:
         """Start the writer thread."""

@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from inferspan_collector import listening
+from inferspan_collector import decode, listening
 from inferspan_collector.config import OFF, Config, Tls
 from inferspan_collector.decode import Mapper
 from inferspan_collector.http_server import GRACE_SECONDS, Gate, Listener, new_event_loop
@@ -37,8 +37,18 @@ from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.guard import Guard
 from inferspan_collector.receivers.otlp_grpc import GrpcReceiver
 from inferspan_collector.store.database import Database
-from inferspan_collector.telemetry import CONTAINED, LOGS_CUT, Telemetry
+from inferspan_collector.telemetry import (
+    CONNECTIONS,
+    CONNECTIONS_LIMIT,
+    CONTAINED,
+    HELD,
+    HELD_LIMIT,
+    LOGS_CUT,
+    Telemetry,
+)
 
+WARMERS: Final[tuple[Callable[[], None], ...]] = (decode.warm,)
+"""Each compiles code of one stage, or loads it from the disk."""
 _OTLP_PATHS: Final = frozenset(("/v1/traces", "/v1/logs", "/v1/metrics"))
 """What exporters ask for that were given the API's port."""
 
@@ -89,6 +99,11 @@ class Collector:
         self._signals = otlp.signals(Mapper(config.mappings) if config.mappings else None)
         self._gate = Gate(config.limits.connections)
         self._running = contextlib.AsyncExitStack()
+        watch = self.telemetry.watch
+        watch(HELD, lambda: self._budget.held, part="requests_under_way")
+        watch(HELD_LIMIT, lambda: self._budget.limit, part="requests_under_way")
+        watch(CONNECTIONS, lambda: self._gate.open)
+        watch(CONNECTIONS_LIMIT, lambda: self._gate.limit)
 
     @property
     def requests_under_way(self) -> int:
@@ -96,7 +111,7 @@ class Collector:
         return self._budget.bodies_under_way
 
     async def start(self) -> Addresses:
-        """Take the ports, open the store, and begin to listen.
+        """Take the ports, open the store, make compiled code ready, and begin to listen.
 
         Raises:
             PortsTaken: something else listens there.
@@ -110,6 +125,7 @@ class Collector:
             # Whatever is stopped later was started earlier: listeners, publishers, the store.
             pipeline = await self._start_pipeline(stack)
             self.failure = pipeline.failure
+            await asyncio.to_thread(_warm)
             await self._start_receivers(stack, pipeline, sockets)
             self.addresses = Addresses(
                 otlp_http=_url(sockets.get("otlp_http"), self._config.receivers.tls),
@@ -229,6 +245,15 @@ class Collector:
         self.telemetry.add(CONTAINED, where="api")
         detail = f"unexpected {type(error).__name__}; the collector's log says more"
         return problem(500, "Internal error", detail)
+
+
+def _warm() -> None:
+    """Make ready what the first request would otherwise wait for: no port answers before."""
+    _logger.info(
+        "compiled code is made ready: some ten seconds the first time, less than one later"
+    )
+    for warm in WARMERS:
+        warm()
 
 
 @contextlib.contextmanager

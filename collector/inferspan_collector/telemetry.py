@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -132,12 +132,49 @@ COUNTERS: Final = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Gauge:
+    """A figure of this moment, asked for when it is shown: as `Counter`, but it may fall."""
+
+    name: str
+    labels: tuple[str, ...]
+    help: str
+
+
+HELD = Gauge(
+    "inferspan_held_bytes",
+    ("part",),
+    "Bytes held now: requests_under_way (bodies and their rows), queue (decoded, waiting).",
+)
+HELD_LIMIT = Gauge("inferspan_held_bytes_limit", ("part",), "What each part may hold.")
+CONNECTIONS = Gauge("inferspan_connections", (), "HTTP connections open now.")
+CONNECTIONS_LIMIT = Gauge("inferspan_connections_limit", (), "How many may be.")
+QUEUED = Gauge("inferspan_queued_requests", (), "Requests that wait for the writer.")
+GAUGES: Final = (HELD, HELD_LIMIT, CONNECTIONS, CONNECTIONS_LIMIT, QUEUED)
+
+
 class Telemetry:
-    """Thread-safe counters of one collector."""
+    """Thread-safe counters of one collector, and its gauges."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counts: dict[Counter, dict[tuple[str, ...], int]] = {c: {} for c in COUNTERS}
+        self._gauges: dict[tuple[Gauge, tuple[str, ...]], Callable[[], float]] = {}
+
+    def watch(self, gauge: Gauge, read: Callable[[], float], **labels: str) -> None:
+        """Show what `read` says, from any thread, whenever somebody asks."""
+        key = (gauge, tuple(labels[name] for name in gauge.labels))
+        with self._lock:
+            self._gauges[key] = read
+
+    def gauges(self) -> Mapping[Gauge, Mapping[tuple[str, ...], float]]:
+        """All gauges at one moment."""
+        with self._lock:
+            watched = dict(self._gauges)
+        shown: dict[Gauge, dict[tuple[str, ...], float]] = {}
+        for (gauge, labels), read in watched.items():
+            shown.setdefault(gauge, {})[labels] = read()
+        return shown
 
     def add(self, counter: Counter, n: int = 1, **labels: str) -> None:
         """Count n more; the labels are those the counter declares, each exactly once."""

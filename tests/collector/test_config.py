@@ -19,6 +19,8 @@ from inferspan_collector.config import (
     span_minutes,
     split_address,
 )
+from inferspan_collector.config.memory import BASE_BYTES, PARTS
+from inferspan_collector.config.store import amount_bytes
 from inferspan_collector.store.database import Database, StoreError
 
 
@@ -68,8 +70,13 @@ def test_what_the_command_line_says_wins_and_what_it_leaves_out_stays(file: Path
         ("receivers", "api", "127.0.0.1:70000", "0 to 65535"),
         ("receivers", "otlp_grpc", "0.0.0.0:4317", "allow_public"),
         ("limits", "classes", 1, "greater than or equal to 2"),
-        ("limits", "request_byte", 1, "do you mean request_bytes? known here: request_bytes, "),
-        ("limits", "colour", 1, "no such key; known here: request_bytes, queue_bytes"),
+        (
+            "limits",
+            "request_byte",
+            1,
+            "do you mean request_bytes? known here: memory, request_bytes, ",
+        ),
+        ("limits", "colour", 1, "no such key; known here: memory, request_bytes, "),
         ("limits", "models", True, "valid integer"),
         ("limits", "models", "7", "valid integer"),
         ("limits", "group_milliseconds", True, "valid number"),
@@ -246,3 +253,53 @@ def test_a_spelling_means_its_class() -> None:
         "other",
         None,
     ]
+
+
+# --- one ceiling of memory ------------------------------------------------------------------------
+
+
+@given(
+    ceiling=st.integers(10**9, 10**12),
+    queue=st.none() | st.integers(64 * 1024 * 1024, 10**8),
+    store=st.none() | st.integers(100, 200),
+)
+def test_all_parts_fit_below_the_ceiling(
+    ceiling: int, queue: int | None, store: int | None
+) -> None:
+    limits: dict[str, Any] = {"memory": f"{ceiling}B"}
+    limits |= {} if queue is None else {"queue_bytes": queue}
+    memory = {} if store is None else {"memory": f"{store}MB"}
+    read = load(None, {"limits": limits, "store": memory})
+    taken = sum(
+        (amount_bytes(value) or 0 if isinstance(value, str) else value) * part.bytes_each
+        for part in PARTS
+        for value in [getattr(getattr(read, part.section), part.key)]
+    )
+    assert taken + BASE_BYTES <= ceiling
+    if queue is not None:
+        assert read.limits.queue_bytes == queue
+    if store is not None:
+        assert read.store.memory == f"{store}MB"
+    assert read.limits.queue_bytes >= read.limits.request_bytes
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"limits": {"memory": "500MB"}}, "limits.memory = 500 MB is too little: 400 MB are taken"),
+        ({"limits": {"memory": "lots"}}, "write it as 2GB or 1.5GiB"),
+        (
+            {"limits": {"memory": "2GB", "queue_bytes": 10**9}},
+            "limits.queue_bytes takes 2000 MB",
+        ),
+        ({"limits": {"memory": "2GB"}, "store": {"memory": "50%"}}, "a share of the machine's"),
+        (
+            {"limits": {"memory": "1GB", "queue_bytes": 280_000_000}},
+            "raise it, or lower these",
+        ),
+    ],
+)
+def test_a_ceiling_that_is_too_low_is_named(sections: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load(None, sections)
+    assert said in str(refusal.value)

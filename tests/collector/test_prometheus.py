@@ -46,7 +46,9 @@ def families(response: httpx.Response) -> list[Metric]:
 
 
 def series(found: list[Metric]) -> Series:
-    samples = [sample for family in found for sample in family.samples]
+    # The process's own differ from one scrape to the next.
+    ours = (family for family in found if not family.name.startswith("process_"))
+    samples = [sample for family in ours for sample in family.samples]
     read = {
         (sample.name, frozenset((k, v) for k, v in sample.labels.items() if v)): sample.value
         for sample in samples

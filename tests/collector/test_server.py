@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -17,8 +18,8 @@ from collector_process import DEADLINE_SECONDS, counts, models, send_predictions
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from receiving import answer_on, connected
 
-from inferspan_collector import listening, testing
-from inferspan_collector.config import Config, load
+from inferspan_collector import listening, server, testing
+from inferspan_collector.config import Config, load, split_address
 from inferspan_collector.publish import jaeger_monitor
 from inferspan_collector.server import Collector, PortsTaken, running_collector
 from inferspan_collector.store.database import Database, StoreError
@@ -186,3 +187,21 @@ def test_a_store_that_cannot_be_opened_frees_the_ports(tmp_path: Path) -> None:
     with pytest.raises(StoreError), running_collector(settings(data, api=address)):
         pass
     listening.bind(address).close()
+
+
+def test_no_port_answers_before_compiled_code_is_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with listening.bind(FREE) as free:
+        address = listening.address_of(free)
+    host, port = split_address(address)
+    answered = []
+
+    def warm() -> None:
+        with socket.socket() as client:
+            answered.append(client.connect_ex((host, port)) == 0)
+
+    monkeypatch.setattr(server, "WARMERS", (warm,))
+    with running_collector(settings(tmp_path / "data", api=address)) as running:
+        assert ask(running.addresses.api, "GET", "/readyz")[0] == 200
+    assert answered == [False]

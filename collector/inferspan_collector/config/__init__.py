@@ -18,12 +18,13 @@ from inferspan_collector.config.auth import Auth, Token
 from inferspan_collector.config.jaeger import Jaeger
 from inferspan_collector.config.limits import Limits
 from inferspan_collector.config.mappings import Mapping
+from inferspan_collector.config.memory import PARTS, shared_out
 from inferspan_collector.config.models import Model, Target
 from inferspan_collector.config.publish import Publish
 from inferspan_collector.config.receivers import OFF, Receivers, Tls, split_address
 from inferspan_collector.config.section import Section
 from inferspan_collector.config.spans import span_minutes, span_ns
-from inferspan_collector.config.store import Store
+from inferspan_collector.config.store import Store, amount_bytes
 
 __all__ = [
     "OFF",
@@ -181,9 +182,41 @@ def load(path: Path | None, overrides: dict[str, dict[str, Any]] | None = None) 
             present = document.get(section) or {}
             document[section] = {**present, **given} if isinstance(present, dict) else present
     try:
-        return Config.model_validate(document)
+        return _under_the_ceiling(Config.model_validate(document))
     except ValidationError as error:
         raise ConfigError(_explain(error, path)) from error
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}" if path else str(error)) from error
+
+
+def _under_the_ceiling(config: Config) -> Config:
+    """Give each part that is not set its share of `limits.memory`.
+
+    Raises:
+        ValueError: they do not fit below it.
+    """
+    if config.limits.memory is None:
+        return config
+    taken: dict[str, int] = {}
+    for part in PARTS:
+        section: Section = getattr(config, part.section)
+        if part.key in section.model_fields_set:
+            value = getattr(section, part.key)
+            amount = amount_bytes(value) if isinstance(value, str) else value
+            if amount is None:
+                raise ValueError(
+                    f"{part.name} = {value!r} is a share of the machine's memory, which cannot be "
+                    "counted against limits.memory; write it as an amount such as 500MB, or leave "
+                    "it out"
+                )
+            taken[part.name] = amount * part.bytes_each
+    ceiling = amount_bytes(config.limits.memory) or 0
+    for name, value in shared_out(ceiling, taken, config.limits.request_bytes).items():
+        section_name, _, key = name.partition(".")
+        section = getattr(config, section_name)
+        shown = f"{value // 10**6}MB" if isinstance(getattr(section, key), str) else value
+        config = config.model_copy(update={section_name: section.model_copy(update={key: shown})})
+    return config
 
 
 def _explain(error: ValidationError, path: Path | None) -> str:

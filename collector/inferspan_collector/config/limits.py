@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from inferspan_collector.config.section import Section
+from inferspan_collector.config.store import amount_bytes
 
 
 class Limits(Section):
@@ -13,6 +14,8 @@ class Limits(Section):
     # YAML's `yes` is no number, and a text is none either.
     model_config = ConfigDict(strict=True)
 
+    memory: str | None = None
+    """What the process may take altogether: an amount. Parts that are not set share it."""
     request_bytes: int = Field(64 * 1024 * 1024, ge=1024)
     """One request, after decompression."""
     connections: int = Field(1_000, ge=8)
@@ -35,3 +38,10 @@ class Limits(Section):
     """Windows × groups that one API answer may hold."""
     metric_series: int = Field(10_000, ge=100)
     """Series of one metric in `/metrics`; more fold into `__other__`."""
+
+    @field_validator("memory")
+    @classmethod
+    def _an_amount(cls, value: str | None) -> str | None:
+        if value is not None and amount_bytes(value) is None:
+            raise ValueError(f"{value!r} is no amount of memory; write it as 2GB or 1.5GiB")
+        return value

@@ -20,7 +20,7 @@ SIZE_LIMIT_MIN: Final = 10_000_000
 """An empty store and what one transaction adds need some room."""
 
 
-def _bytes(amount: str) -> int | None:
+def amount_bytes(amount: str) -> int | None:
     """The bytes of `500MB` or `1.5GiB`; None where it is none of these."""
     match = _MEMORY.fullmatch(amount)
     if match is None:
@@ -75,12 +75,12 @@ class Store(Section):
     @property
     def size_limit_bytes(self) -> int | None:
         """`size_limit` in bytes."""
-        return None if self.size_limit is None else _bytes(self.size_limit)
+        return None if self.size_limit is None else amount_bytes(self.size_limit)
 
     @field_validator("size_limit")
     @classmethod
     def _a_size(cls, value: str | None) -> str | None:
-        if value is not None and (_bytes(value) or 0) < SIZE_LIMIT_MIN:
+        if value is not None and (amount_bytes(value) or 0) < SIZE_LIMIT_MIN:
             raise ValueError(
                 f"{value!r} is no size from {SIZE_LIMIT_MIN // 1_000_000}MB up; write it as 500MB "
                 "or 20GiB"
@@ -92,7 +92,7 @@ class Store(Section):
     def _an_amount(cls, value: str) -> str:
         if _MEMORY_SHARE.fullmatch(value):
             return value
-        if (_bytes(value) or 0) < MEMORY_BYTES_MIN:
+        if (amount_bytes(value) or 0) < MEMORY_BYTES_MIN:
             raise ValueError(
                 f"{value!r} is no amount of memory from {MEMORY_BYTES_MIN // 1_000_000}MB up; "
                 "write it as 500MB, 1.5GiB or 50%"

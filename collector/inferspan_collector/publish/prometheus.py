@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.metrics_core import Metric
@@ -49,6 +49,7 @@ def routes(queries: Queries, telemetry: Telemetry, config: Config) -> list[Route
     """The route of `/metrics`, to be mounted at the root of the API port."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Exposition(queries, telemetry, config))
+    ProcessCollector(registry=registry)
 
     def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
@@ -83,6 +84,7 @@ class _Exposition(Collector):
             from_store.clear()
             self._telemetry.add(CONTAINED, where="metrics")
         yield from self._counters()
+        yield from self._gauges()
         yield from from_store
 
     def _counters(self) -> Iterator[Metric]:
@@ -92,6 +94,13 @@ class _Exposition(Collector):
                 family.add_metric((), 0)
             for labels, n in sorted(counts.items()):
                 family.add_metric([label(text) for text in labels], n * counter.scale)
+            yield family
+
+    def _gauges(self) -> Iterator[Metric]:
+        for gauge, values in self._telemetry.gauges().items():
+            family = GaugeMetricFamily(gauge.name, gauge.help, labels=gauge.labels)
+            for labels, number in sorted(values.items()):
+                family.add_metric(labels, number)
             yield family
 
     def _arrivals(self) -> list[Metric]:

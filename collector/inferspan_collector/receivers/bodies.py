@@ -214,6 +214,16 @@ class Budget:
             self._reading.discard(deadline)
 
     @property
+    def held(self) -> int:
+        """Bytes held now."""
+        return self._held
+
+    @property
+    def limit(self) -> int:
+        """What may be held."""
+        return self._limit
+
+    @property
     def bodies_under_way(self) -> int:
         """Bodies that are not whole yet."""
         return len(self._reading)
