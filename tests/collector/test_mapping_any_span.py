@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
-from mapped_spans import RECEIVED_NS
+from mapped_spans import RECEIVED_NS, mapper
+from tests.collector.damage import damaged
+from tests.collector.otlp_requests import trace_requests
+from tests.collector.two_ways import assert_same
 
 from inferspan import semconv
 from inferspan_collector.config import Config
@@ -99,13 +103,15 @@ LABELS = st.one_of(
     fields_of(LabelFields, PLACES | ITEMS).map(lambda fields: {**fields, "each": "items.{}."}),
     st.just({"each": "items.{}.", "target": {"item": "name"}, "class": {"item": "name"}}),
 ).flatmap(lambda fields: st.sampled_from(["link", "self"]).map(lambda it: {**fields, "about": it}))
+EXISTS = st.sampled_from(KEYS[:2]).map(lambda key: {key: "*"})
+COMPARED = st.dictionaries(st.sampled_from(KEYS), PATTERNS, max_size=2)
 MATCHES = st.fixed_dictionaries(
-    {"span": st.sampled_from(["*", "*", "*", "a*", ""])},
+    {"span": st.sampled_from(["*", "*", "*", "a*"])},
     optional={
-        "scope": PATTERNS,
-        "attributes": st.dictionaries(st.sampled_from(KEYS), PATTERNS, max_size=2),
-        "without": st.dictionaries(st.sampled_from(KEYS), PATTERNS, max_size=1),
-        "resource": st.dictionaries(st.sampled_from(KEYS), PATTERNS, max_size=1),
+        "scope": st.sampled_from(["their*", "their.library", "*"]) | PATTERNS,
+        "attributes": EXISTS | COMPARED,
+        "without": COMPARED,
+        "resource": COMPARED,
     },
 )
 RULES = st.one_of(
@@ -141,7 +147,8 @@ def requests(draw):
             st.sampled_from(["", "ot=th:8", "ot=th:fffffffffffffff", "x=1,ot=rv:1"]) | TEXTS
         )
         spans.append(span)
-    return traces_request(spans, scope=draw(TEXTS), resource=draw(ATTRIBUTES))
+    scope = draw(st.sampled_from(["their.library", "their.other"]) | TEXTS)
+    return traces_request(spans, scope=scope, resource=draw(ATTRIBUTES))
 
 
 @given(mappers(), requests())
@@ -169,6 +176,53 @@ def test_any_span_under_any_mapping_is_taken_refused_or_ignored(mapper: Mapper, 
     assert all(text for text in found.predictions.model.objects())
     assert set(found.predictions.operation.objects().tolist()) <= set(semconv.OPERATIONS)
     assert (found.predictions.adjusted_count >= 1).all()
+
+
+NEAR = ["a", "b", "ab", "app.model", "app.modem", "app.model.name"]
+"""Keys that are easily taken for one another."""
+KEYED = st.lists(
+    st.tuples(st.sampled_from(["their.*", "their.library", "*"]), st.sampled_from(NEAR)),
+    min_size=1,
+    max_size=3,
+)
+CARRYING = st.lists(st.lists(st.sampled_from(NEAR), max_size=3), min_size=1, max_size=5)
+
+
+@given(KEYED, CARRYING, st.sampled_from(["their.library", "their.other", "x"]))
+def test_spans_are_passed_by_where_they_carry_no_key_that_a_mapping_looks_for(
+    rules, spans, scope: str
+) -> None:
+    ours = mapper(
+        [
+            {
+                "name": f"rule{number}",
+                "match": {"scope": wanted, "attributes": {key: "*"}},
+                "prediction": {"model": "fraud"},
+            }
+            for number, (wanted, key) in enumerate(rules)
+        ]
+    )
+    sent = [
+        otlp_span(f"span {number}", dict.fromkeys(keys, "x")) for number, keys in enumerate(spans)
+    ]
+    body = traces_request(sent, scope=scope).SerializeToString()
+
+    assert_same(partial(decode_traces, mapper=ours), body, RECEIVED_NS)
+    found = decode_traces(body, json=False, received_ns=RECEIVED_NS, mapper=ours)
+    carrying = sum(bool((ours.keys(scope) or set()) & set(keys)) for keys in spans)
+    assert (len(found.predictions), found.ignored) == (carrying, len(spans) - carrying)
+
+
+@given(mappers(), st.lists(requests() | trace_requests(), min_size=1, max_size=2))
+def test_the_compiled_way_leaves_what_a_mapping_may_take(mapper: Mapper, parts) -> None:
+    body = b"".join(part.SerializeToString() for part in parts)
+    assert_same(partial(decode_traces, mapper=mapper), body, RECEIVED_NS)
+
+
+@given(mappers(), requests(), st.integers(0, 2**32))
+def test_a_damaged_request_reads_the_same_both_ways(mapper: Mapper, request, seed: int) -> None:
+    body = damaged(request.SerializeToString(), seed, 2)
+    assert_same(partial(decode_traces, mapper=mapper), body, RECEIVED_NS)
 
 
 @given(mappers(), requests())

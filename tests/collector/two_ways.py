@@ -24,6 +24,7 @@ def facts(decoded: Decoded) -> object:
         decoded.refused,
         decoded.ignored,
         decoded.clock_skewed,
+        decoded.mapped,
     )
 
 

@@ -22,7 +22,7 @@ from inferspan_collector.decode.mapping import Mapper
 from inferspan_collector.decode.ordinary_rows import Part, label_rows, prediction_rows
 from inferspan_collector.decode.predictions import Origin, read_origin
 from inferspan_collector.decode.row_limit import ROWS_MAX
-from inferspan_collector.decode.scanned import Outline, limits, scan_records
+from inferspan_collector.decode.scanned import Outline, WantedKeys, limits, scan_records
 
 _RECORDS_AT_ONCE: Final = 8192
 """The tables of rows never hold more: what a request makes is told before the next are made."""
@@ -79,12 +79,16 @@ def read_traces(
         ]
     except (wire.MalformedRequest, RefusedRecord):
         return None
-    fates = [
-        _fate(in_scope.scope.name, mapper)
+    scopes = [
+        in_scope.scope.name
         for in_resource in request.resource_spans
         for in_scope in in_resource.scope_spans
     ]
-    return _read(body, found, fates, origins, received_ns, reserve)
+    fates = [_fate(scope, mapper) for scope in scopes]
+    wanted = None
+    if mapper is not None and scan.MAPPED in fates:
+        wanted = WantedKeys.of([mapper.keys(scope) for scope in scopes])
+    return _read(body, found, fates, origins, received_ns, reserve, wanted)
 
 
 def _fate(scope: str, mapper: Mapper | None) -> int:
@@ -127,6 +131,7 @@ def _read(
     origins: Sequence[Origin],
     received_ns: int,
     reserve: Callable[[int], None],
+    wanted: WantedKeys | None = None,
 ) -> Ordinary:
     scope_table = np.array([fates, found.resource_of], np.int64)
     packed = limits(received_ns)
@@ -149,6 +154,8 @@ def _read(
         if len(scanned.labels):
             labels.append(label_rows(scanned, origins, received_ns))
             taken[labels[-1].refused] = 0
+    if wanted is not None:
+        ignored += wanted.pass_by(found, taken)
     left = np.flatnonzero(taken == 0).tolist()
     return Ordinary(
         predictions=_stacked(PredictionBatch, predictions),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from numpy.typing import NDArray
 from inferspan import semconv
 from inferspan_collector.batches import Float64, Int8, Int32, Int64, Texts, UInt8
 from inferspan_collector.decode.attributes import TEXT_LENGTH_MAX
-from inferspan_collector.decode.compiled import labels, names, predictions, records, scan
+from inferspan_collector.decode.compiled import foreign, labels, names, predictions, records, scan
 from inferspan_collector.decode.compiled.outline import FAILED, outline, remainder
 from inferspan_collector.decode.label_records import LABEL_TEXT_LENGTH_MAX
 from inferspan_collector.decode.predictions import CLOCK_SKEW_MAX_NS, TIME_MAX_NS, TIME_MIN_NS
@@ -68,6 +69,39 @@ class Outline:
             return len(self.body) - self.framed_bytes
         # What frames take beside their content is left out of this: it is little.
         return len(self.body) - int((self.places[1] - self.places[0])[taken != 0].sum())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WantedKeys:
+    """Of each scope, the keys of which a span has to carry one for a mapping to take it."""
+
+    keys: UInt8
+    """UTF-8, one behind the other."""
+    offsets: Int64
+    """Where each begins, and where the last ends, [keys + 1]."""
+    of_scope: Int64
+    """The first key of each scope and the one behind its last, [2, scopes]; -1 = any span may."""
+
+    @classmethod
+    def of(cls, scopes: Sequence[Set[str] | None]) -> WantedKeys:
+        """The keys of each scope of a request; None = any span of it may be taken."""
+        encoded: list[bytes] = []
+        ranges = []
+        for keys in scopes:
+            first = len(encoded)
+            encoded += [key.encode() for key in keys or ()]
+            ranges.append((-1 if keys is None else first, len(encoded)))
+        return cls(
+            np.frombuffer(b"".join(encoded), np.uint8),
+            np.cumsum([0, *map(len, encoded)], dtype=np.int64),
+            np.ascontiguousarray(np.array(ranges, np.int64).reshape(-1, 2).T),
+        )
+
+    def pass_by(self, found: Outline, taken: UInt8) -> int:
+        """Take those of the waiting records that no mapping can take; returns how many."""
+        return foreign.pass_by(
+            found.body, found.places, found.scopes, self.keys, self.offsets, self.of_scope, taken
+        )
 
 
 def limits(received_ns: int) -> Int64:

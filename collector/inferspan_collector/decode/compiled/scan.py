@@ -66,6 +66,8 @@ labels; are nothing to us; or are labels where the event they record is called s
 """What is counted, and the slots that predictions have, as bits. Behind it, where the key of each
 slice starts in the body, and its length."""
 COUNTS: Final = SLICE_PLACES + 2 * SLICES_MAX
+WAITING: Final = 2
+"""In `taken`: a well-formed span of others that a mapping may take; `foreign` decides about it."""
 _AS_LABEL, _AS_NOTHING, _AS_PREDICTION, _STAYS = range(4)
 _STAGE, _MODEL, _OPERATION, _EVENT_NAME = (
     slot_of(name)
@@ -118,7 +120,7 @@ def scan(
         columns: room for those of predictions, and for those of labels. Written, as is all below.
         distinct: room for distinct values (slot, place in the body, length, code), and zeros to
             find them by: a power of two of them, more than twice as many.
-        taken: of each record, whether it was taken: as a row, or to be ignored.
+        taken: of each record, whether it was taken: as a row, or to be ignored; or it is `WAITING`.
         counts: see `PREDICTION_ROWS`.
     """
     base, memory = address_of(body), np.empty(STATE_WORDS, np.int64)
@@ -152,6 +154,8 @@ def scan(
             if good:
                 label += 1
         taken[record] = good and role != _STAYS
+        if good and fate == MAPPED and role == _STAYS:
+            taken[record] = WAITING
     counts[PREDICTION_ROWS], counts[LABEL_ROWS] = prediction, label
     counts[IGNORED_RECORDS], counts[SEEN_OF_PREDICTIONS] = ignored, seen
     _tell_distinct(base, state, address_of(entries), address_of(counts))
