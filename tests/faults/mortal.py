@@ -20,7 +20,8 @@ from servers.running import free_addresses
 from waiting import wait_until
 
 STOP_SECONDS = 60.0
-READY_SECONDS = 60.0
+READY_SECONDS = 180.0
+"""On a new machine the first start compiles what touches bytes."""
 ACKNOWLEDGED = "acknowledged"
 STARTING = "starting"
 

@@ -17,13 +17,12 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
+from in_process import running
 from rounds import ROUNDS
 from senders import OverHttp
 from traffic import MODEL, SECOND_NS, Request
 from truth import Figures, Label, Prediction, Truth, counted, listed
 
-from inferspan_collector.config import Config, load
-from inferspan_collector.server import running_collector
 from inferspan_collector.testing import NOW_NS, ManualClock, span_ids
 
 DAY_NS = 86_400 * SECOND_NS
@@ -162,28 +161,14 @@ class AnyOrder(RuleBasedStateMachine):
     def _data(self) -> Path:
         return self._directory / f"data-{self._generation}"
 
-    def _configuration(self) -> Config:
-        ranked = {target: {"sources": SOURCES} for target in TARGETS}
-        return load(
-            None,
-            {
-                "receivers": {
-                    "otlp_http": "127.0.0.1:0",
-                    "api": "127.0.0.1:0",
-                    "otlp_grpc": "off",
-                },
-                "store": {"data": str(self._data), "compact_every": 2} | self.settings_of_store,
-                "models": {MODEL: {"targets": ranked}},
-            },
-        )
-
     def _start(self) -> None:
-        collector = self._stack.enter_context(
-            running_collector(self._configuration(), self._clock.now_ns)
-        )
-        assert collector.addresses.otlp_http is not None
-        assert collector.addresses.api is not None
-        self._otlp_http, self._api = collector.addresses.otlp_http, collector.addresses.api
+        ranked = {target: {"sources": SOURCES} for target in TARGETS}
+        settings = {
+            "store": {"compact_every": 2} | self.settings_of_store,
+            "models": {MODEL: {"targets": ranked}},
+        }
+        collector = self._stack.enter_context(running(self._data, settings, self._clock.now_ns))
+        self._otlp_http, self._api = collector.otlp_http, collector.api
 
     def _note(self, request: Request) -> None:
         self._sent.append(request)
