@@ -71,7 +71,7 @@ VARIANTS: Final = {
 class Comparison:
     """Servers, a sender, and predictions that have not been sent yet.
 
-    A trial, which is not measured, says how long a round must be.
+    Two trials, which are not measured, warm up and say how long a round must be.
 
     Args:
         servers: ours, and the peer where there is one.
@@ -84,6 +84,7 @@ class Comparison:
         self._times = bodies.Times(time.time_ns() - HOUR_NS, STEP_NS)
         self._next = 0
         self.sent = 0
+        self._sweep(VARIANTS["http"], TRIAL_TURNS)  # warms up
         trial = self._sweep(VARIANTS["http"], TRIAL_TURNS)
         rate = next(one.per_second for one in trial if one.server == servers[0].name)
         self._turns = min(TURNS_MAX, _turns(ROUND_SECONDS, rate))
@@ -111,7 +112,7 @@ class Comparison:
 
 def _turns(seconds: float, rate: float) -> int:
     """How many it takes to last so long at this rate, spans a second."""
-    return max(1, round(seconds * rate / TURN_SPANS))
+    return max(TRIAL_TURNS, round(seconds * rate / TURN_SPANS))
 
 
 def show(variant: Variant, measured: Sequence[Round], stages: dict[str, float]) -> None:
