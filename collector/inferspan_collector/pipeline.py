@@ -23,6 +23,7 @@ import duckdb
 from inferspan_collector import failpoints
 from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Config
+from inferspan_collector.gathering import still_to_wait
 from inferspan_collector.store.backup import Backup, backup
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database
@@ -83,6 +84,7 @@ class Pipeline:
         config: limits, store and Jaeger sections are read.
         telemetry: where everything refused or folded is counted.
         clock: Unix ns; a test passes its own.
+        arriving: whether requests are being received, which are worth a wait.
     """
 
     def __init__(
@@ -91,11 +93,14 @@ class Pipeline:
         config: Config,
         telemetry: Telemetry,
         clock: Callable[[], int] = time.time_ns,
+        arriving: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
         self._limits = config.limits
         self._telemetry = telemetry
         self._clock = clock
+        self._arriving = arriving
+        self._newest = 0.0
         self._writer = Writer(database, config, telemetry)
         self._reader = StoreReader(database, config)
         self._waiting: deque[_Request] = deque()
@@ -164,7 +169,10 @@ class Pipeline:
                 )
             self._waiting.append(request)
             self._queued_bytes += size
-            self._changed.notify_all()
+            self._newest = time.perf_counter()
+            # Woken by each, the writer would only take turns with who receives the next.
+            if len(self._waiting) == 1 or self._queued_bytes >= self._limits.group_bytes:
+                self._changed.notify_all()
         return request.done
 
     def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
@@ -238,11 +246,8 @@ class Pipeline:
                 )
                 if self._closing and not self._waiting and not self._errands:
                     return
-                if self._waiting and not self._closing:
-                    self._changed.wait_for(
-                        lambda: self._closing or self._queued_bytes >= self._limits.group_bytes,
-                        timeout=self._limits.group_milliseconds / 1e3,
-                    )
+                if self._waiting:
+                    self._gather()
                 group = self._take_group()
                 errands = [*self._errands]
                 self._errands.clear()
@@ -269,6 +274,21 @@ class Pipeline:
                     if not done.done():
                         done.set_exception(_refusal(error))
                 self._note_if_fatal(error)
+
+    def _gather(self) -> None:
+        """Wait for more requests; called with the lock held."""
+        began, group_seconds = time.perf_counter(), self._limits.group_milliseconds / 1e3
+        while not self._closing and self._queued_bytes < self._limits.group_bytes:
+            wait = still_to_wait(
+                began=began,
+                newest=self._newest,
+                now=time.perf_counter(),
+                arriving=self._arriving(),
+                group_seconds=group_seconds,
+            )
+            if wait <= 0:
+                return
+            self._changed.wait(wait)
 
     def _tidy(self, idle: bool) -> bool:
         """Do a step of what age and size ask for, while nobody waits; whether more is due.
@@ -337,62 +357,3 @@ def _refusal(error: Exception) -> Exception:
     if isinstance(error, _REQUEST_FAULTS):
         return Unstorable(f"this request cannot be stored: {first_line}")
     return Overloaded(f"the store cannot write now ({first_line}); send this again", 5)
-
-
-class Driver:
-    """Runs one publisher in a thread: again at once while it has work, else after a commit.
-
-    Args:
-        publish_once: sends what is due and returns how much that was; it may raise.
-        committed: set when there may be something new.
-        name: of the thread, and in messages.
-        idle_seconds: how long to wait for a commit before looking anyway.
-        retry_seconds: the pause after a first failure; it doubles up to 32 times that.
-    """
-
-    def __init__(
-        self,
-        publish_once: Callable[[], int],
-        committed: threading.Event,
-        name: str,
-        idle_seconds: float = 2.0,
-        retry_seconds: float = 1.0,
-    ) -> None:
-        self._publish_once = publish_once
-        self._committed = committed
-        self._idle_seconds = idle_seconds
-        self._retry_seconds = retry_seconds
-        self._name = name
-        self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name=f"inferspan-{name}", daemon=True)
-
-    def start(self) -> Self:
-        """Start the thread."""
-        self._thread.start()
-        return self
-
-    def stop(self, timeout_seconds: float = 10.0) -> None:
-        """Let the current round end and stop. Idempotent."""
-        self._stopping.set()
-        self._committed.set()
-        if self._thread.is_alive():
-            self._thread.join(timeout_seconds)
-
-    def _run(self) -> None:
-        failures = 0
-        while not self._stopping.is_set():
-            self._committed.clear()
-            try:
-                sent = self._publish_once()
-                if failures:
-                    logger.info("%s: works again after %d attempts", self._name, failures)
-                failures = 0
-            except Exception as error:
-                failures += 1
-                sent = 0
-                if failures == 1:
-                    logger.warning("%s: %s; tried again until it succeeds", self._name, error)
-            if failures:
-                self._stopping.wait(self._retry_seconds * 2 ** min(failures - 1, 5))
-            elif not sent:
-                self._committed.wait(self._idle_seconds)

@@ -25,9 +25,10 @@ from starlette.types import ASGIApp
 from inferspan_collector import decode, listening
 from inferspan_collector.config import OFF, Config, Tls
 from inferspan_collector.decode import Mapper
+from inferspan_collector.driver import Driver
 from inferspan_collector.http_server import GRACE_SECONDS, Gate, Listener, new_event_loop
 from inferspan_collector.listening import AddressTaken
-from inferspan_collector.pipeline import Driver, Pipeline
+from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.problems import problem
 from inferspan_collector.publish import api, jaeger_monitor, jaeger_quality, keeping, prometheus
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
@@ -146,7 +147,9 @@ class Collector:
         stack.callback(database.close)
         self.telemetry.add(LOGS_CUT, len(database.cuts))
         clock = {} if self._clock is None else {"clock": self._clock}
-        pipeline = Pipeline(database, config, self.telemetry, **clock).start()
+        pipeline = Pipeline(
+            database, config, self.telemetry, arriving=lambda: self._budget.held > 0, **clock
+        ).start()
         stack.push_async_callback(asyncio.to_thread, pipeline.close)
         if config.jaeger.otlp is not None:
             publisher = EvaluationPublisher(

@@ -13,7 +13,7 @@ from stored import Stored, stored
 
 from inferspan import semconv
 from inferspan_collector.config import Config, load
-from inferspan_collector.pipeline import Driver
+from inferspan_collector.driver import Driver
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher, NotDelivered
 from inferspan_collector.submission import Overloaded
 from inferspan_collector.telemetry import PUBLISHED

@@ -13,7 +13,8 @@ from records import START_NS, Label, Prediction, decoded
 
 from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Config, load
-from inferspan_collector.pipeline import Driver, Pipeline
+from inferspan_collector.driver import Driver
+from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.store.cells import CellQuery, Committed
 from inferspan_collector.store.database import Database, StoreError
 from inferspan_collector.submission import Overloaded, Unstorable

@@ -25,7 +25,8 @@ class Limits(Section):
     group_bytes: int = Field(16 * 1024 * 1024, ge=1024)
     """Requests that one transaction takes together."""
     group_milliseconds: float = Field(5.0, ge=0.0, le=1000.0)
-    """How long a transaction waits for more requests."""
+    """How long a transaction waits for more requests, and up to five times as long for those that
+    are being received."""
     models: int = Field(1_000, ge=1)
     """Distinct combinations of all `SERIES_KEYS`, from environment to positive class."""
     slice_values: int = Field(50, ge=1)
