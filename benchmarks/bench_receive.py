@@ -69,6 +69,9 @@ class Nowhere:
         done.set_result(Committed(0, ()))
         return done
 
+    def check_room(self, size: int, transport: str) -> None:
+        """As `Sink.check_room`."""
+
     def now_ns(self) -> int:
         """As `Sink.now_ns`."""
         return time.time_ns()

@@ -156,17 +156,7 @@ class Pipeline:
             request.done.set_result(Committed(0, ()))
             return request.done
         with self._changed:
-            if self._closing:
-                raise Overloaded(
-                    "the collector is shutting down; send this again", 5, reason="stopping"
-                )
-            # An empty queue takes any one request, however large, or it could never pass.
-            if self._waiting and self._queued_bytes + size > self._limits.queue_bytes:
-                raise Overloaded(
-                    f"{self._queued_bytes} bytes wait for the store, limits.queue_bytes is "
-                    f"{self._limits.queue_bytes}; send this {transport} request again",
-                    reason="queue_full",
-                )
+            self._check_room(size, transport)
             self._waiting.append(request)
             self._queued_bytes += size
             self._newest = time.perf_counter()
@@ -174,6 +164,24 @@ class Pipeline:
             if len(self._waiting) == 1 or self._queued_bytes >= self._limits.group_bytes:
                 self._changed.notify_all()
         return request.done
+
+    def check_room(self, size: int, transport: str) -> None:
+        """Raise `Overloaded` as `submit` would of so many bytes, before they are decoded."""
+        with self._changed:
+            self._check_room(size, transport)
+
+    def _check_room(self, size: int, transport: str) -> None:
+        if self._closing:
+            raise Overloaded(
+                "the collector is shutting down; send this again", 5, reason="stopping"
+            )
+        # An empty queue takes any one request, however large, or it could never pass.
+        if self._waiting and self._queued_bytes + size > self._limits.queue_bytes:
+            raise Overloaded(
+                f"{self._queued_bytes} bytes wait for the store, limits.queue_bytes is "
+                f"{self._limits.queue_bytes}; send this {transport} request again",
+                reason="queue_full",
+            )
 
     def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
         """Delete outbox entries that were delivered; done once that is on disk.

@@ -48,6 +48,12 @@ class Sink(Protocol):
         (this request's own fault).
         """
 
+    def check_room(self, size: int, transport: str) -> None:
+        """Raise `Overloaded` where `submit` would, for want of room for so many bytes.
+
+        Asked before a request is decoded: under overload most of that would be in vain.
+        """
+
     def now_ns(self) -> int:
         """The time of receipt, Unix ns."""
 

@@ -30,6 +30,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 from inferspan import semconv
 from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch
 from inferspan_collector.store.cells import Committed
+from inferspan_collector.submission import Overloaded
 
 NOW_NS: Final = 1_795_000_000_000_000_000
 """A moment in November 2026: where `ManualClock` starts and what builders date spans by."""
@@ -91,6 +92,11 @@ class RecordingSink:
                 return future
         self._resolve(decoded, future)
         return future
+
+    def check_room(self, size: int, transport: str) -> None:
+        """As `Sink.check_room`; raises what `submit` would, if that is `Overloaded`."""
+        if isinstance(self.refusing, Overloaded):
+            raise self.refusing
 
     def now_ns(self) -> int:
         """The clock's time."""

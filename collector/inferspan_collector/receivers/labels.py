@@ -105,6 +105,8 @@ class _Receiver:
             )
         dry_run = _dry_run(scope)
         async with bodies.received(headers, receive, self._limit, self._budget) as body:
+            if not dry_run:
+                self._sink.check_room(len(body), TRANSPORT)
             request = await asyncio.to_thread(self._read, headers, body)
         if dry_run:
             joining = await asyncio.to_thread(self._reader.resolve_labels, request.decoded.labels)

@@ -192,6 +192,7 @@ class GrpcReceiver:
     ) -> bytes:
         if len(body) > self._limit:
             raise too_large(f"{len(body)} bytes", self._limit)
+        self._sink.check_room(len(body), TRANSPORT)
         with (
             self._telemetry.timed("decode"),
             self._budget.holding(len(body)),

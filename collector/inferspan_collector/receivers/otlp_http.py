@@ -119,6 +119,7 @@ class _Receiver:
             rule = f"{PROTOBUF} and {JSON} are read"
             raise bodies.RefusedBody(415, value, rule, f"send {PROTOBUF}")
         async with bodies.received(headers, receive, self._limit, self._budget) as body:
+            self._sink.check_room(len(body), TRANSPORT)
             decoded = await self._decoded(signal, headers.encoding, json, body)
         decoded = permitted(decoded, rights)
         await committed(self._sink.submit(decoded, TRANSPORT))
