@@ -1,6 +1,6 @@
 """What decoding costs: the collector's two ways beside the protobuf library with an attribute walk.
 
-    python benchmarks/bench_decode.py [predictions] [labels] [foreign] [few] [records]
+    python benchmarks/bench_decode.py [predictions] [labels] [foreign] [mapped] [few] [records]
 
 Nothing but decode runs, on one thread, over the same bytes: requests in memory of 512 spans, as
 `bench_ingest.py` sends them (prediction spans of some 660 bytes with 15 attributes, label spans of
@@ -13,6 +13,7 @@ its median is printed with the middle half. The clock counts the CPU time of the
   predictions  512 ordinary predictions
   labels       512 labels
   foreign      512 spans of another SDK, to be ignored
+  mapped       the same beside mappings that do not take them; and 512 spans that one takes
   few          one prediction: what a request costs, however small
   records      a slim record of 1,000 predictions with two slices, which is read by columns
 
@@ -33,7 +34,10 @@ from ingest.bodies import PER_REQUEST, Bodies, Times
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from rounds import Measured, Variant, measure, show
 
-from inferspan_collector.decode import decode_traces, warm
+from inferspan_collector.config import Config
+from inferspan_collector.config.mappings import ready_made_names
+from inferspan_collector.decode import Mapper, decode_traces, warm
+from inferspan_collector.testing import otlp_span, traces_request
 
 SWEEPS = 60
 RECORD_ROWS = 1_000
@@ -111,6 +115,32 @@ def foreign() -> None:
     compare("spans of another SDK", request.SerializeToString(), PER_REQUEST)
 
 
+def mapped() -> None:
+    mapper = Mapper(Config.model_validate({"mappings": ready_made_names()}).mappings)
+    attributes: dict[str, Any] = {f"http.request.header.h{n}": f"value-{n}" for n in range(14)}
+    asked = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": "gpt-4o-mini",
+        "gen_ai.response.model": "gpt-4o-mini-2024-07-18",
+        "gen_ai.response.id": "chatcmpl-1",
+        "gen_ai.response.finish_reasons": ["stop"],
+    }
+    for title, added in (("spans that no mapping takes", {}), ("spans of gen_ai", asked)):
+        spans = [otlp_span(f"span {n}", attributes | added, kind=3) for n in range(PER_REQUEST)]
+        body = traces_request(spans, scope="their.library").SerializeToString()
+
+        def by_mapping(body: bytes) -> object:
+            return decode_traces(body, json=False, received_ns=NOW_NS, mapper=mapper)
+
+        ways = {LIBRARY: by_library, "ours, without mappings": by_us, "ours, mapped": by_mapping}
+        variants = [Variant(name, way, (body,), base=LIBRARY) for name, way in ways.items()]
+        measured = measure(variants, SWEEPS, clock=time.thread_time_ns)
+        show(f"{title}: {PER_REQUEST} spans, {len(body) / PER_REQUEST:,.0f} bytes each", measured)
+        for one in measured:
+            print(_a_span(one, PER_REQUEST, "span"))
+
+
 def few() -> None:
     compare("one prediction", BODIES.predictions(numbers(1)), 1)
 
@@ -119,7 +149,7 @@ def records() -> None:
     compare("a slim record", one_flush(RECORD_ROWS, slices=True), 1, RECORD_ROWS)
 
 
-SECTIONS = {each.__name__: each for each in (predictions, labels, foreign, few, records)}
+SECTIONS = {each.__name__: each for each in (predictions, labels, foreign, mapped, few, records)}
 
 
 def main() -> None:

@@ -18,17 +18,19 @@ from inferspan_collector.config import load
 from inferspan_collector.server import Addresses, running_collector
 from inferspan_collector.testing import otlp_span, traces_request
 
-CONFIGURATION = """
+LISTENING = """
 receivers: {otlp_http: "127.0.0.1:0", otlp_grpc: "127.0.0.1:0", api: "127.0.0.1:0"}
+"""
+CONFIGURATION = f"""{LISTENING}
 mappings:
   - triton
   - name: tickets
-    match: {scope: "tickets.*"}
+    match: {{scope: "tickets.*"}}
     prediction:
-      model: {attribute: app.model}
+      model: {{attribute: app.model}}
       task: multiclass_classification
-      prediction_id: {attribute: app.ticket}
-      class: {attribute: app.answer, json_path: "$.label"}
+      prediction_id: {{attribute: app.ticket}}
+      class: {{attribute: app.answer, json_path: "$.label"}}
       required: [class]
 """
 
@@ -57,6 +59,42 @@ def metric(api: str, name: str) -> dict[frozenset[str], float]:
             for sample in family.samples
             if sample.name == name
         }
+
+
+BOTH_SIDES = """
+mappings:
+  - ready_made: gen_ai
+    prediction: {version: null}
+  - ready_made: vllm
+    prediction: {model: llama-3-8b}
+"""
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)], ids=["client first", "server first"])
+def test_a_call_traced_on_both_sides_is_one_prediction_and_the_servers_span_wins(
+    tmp_path: Path, order: tuple[int, int]
+) -> None:
+    asked = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "llama-3-8b"}
+    answered = {"gen_ai.response.model": "llama-3-8b", "gen_ai.response.id": "chatcmpl-1"}
+    client = otlp_span("chat llama-3-8b", asked | answered, kind=3, duration_ns=9_000_000)
+    server = otlp_span("llm_request", {"gen_ai.request.id": "chatcmpl-1"}, kind=2)
+    sides = (
+        traces_request([client], scope="opentelemetry.instrumentation.openai_v2"),
+        traces_request([server], scope="vllm.llm_engine"),
+    )
+    (file := tmp_path / "inferspan.yaml").write_text(LISTENING + BOTH_SIDES)
+    with running_collector(load(file, {"store": {"data": str(tmp_path / "data")}})) as running:
+        addresses = running.addresses
+        for side in order:
+            body = sides[side].SerializeToString()
+            post(f"{addresses.otlp_http}/v1/traces", body, "application/x-protobuf")
+        assert addresses.api is not None
+        (model,) = models(addresses.api)
+        shown = f"{addresses.api}/api/v1/models/llama-3-8b/predictions"
+        with urllib.request.urlopen(shown, timeout=DEADLINE_SECONDS) as answer:
+            (kept,) = json.load(answer)["predictions"]
+    assert (model["model"], model["predictions"]) == ("llama-3-8b", 1)
+    assert kept["span_id"] == server.span_id.hex()
 
 
 def test_spans_of_others_count_over_both_transports_and_are_judged(addresses: Addresses) -> None:

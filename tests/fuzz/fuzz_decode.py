@@ -12,6 +12,7 @@ where `-artifact_prefix=` says: put it into the corpus, with a name that says wh
 from __future__ import annotations
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import atheris
@@ -26,26 +27,44 @@ PACKAGE = "inferspan_collector.decode.compiled"
 SOURCES = Path(inferspan_collector.__path__[0], "decode", "compiled").glob("*.py")
 COMPILED = [PACKAGE, *(f"{PACKAGE}.{source.stem}" for source in SOURCES)]
 with atheris.instrument_imports(include=["inferspan_collector.decode"], exclude=COMPILED):
-    from inferspan_collector.decode import decode_logs, decode_traces
+    from inferspan_collector.decode import Mapper, decode_logs, decode_traces
 
 from damage import damaged
 from two_ways import assert_same
 
 from inferspan import semconv
+from inferspan_collector.config import Config
+from inferspan_collector.config.mappings import ready_made_names
 from inferspan_collector.testing import (
     NOW_NS,
     label_span,
     log_record,
     logs_request,
+    otlp_span,
     prediction_span,
     span_ids,
     traces_request,
 )
 
+OF_OTHERS = {
+    "name": "tickets",
+    "match": {"scope": "tickets.*", "attributes": {"app.model": "*"}},
+    "prediction": {
+        "model": {"attribute": "app.model", "template": "/models/{}/"},
+        "class": {"attribute": "app.answer", "json_path": "$.a[*]", "index": 0},
+        "score": {"attribute": "app.score"},
+        "slices": {"country": {"attribute": "app.country", "values": {"D*": "DE"}}},
+    },
+}
+MAPPED = partial(
+    decode_traces,
+    mapper=Mapper(Config.model_validate({"mappings": [*ready_made_names(), OF_OTHERS]}).mappings),
+)
+
 
 def read(body: bytes) -> None:
-    """Read a body as traces and as logs, both ways."""
-    for decode in (decode_traces, decode_logs):
+    """Read a body as traces, with mappings or without, and as logs; both ways."""
+    for decode in (MAPPED if len(body) % 2 else decode_traces, decode_logs):
         assert_same(decode, body, NOW_NS)
 
 
@@ -74,6 +93,12 @@ def seeds() -> dict[str, bytes]:
     }
     label = {semconv.LABEL_CLASS: "fraud", semconv.LABEL_REVISION: 1, semconv.LABEL_TEXT: "é"}
     value = {semconv.LABEL_VALUE: 38.5, semconv.LABEL_ACTION: "upsert"}
+    ticket = {"app.model": "/models/m/v1", "app.answer": '{"a": ["x"]}', "app.score": "0.5"}
+    judged = {
+        "openinference.span.kind": "EVALUATOR",
+        "evaluations.0.evaluation.name": "tone",
+        "evaluations.0.evaluation.score": 1,
+    }
     requests = {
         "predictions": traces_request(
             [prediction_span("a", prediction), prediction_span("b", prediction, failed=True)],
@@ -86,6 +111,10 @@ def seeds() -> dict[str, bytes]:
         "labels": traces_request(
             [label_span("a", label, links=[span_ids("a")]), label_span("b", value)],
             scope=semconv.SCOPE_LABELS,
+        ),
+        "mapped": traces_request(
+            [otlp_span("work", ticket), otlp_span("judge", judged, links=[span_ids("work")])],
+            scope="tickets.api",
         ),
         "events": logs_request(
             [
