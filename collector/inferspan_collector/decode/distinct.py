@@ -35,8 +35,8 @@ LABEL_FIELDS: Final = {
 }
 _BAD: Final = -2
 _REMEMBERED: Final = 4096
-_REMEMBERED_BYTES_MAX: Final = 256
-"""Larger values are rare, and not to be kept."""
+_REMEMBERED_BYTES_MAX: Final = 1024
+"""What is larger, or more than a request has of most attributes, is not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,26 +48,26 @@ Meaning = str | int | tuple[str | None, float] | None | _Refused
 Meant = Callable[[str, bytes], Meaning]
 
 
-def of_prediction(name: str, raw: bytes) -> Meaning:
-    """What a value of a prediction's attribute means.
+def of_predictions(name: str, values: Sequence[bytes]) -> Sequence[Meaning]:
+    """What the values of a prediction's attribute mean.
 
     Args:
         name: the attribute, or `SLICE`.
-        raw: the value as an `AnyValue` is encoded.
+        values: each as an `AnyValue` is encoded.
 
     Returns:
-        The text, None = absent; of features and classes, how many there are.
+        Of each its text, None = absent; of features and classes, how many there are.
     """
-    if len(raw) > _REMEMBERED_BYTES_MAX:
-        return _of_prediction(name, raw)
-    return _remembered_of_prediction(name, raw)
+    if sum(map(len, values)) > _REMEMBERED_BYTES_MAX:
+        return [_of_prediction(name, raw) for raw in values]
+    return _remembered_of_predictions(name, tuple(values))
 
 
-def of_label(name: str, raw: bytes) -> Meaning:
-    """The same of a label; of its class, the text and the number it spells."""
-    if len(raw) > _REMEMBERED_BYTES_MAX:
-        return _of_label(name, raw)
-    return _remembered_of_label(name, raw)
+def of_labels(name: str, values: Sequence[bytes]) -> Sequence[Meaning]:
+    """The same of a label's attribute; of its class, the text and the number it spells."""
+    if sum(map(len, values)) > _REMEMBERED_BYTES_MAX:
+        return [_of_label(name, raw) for raw in values]
+    return _remembered_of_labels(name, tuple(values))
 
 
 def _of_prediction(name: str, raw: bytes) -> Meaning:
@@ -88,8 +88,14 @@ def _of_label(name: str, raw: bytes) -> Meaning:
         return _Refused()
 
 
-_remembered_of_prediction = lru_cache(_REMEMBERED)(_of_prediction)
-_remembered_of_label = lru_cache(_REMEMBERED)(_of_label)
+@lru_cache(_REMEMBERED)
+def _remembered_of_predictions(name: str, values: tuple[bytes, ...]) -> tuple[Meaning, ...]:
+    return tuple(_of_prediction(name, raw) for raw in values)
+
+
+@lru_cache(_REMEMBERED)
+def _remembered_of_labels(name: str, values: tuple[bytes, ...]) -> tuple[Meaning, ...]:
+    return tuple(_of_label(name, raw) for raw in values)
 
 
 def _read_of_prediction(name: str, attributes: Attributes) -> Meaning:
@@ -127,8 +133,9 @@ def texts(
     Returns:
         The column, and which rows hold a value that was refused; None = none does.
     """
-    distinct = set(meanings)
-    if len(distinct) == len(meanings) and absent is None and all(map(_is_text, meanings)):
+    if not meanings and absent is None:
+        return Strings(codes, ()), None
+    if absent is None and len(set(map(_text_or_none, meanings)) - {None}) == len(meanings):
         return Strings(codes, tuple(meanings)), None  # type: ignore[arg-type]
     seen: dict[str, int] = {}
     nothing = -1 if absent is None else seen.setdefault(absent, 0)
@@ -144,8 +151,8 @@ def texts(
     return Strings(coded, tuple(seen)), coded == _BAD if _BAD in table else None
 
 
-def _is_text(meaning: Meaning) -> bool:
-    return isinstance(meaning, str)
+def _text_or_none(meaning: Meaning) -> str | None:
+    return meaning if isinstance(meaning, str) else None
 
 
 def counts(codes: Int32, meanings: Sequence[Meaning]) -> Int64:

@@ -68,10 +68,10 @@ class Merging:
     @property
     def skewed(self) -> int:
         """Rows of `ordinary` whose time has been clamped."""
-        predictions = self._ordinary.predictions_skewed
-        if self._refused:
+        predictions, labels = self._ordinary.predictions_skewed, self._ordinary.labels_skewed
+        if predictions is not None and self._refused:
             predictions = predictions[self._kept()]
-        return int(predictions.sum()) + int(self._ordinary.labels_skewed.sum())
+        return sum(int(rows.sum()) for rows in (predictions, labels) if rows is not None)
 
     def _pass(self, rows: int) -> list[Refusal]:
         """Admit the predictions up to a row."""

@@ -7,14 +7,15 @@ Whatever is in doubt, the request as a whole included, is left.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, TypeVar
 
 import numpy as np
 
 from inferspan import semconv
-from inferspan_collector.batches import Bool, Int64, LabelBatch, PredictionBatch
+from inferspan_collector.batches import Int64, LabelBatch, PredictionBatch
 from inferspan_collector.decode import wire
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord
 from inferspan_collector.decode.compiled import scan
@@ -26,6 +27,9 @@ from inferspan_collector.decode.scanned import Outline, WantedKeys, limits, scan
 
 _RECORDS_AT_ONCE: Final = 8192
 """The tables of rows never hold more: what a request makes is told before the next are made."""
+_REMEMBERED: Final = 1024
+_REMEMBERED_BYTES_MAX: Final = 4096
+_NONE: Final = np.empty(0, np.int64)
 _Batch = TypeVar("_Batch", PredictionBatch, LabelBatch)
 _FATES: Final = {
     semconv.SCOPE_PREDICTIONS: scan.OURS,
@@ -42,11 +46,11 @@ class Ordinary:
     predictions: PredictionBatch
     prediction_records: Int64
     """The number of the record of each row, rising."""
-    predictions_skewed: Bool
-    """Rows whose time was ahead of us and has been clamped."""
+    predictions_skewed: Int64 | None
+    """Of each row, 1 where its time was ahead of us and has been clamped; None = of none."""
     labels: LabelBatch
     label_records: Int64
-    labels_skewed: Bool
+    labels_skewed: Int64 | None
     ignored: int
     left: list[int]
     """The numbers of the records that were not read."""
@@ -72,23 +76,53 @@ def read_traces(
     found = Outline.of(body)
     if found is None:
         return None
-    try:
-        request = wire.parse_traces(found.skeleton(), json=False)
-        origins = [
-            read_origin(Attributes(each.resource.attributes)) for each in request.resource_spans
-        ]
-    except (wire.MalformedRequest, RefusedRecord):
+    senders = _senders(found.skeleton(), logs=False)
+    if senders is None:
         return None
-    scopes = [
-        in_scope.scope.name
-        for in_resource in request.resource_spans
-        for in_scope in in_resource.scope_spans
-    ]
-    fates = [_fate(scope, mapper) for scope in scopes]
+    fates = [_fate(scope, mapper) for scope in senders.scopes]
     wanted = None
     if mapper is not None and scan.MAPPED in fates:
-        wanted = WantedKeys.of([mapper.keys(scope) for scope in scopes])
-    return _read(body, found, fates, origins, received_ns, reserve, wanted)
+        wanted = WantedKeys.of([mapper.keys(scope) for scope in senders.scopes])
+    return _read(body, found, fates, senders.origins, received_ns, reserve, wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class _Senders:
+    """What a request says beside its records."""
+
+    origins: tuple[Origin, ...]
+    """Of each resource."""
+    scopes: tuple[str, ...]
+    """The names of the scopes of all resources."""
+
+
+def _senders(skeleton: bytes, *, logs: bool) -> _Senders | None:
+    """Read a request without records; None where it is malformed, or names what is refused."""
+    if len(skeleton) > _REMEMBERED_BYTES_MAX:
+        return _read_senders(skeleton, logs)
+    return _remembered_senders(skeleton, logs)
+
+
+def _read_senders(skeleton: bytes, logs: bool) -> _Senders | None:
+    try:
+        if logs:
+            of_logs = wire.parse_logs(skeleton, json=False).resource_logs
+            resources = [each.resource for each in of_logs]
+            scopes = [each.scope for in_resource in of_logs for each in in_resource.scope_logs]
+        else:
+            of_spans = wire.parse_traces(skeleton, json=False).resource_spans
+            resources = [each.resource for each in of_spans]
+            scopes = [each.scope for in_resource in of_spans for each in in_resource.scope_spans]
+        return _Senders(
+            tuple(read_origin(Attributes(resource.attributes)) for resource in resources),
+            tuple(scope.name for scope in scopes),
+        )
+    except (wire.MalformedRequest, RefusedRecord):
+        return None
+
+
+# A sender says the same of itself in each of its requests.
+_remembered_senders = lru_cache(_REMEMBERED)(_read_senders)
 
 
 def _fate(scope: str, mapper: Mapper | None) -> int:
@@ -108,20 +142,14 @@ def read_logs(body: bytes, received_ns: int, reserve: Callable[[int], None]) -> 
     found = Outline.of(body)
     if found is None:
         return None
-    try:
-        request = wire.parse_logs(found.skeleton(), json=False)
-        origins = [
-            read_origin(Attributes(each.resource.attributes)) for each in request.resource_logs
-        ]
-    except (wire.MalformedRequest, RefusedRecord):
+    senders = _senders(found.skeleton(), logs=True)
+    if senders is None:
         return None
     fates = [
-        scan.LEFT if in_scope.scope.name == semconv.SCOPE_PROCESSOR else scan.EVENTS
-        for in_resource in request.resource_logs
-        for in_scope in in_resource.scope_logs
+        scan.LEFT if scope == semconv.SCOPE_PROCESSOR else scan.EVENTS for scope in senders.scopes
     ]
     reserve(len(found))
-    return _read(body, found, fates, origins, received_ns, lambda rows: None)
+    return _read(body, found, fates, senders.origins, received_ns, lambda rows: None)
 
 
 def _read(
@@ -156,14 +184,15 @@ def _read(
             taken[labels[-1].refused] = 0
     if wanted is not None:
         ignored += wanted.pass_by(found, taken)
-    left = np.flatnonzero(taken == 0).tolist()
+    # Nearly always all of them were read, which bytes are told faster than numbers.
+    left = [] if taken.tobytes().find(0) < 0 else np.flatnonzero(taken == 0).tolist()
     return Ordinary(
         predictions=_stacked(PredictionBatch, predictions),
-        prediction_records=_joined(part.records for part in predictions),
-        predictions_skewed=_joined(part.skewed for part in predictions) != 0,
+        prediction_records=_joined([part.records for part in predictions]),
+        predictions_skewed=_skewed(predictions),
         labels=_stacked(LabelBatch, labels),
-        label_records=_joined(part.records for part in labels),
-        labels_skewed=_joined(part.skewed for part in labels) != 0,
+        label_records=_joined([part.records for part in labels]),
+        labels_skewed=_skewed(labels),
         ignored=ignored,
         left=left,
         rest=found.without(taken) if left else b"",
@@ -178,6 +207,15 @@ def _stacked(kind: type[_Batch], parts: Sequence[Part[_Batch]]) -> _Batch:
     return kind.concat([part.batch for part in parts])
 
 
-def _joined(columns: Iterable[Int64]) -> Int64:
-    whole = list(columns)
-    return whole[0] if len(whole) == 1 else np.concatenate([np.empty(0, np.int64), *whole])
+def _joined(columns: Sequence[Int64]) -> Int64:
+    if len(columns) == 1:
+        return columns[0]
+    return np.concatenate(columns) if columns else _NONE
+
+
+def _skewed(parts: Sequence[Part[_Batch]]) -> Int64 | None:
+    if all(part.skewed is None for part in parts):
+        return None
+    return _joined(
+        [np.zeros_like(part.records) if part.skewed is None else part.skewed for part in parts]
+    )

@@ -14,7 +14,7 @@ from inferspan_collector.decode import distinct
 from inferspan_collector.decode.compiled import labels, predictions
 from inferspan_collector.decode.compiled.names import slot_of
 from inferspan_collector.decode.predictions import OTHER_ERROR, Origin
-from inferspan_collector.decode.scanned import Columns, Scanned
+from inferspan_collector.decode.scanned import Scanned
 
 _Batch = TypeVar("_Batch", PredictionBatch, LabelBatch)
 _FEATURE_BYTES: Final = 8
@@ -27,29 +27,25 @@ class Part(Generic[_Batch]):
     batch: _Batch
     records: Int64
     """The number of the record of each row, rising."""
-    skewed: Int64
-    """Of each row, 1 where its time was ahead of us and has been clamped."""
+    skewed: Int64 | None
+    """Of each row, 1 where its time was ahead of us and has been clamped; None = of none."""
     refused: Int64
     """Records that are no rows after all: a reader refuses one of their values."""
 
     @classmethod
-    def of(cls, batch: _Batch, columns: Columns, kind: _Kind, refused: Bool | None) -> Part[_Batch]:
+    def of(
+        cls, batch: _Batch, records: Int64, skewed: Int64 | None, refused: Bool | None
+    ) -> Part[_Batch]:
         """Leave out the rows that are refused."""
-        records, skewed = columns.integers(kind.record), columns.integers(kind.skewed)
         if refused is None:
             return cls(batch, records, skewed, records[:0])
         kept = ~refused
-        return cls(batch.take(kept), records[kept], skewed[kept], records[refused])
-
-
-@dataclass(frozen=True, slots=True)
-class _Kind:
-    record: int
-    skewed: int
-
-
-_PREDICTION: Final = _Kind(predictions.RECORD, predictions.SKEWED)
-_LABEL: Final = _Kind(labels.RECORD, labels.SKEWED)
+        return cls(
+            batch.take(kept),
+            records[kept],
+            None if skewed is None else skewed[kept],
+            records[refused],
+        )
 
 
 def prediction_rows(
@@ -67,8 +63,11 @@ def prediction_rows(
     refused: list[Bool | None] = []
 
     def texts(name: str) -> Strings:
-        column, bad = distinct.texts(found.codes(slot_of(name)), _meanings(scanned, name))
-        refused.append(bad)
+        slot = slot_of(name)
+        values = scanned.values.get(slot, ())
+        column, bad = distinct.texts(found.codes(slot), distinct.of_predictions(name, values))
+        if bad is not None:
+            refused.append(bad)
         return column
 
     resources = found.integers(predictions.RESOURCE)
@@ -93,9 +92,7 @@ def prediction_rows(
         start_time=found.integers(predictions.START_TIME),
         duration=found.integers(predictions.TAKES),
         received=np.full(rows, received_ns, np.int64),
-        error_type=_with_failures(
-            texts(semconv.ERROR_TYPE), found.integers(predictions.FAILED).view(np.uint64) != 0
-        ),
+        error_type=_with_failures(texts(semconv.ERROR_TYPE), scanned),
         predicted=texts(semconv.OUTPUT_CLASS),
         score=found.doubles(predictions.SCORE),
         value=found.doubles(predictions.VALUE),
@@ -103,11 +100,9 @@ def prediction_rows(
         slices=_slices(scanned, refused),
     )
     refused += _wrong_lengths(scanned)
-    return Part.of(batch, found, _PREDICTION, distinct.any_of(refused))
-
-
-def _meanings(scanned: Scanned, name: str) -> list[distinct.Meaning]:
-    return [distinct.of_prediction(name, raw) for raw in scanned.values.get(slot_of(name), ())]
+    skewed = found.integers(predictions.SKEWED) if scanned.skewed_predictions else None
+    records = found.integers(predictions.RECORD)
+    return Part.of(batch, records, skewed, distinct.any_of(refused))
 
 
 def _of_resources(texts: Sequence[str | None], resources: Int64) -> Strings:
@@ -117,10 +112,11 @@ def _of_resources(texts: Sequence[str | None], resources: Int64) -> Strings:
     return Strings(column.codes[resources], column.values)
 
 
-def _with_failures(named: Strings, failed: Bool) -> Strings:
+def _with_failures(named: Strings, scanned: Scanned) -> Strings:
     """A call that failed without saying of what has the type OpenTelemetry gives it."""
-    if not failed.any():
+    if not scanned.failed_predictions:
         return named
+    failed = scanned.predictions.integers(predictions.FAILED)
     return Strings.of(
         OTHER_ERROR if text is None and is_failed else text
         for text, is_failed in zip(named.objects().tolist(), failed.tolist(), strict=True)
@@ -130,9 +126,7 @@ def _with_failures(named: Strings, failed: Bool) -> Strings:
 def _slices(scanned: Scanned, refused: list[Bool | None]) -> dict[str, Strings]:
     columns = {}
     for slot, key in sorted(scanned.slice_keys.items(), key=lambda pair: pair[1]):
-        meanings = [
-            distinct.of_prediction(distinct.SLICE, raw) for raw in scanned.values.get(slot, ())
-        ]
+        meanings = distinct.of_predictions(distinct.SLICE, scanned.values.get(slot, ()))
         column, bad = distinct.texts(scanned.predictions.codes(slot), meanings)
         columns[key] = column
         refused.append(bad)
@@ -151,7 +145,8 @@ def _wrong_lengths(scanned: Scanned) -> list[Bool | None]:
         slot = slot_of(name)
         if slot in scanned.values:
             lengths = found.integers(column)
-            named = distinct.counts(found.codes(slot), _meanings(scanned, name))
+            meanings = distinct.of_predictions(name, scanned.values[slot])
+            named = distinct.counts(found.codes(slot), meanings)
             wrong.append((lengths >= 0) & (lengths != named * size))
     return wrong
 
@@ -161,8 +156,8 @@ def label_rows(scanned: Scanned, origins: Sequence[Origin], received_ns: int) ->
     found = scanned.labels
     refused: list[Bool | None] = []
 
-    def meanings(name: str) -> list[distinct.Meaning]:
-        return [distinct.of_label(name, raw) for raw in scanned.values.get(slot_of(name), ())]
+    def meanings(name: str) -> Sequence[distinct.Meaning]:
+        return distinct.of_labels(name, scanned.values.get(slot_of(name), ()))
 
     def texts(name: str, absent: str | None = None) -> Strings:
         column, bad = distinct.texts(found.codes(slot_of(name)), meanings(name), absent)
@@ -204,4 +199,5 @@ def label_rows(scanned: Scanned, origins: Sequence[Origin], received_ns: int) ->
         deleted=found.integers(labels.DELETED) != 0,
         weight=found.doubles(labels.WEIGHT),
     )
-    return Part.of(batch, found, _LABEL, distinct.any_of(refused))
+    skewed = found.integers(labels.SKEWED) if scanned.skewed_labels else None
+    return Part.of(batch, found.integers(labels.RECORD), skewed, distinct.any_of(refused))

@@ -19,6 +19,18 @@ from inferspan_collector.decode.predictions import CLOCK_SKEW_MAX_NS, TIME_MAX_N
 
 _RECORD_BYTES_MIN: Final = 32
 """Bytes of a request that make room for one record more in our tables: shorter ones are nothing."""
+_LIMITS: Final = np.array(
+    [
+        TIME_MIN_NS,
+        0,
+        0,
+        semconv.PREDICTION_ID_LENGTH_MAX,
+        TEXT_LENGTH_MAX,
+        LABEL_TEXT_LENGTH_MAX,
+        semconv.SLICE_KEYS_MAX,
+    ],
+    np.int64,
+)
 _DISTINCT_PER_RECORD: Final = 4
 _DISTINCT_MIN: Final = 256
 
@@ -56,7 +68,8 @@ class Outline:
 
     def skeleton(self) -> bytes:
         """The request without any of its records."""
-        return self.without(np.ones(len(self), np.uint8))
+        out = np.empty(len(self.body) - self.framed_bytes, np.uint8)
+        return out[: remainder(self.body, np.ones(len(self), np.uint8), out)].tobytes()
 
     def without(self, taken: UInt8) -> bytes:
         """The request without the records that were taken (one entry each, 0 = it stays)."""
@@ -65,8 +78,6 @@ class Outline:
 
     def room_without(self, taken: UInt8) -> int:
         """Bytes that this takes at most."""
-        if taken.all():
-            return len(self.body) - self.framed_bytes
         # What frames take beside their content is left out of this: it is little.
         return len(self.body) - int((self.places[1] - self.places[0])[taken != 0].sum())
 
@@ -106,18 +117,10 @@ class WantedKeys:
 
 def limits(received_ns: int) -> Int64:
     """What records are held to, as the scanner takes it; `received_ns` is the time of receipt."""
-    return np.array(
-        [
-            TIME_MIN_NS,
-            min(received_ns + CLOCK_SKEW_MAX_NS, TIME_MAX_NS),
-            received_ns,
-            semconv.PREDICTION_ID_LENGTH_MAX,
-            TEXT_LENGTH_MAX,
-            LABEL_TEXT_LENGTH_MAX,
-            semconv.SLICE_KEYS_MAX,
-        ],
-        np.int64,
-    )
+    held_to = _LIMITS.copy()
+    held_to[1] = min(received_ns + CLOCK_SKEW_MAX_NS, TIME_MAX_NS)
+    held_to[2] = received_ns
+    return held_to
 
 
 class Columns:
@@ -163,6 +166,11 @@ class Scanned:
     predictions: Columns
     labels: Columns
     ignored: int
+    skewed_predictions: bool
+    """Some have a time ahead of us."""
+    skewed_labels: bool
+    failed_predictions: bool
+    """Some are calls that failed."""
     values: dict[int, list[bytes]]
     """Of each coded slot, its distinct values by code, as an `AnyValue` is encoded."""
     slice_keys: dict[int, str]
@@ -170,10 +178,7 @@ class Scanned:
 
     def texts(self, starts: Int64, lengths: Int64) -> Texts:
         """A column of texts."""
-        data = np.empty(int(lengths.sum()), np.uint8)
-        offsets = np.empty(len(lengths) + 1, np.int64)
-        scan.gather(self.body, starts, lengths, data, offsets)
-        return Texts(data, offsets)
+        return Texts(*scan.gather(self.body, starts, lengths))
 
 
 def scan_records(
@@ -225,6 +230,9 @@ def scan_records(
         ),
         labels=Columns(of_labels, counted[scan.LABEL_ROWS], room, labels.COLUMNS),
         ignored=counted[scan.IGNORED_RECORDS],
+        skewed_predictions=counted[scan.SKEWED_PREDICTIONS] > 0,
+        skewed_labels=counted[scan.SKEWED_LABELS] > 0,
+        failed_predictions=counted[scan.FAILED_PREDICTIONS] > 0,
         values=_values(raw, entries[: counted[scan.ENTRIES] * records.ENTRY_WORDS].tolist()),
         slice_keys=_slice_keys(raw, counted),
     )

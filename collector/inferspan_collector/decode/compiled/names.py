@@ -130,7 +130,7 @@ def find(start: int, length: int, text: int, table: int) -> int:
     """The slot of a name; `UNKNOWN` for what is not read, `SLICE` for that of a slice."""
     if length < NAME_LENGTH_MIN:
         return UNKNOWN
-    if length > SLICE_PREFIX_LENGTH and same(text, start, SLICE_PREFIX_LENGTH):
+    if length >= SLICE_PREFIX_LENGTH and same(text, start, SLICE_PREFIX_LENGTH):
         return SLICE
     first, last = word_at(start), word_at(start + length - 8)
     mixed = first * np.uint64(0x9E3779B97F4A7C15) ^ last * np.uint64(0xC2B2AE3D27D4EB4F)
@@ -147,8 +147,8 @@ def find(start: int, length: int, text: int, table: int) -> int:
 
 @part
 def is_slice_key(start: int, end: int, length_max: int) -> bool:
-    """Whether a slice of this key is read: no dot, and no longer than that."""
+    """Whether a slice of this key is read: no dot, and not empty or longer than that."""
     for place in range(start, end):
         if byte_at(place) == 0x2E:
             return False
-    return end - start <= length_max
+    return 0 < end - start <= length_max

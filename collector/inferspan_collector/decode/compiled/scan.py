@@ -25,6 +25,7 @@ from inferspan_collector.decode.compiled.fields import (
     read_span,
 )
 from inferspan_collector.decode.compiled.framing import BAD
+from inferspan_collector.decode.compiled.labels import SKEWED as SKEWED_LABEL
 from inferspan_collector.decode.compiled.labels import label_row
 from inferspan_collector.decode.compiled.memory import (
     address_of,
@@ -34,6 +35,8 @@ from inferspan_collector.decode.compiled.memory import (
     same,
 )
 from inferspan_collector.decode.compiled.names import SLICES_MAX, slot_of
+from inferspan_collector.decode.compiled.predictions import FAILED as FAILED_ROW
+from inferspan_collector.decode.compiled.predictions import SKEWED as SKEWED_ROW
 from inferspan_collector.decode.compiled.predictions import prediction_row
 from inferspan_collector.decode.compiled.records import (
     BASE,
@@ -58,11 +61,14 @@ labels; are nothing to us; or are labels where the event they record is called s
     PREDICTION_ROWS,
     LABEL_ROWS,
     IGNORED_RECORDS,
+    SKEWED_PREDICTIONS,
+    SKEWED_LABELS,
+    FAILED_PREDICTIONS,
     SEEN_OF_PREDICTIONS,
     ENTRIES,
     SLICES,
     SLICE_PLACES,
-) = range(7)
+) = range(10)
 """What is counted, and the slots that predictions have, as bits. Behind it, where the key of each
 slice starts in the body, and its length."""
 COUNTS: Final = SLICE_PLACES + 2 * SLICES_MAX
@@ -158,6 +164,7 @@ def scan(
             taken[record] = WAITING
     counts[PREDICTION_ROWS], counts[LABEL_ROWS] = prediction, label
     counts[IGNORED_RECORDS], counts[SEEN_OF_PREDICTIONS] = ignored, seen
+    _count_marks(predictions, prediction, labels, label, rows, address_of(counts))
     _tell_distinct(base, state, address_of(entries), address_of(counts))
 
 
@@ -210,6 +217,24 @@ def _link_of_log(state: int) -> tuple[int, int]:
 
 
 @part
+def _count_marks(
+    predictions: int, prediction: int, labels: int, label: int, rows: int, counts: int
+) -> None:
+    """Count what few rows have, so that nobody looks for it where none has."""
+    skewed = predictions + SKEWED_ROW * rows * 8
+    failed = predictions + FAILED_ROW * rows * 8
+    first, second, third = NONE, NONE, NONE
+    for row in range(prediction):
+        first += integer_at(skewed + row * 8)
+        third += integer_at(failed + row * 8)
+    for row in range(label):
+        second += integer_at(labels + (SKEWED_LABEL * rows + row) * 8)
+    put_integer(counts + SKEWED_PREDICTIONS * 8, first)
+    put_integer(counts + SKEWED_LABELS * 8, second)
+    put_integer(counts + FAILED_PREDICTIONS * 8, third)
+
+
+@part
 def _tell_distinct(base: int, state: int, entries: int, counts: int) -> None:
     """Say where in the body the distinct values and the slices' keys stand."""
     found, slices = integer_at(state + ENTRY_COUNT), integer_at(state + SLICES_WRITTEN)
@@ -225,20 +250,25 @@ def _tell_distinct(base: int, state: int, entries: int, counts: int) -> None:
 
 
 @entry
-def gather(body: UInt8, starts: Int64, lengths: Int64, data: UInt8, offsets: Int64) -> None:
+def gather(body: UInt8, starts: Int64, lengths: Int64) -> tuple[UInt8, Int64]:
     """Copy texts out of a body, one behind the other.
 
     Args:
         body: the request.
         starts: where each text starts in it, [N].
         lengths: of each, in bytes, [N].
-        data: room for all of them. Written, as is:
-        offsets: where each begins in `data`, and where the last ends, [N + 1].
+
+    Returns:
+        The texts, and where each begins in them and the last ends, [N + 1].
     """
-    source, target = address_of(body), address_of(data)
+    offsets = np.empty(len(starts) + 1, np.int64)
     written = 0
-    offsets[0] = 0
     for number in range(len(starts)):
-        copy(source + starts[number], target + written, lengths[number])
+        offsets[number] = written
         written += lengths[number]
-        offsets[number + 1] = written
+    offsets[len(starts)] = written
+    data = np.empty(written, np.uint8)
+    source, target = address_of(body), address_of(data)
+    for number in range(len(starts)):
+        copy(source + starts[number], target + offsets[number], lengths[number])
+    return data, offsets
