@@ -20,7 +20,7 @@ from inferspan_collector.compilation import entry
 from inferspan_collector.decode.compiled import scan
 from inferspan_collector.decode.compiled.memory import address_of, byte_at
 from inferspan_collector.decode.compiled.outline import remainder
-from inferspan_collector.decode.scanned import Outline, limits, scan_records
+from inferspan_collector.decode.scanned import Outline, WantedKeys, limits, scan_records
 from inferspan_collector.testing import (
     NOW_NS,
     label_span,
@@ -34,7 +34,7 @@ from inferspan_collector.testing import (
 PROT_NONE = 0
 DAMAGED = 400
 """Damaged copies of each body."""
-FATES = (scan.FOREIGN, scan.OURS, scan.LABELS, scan.EVENTS, scan.IGNORED)
+FATES = (scan.FOREIGN, scan.MAPPED, scan.OURS, scan.LABELS, scan.EVENTS, scan.IGNORED)
 
 
 class Guarded:
@@ -72,6 +72,9 @@ def bodies() -> list[bytes]:
         traces_request([label_span(f"p{n}", label, links=[span_ids("p")]) for n in range(2)]),
         logs_request([log_record(semconv.EVENT_LABEL, named | label) for _ in range(2)]),
     )
+    for request in requests[:2]:
+        for span in request.resource_spans[0].scope_spans[0].spans:
+            span.flags = 0x101
     return [request.SerializeToString() for request in requests]
 
 
@@ -90,7 +93,10 @@ def read(body: bytes, memory: Guarded, out: Guarded) -> int:
         for columns, first in ((scanned.predictions, 5), (scanned.labels, 9)):
             if len(columns):
                 scanned.texts(columns.integers(first), columns.integers(first + 1))
-        most = max(most, int(taken.sum()))
+        most = max(most, int((taken == 1).sum()))
+        WantedKeys.of([{"a", semconv.MODEL_NAME[:-1]}] * len(found.resource_of)).pass_by(
+            found, taken
+        )
         room = found.room_without(taken)
         written = remainder(found.body, taken, out.last(room))
         assert written <= room

@@ -107,7 +107,14 @@ def seeds() -> dict[str, bytes]:
         "batch-among-single": traces_request(
             [prediction_span("a"), prediction_span("b", batch), prediction_span("c", scores)]
         ),
-        "foreign": traces_request([prediction_span("a", prediction)], scope="other"),
+        "foreign": traces_request(
+            [
+                prediction_span("a", prediction),
+                otlp_span("GET /", {"http.route": "/"}, ids=span_ids("b")),
+                otlp_span("infer", {semconv.OUTPUT_CLASS: "x"}, ids=span_ids("c")),
+            ],
+            scope="other",
+        ),
         "labels": traces_request(
             [label_span("a", label, links=[span_ids("a")]), label_span("b", value)],
             scope=semconv.SCOPE_LABELS,
@@ -124,6 +131,8 @@ def seeds() -> dict[str, bytes]:
             ]
         ),
     }
+    for span in requests["foreign"].resource_spans[0].scope_spans[0].spans:
+        span.flags = 0x101  # its tag takes two bytes
     return {name: request.SerializeToString() for name, request in requests.items()}
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from inferspan_collector.compilation import constant, part
 from inferspan_collector.decode.compiled.framing import (
     BAD,
@@ -39,6 +41,8 @@ from inferspan_collector.decode.compiled.records import FIELDS, SEEN, TWICE, rea
 TRACE_ID_BYTES, SPAN_ID_BYTES = map(constant, (16, 8))
 NONE = constant(0)
 """Their places in the state. Of several links, the last; a log record's event is its name."""
+FLAGS: Final = 0x85
+"""The first of the two bytes that are the tag of a span's flags."""
 
 
 @part
@@ -108,7 +112,7 @@ def _other_field(tag: int, place: int, end: int, state: int) -> int:
         last = varint(place, end)[1]
         return last if last != BAD and last - place <= 5 else BAD
     # The flags, whose tag takes two bytes.
-    if tag == 0x85 and place + 5 <= end and byte_at(place) == 1:
+    if tag == FLAGS and place + 5 <= end and byte_at(place) == 1:
         return place + 5
     return BAD
 

@@ -6,7 +6,8 @@ from typing import Final
 
 from inferspan_collector.batches import Int32, Int64, UInt8
 from inferspan_collector.compilation import entry, part
-from inferspan_collector.decode.compiled.framing import after, content
+from inferspan_collector.decode.compiled.fields import FLAGS
+from inferspan_collector.decode.compiled.framing import BAD, after, content
 from inferspan_collector.decode.compiled.memory import address_of, byte_at, integer_at, same
 from inferspan_collector.decode.compiled.scan import WAITING
 
@@ -70,5 +71,8 @@ def _carries(start: int, end: int, keys: int, offsets: int, first: int, last: in
                 if key_end - key == length and same(key, keys + begin, length):
                     return True
         else:
-            place = after(tag, place + 1, end)
+            # Of the flags the tag has two bytes.
+            place = place + 6 if tag == FLAGS else after(tag, place + 1, end)
+            if place == BAD:
+                return True
     return False
