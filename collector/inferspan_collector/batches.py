@@ -77,6 +77,11 @@ class Strings:
         table[:-1] = self.values
         return table[self.codes]
 
+    def text(self, row: int) -> str | None:
+        """The text of one row."""
+        code = self.codes[row]
+        return None if code < 0 else self.values[code]
+
     def take(self, rows: NDArray[Any]) -> Strings:
         """Select rows by index or mask."""
         return Strings(self.codes[rows], self.values)
@@ -119,8 +124,13 @@ class Texts:
         """Stack columns."""
         if not parts:
             return cls.of([])
-        data = np.concatenate([part.data for part in parts])
-        return cls._stacked(data, np.concatenate([part.lengths() for part in parts]))
+        offsets = np.zeros(1 + sum(map(len, parts)), np.int64)
+        rows = size = 0
+        for part in parts:
+            end = rows + len(part)
+            np.add(part.offsets[1:], size, out=offsets[rows + 1 : end + 1])
+            rows, size = end, size + len(part.data)
+        return cls(np.concatenate([part.data for part in parts]), offsets)
 
     @classmethod
     def _stacked(cls, data: UInt8, lengths: Sequence[int] | Int64) -> Self:

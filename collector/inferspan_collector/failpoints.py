@@ -34,7 +34,7 @@ Name = Literal[
 """Every failpoint; a test holds that each stands in one place, and none without a name here.
 
 - `before-begin`: requests were taken from the queue, and nothing of them is in the store.
-- `after-append`: their rows stand in the open transaction; nothing is joined or counted.
+- `after-append`: their rows stand in the open transaction; nothing is counted.
 - `before-commit`: everything is done but the commit itself.
 - `after-commit`: the transaction is on disk; no sender knows of it, and nothing is counted.
 - `between-answers`: one sender of the group was answered, the others were not.

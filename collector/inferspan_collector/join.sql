@@ -1,8 +1,9 @@
--- Step 3: the Δ-join. New labels ⋈ stored predictions, new predictions ⋈ stored labels.
+-- Step 2 of the join in SQL: new labels ⋈ predictions, new predictions ⋈ labels, of the keys that
+-- are not ordinary.
 --
--- Reads new_labels, contenders, superseded (TEMP), and predictions, labels, series, outcomes,
--- source_ranks, tolerances. Makes matches, winners, removed and added (TEMP), and keeps
--- waiting_labels. The result depends on the set of records only, never on their order.
+-- Reads new_labels, contenders, superseded and the near tables (TEMP), and series, source_ranks,
+-- tolerances. Makes matches, winners, removed, added and met (TEMP). The result depends on the set
+-- of records only, never on their order.
 
 CREATE OR REPLACE TEMP TABLE new_matches AS {match_new_labels};
 CREATE OR REPLACE TEMP TABLE touched AS
@@ -12,7 +13,7 @@ SELECT row_id AS prediction_row FROM contenders WHERE wins;
 
 -- Every label, old or new, of every prediction that was touched.
 CREATE OR REPLACE TEMP VIEW touched_predictions AS
-SELECT * FROM predictions WHERE row_id IN (SELECT prediction_row FROM touched);
+SELECT * FROM near_predictions WHERE row_id IN (SELECT prediction_row FROM touched);
 CREATE OR REPLACE TEMP TABLE matches AS
 SELECT label_row, prediction_row FROM ({match_touched_predictions}) WHERE NOT late;
 
@@ -53,8 +54,8 @@ SELECT
         ELSE (abs(p.value - l.value) <= tol.tolerance)::TINYINT
     END AS correct
 FROM matches AS m
-JOIN predictions AS p ON p.row_id = m.prediction_row
-JOIN labels AS l ON l.row_id = m.label_row
+JOIN near_predictions AS p ON p.row_id = m.prediction_row
+JOIN near_labels AS l ON l.row_id = m.label_row
 JOIN series AS s ON s.series_id = p.series_id
 LEFT JOIN tolerances AS tol ON tol.model = s.model
 LEFT JOIN source_ranks AS r
@@ -69,7 +70,7 @@ QUALIFY row_number() OVER (
 -- What stood before and stands no more; what stands now and did not before.
 CREATE OR REPLACE TEMP TABLE removed AS
 SELECT o.*
-FROM outcomes AS o
+FROM near_outcomes AS o
 LEFT JOIN winners AS w
     ON w.prediction_row = o.prediction_row AND w.target = o.target AND NOT w.deleted
 WHERE (o.prediction_row IN (SELECT prediction_row FROM touched)
@@ -79,18 +80,13 @@ WHERE (o.prediction_row IN (SELECT prediction_row FROM touched)
 CREATE OR REPLACE TEMP TABLE added AS
 SELECT w.*
 FROM winners AS w
-LEFT JOIN outcomes AS o
+LEFT JOIN near_outcomes AS o
     ON o.prediction_row = w.prediction_row
     AND o.target = w.target
     AND o.label_row = w.label_row
 WHERE NOT w.deleted AND o.label_row IS NULL;
 
--- Labels that have met no prediction yet. Once met, a key keeps a current prediction for ever.
+-- Labels that had met no prediction yet. Once met, a key keeps a current prediction for ever.
 CREATE OR REPLACE TEMP TABLE met AS
 SELECT label_row FROM waiting_labels WHERE label_row IN (SELECT label_row FROM matches);
 DELETE FROM waiting_labels WHERE label_row IN (SELECT label_row FROM met);
-INSERT INTO waiting_labels
-SELECT row_id AS label_row, model, received
-FROM new_labels
-WHERE row_id NOT IN (SELECT label_row FROM matches)
-    AND row_id NOT IN (SELECT label_row FROM late);

@@ -25,6 +25,8 @@ class FaultyCursor:
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._cursor = cursor
+        # What is staged is found by its name, here one call further away.
+        cursor.execute("SET python_scan_all_frames = true")
         self.faults: dict[str, list[Exception]] = {}
 
     def execute(self, statement: str, *arguments: Any) -> Any:

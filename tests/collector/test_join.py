@@ -45,11 +45,17 @@ class Store:
     """An open store with one writer, as the pipeline has it."""
 
     def __init__(self, directory: Path, config: Config = CONFIG) -> None:
-        self.database = Database.open(directory)
-        self.telemetry = Telemetry()
-        self.writer = Writer(self.database, config, self.telemetry)
-        self.reader = StoreReader(self.database)
+        self.directory = directory
+        self.config = config
         self.now = START_NS
+        self.open()
+
+    def open(self) -> None:
+        """Open it again, as a new process would."""
+        self.database = Database.open(self.directory)
+        self.telemetry = Telemetry()
+        self.writer = Writer(self.database, self.config, self.telemetry)
+        self.reader = StoreReader(self.database)
 
     def commit(self, *requests: tuple[Prediction | Label, ...]) -> list[Committed]:
         """Commit requests as one group, a second after the one before."""

@@ -203,8 +203,9 @@ def fill(store: Store, n: int, apart_ns: int) -> None:
         ).fetchall()
         values: Mapping[str, str] = {
             "row_id": "row_id + i",
-            "prediction_id": "md5(i::VARCHAR)",
-            "id_hash": "hash(i)",
+            "key_high": "hash(i + 3)",
+            "id_text": "NULL",
+            "key_low": "hash(i)",
             "received": f"received + i * {apart_ns}",
             "trace_high": "hash(i + 1)",
             "span": "hash(i + 2)",

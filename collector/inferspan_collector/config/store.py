@@ -87,6 +87,11 @@ class Store(Section):
             )
         return value
 
+    hot_keys: int = Field(10_000_000, ge=0, strict=True)
+    """Newest prediction ids that memory holds, 77 bytes each; older ones are found in the file."""
+    cold_keys: int = Field(25_000_000, ge=0, strict=True)
+    """Older ids that memory knows of, 5 bytes each; with more, new ids are sought in the file."""
+
     @field_validator("memory")
     @classmethod
     def _an_amount(cls, value: str) -> str:

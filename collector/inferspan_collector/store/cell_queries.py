@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final
 
+from inferspan_collector.latency_sketch import GAMMA
+from inferspan_collector.store import full_rows
 from inferspan_collector.store.cells import MINUTE_NS, SERIES_KEYS, CellQuery, QueryError
 
 SLICE: Final = "slice."
@@ -21,13 +24,14 @@ GROUP BY ALL
 _PREDICTION_ROWS: Final = f"""(
     SELECT
         event_time // {MINUTE_NS} AS minute, series_id, slices_id,
-        error_type IS NOT NULL AS failed, bucket, 1 AS n
-    FROM predictions
+        error_type IS NOT NULL AS failed,
+        ceil(round(ln(greatest(duration, 1)) / {math.log(GAMMA)!r}, 9))::SMALLINT AS bucket, 1 AS n
+    FROM ({full_rows.predictions()})
     WHERE current
 )"""
-_OUTCOME_ROWS: Final = """(
+_OUTCOME_ROWS: Final = f"""(
     SELECT minute, series_id, slices_id, target, predicted, actual, correct, 1 AS n
-    FROM outcomes
+    FROM ({full_rows.outcomes()})
     WHERE counted
 )"""
 

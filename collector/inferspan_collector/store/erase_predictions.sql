@@ -7,4 +7,6 @@ SET prediction_rows = greatest(prediction_rows, (SELECT coalesce(max(row_id), 0)
 DELETE FROM predictions
 WHERE row_id BETWEEN (SELECT min(row_id) FROM leaving) AND (SELECT max(row_id) FROM leaving)
     AND row_id IN (SELECT row_id FROM leaving);
+DELETE FROM prediction_details WHERE row_id IN (SELECT row_id FROM leaving);
+DELETE FROM superseded_predictions WHERE row_id IN (SELECT row_id FROM leaving);
 DELETE FROM outcomes WHERE prediction_row IN (SELECT row_id FROM leaving);

@@ -1,11 +1,11 @@
--- What is to be forgotten: `asked` (TEMP: prediction_id, model or NULL for any, most rows).
+-- What is to be forgotten: `asked` (TEMP: the id's key, model or NULL for any, most rows).
 -- Makes forgetting_predictions and forgetting_labels (TEMP).
 
 CREATE OR REPLACE TEMP TABLE forgetting_predictions AS
 SELECT p.row_id, p.trace_high, p.trace_low, p.span
 FROM predictions AS p
 JOIN series AS s ON s.series_id = p.series_id
-WHERE p.prediction_id = (SELECT prediction_id FROM asked)
+WHERE p.key_high = (SELECT key_high FROM asked) AND p.key_low = (SELECT key_low FROM asked)
     AND ((SELECT model FROM asked) IS NULL OR s.model = (SELECT model FROM asked))
 LIMIT (SELECT most FROM asked);
 
@@ -13,21 +13,23 @@ LIMIT (SELECT most FROM asked);
 CREATE OR REPLACE TEMP TABLE forgetting_labels AS
 SELECT row_id
 FROM (
-    SELECT row_id
-    FROM labels
-    WHERE prediction_id = (SELECT prediction_id FROM asked)
+    SELECT l.row_id
+    FROM labels AS l
+    JOIN label_sets AS s ON s.set_id = l.set_id
+    WHERE l.key_high = (SELECT key_high FROM asked) AND l.key_low = (SELECT key_low FROM asked)
         AND (
             (SELECT model FROM asked) IS NULL
-            OR model IS NULL
-            OR model = (SELECT model FROM asked)
+            OR s.model IS NULL
+            OR s.model = (SELECT model FROM asked)
         )
     UNION
     SELECT l.row_id
-    FROM labels AS l
+    FROM label_details AS l
+    JOIN labels AS whole ON whole.row_id = l.row_id
     JOIN forgetting_predictions AS p
         ON p.span = l.link_span
         AND p.trace_high = l.link_trace_high
         AND p.trace_low = l.link_trace_low
-    WHERE l.link_span <> 0 AND l.prediction_id IS NULL
+    WHERE l.link_span <> 0 AND whole.key_high = 0 AND whole.key_low = 0
 )
 LIMIT (SELECT most FROM asked);

@@ -15,9 +15,10 @@ from typing import Final
 import duckdb
 import numpy as np
 
-from inferspan_collector.batches import Bool, Decoded, LabelBatch, PredictionBatch, taken
+from inferspan_collector.batches import Bool, Decoded, LabelBatch, PredictionBatch, Texts, taken
 from inferspan_collector.config import Config
 from inferspan_collector.store.database import sql
+from inferspan_collector.store.keys import PADDING, Secret
 
 ROWS_MAX: Final = 10_000
 """Predictions that one request erases, and labels; the rest is for the next."""
@@ -36,6 +37,7 @@ _OTHERWISE: Final = {
 )
 """Type → another value that says nothing; what is absent becomes one, too."""
 _TABLES: Final = {"predictions": _ERASE_PREDICTIONS, "labels": _ERASE_LABELS}
+_DETAILS: Final = {"predictions": "prediction_details", "labels": "label_details"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +79,16 @@ class Forgetting:
     def find(self, asked: ToForget) -> Forgotten:
         """What `forget` would erase now; TEMP tables `forgetting_predictions`, `…_labels`."""
         cursor = self._cursor
+        key = Secret.of(cursor).keys(Texts.of([asked.prediction_id]))
         cursor.execute(
-            "CREATE OR REPLACE TEMP TABLE asked AS SELECT $id AS prediction_id, $model AS model,"
-            " $most::BIGINT AS most",
-            {"id": asked.prediction_id, "model": asked.model, "most": ROWS_MAX + 1},
+            "CREATE OR REPLACE TEMP TABLE asked AS SELECT $high::UBIGINT AS key_high,"
+            " $low::UBIGINT AS key_low, $model AS model, $most::BIGINT AS most",
+            {
+                "high": int(key.high[0]),
+                "low": int(key.low[0]),
+                "model": asked.model,
+                "most": ROWS_MAX + 1,
+            },
         )
         cursor.execute(_FIND)
         counts = [
@@ -119,13 +127,14 @@ class Forgetting:
         self._cursor.execute(
             "DELETE FROM outbox WHERE prediction_id = ? AND series_id IN"
             " (SELECT series_id FROM series WHERE ?::VARCHAR IS NULL OR model = ?)",
-            [asked.prediction_id, asked.model, asked.model],
+            [PADDING + asked.prediction_id, asked.model, asked.model],
         )
         for table, erase in _TABLES.items():
             self._cursor.execute(
                 f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT row_id FROM forgetting_{table}"
             )
             self._overwrite(table)
+            self._overwrite(_DETAILS[table])
             self._cursor.execute(erase)
         self._cursor.execute("UPDATE kept SET scrub_due = TRUE")
         return found

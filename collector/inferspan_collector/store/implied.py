@@ -17,6 +17,7 @@ import numpy as np
 from inferspan import semconv
 from inferspan_collector.batches import LabelBatch, Strings, Texts
 from inferspan_collector.config import Config
+from inferspan_collector.store import full_rows
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.database import ROW_GROUP_ROWS, sql
 
@@ -31,7 +32,11 @@ STEP_ROWS: Final = 4 * ROW_GROUP_ROWS
 LATENESS_NS: Final = 60 * MINUTE_NS
 """How long a prediction may take from its receipt to its commit: so far back each look goes."""
 
-_DUE: Final = sql("inferspan_collector.store", "implied.sql")
+_RANGE: Final = "(SELECT * FROM {0} WHERE {1} BETWEEN $first AND $last)"
+_DUE: Final = sql("inferspan_collector.store", "implied.sql").format(
+    predictions=full_rows.predictions(_RANGE.format("predictions", "row_id"), "$first"),
+    outcomes=full_rows.outcomes(_RANGE.format("outcomes", "prediction_row")),
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ with it. Every table of this room has a limit; what is over folds into `__other_
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final, Self
 
@@ -16,6 +16,7 @@ import numpy as np
 
 from inferspan_collector.batches import Int32, PredictionBatch, Strings, UInt64
 from inferspan_collector.config import Config
+from inferspan_collector.store import grouping
 from inferspan_collector.store.cells import SERIES_KEYS
 from inferspan_collector.telemetry import OTHER
 
@@ -33,6 +34,7 @@ class _Known:
     """What the store has interned."""
 
     series: dict[SeriesKey, int] = field(default_factory=dict)
+    identities: dict[int, int] = field(default_factory=dict)
     models: set[str | None] = field(default_factory=set)
     slices: dict[SliceKey, int] = field(default_factory=dict)
     slice_values: dict[tuple[str, str], set[str]] = field(default_factory=dict)
@@ -42,17 +44,18 @@ class _Known:
     def read(cls, cursor: duckdb.DuckDBPyConnection) -> Self:
         """Read the committed state."""
         known = cls()
-        for series_id, *key in cursor.execute(
-            f"SELECT series_id, {', '.join(SERIES_KEYS)} FROM series"
+        for series_id, identity, *key in cursor.execute(
+            f"SELECT series_id, identity, {', '.join(SERIES_KEYS)} FROM series ORDER BY series_id"
         ).fetchall():
             known.series[tuple(key)] = series_id
+            known.identities[series_id] = identity or 0
             known.models.add(key[_MODEL])
         sets: dict[int, list[tuple[str, str]]] = {}
         for slices_id, key, value in cursor.execute(
             "SELECT slices_id, slice_key, slice_value FROM slice_sets"
         ).fetchall():
             sets.setdefault(slices_id, []).extend([(key, value)] if key else [])
-        known.slices = {tuple(sorted(pairs)): slices_id for slices_id, pairs in sets.items()}
+        known.slices = {tuple(sorted(sets[slices_id])): slices_id for slices_id in sorted(sets)}
         for model, key, value in cursor.execute(
             "SELECT DISTINCT model, slice_key, slice_value FROM prediction_cells"
             " JOIN series USING (series_id) WHERE slice_key <> '' AND slice_value <> ?",
@@ -91,9 +94,24 @@ class Interner:
         """
         columns = [getattr(batch, name) for name in SERIES_KEYS]
         distinct, inverse = _distinct(columns, len(batch))
-        ids = np.array([self._series_of(key) for key in distinct], np.int32)
-        identities = np.array([_identity(key) for key in distinct], np.uint64)
-        return ids[inverse], identities[inverse]
+        identities = [identity(key) for key in distinct]
+        ids = [self._series_of(key, own) for key, own in zip(distinct, identities, strict=True)]
+        return np.array(ids, np.int32)[inverse], np.array(identities, np.uint64)[inverse]
+
+    @property
+    def series_keys(self) -> dict[SeriesKey, int]:
+        """Every series and its number, in ascending order of numbers from 1 on."""
+        return self._known.series
+
+    @property
+    def series_identities(self) -> dict[int, int]:
+        """The identity of each series by its number; 0 where it stands for folded ones."""
+        return self._known.identities
+
+    @property
+    def slice_sets(self) -> dict[SliceKey, int]:
+        """Every combination of slices and its number, in ascending order of numbers from 0 on."""
+        return self._known.slices
 
     def slices(self, batch: PredictionBatch) -> Int32:
         """Number the slice combination of each row: int32[N]."""
@@ -111,11 +129,13 @@ class Interner:
         ]
         return np.array(ids, np.int32)[inverse]
 
-    def admit_classes(self, seen: Sequence[tuple[str, str]]) -> None:
+    def admit_classes(self, seen: Collection[tuple[str, str]]) -> None:
         """Give cells of their own to classes of a model, as far as the limit goes."""
         admitted = []
         for model, text in sorted(seen):
             known = self._known.classes.setdefault(model, set())
+            if text in known:
+                continue
             if len(known) < self._config.limits.classes:
                 known.add(text)
                 admitted.append((model, text))
@@ -132,7 +152,13 @@ class Interner:
     def _fold(self, kind: str) -> None:
         self._folded[kind] = self._folded.get(kind, 0) + 1
 
-    def _series_of(self, key: SeriesKey) -> int:
+    def class_of(self, model: str, text: str | None) -> str | None:
+        """The class that counts: itself where it was admitted, `__other__` where not."""
+        if text is None or text in self._known.classes.get(model, ()):
+            return text
+        return OTHER
+
+    def _series_of(self, key: SeriesKey, identity: int | None) -> int:
         positive = self._config.model(str(key[_MODEL])).positive_class
         if positive is not None:
             # What the configuration says holds whatever the spans say.
@@ -142,14 +168,16 @@ class Interner:
             return known
         if len(self._known.series) >= self._config.limits.models:
             self._fold("series")
-            key = self._fold_series(key)
+            key, identity = self._fold_series(key), None
             if key in self._known.series:
                 return self._known.series[key]
         series_id = len(self._known.series) + 1
         self._known.series[key] = series_id
+        self._known.identities[series_id] = identity or 0
         self._known.models.add(key[_MODEL])
         self._cursor.execute(
-            f"INSERT INTO series VALUES (?, {', '.join('?' * len(key))})", [series_id, *key]
+            f"INSERT INTO series VALUES (?, ?, {', '.join('?' * len(key))})",
+            [series_id, identity, *key],
         )
         return series_id
 
@@ -189,7 +217,8 @@ class Interner:
         return OTHER
 
 
-def _identity(key: SeriesKey) -> int:
+def identity(key: SeriesKey) -> int:
+    """The hash of what of a series belongs to a prediction's key."""
     parts = repr([key[place] for place in _IDENTITY]).encode("utf-8", "surrogatepass")
     return int.from_bytes(hashlib.blake2b(parts, digest_size=8).digest(), "little")
 
@@ -198,14 +227,13 @@ def _distinct(columns: list[Strings], rows: int) -> tuple[list[SeriesKey], Int32
     """The distinct rows of several text columns, and which of them each row is."""
     if rows == 0:
         return [], np.empty(0, np.int32)
-    codes, inverse = np.unique(
-        np.stack([column.codes for column in columns], axis=1), axis=0, return_inverse=True
-    )
+    codes = [column.codes for column in columns]
+    group, first = grouping.groups(codes)
     texts = [
         tuple(
-            None if code < 0 else column.values[code]
-            for column, code in zip(columns, row, strict=True)
+            None if column.codes[row] < 0 else column.values[column.codes[row]]
+            for column in columns
         )
-        for row in codes
+        for row in first
     ]
-    return texts, inverse.reshape(-1).astype(np.int32)
+    return texts, group

@@ -1,6 +1,6 @@
 -- Which predictions a label is about: the one definition, filled in by `matching.matching`.
--- The names in braces stand for relations with the columns of the tables `labels` and
--- `predictions`; the answer is (label_row, prediction_row), of current predictions only.
+-- The names in braces stand for relations with the columns of `full_rows.labels` and
+-- `full_rows.predictions`; the answer is (label_row, prediction_row), of current predictions only.
 --
 -- By prediction id and model: a label holds for every environment, version and variant that has
 -- the id, unless it says which. Else by its one link: the span's row has a key, and whichever
@@ -9,7 +9,7 @@
 SELECT l.row_id AS label_row, p.row_id AS prediction_row
 FROM {labels} AS l
 JOIN {predictions} AS p
-    ON p.id_hash = l.id_hash AND p.prediction_id = l.prediction_id AND p.position = l.position
+    ON p.key_high = l.key_high AND p.key_low = l.key_low AND p.position = l.position
 JOIN series AS s ON s.series_id = p.series_id AND s.model = l.model
 WHERE p.current
     AND (l.environment IS NULL OR l.environment IS NOT DISTINCT FROM s.environment)
@@ -17,16 +17,16 @@ WHERE p.current
 UNION
 SELECT l.row_id AS label_row, p.row_id AS prediction_row
 FROM {labels} AS l
-JOIN predictions AS linked
+JOIN near_predictions AS linked
     ON linked.span = l.link_span
     AND linked.trace_high = l.link_trace_high
     AND linked.trace_low = l.link_trace_low
     AND linked.span_row = l.position
 JOIN {predictions} AS p
-    ON p.id_hash = linked.id_hash
-    AND p.prediction_id = linked.prediction_id
+    ON p.key_high = linked.key_high
+    AND p.key_low = linked.key_low
     AND p.identity = linked.identity
     AND p.position = linked.position
-WHERE p.current AND l.link_span <> 0 AND (l.prediction_id IS NULL OR l.model IS NULL)
+WHERE p.current AND l.link_span <> 0
     -- What silence implies is meant of the row that was silent alone.
     AND (l.kind <> 'implied' OR p.row_id = linked.row_id)

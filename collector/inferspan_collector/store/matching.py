@@ -15,10 +15,11 @@ def matching(labels: str, predictions: str, windows: str) -> str:
     """The query for (label_row, prediction_row, late) of labels and what they are about.
 
     `late`: the two were received further apart than the label's window, so they do not join.
+    Links are looked up in `near_predictions`, so that their targets have to be there.
 
     Args:
-        labels: name of a relation with the columns of the table `labels`.
-        predictions: name of a relation with the columns of the table `predictions`.
+        labels: name of a relation with the columns of `full_rows.labels`.
+        predictions: name of a relation with the columns of `full_rows.predictions`.
         windows: what `windows_of` says.
     """
     matches = _MATCH.format(labels=labels, predictions=predictions)

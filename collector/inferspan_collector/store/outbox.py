@@ -3,26 +3,39 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
 import duckdb
+import numpy as np
 
+from inferspan_collector.batches import Bool, Int64, UInt64
 from inferspan_collector.config import Jaeger
-from inferspan_collector.store.database import sql
+from inferspan_collector.store import full_rows
+from inferspan_collector.store.keys import PADDING
 
-_DUE: Final = sql("inferspan_collector.store", "due.sql")
-_CHOSEN: Final = """
-SELECT * EXCLUDE (id_hash, content_hash, chosen), content_hash
-FROM due
-WHERE chosen
-ORDER BY outcome = 'correct', id_hash, prediction_id, position, series_id, target, label_id,
-    trace_high, trace_low, prediction_span
-LIMIT ?
-"""
-_COUNTS: Final = """
-SELECT (SELECT count(*) FROM due), (SELECT count(*) FROM due WHERE chosen),
-    (SELECT count(*) FROM outbox)
+_OUTCOMES: Final = ("incorrect", "retracted", "correct")
+_CHOSEN: Final = f"""
+SELECT
+    p.trace_high, p.trace_low, p.span, p.start_time + p.duration, p.event_time, p.series_id,
+    p.prediction_id, p.position, l.target, l.label_id, l.revision, l.time, c.outcome,
+    coalesce(p.predicted, CASE WHEN isnan(p.value) THEN NULL ELSE p.value::VARCHAR END),
+    l.actual,
+    CASE WHEN p.predicted IS NULL AND NOT isnan(l.value) THEN p.value - l.value END,
+    l.content_hash
+FROM chosen AS c
+JOIN (
+    {
+    full_rows.predictions(
+        "(SELECT * FROM predictions WHERE row_id IN (SELECT prediction_row FROM chosen))"
+    )
+}
+) AS p ON p.row_id = c.prediction_row
+JOIN (
+    {full_rows.labels("(SELECT * FROM labels WHERE row_id IN (SELECT label_row FROM chosen))")}
+) AS l ON l.row_id = c.label_row
+ORDER BY c.place
 """
 _INSERT: Final = """
 INSERT INTO outbox BY NAME
@@ -61,23 +74,62 @@ class Filled:
     skipped: dict[str, int]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Due:
+    """Evaluations that a transaction makes due, one row each.
+
+    `outcome` is the place in (incorrect, retracted, correct); `id_hash` is a hash of the
+    prediction's id that is the same in every store.
+    """
+
+    prediction_row: Int64
+    label_row: Int64
+    outcome: Int64
+    id_hash: UInt64
+
+
+def numbers(outcomes: Iterable[str]) -> Int64:
+    """The number of each outcome's text."""
+    return np.array([_OUTCOMES.index(text) for text in outcomes], np.int64)
+
+
 def fill(
-    cursor: duckdb.DuckDBPyConnection, jaeger: Jaeger, allowance: Allowance, now_ns: int
+    cursor: duckdb.DuckDBPyConnection,
+    jaeger: Jaeger,
+    allowance: Allowance,
+    now_ns: int,
+    due: Due,
 ) -> Filled:
     """Write what the join made due into the outbox, inside the open transaction.
 
     Wrong predictions and retractions come first, then a share of the right ones, up to the
-    allowance and to the room the outbox has. The figures hold all of them all the same.
+    allowance and to the room the outbox has. The figures hold all of them all the same. The
+    share is chosen by the id's hash, so that a retry or a replay chooses the same.
     """
-    cursor.execute(_DUE, {"share": jaeger.correct_share})
-    due, chosen, held = cursor.execute(_COUNTS).fetchall()[0]
     allowed = allowance.refill(now_ns)
+    if len(due.prediction_row) == 0:
+        return Filled(0, {})
+    right = due.outcome == _OUTCOMES.index("correct")
+    chosen: Bool = ~right | ((due.id_hash >> np.uint64(32)) < jaeger.correct_share * 2**32)
+    held = cursor.execute("SELECT count(*) FROM outbox").fetchall()[0][0]
     room = max(0, jaeger.outbox_entries - held)
-    rows = cursor.execute(_CHOSEN, [min(allowed, room)]).fetchall()
-    if rows:
+    order = np.lexsort((due.label_row, due.prediction_row, due.id_hash, right))
+    taken = order[chosen[order]][: min(allowed, room)]
+    if len(taken):
+        cursor.register(
+            "chosen",
+            {
+                "place": np.arange(len(taken)),
+                "prediction_row": due.prediction_row[taken],
+                "label_row": due.label_row[taken],
+                "outcome": np.array(_OUTCOMES, np.object_)[due.outcome[taken]],
+            },
+        )
+        rows = cursor.execute(_CHOSEN).fetchall()
         cursor.executemany(_INSERT, [_entry(row) for row in rows])
     limited = "rate" if allowed <= room else "outbox_full"
-    return Filled(len(rows), {"sampled": due - chosen, limited: chosen - len(rows)})
+    some = int(chosen.sum())
+    return Filled(len(taken), {"sampled": len(chosen) - some, limited: some - len(taken)})
 
 
 def _entry(row: tuple[Any, ...]) -> list[Any]:
@@ -92,4 +144,5 @@ def _entry(row: tuple[Any, ...]) -> list[Any]:
     parts = (trace_high, trace_low, span, prediction_id, position, target, label_id, revision)
     text = "\0".join(map(str, (*parts, content_hash, outcome == "retracted")))
     digest = hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest()
+    columns[6] = PADDING + prediction_id
     return [int.from_bytes(digest, "big") or 1, *columns]

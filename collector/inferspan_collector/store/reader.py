@@ -10,7 +10,7 @@ import numpy as np
 
 from inferspan_collector.batches import Bool, LabelBatch
 from inferspan_collector.config import Config
-from inferspan_collector.store import cell_queries, row_queries, staging
+from inferspan_collector.store import cell_queries, row_queries
 from inferspan_collector.store.cells import (
     SERIES_KEYS,
     ArrivalCells,
@@ -184,8 +184,7 @@ class StoreReader:
     def resolve_labels(self, labels: LabelBatch) -> Bool:
         """Which of these labels would join now; nothing is stored (a dry run)."""
         with self._database.cursor() as cursor:
-            staging.stage_labels(cursor, labels, first_row=0)
-            return row_queries.resolve_labels(cursor, self._windows)
+            return row_queries.resolve_labels(cursor, labels, self._windows)
 
     def waiting_labels(self, received_before_ns: int) -> dict[str, int]:
         """Per model ("" where it is unknown): labels that match nothing and came before then."""

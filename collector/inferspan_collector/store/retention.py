@@ -21,7 +21,7 @@ import duckdb
 
 from inferspan_collector import failpoints
 from inferspan_collector.config import Config
-from inferspan_collector.store import scrubbing
+from inferspan_collector.store import full_rows, scrubbing
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.database import ROW_GROUP_ROWS, sql
 from inferspan_collector.store.forgetting import Forgetting
@@ -46,6 +46,22 @@ CREATE OR REPLACE TEMP TABLE old AS
 SELECT * FROM {table}
 WHERE received < $before AND row_id >= $first AND row_id < $first + $rows
 """
+_NEAR: Final = f"""
+CREATE OR REPLACE TEMP TABLE old_labels AS {full_rows.labels("old")};
+CREATE OR REPLACE TEMP TABLE wanted AS
+SELECT key_high, key_low FROM old
+UNION
+SELECT p.key_high, p.key_low
+FROM predictions AS p
+SEMI JOIN (SELECT * FROM old_labels WHERE link_span <> 0) AS l
+    ON l.link_span = p.span AND l.link_trace_high = p.trace_high AND l.link_trace_low = p.trace_low;
+CREATE OR REPLACE TEMP TABLE found AS
+SELECT p.*
+FROM predictions AS p
+SEMI JOIN wanted AS w ON w.key_high = p.key_high AND w.key_low = p.key_low;
+CREATE OR REPLACE TEMP TABLE near_predictions AS {full_rows.predictions("found")};
+"""
+"""The predictions that labels which are old may be about."""
 _SIZE: Final = """
 SELECT block_size * used_blocks, (SELECT count(*) FROM predictions)
 FROM pragma_database_size() WHERE database_name = current_database()
@@ -63,6 +79,9 @@ class Step:
     """`free`: unused blocks were overwritten."""
     rows: int
     reason: Reason
+    last_prediction: int = 0
+    """The greatest row id among the predictions that left; 0 where none did."""
+    last_label: int = 0
 
 
 class Retention:
@@ -77,7 +96,7 @@ class Retention:
         self._minutes_ns = config.store.retention.minutes_ns
         self._hours_ns = config.store.retention.hours_ns
         # A label that came before its prediction lives as long as that does: it may win yet.
-        self._needed = matching("old", "predictions", windows_of(config))
+        self._needed = matching("old_labels", "near_predictions", windows_of(config))
         self._size_limit = config.store.size_limit_bytes
         self._pass: Generator[Step] | None = None
         self._next_ns = 0
@@ -130,7 +149,7 @@ class Retention:
                 self._look("predictions", before_ns, first)
                 rows = self._leave("SELECT row_id FROM old", _ERASE_PREDICTIONS)
             erased += rows
-            yield Step("predictions", rows, reason)
+            yield Step("predictions", rows, reason, last_prediction=self._last_left())
             first = self._first_row("predictions", before_ns, first + STEP_ROWS)
         if most is not None:
             # Labels go as far as predictions went.
@@ -140,12 +159,13 @@ class Retention:
         while first is not None:
             with self._transaction():
                 self._look("labels", before_ns, first)
+                self._cursor.execute(_NEAR)
                 rows = self._leave(
                     "SELECT row_id FROM old"
                     f" WHERE row_id NOT IN (SELECT label_row FROM ({self._needed}))",
                     _ERASE_LABELS,
                 )
-            yield Step("labels", rows, reason)
+            yield Step("labels", rows, reason, last_label=self._last_left())
             first = self._first_row("labels", before_ns, first + STEP_ROWS)
         with self._transaction():
             self._cursor.execute(
@@ -226,6 +246,10 @@ class Retention:
         self._cursor.execute(erase)
         found = self._cursor.execute("SELECT count(*) FROM leaving").fetchall()
         return int(found[0][0])
+
+    def _last_left(self) -> int:
+        query = "SELECT coalesce(max(row_id), 0) FROM leaving"
+        return int(self._cursor.execute(query).fetchall()[0][0])
 
     def _first_row(self, table: str, before_ns: int, at_least: int) -> int | None:
         query = f"SELECT min(row_id) FROM {table} WHERE received < ? AND row_id >= ?"

@@ -9,7 +9,8 @@ from typing import Any, Final
 import duckdb
 import numpy as np
 
-from inferspan_collector.batches import Bool
+from inferspan_collector.batches import Bool, LabelBatch
+from inferspan_collector.store import full_rows, nearby, staging
 from inferspan_collector.store.cells import (
     MINUTE_NS,
     Evaluation,
@@ -17,7 +18,9 @@ from inferspan_collector.store.cells import (
     PredictionRow,
     QueryError,
 )
+from inferspan_collector.store.keys import PADDING, Secret
 from inferspan_collector.store.matching import matching
+from inferspan_collector.store.nearby import Since
 
 OUTCOMES: Final = ("correct", "incorrect", "unlabeled", "failed")
 
@@ -62,18 +65,18 @@ GROUP BY s.model
 ORDER BY s.model
 """
 
-_PREDICTIONS: Final = """
+_PREDICTIONS: Final = f"""
 SELECT
     p.prediction_id, p.position, p.trace_high, p.trace_low, p.span,
     s.environment, s.service, s.version, s.variant,
     p.predicted, p.score, p.value,
     coalesce(l.actual, CASE WHEN isnan(l.value) THEN NULL ELSE l.value::VARCHAR END),
     o.correct, p.error_type, p.event_time, p.duration, l.time, p.slices_id
-FROM predictions AS p
+FROM ({full_rows.predictions()}) AS p
 JOIN series AS s ON s.series_id = p.series_id
-LEFT JOIN outcomes AS o ON o.prediction_row = p.row_id AND o.target = $target
+LEFT JOIN ({full_rows.outcomes()}) AS o ON o.prediction_row = p.row_id AND o.target = $target
 LEFT JOIN labels AS l ON l.row_id = o.label_row
-WHERE p.current AND {conditions}
+WHERE p.current AND <conditions>
 ORDER BY p.event_time DESC, p.row_id DESC
 LIMIT $most
 """
@@ -100,12 +103,13 @@ GROUP BY ALL
 ORDER BY ALL
 """
 
-_OUTBOX: Final = """
+_OUTBOX: Final = f"""
 SELECT
     o.sequence, o.span, o.trace_high, o.trace_low, o.prediction_span, o.prediction_end,
     s.environment, s.service, s.model, s.version, s.variant,
-    o.prediction_id, o.position, o.target, o.label_id, o.revision, o.label_time,
-    o.label_time - o.event_time, o.outcome, o.predicted, o.expected, o.error
+    substr(o.prediction_id, {len(PADDING) + 1}), o.position, o.target, o.label_id,
+    o.revision, o.label_time, o.label_time - o.event_time, o.outcome, o.predicted, o.expected,
+    o.error
 FROM outbox AS o
 JOIN series AS s ON s.series_id = o.series_id
 ORDER BY o.sequence
@@ -159,7 +163,7 @@ def predictions(
 ) -> list[PredictionRow]:
     """Single predictions, newest event first."""
     conditions, parameters = _conditions(filters)
-    statement = _PREDICTIONS.format(conditions=" AND ".join(conditions))
+    statement = _PREDICTIONS.replace("<conditions>", " AND ".join(conditions))
     rows = cursor.execute(
         statement, {**parameters, "target": filters.target, "most": limit}
     ).fetchall()
@@ -167,9 +171,20 @@ def predictions(
     return [_prediction_row(row, slices) for row in rows]
 
 
-def resolve_labels(cursor: duckdb.DuckDBPyConnection, windows: str) -> Bool:
-    """Which of the staged labels would join now; `windows` as `matching.windows_of` has them."""
-    matches = matching("staged_labels", "predictions", windows)
+def resolve_labels(cursor: duckdb.DuckDBPyConnection, labels: LabelBatch, windows: str) -> Bool:
+    """Which of these labels would join now; `windows` as `matching.windows_of` has them."""
+    known = staging.known_labels(labels, Secret.of(cursor), first_row=0)
+    staging.stage_labels(cursor, known, np.ones(len(known), np.bool_))
+    cursor.execute(
+        "CREATE OR REPLACE TEMP VIEW staged_predictions AS"
+        " SELECT span, trace_high, trace_low, 0 AS span_row FROM predictions LIMIT 0"
+    )
+    trace, span = labels.link_trace[known.by_link], labels.link_span[known.by_link]
+    linked = nearby.linked(cursor, trace, span)
+    high = np.append(known.keys.high, linked.high)
+    low = np.append(known.keys.low, linked.low)
+    nearby.find(cursor, (high, low), Since(), links=True)
+    matches = matching("staged_labels", "near_predictions", windows)
     rows = cursor.execute(_RESOLVE.format(matches=matches)).fetchall()
     return np.array([row[0] for row in rows], np.bool_)
 

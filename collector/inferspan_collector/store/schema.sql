@@ -4,11 +4,12 @@
 -- Times are Unix nanoseconds, minutes are Unix minutes. Trace ids are two big-endian halves.
 
 CREATE TABLE format (version INTEGER NOT NULL);
-INSERT INTO format VALUES (2);
+INSERT INTO format VALUES (3);
 
 -- Interned combinations: what a prediction shares with its neighbours.
 CREATE TABLE series (
     series_id INTEGER PRIMARY KEY,
+    identity UBIGINT,               -- hash of environment, model, version and variant; NULL = folded
     environment VARCHAR,
     service VARCHAR,
     model VARCHAR NOT NULL,
@@ -31,61 +32,85 @@ INSERT INTO slice_sets VALUES (0, '', '');
 -- Classes that have cells of their own; the rest of a model's classes fold into __other__.
 CREATE TABLE classes (model VARCHAR NOT NULL, class VARCHAR NOT NULL);
 
--- Every prediction ever accepted. Of the rows of one key only the winner is `current`; the
--- others stay for dedupe.
+-- The secret with which ids that are no 32 hexadecimal digits become keys; one row, made once.
+CREATE TABLE id_secret (high UBIGINT NOT NULL, low UBIGINT NOT NULL);
+
+-- Every prediction ever accepted, also those that lost their key to another; for dedupe.
+-- Narrow, because each column costs every row: what is rare stands in `prediction_details`.
 CREATE TABLE predictions (
     row_id BIGINT NOT NULL,
-    series_id INTEGER NOT NULL,
-    identity UBIGINT NOT NULL,      -- hash of environment, model, version and variant
-    slices_id INTEGER NOT NULL,
-    id_hash UBIGINT NOT NULL,
-    prediction_id VARCHAR NOT NULL,
-    position INTEGER NOT NULL,
-    span_row INTEGER NOT NULL,
+    key_high UBIGINT NOT NULL,      -- the id's 32 hexadecimal digits, or a hash of its text
+    key_low UBIGINT NOT NULL,
+    id_text VARCHAR,                -- the id where it is not in the key, behind `keys.PADDING`
     trace_high UBIGINT NOT NULL,
     trace_low UBIGINT NOT NULL,
     span UBIGINT NOT NULL,
-    kind TINYINT NOT NULL,
+    series_id INTEGER NOT NULL,
+    slices_id INTEGER NOT NULL,
     event_time BIGINT NOT NULL,
-    start_time BIGINT NOT NULL,
     duration BIGINT NOT NULL,
-    bucket SMALLINT NOT NULL,
     received BIGINT NOT NULL,
-    error_type VARCHAR,
     predicted VARCHAR,
     score DOUBLE,
-    value DOUBLE,
-    adjusted_count DOUBLE NOT NULL,
-    current BOOLEAN NOT NULL
+    value DOUBLE
+);
+
+-- A row where anything of a prediction is not as usual: the first row of a span that is no
+-- client's, began at the event's time, did not raise, stands for one, in a series not folded.
+CREATE TABLE prediction_details (
+    row_id BIGINT NOT NULL,
+    identity UBIGINT,               -- where its series was folded
+    position INTEGER NOT NULL,
+    span_row INTEGER NOT NULL,
+    client BOOLEAN NOT NULL,        -- OTLP's kind is CLIENT
+    start_time BIGINT NOT NULL,
+    error_type VARCHAR,
+    adjusted_count DOUBLE NOT NULL
+);
+
+-- Rows of `predictions` whose key another row has won.
+CREATE TABLE superseded_predictions (row_id BIGINT NOT NULL);
+
+-- Interned combinations: what a label shares with its neighbours. One may stand here twice.
+CREATE TABLE label_sets (
+    set_id INTEGER NOT NULL,
+    environment VARCHAR,
+    model VARCHAR,
+    version VARCHAR,
+    target VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    source VARCHAR,
+    annotator_kind VARCHAR
 );
 
 -- Every label ever accepted, deletions (tombstones) included.
 CREATE TABLE labels (
     row_id BIGINT NOT NULL,
-    label_hash UBIGINT NOT NULL,
-    label_id VARCHAR NOT NULL,
+    label_high UBIGINT NOT NULL,    -- the label's own id, as a key
+    label_low UBIGINT NOT NULL,
+    label_text VARCHAR,
     revision BIGINT NOT NULL,
     content_hash UBIGINT NOT NULL,
-    environment VARCHAR,
-    model VARCHAR,
-    version VARCHAR,
-    id_hash UBIGINT NOT NULL,
-    prediction_id VARCHAR,
+    key_high UBIGINT NOT NULL,      -- the prediction's id; 0 = it names none
+    key_low UBIGINT NOT NULL,
+    id_text VARCHAR,
+    set_id INTEGER NOT NULL,
+    actual VARCHAR,
+    value DOUBLE,
+    time BIGINT NOT NULL,
+    received BIGINT NOT NULL
+);
+
+-- A row where anything of a label is not as usual: index 0, a weight of 1, an upsert, named by id.
+CREATE TABLE label_details (
+    row_id BIGINT NOT NULL,
     position INTEGER NOT NULL,
     link_trace_high UBIGINT NOT NULL,
     link_trace_low UBIGINT NOT NULL,
-    link_span UBIGINT NOT NULL,
+    link_span UBIGINT NOT NULL,     -- 0 = it has no link, or needs none
     response_id VARCHAR,
     entity_id VARCHAR,
-    target VARCHAR NOT NULL,
-    kind VARCHAR NOT NULL,
-    actual VARCHAR,
-    value DOUBLE,
     text VARCHAR,
-    time BIGINT NOT NULL,
-    received BIGINT NOT NULL,
-    source VARCHAR,
-    annotator_kind VARCHAR,
     deleted BOOLEAN NOT NULL,
     weight DOUBLE NOT NULL
 );
@@ -101,11 +126,17 @@ CREATE TABLE waiting_labels (
 -- added to the counters, so that a correction can take exactly that back.
 CREATE TABLE outcomes (
     prediction_row BIGINT NOT NULL,
-    target VARCHAR NOT NULL,
     label_row BIGINT NOT NULL,
     series_id INTEGER NOT NULL,
     slices_id INTEGER NOT NULL,
     minute BIGINT NOT NULL,
+    judgement_id INTEGER NOT NULL
+);
+
+-- Interned combinations: what an outcome says. One may stand here twice.
+CREATE TABLE judgements (
+    judgement_id INTEGER NOT NULL,
+    target VARCHAR NOT NULL,
     counted BOOLEAN NOT NULL,       -- false: the call raised, so there is nothing to judge
     predicted VARCHAR,              -- as in the cell: folded, NULL for numbers
     actual VARCHAR,
@@ -154,7 +185,7 @@ CREATE TABLE outbox (
     prediction_end BIGINT NOT NULL,
     event_time BIGINT NOT NULL,
     series_id INTEGER NOT NULL,
-    prediction_id VARCHAR NOT NULL,
+    prediction_id VARCHAR NOT NULL, -- behind `keys.PADDING`
     position INTEGER NOT NULL,
     target VARCHAR NOT NULL,
     label_id VARCHAR NOT NULL,

@@ -1,87 +1,213 @@
-"""Batches → tables the transaction's SQL reads: one column of each table is one array."""
+"""Batches → columns of the store's tables, and tables that the SQL join reads."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector import latency_sketch
-from inferspan_collector.batches import LabelBatch, PredictionBatch, UInt64, id_hashes
-from inferspan_collector.store.interning import Interner
+from inferspan_collector.batches import Bool, Int32, Int64, LabelBatch, PredictionBatch, UInt64
+from inferspan_collector.store import grouping, keys
+from inferspan_collector.store.dictionary import Dictionary
+from inferspan_collector.store.keys import Keys, Secret
 
 Columns = dict[str, NDArray[Any]]
 
 
-def stage_predictions(
-    cursor: duckdb.DuckDBPyConnection, interner: Interner, batch: PredictionBatch, first_row: int
-) -> None:
-    """Make the batch readable as `staged_predictions`; row ids count up from `first_row`."""
-    rows = len(batch)
-    series, identities = interner.series(batch)
+@dataclass(frozen=True, slots=True, eq=False)
+class Predictions:
+    """A batch with what the store knows of its rows."""
+
+    batch: PredictionBatch
+    rows: Int64
+    keys: Keys
+    series: Int32
+    identities: UInt64
+    folded: Bool
+    slices: Int32
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """A batch with what the store knows of its rows.
+
+    `by_link`: the row names its prediction by a link alone; of all others the link says nothing.
+    """
+
+    batch: LabelBatch
+    rows: Int64
+    own: Keys
+    keys: Keys
+    content: UInt64
+    by_link: Bool
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def known_labels(batch: LabelBatch, secret: Secret, first_row: int) -> Labels:
+    """Key the labels of a batch; row ids count up from `first_row`."""
+    unnamed = (batch.prediction_id.lengths() == 0) | (batch.model.codes < 0)
+    return Labels(
+        batch=batch,
+        rows=np.arange(first_row, first_row + len(batch), dtype=np.int64),
+        own=secret.keys(batch.label_id),
+        keys=secret.keys(batch.prediction_id),
+        content=content_hashes(batch),
+        by_link=unnamed & (batch.link_span != 0),
+    )
+
+
+def prediction_columns(known: Predictions, new: NDArray[Any]) -> tuple[Columns, Columns]:
+    """The columns of `predictions` for rows chosen by mask, and those of their details."""
+    batch = known.batch
     columns: Columns = {
-        "row_id": np.arange(first_row, first_row + rows, dtype=np.int64),
-        "series_id": series,
-        "identity": identities,
-        "slices_id": interner.slices(batch),
-        "id_hash": id_hashes(batch.prediction_id.objects()),
-        "prediction_id": batch.prediction_id.objects(),
-        "position": batch.index,
-        "span_row": batch.span_row,
-        "trace_high": np.ascontiguousarray(batch.trace[:, 0]),
-        "trace_low": np.ascontiguousarray(batch.trace[:, 1]),
+        "row_id": known.rows,
+        "key_high": known.keys.high,
+        "key_low": known.keys.low,
+        "id_text": _texts(batch.prediction_id, known.keys.hashed),
+        "trace_high": batch.trace[:, 0],
+        "trace_low": batch.trace[:, 1],
         "span": batch.span,
-        "kind": batch.kind,
+        "series_id": known.series,
+        "slices_id": known.slices,
         "event_time": batch.event_time,
-        "start_time": batch.start_time,
         "duration": batch.duration,
-        "bucket": latency_sketch.buckets(batch.duration),
         "received": batch.received,
-        "error_type": batch.error_type.objects(),
         "predicted": batch.predicted.objects(),
         "score": batch.score,
         "value": batch.value,
-        "adjusted_count": batch.adjusted_count,
-        "current": np.ones(rows, np.bool_),
     }
+    unusual = (
+        known.folded
+        | (batch.index != 0)
+        | (batch.span_row != 0)
+        | (batch.kind == _CLIENT)
+        | (batch.start_time != batch.event_time)
+        | (batch.error_type.codes >= 0)
+        | (batch.adjusted_count != 1)
+    ) & new
+    details: Columns = {
+        "row_id": known.rows[unusual],
+        "identity": np.ma.masked_array(known.identities[unusual], ~known.folded[unusual]),
+        "position": batch.index[unusual],
+        "span_row": batch.span_row[unusual],
+        "client": batch.kind[unusual] == _CLIENT,
+        "start_time": batch.start_time[unusual],
+        "error_type": batch.error_type.take(unusual).objects(),
+        "adjusted_count": batch.adjusted_count[unusual],
+    }
+    return _taken(columns, new), details
+
+
+def label_columns(known: Labels, new: NDArray[Any], sets: Dictionary) -> tuple[Columns, Columns]:
+    """The columns of `labels` for rows chosen by mask, and those of their details."""
+    batch = known.batch
+    columns: Columns = {
+        "row_id": known.rows,
+        "label_high": known.own.high,
+        "label_low": known.own.low,
+        "label_text": _texts(batch.label_id, known.own.hashed),
+        "revision": batch.revision,
+        "content_hash": known.content,
+        "key_high": known.keys.high,
+        "key_low": known.keys.low,
+        "id_text": _texts(batch.prediction_id, known.keys.hashed),
+        "set_id": _label_sets(batch, sets),
+        "actual": batch.actual.objects(),
+        "value": batch.value,
+        "time": batch.time,
+        "received": batch.received,
+    }
+    lengths = (column.lengths() for column in (batch.response_id, batch.entity_id, batch.text))
+    unusual = (
+        (batch.index != 0)
+        | known.by_link
+        | (sum(lengths) > 0)
+        | batch.deleted
+        | (batch.weight != 1)
+    ) & new
+    linked = known.by_link[unusual]
+    details: Columns = {
+        "row_id": known.rows[unusual],
+        "position": batch.index[unusual],
+        "link_trace_high": np.where(linked, batch.link_trace[unusual, 0], 0),
+        "link_trace_low": np.where(linked, batch.link_trace[unusual, 1], 0),
+        "link_span": np.where(linked, batch.link_span[unusual], 0),
+        "response_id": batch.response_id.take(unusual).objects(),
+        "entity_id": batch.entity_id.take(unusual).objects(),
+        "text": batch.text.take(unusual).objects(),
+        "deleted": batch.deleted[unusual],
+        "weight": batch.weight[unusual],
+    }
+    return _taken(columns, new), details
+
+
+def stage_predictions(
+    cursor: duckdb.DuckDBPyConnection, known: Predictions, rows: NDArray[Any]
+) -> None:
+    """Make rows chosen by mask readable as `staged_predictions`, whole."""
+    batch = known.batch
+    columns: Columns = {
+        "row_id": known.rows,
+        "series_id": known.series,
+        "identity": known.identities,
+        "slices_id": known.slices,
+        "key_high": known.keys.high,
+        "key_low": known.keys.low,
+        "position": batch.index,
+        "span_row": batch.span_row,
+        "trace_high": batch.trace[:, 0],
+        "trace_low": batch.trace[:, 1],
+        "span": batch.span,
+        "client": batch.kind == _CLIENT,
+        "event_time": batch.event_time,
+        "start_time": batch.start_time,
+        "duration": batch.duration,
+        "received": batch.received,
+        "score": batch.score,
+        "value": batch.value,
+        "adjusted_count": batch.adjusted_count,
+    }
+    columns = _taken(columns, rows)
+    columns["prediction_id"] = batch.prediction_id.take(rows).objects()
+    columns["error_type"] = batch.error_type.take(rows).objects()
+    columns["predicted"] = batch.predicted.take(rows).objects()
+    columns["current"] = np.ones(len(columns["row_id"]), np.bool_)
     cursor.register("staged_predictions", columns)
 
 
-def stage_labels(cursor: duckdb.DuckDBPyConnection, batch: LabelBatch, first_row: int) -> None:
-    """Make the batch readable as `staged_labels`; row ids count up from `first_row`."""
-    rows = len(batch)
+def stage_labels(cursor: duckdb.DuckDBPyConnection, known: Labels, rows: NDArray[Any]) -> None:
+    """Make rows chosen by mask readable as `staged_labels`, whole."""
+    batch = known.batch
     columns: Columns = {
-        "row_id": np.arange(first_row, first_row + rows, dtype=np.int64),
-        "label_hash": id_hashes(batch.label_id.objects()),
-        "label_id": batch.label_id.objects(),
+        "row_id": known.rows,
+        "label_high": known.own.high,
+        "label_low": known.own.low,
         "revision": batch.revision,
-        "content_hash": content_hashes(batch),
-        "environment": batch.environment.objects(),
-        "model": batch.model.objects(),
-        "version": batch.version.objects(),
-        "id_hash": id_hashes(batch.prediction_id.objects()),
-        "prediction_id": batch.prediction_id.objects(),
+        "content_hash": known.content,
+        "key_high": known.keys.high,
+        "key_low": known.keys.low,
         "position": batch.index,
-        "link_trace_high": np.ascontiguousarray(batch.link_trace[:, 0]),
-        "link_trace_low": np.ascontiguousarray(batch.link_trace[:, 1]),
-        "link_span": batch.link_span,
-        "response_id": batch.response_id.objects(),
-        "entity_id": batch.entity_id.objects(),
-        "target": batch.target.objects(),
-        "kind": batch.kind.objects(),
-        "actual": batch.actual.objects(),
+        "link_trace_high": np.where(known.by_link, batch.link_trace[:, 0], 0),
+        "link_trace_low": np.where(known.by_link, batch.link_trace[:, 1], 0),
+        "link_span": np.where(known.by_link, batch.link_span, 0),
         "value": batch.value,
-        "text": batch.text.objects(),
         "time": batch.time,
         "received": batch.received,
-        "source": batch.source.objects(),
-        "annotator_kind": batch.annotator_kind.objects(),
         "deleted": batch.deleted,
-        "weight": batch.weight,
     }
+    columns = _taken(columns, rows)
+    columns["label_id"] = batch.label_id.take(rows).objects()
+    for name in ("environment", "model", "version", "target", "kind", "actual", "source"):
+        columns[name] = getattr(batch, name).take(rows).objects()
     cursor.register("staged_labels", columns)
 
 
@@ -95,24 +221,55 @@ def content_hashes(batch: LabelBatch) -> UInt64:
 
     A time that is the time of receipt was given by us, and differs when the label comes again.
     """
-    given = np.where(batch.time == batch.received, 0, batch.time)
     columns = (
         *(
-            getattr(batch, name).objects()
-            for name in ("environment", "model", "version", "target", "kind", "actual", "source")
+            keys.string_hashes(getattr(batch, name))
+            for name in (
+                "environment", "model", "version", "target", "kind", "actual", "source",
+                "annotator_kind",
+            )
         ),
-        batch.prediction_id.objects(),
-        batch.index,
+        *(
+            keys.text_hashes(getattr(batch, name))
+            for name in ("prediction_id", "response_id", "entity_id", "text")
+        ),
+        batch.index.astype(np.uint64),
         batch.link_trace[:, 0],
         batch.link_trace[:, 1],
         batch.link_span,
-        batch.response_id.objects(),
-        batch.entity_id.objects(),
-        batch.value,
-        batch.text.objects(),
-        given,
-        batch.annotator_kind.objects(),
-        batch.deleted,
-        batch.weight,
-    )
-    return id_hashes(repr(row) for row in zip(*(c.tolist() for c in columns), strict=True))
+        np.where(np.isnan(batch.value), np.nan, batch.value).view(np.uint64),
+        np.where(batch.time == batch.received, 0, batch.time).view(np.uint64),
+        batch.deleted.astype(np.uint64),
+        batch.weight.view(np.uint64),
+    )  # fmt: skip
+    return keys.row_hashes(np.stack(columns, axis=1))
+
+
+_CLIENT = 3
+"""OTLP's SPAN_KIND_CLIENT."""
+
+
+def _label_sets(batch: LabelBatch, sets: Dictionary) -> Int32:
+    columns = [
+        getattr(batch, name)
+        for name in (
+            "environment", "model", "version", "target", "kind", "source", "annotator_kind",
+        )
+    ]  # fmt: skip
+    group, first = grouping.groups([column.codes for column in columns])
+    numbers = [sets.number(tuple(column.text(row) for column in columns)) for row in first.tolist()]
+    return np.array(numbers, np.int32)[group]
+
+
+def _texts(column: Any, hashed: Bool) -> NDArray[np.object_]:
+    """The texts of ids that are not in their key; padded; None for the others."""
+    texts = np.full(len(hashed), None, np.object_)
+    if hashed.any():
+        texts[hashed] = keys.padded(column.take(hashed).objects())
+    return texts
+
+
+def _taken(columns: Columns, rows: NDArray[Any]) -> Columns:
+    if rows.dtype == np.bool_ and rows.all():
+        return {name: np.ascontiguousarray(column) for name, column in columns.items()}
+    return {name: column[rows] for name, column in columns.items()}

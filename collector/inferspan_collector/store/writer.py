@@ -15,13 +15,16 @@ import numpy as np
 from inferspan_collector import class_aliases, failpoints, join
 from inferspan_collector.batches import Bool, Decoded, LabelBatch, PredictionBatch
 from inferspan_collector.config import Config
-from inferspan_collector.store import outbox, staging
+from inferspan_collector.store import loading, outbox, staging
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database, sql
 from inferspan_collector.store.forgetting import FORGOTTEN, Forgetting, Forgotten, ToForget
 from inferspan_collector.store.implied import IMPLIED, Implied
-from inferspan_collector.store.interning import Interner
+from inferspan_collector.store.known import Known
+from inferspan_collector.store.nearby import Since
+from inferspan_collector.store.recent_keys import KeyHashes
 from inferspan_collector.store.retention import Retention
+from inferspan_collector.store.transaction import Transaction
 from inferspan_collector.store.unmatched import UNMATCHED, Unmatched
 from inferspan_collector.telemetry import (
     COMMITS,
@@ -36,19 +39,7 @@ from inferspan_collector.telemetry import (
 
 logger = logging.getLogger(__name__)
 
-_APPEND = sql("inferspan_collector.store", "append.sql")
-_COUNT = sql("inferspan_collector.store", "count.sql")
 _COMPACT = sql("inferspan_collector.store", "compact.sql")
-_NEW_CLASSES = """
-SELECT DISTINCT a.model, a.class
-FROM (
-    SELECT model, predicted_class AS class FROM added
-    UNION
-    SELECT model, actual_class AS class FROM added
-) AS a
-ANTI JOIN classes AS known ON known.model = a.model AND known.class = a.class
-WHERE a.class IS NOT NULL
-"""
 
 
 class Writer:
@@ -59,16 +50,18 @@ class Writer:
         self._cursor = database.cursor()
         self._config = config
         self._telemetry = telemetry
-        self._interner = Interner(self._cursor, config)
         self._aliases = class_aliases.configured(config)
         self._allowance = outbox.Allowance(config.jaeger.evaluations_per_second)
         self._commits_since_compaction = 0
+        self._stale = False
         self._forgetting = Forgetting(self._cursor, config)
         self._retention = Retention(self._cursor, config, self._forgetting)
         self._implied = Implied(self._cursor, config)
         self._unmatched = Unmatched(self._cursor)
         self._join = join.prepare(self._cursor, config)
-        self._number_on()
+        self._known = Known(self._cursor, config)
+        self._newest = Since()
+        self._take_in()
 
     def commit(
         self, group: Sequence[Decoded], now_ns: int, *, implied: bool = False
@@ -184,6 +177,8 @@ class Writer:
         step = self._retention.step(now_ns)
         if step is None:
             return False
+        # What has left must not be joined from memory.
+        self._known.recent.note_erased(step.last_prediction, step.last_label)
         self._telemetry.add(ERASED, step.rows, table=step.table, reason=step.reason)
         return True
 
@@ -203,49 +198,46 @@ class Writer:
 
     def _write(self, group: Sequence[Decoded], now_ns: int) -> tuple[list[Committed], _Tally]:
         predictions = class_aliases.of_predictions(
-            PredictionBatch.concat([part.predictions for part in group]), self._aliases
+            PredictionBatch.concat([p.predictions for p in group if len(p.predictions)]),
+            self._aliases,
         )
         labels = class_aliases.of_labels(
-            LabelBatch.concat([part.labels for part in group]), self._aliases
+            LabelBatch.concat([p.labels for p in group if len(p.labels)]), self._aliases
         )
-        prediction_requests = staging.request_of([len(part.predictions) for part in group])
-        label_requests = staging.request_of([len(part.labels) for part in group])
-        cursor = self._cursor
-        staging.stage_predictions(cursor, self._interner, predictions, self._next_prediction)
-        staging.stage_labels(cursor, labels, self._next_label)
-        cursor.execute(_APPEND)
-        failpoints.reach("after-append")
-        join.join_delta(cursor, self._join)
-        self._interner.admit_classes(cursor.execute(_NEW_CLASSES).fetchall())
-        cursor.execute(_COUNT)
+        transaction = Transaction(
+            self._cursor, self._known, self._newest, predictions, labels, self._join
+        )
+        jaeger = self._config.jaeger
+        written = transaction.run(evaluations=jaeger.otlp is not None)
         filled = outbox.Filled(0, {})
-        if self._config.jaeger.otlp is not None:
-            filled = outbox.fill(cursor, self._config.jaeger, self._allowance, now_ns)
-        new = np.array(
-            cursor.execute("SELECT row_id FROM new_predictions").fetchnumpy()["row_id"], np.int64
-        )
-        stored = np.bincount(prediction_requests[new - self._next_prediction], minlength=len(group))
-        results = join.label_results(cursor)
+        if written.due is not None:
+            filled = outbox.fill(self._cursor, jaeger, self._allowance, now_ns, written.due)
+        requests = staging.request_of([len(part.predictions) for part in group])
+        stored = np.bincount(requests[written.new_predictions], minlength=len(group))
+        results, ends = written.label_results, np.cumsum([0, *(len(p.labels) for p in group)])
         committed = [
-            Committed(int(stored[request]), tuple(results[start:end]))
-            for request, (start, end) in enumerate(
-                pairwise(np.searchsorted(label_requests, np.arange(len(group) + 1)))
-            )
+            Committed(int(n), tuple(results[start:end].tolist()))
+            for n, (start, end) in zip(stored, pairwise(ends.tolist()), strict=True)
         ]
         tally = _Tally(
             predictions=len(predictions),
             labels=len(labels),
-            retried=len(predictions) - len(new),
-            superseded=self._count("contenders WHERE NOT wins"),
-            met=join.labels_met(cursor),
+            retried=len(predictions) - int(written.new_predictions.sum()),
+            superseded=written.superseded,
+            met=written.met,
             filled=filled,
+            unindexed=transaction.unindexed,
         )
         return committed, tally
 
     def _after_commit(self, committed: Sequence[Committed], tally: _Tally) -> None:
         """Remember what is on disk now, and count it."""
-        self._next_prediction += tally.predictions
-        self._next_label += tally.labels
+        for keys in tally.unindexed:
+            self._known.recent.cold.add(keys.low, keys.high)
+        self._known.recent.keep()
+        self._newest = Since(
+            self._newest.prediction + tally.predictions, self._newest.label + tally.labels
+        )
         self._commits_since_compaction += 1
         self._allowance.spend(tally.filled.entries)
         telemetry = self._telemetry
@@ -257,12 +249,13 @@ class Writer:
         telemetry.add(LABELS, tally.met, result="joined")
         for result, n in Counter(r for part in committed for r in part.labels).items():
             telemetry.add(LABELS, n, result=result)
-        for label, n in self._interner.take_folded().items():
+        for label, n in self._known.interner.take_folded().items():
             telemetry.add(FOLDED, n, label=label)
 
     def _roll_back(self) -> None:
         # What was interned is gone; until the file is read again, nothing may be numbered.
         self._stale = True
+        self._known.recent.undo()
         # A COMMIT that failed has ended its transaction already.
         with contextlib.suppress(duckdb.TransactionException):
             self._cursor.rollback()
@@ -270,18 +263,22 @@ class Writer:
     def _catch_up(self) -> None:
         """Read anew what a failed transaction may have left in memory only."""
         if self._stale:
-            self._interner.reload()
+            self._known.reload()
             self._forgetting.reload()
-            self._number_on()
+            self._take_in()
 
-    def _number_on(self) -> None:
-        """Number rows on from what the file holds, at start and after a failed transaction."""
-        self._next_prediction = self._next_row("predictions", "prediction_rows")
-        self._next_label = self._next_row("labels", "label_rows")
+    def _take_in(self) -> None:
+        """Number rows on from what the file holds, and let the index see what it has not seen.
+
+        At start that is all; after a failed transaction it is nothing, unless the file kept it.
+        """
+        stored = Since(
+            self._next_row("predictions", "prediction_rows"), self._next_row("labels", "label_rows")
+        )
+        if stored != self._newest:
+            loading.load(self._cursor, self._known, self._newest, stored)
+            self._newest = stored
         self._stale = False
-
-    def _count(self, relation: str) -> int:
-        return int(self._cursor.execute(f"SELECT count(*) FROM {relation}").fetchall()[0][0])
 
     def _next_row(self, table: str, erased: str) -> int:
         # A number that was erased may still be said by what hung on its row.
@@ -306,3 +303,5 @@ class _Tally:
     met: int
     """Labels that had waited and have joined."""
     filled: outbox.Filled
+    unindexed: list[KeyHashes]
+    """Keys that the index knows nothing of."""

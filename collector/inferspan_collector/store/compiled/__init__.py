@@ -1,0 +1,1 @@
+"""What touches every row, compiled: hashes, groups, and the entries of recent keys."""

@@ -1,0 +1,111 @@
+"""SipHash over 64-bit words and over bytes, compiled: the one hash of the store.
+
+Source: Aumasson, Bernstein, "SipHash: a fast short-input PRF", INDOCRYPT 2012; the 128-bit form is
+that of the authors' reference code (SipHash-2-4-128). Guarantee: without the key, nobody finds two
+inputs with one hash faster than by chance. Cost: about 4 ns a round, 2 rounds a word, 4 to 8 more.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferspan_collector.compilation import entry, part
+
+UInt64 = NDArray[np.uint64]
+
+_V0: Final = np.uint64(0x736F6D6570736575)
+_V1: Final = np.uint64(0x646F72616E646F6D)
+_V2: Final = np.uint64(0x6C7967656E657261)
+_V3: Final = np.uint64(0x7465646279746573)
+
+
+@part
+def _rotated(x: Any, bits: Any) -> Any:
+    return (x << np.uint64(bits)) | (x >> np.uint64(64 - bits))
+
+
+@part
+def round_of(v0: Any, v1: Any, v2: Any, v3: Any) -> Any:
+    """One SipRound."""
+    v0 += v1
+    v1 = _rotated(v1, 13) ^ v0
+    v0 = _rotated(v0, 32)
+    v2 += v3
+    v3 = _rotated(v3, 16) ^ v2
+    v0 += v3
+    v3 = _rotated(v3, 21) ^ v0
+    v2 += v1
+    v1 = _rotated(v1, 17) ^ v2
+    v2 = _rotated(v2, 32)
+    return v0, v1, v2, v3
+
+
+@part
+def begun(key_high: Any, key_low: Any) -> Any:
+    """The state before the first word, of the 128-bit form."""
+    return key_low ^ _V0, key_high ^ _V1 ^ np.uint64(0xEE), key_low ^ _V2, key_high ^ _V3
+
+
+@part
+def absorbed(v0: Any, v1: Any, v2: Any, v3: Any, word: Any) -> Any:
+    """The state after one more word, two rounds on."""
+    v3 ^= word
+    v0, v1, v2, v3 = round_of(v0, v1, v2, v3)
+    v0, v1, v2, v3 = round_of(v0, v1, v2, v3)
+    return v0 ^ word, v1, v2, v3
+
+
+@part
+def ended(v0: Any, v1: Any, v2: Any, v3: Any) -> Any:
+    """The hash as (first, second) 64 bits."""
+    v2 ^= np.uint64(0xEE)
+    for _ in range(4):
+        v0, v1, v2, v3 = round_of(v0, v1, v2, v3)
+    first = v0 ^ v1 ^ v2 ^ v3
+    v1 ^= np.uint64(0xDD)
+    for _ in range(4):
+        v0, v1, v2, v3 = round_of(v0, v1, v2, v3)
+    return first, v0 ^ v1 ^ v2 ^ v3
+
+
+@part
+def of_bytes(key_high: Any, key_low: Any, data: Any, start: Any, end: Any) -> Any:
+    """SipHash-2-4-128 of `data[start:end]`, as (first, second) 64 bits."""
+    v0, v1, v2, v3 = begun(key_high, key_low)
+    at = start
+    while end - at >= 8:
+        word = np.uint64(0)
+        for i in range(8):
+            word |= np.uint64(data[at + i]) << np.uint64(8 * i)
+        v0, v1, v2, v3 = absorbed(v0, v1, v2, v3, word)
+        at += 8
+    word = np.uint64((end - start) & 0xFF) << np.uint64(56)
+    for i in range(end - at):
+        word |= np.uint64(data[at + i]) << np.uint64(8 * i)
+    v0, v1, v2, v3 = absorbed(v0, v1, v2, v3, word)
+    return ended(v0, v1, v2, v3)
+
+
+@entry
+def of_rows(words: UInt64, key_high: Any, key_low: Any) -> UInt64:
+    """Hash each row of uint64[N, K] to uint64[N]."""
+    hashes = np.empty(len(words), np.uint64)
+    for row in range(len(words)):
+        v0, v1, v2, v3 = begun(key_high, key_low)
+        for place in range(words.shape[1]):
+            v0, v1, v2, v3 = absorbed(v0, v1, v2, v3, words[row, place])
+        hashes[row], _ = ended(v0, v1, v2, v3)
+    return hashes
+
+
+@entry
+def of_texts(data: Any, offsets: Any, key_high: Any, key_low: Any) -> UInt64:
+    """Hash each text to 64 bits; one without bytes, an absent one, is 0."""
+    hashes = np.zeros(len(offsets) - 1, np.uint64)
+    for row in range(len(hashes)):
+        if offsets[row + 1] > offsets[row]:
+            hashes[row], _ = of_bytes(key_high, key_low, data, offsets[row], offsets[row + 1])
+    return hashes

@@ -1,0 +1,198 @@
+"""What the writer remembers between transactions, so that it need not ask the file."""
+
+from __future__ import annotations
+
+import duckdb
+import numpy as np
+
+from inferspan_collector.batches import Int32, Int64, LabelBatch, PredictionBatch, Strings, UInt64
+from inferspan_collector.config import Config
+from inferspan_collector.store import grouping, keys, nearby
+from inferspan_collector.store.cells import MINUTE_NS
+from inferspan_collector.store.dictionary import Dictionary
+from inferspan_collector.store.facts import UNKNOWN, Codes, SeriesFacts, SliceFacts
+from inferspan_collector.store.interning import Interner
+from inferspan_collector.store.keys import Secret
+from inferspan_collector.store.nearby import Linked
+from inferspan_collector.store.recent_keys import (
+    EXCEPTIONAL,
+    KEYLESS,
+    MAYBE_COLD,
+    Arriving,
+    ArrivingLabels,
+    RecentKeys,
+)
+from inferspan_collector.store.staging import Labels, Predictions
+from inferspan_collector.telemetry import OTHER
+
+
+class Known:
+    """Texts by number, recent keys, and the spans that links name.
+
+    Nothing of a transaction stays here unless it is on disk: `RecentKeys` has its own way back, and
+    `reload` reads the rest again.
+    """
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
+        self._config = config
+        self.interner = Interner(cursor, config)
+        self.label_sets = Dictionary(cursor, "label_sets")
+        self.judgements = Dictionary(cursor, "judgements")
+        self.secret = Secret.of(cursor)
+        self.classes = Codes()
+        self.series = SeriesFacts(config)
+        self.slices = SliceFacts()
+        self.recent = RecentKeys(config.store.hot_keys, config.store.cold_keys)
+        self.linked: UInt64 = np.empty(0, np.uint64)
+        """Hashes of the spans that labels name by a link alone, in ascending order."""
+        self._learn()
+
+    def reload(self) -> None:
+        """Forget what was interned and not committed.
+
+        Raises:
+            duckdb.Error: the store cannot be read; nothing may be written until it can.
+        """
+        self.interner.reload()
+        self.label_sets.reload()
+        self.judgements.reload()
+        self.series = SeriesFacts(self._config)
+        self.slices = SliceFacts()
+        self._learn()
+
+    def _learn(self) -> None:
+        self.series.learn(self.interner)
+        self.slices.learn(self.interner.slice_sets)
+
+    def predictions(self, batch: PredictionBatch, first_row: int) -> Predictions:
+        """Key and intern a batch; row ids count up from `first_row`."""
+        series, identities = self.interner.series(batch)
+        slices = self.interner.slices(batch)
+        self._learn()
+        return Predictions(
+            batch=batch,
+            rows=np.arange(first_row, first_row + len(batch), dtype=np.int64),
+            keys=self.secret.keys(batch.prediction_id),
+            series=series,
+            identities=identities,
+            folded=self.series.identity[series] != identities,
+            slices=slices,
+        )
+
+    def arriving(self, known: Predictions) -> Arriving:
+        """The columns of predictions that the index looks at."""
+        batch = known.batch
+        hashes = self.recent.hashes(
+            known.keys.high, known.keys.low, keys.string_hashes(batch.model), batch.index
+        )
+        spans = self.span_hashes(batch.trace, batch.span, batch.span_row)
+        predicted = self.classes.column(batch.predicted)
+        beyond = np.zeros(len(known), np.int8)
+        beyond[predicted == UNKNOWN] = EXCEPTIONAL
+        beyond[self.is_linked(spans) | known.folded | _is_other(batch.model)] = EXCEPTIONAL
+        beyond[self.recent.maybe_cold(hashes)] = MAYBE_COLD
+        return Arriving(
+            keys=hashes,
+            rows=known.rows,
+            beyond=beyond,
+            span=spans,
+            series=known.series,
+            slices=known.slices,
+            predicted=predicted,
+            minute=(batch.event_time // MINUTE_NS).astype(np.int32),
+            value=batch.value,
+            failed=batch.error_type.codes >= 0,
+            received=batch.received // MINUTE_NS,
+        )
+
+    def arriving_labels(self, known: Labels) -> ArrivingLabels:
+        """The columns of labels that the index looks at."""
+        batch = known.batch
+        hashes = self.recent.hashes(
+            known.keys.high, known.keys.low, keys.string_hashes(batch.model), batch.index
+        )
+        beyond = np.zeros(len(known), np.int8)
+        beyond[batch.deleted | (self.classes.column(batch.actual) == UNKNOWN)] = EXCEPTIONAL
+        beyond[self.recent.maybe_cold(hashes)] = MAYBE_COLD
+        unnamed = (batch.prediction_id.lengths() == 0) | (batch.model.codes < 0)
+        beyond[unnamed | _is_other(batch.model)] = KEYLESS
+        return ArrivingLabels(
+            keys=hashes,
+            rows=known.rows,
+            beyond=beyond,
+            label=self.recent.row_hashes(
+                known.own.high, known.own.low, batch.revision.view(np.uint64), known.content
+            ),
+            environment=self.series.named(batch.environment),
+            version=self.series.named(batch.version),
+            received=batch.received // MINUTE_NS,
+            window=self._windows(batch),
+        )
+
+    def _windows(self, batch: LabelBatch) -> Int64:
+        """The window of each label, in minutes."""
+        special = self._config.label_windows_ns
+        if not special:
+            return np.full(len(batch), self._config.label_window_ns // MINUTE_NS, np.int64)
+        group, first = grouping.groups((batch.model.codes, batch.target.codes))
+        minutes = [
+            self.window_minutes(batch.model.text(row), batch.target.text(row))
+            for row in first.tolist()
+        ]
+        return np.array(minutes, np.int64)[group]
+
+    def window_minutes(self, model: str | None, target: str | None) -> int:
+        """The window of labels of a model and target, in minutes."""
+        config = self._config
+        special = config.label_windows_ns.get((str(model), str(target)))
+        return (config.label_window_ns if special is None else special) // MINUTE_NS
+
+    def span_hashes(self, trace: UInt64, span: UInt64, row: Int32) -> UInt64:
+        """64 bits of each (trace, span, row of the span), with a secret of this process."""
+        return self.recent.row_hashes(trace[:, 0], trace[:, 1], span, row.astype(np.uint64))
+
+    def is_linked(self, spans: UInt64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+        """Which spans a label names by a link alone."""
+        if len(self.linked) == 0:
+            return np.zeros(len(spans), np.bool_)
+        places = np.searchsorted(self.linked, spans)
+        places[places == len(self.linked)] = 0
+        return self.linked[places] == spans  # type: ignore[no-any-return]
+
+    def link(self, cursor: duckdb.DuckDBPyConnection, labels: Labels) -> Linked | None:
+        """Leave to SQL whatever has a key that these labels name by a link alone.
+
+        Returns:
+            The stored predictions that are named so; None where no label does it.
+        """
+        batch, rows = labels.batch, labels.by_link
+        if not rows.any():
+            return None
+        return self.link_spans(
+            cursor, batch.link_trace[rows], batch.link_span[rows], batch.index[rows]
+        )
+
+    def link_spans(
+        self, cursor: duckdb.DuckDBPyConnection, trace: UInt64, span: UInt64, row: Int32
+    ) -> Linked:
+        """As `link`, of these spans and rows in them."""
+        self.linked = np.union1d(self.linked, self.span_hashes(trace, span, row))
+        found = nearby.linked(cursor, trace, span)
+        self.recent.leave_to_sql(
+            self.recent.hashes(
+                found.high, found.low, self.series_models[found.series], found.position
+            )
+        )
+        return found
+
+    @property
+    def series_models(self) -> UInt64:
+        """The hash of each series' model, by the series' number."""
+        return keys.string_hashes(Strings.of(self.series.models))
+
+
+def _is_other(models: Strings) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Which models are the one that others fold into."""
+    if OTHER not in models.values:
+        return np.zeros(len(models), np.bool_)
+    return models.codes == models.values.index(OTHER)  # type: ignore[no-any-return]

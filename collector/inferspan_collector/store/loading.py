@@ -1,0 +1,204 @@
+"""The index of recent keys, filled from the file: at start, and after a commit in doubt."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+
+from inferspan_collector.batches import Int8, UInt64
+from inferspan_collector.store import keys
+from inferspan_collector.store.cells import MINUTE_NS
+from inferspan_collector.store.facts import CLASSES_MAX, UNKNOWN
+from inferspan_collector.store.known import Known
+from inferspan_collector.store.nearby import Since
+from inferspan_collector.store.recent_keys import (
+    EXCEPTIONAL,
+    KEYLESS,
+    MAYBE_COLD,
+    ORDINARY,
+    Arriving,
+    ArrivingLabels,
+    KeyHashes,
+)
+from inferspan_collector.telemetry import OTHER
+
+_CHUNK: Final = 500_000
+"""Rows read at once: some 40 MB."""
+
+_PREDICTIONS: Final = f"""
+SELECT
+    p.row_id, p.key_high, p.key_low, coalesce(d.position, 0)::INTEGER AS position,
+    p.trace_high, p.trace_low, p.span, coalesce(d.span_row, 0)::UBIGINT AS span_row,
+    p.series_id, d.identity IS NOT NULL AS folded, p.slices_id,
+    CASE WHEN p.predicted IS NULL THEN -1 ELSE coalesce(c.code, {UNKNOWN}) END::INTEGER
+        AS predicted,
+    (p.event_time // {MINUTE_NS})::INTEGER AS minute, coalesce(p.value, 'nan') AS value,
+    d.error_type IS NOT NULL AS failed, p.received // {MINUTE_NS} AS received
+FROM (SELECT * FROM predictions WHERE row_id >= $start AND row_id < $end) AS p
+LEFT JOIN (SELECT * FROM prediction_details WHERE row_id >= $start AND row_id < $end) AS d
+    ON d.row_id = p.row_id
+LEFT JOIN class_codes AS c ON c.class = p.predicted
+ORDER BY p.row_id
+"""
+_COLD: Final = """
+SELECT p.key_high, p.key_low, coalesce(d.position, 0)::INTEGER AS position, p.series_id
+FROM (SELECT * FROM predictions WHERE row_id >= $start AND row_id < $end) AS p
+LEFT JOIN (SELECT * FROM prediction_details WHERE row_id >= $start AND row_id < $end) AS d
+    ON d.row_id = p.row_id
+"""
+_LABELS: Final = f"""
+SELECT
+    l.row_id, l.label_high, l.label_low, l.revision, l.content_hash, l.key_high, l.key_low,
+    coalesce(d.position, 0)::INTEGER AS position, l.set_id,
+    coalesce(d.deleted, FALSE) AS deleted, l.received // {MINUTE_NS} AS received
+FROM (SELECT * FROM labels WHERE row_id >= $start AND row_id < $end) AS l
+LEFT JOIN (SELECT * FROM label_details WHERE row_id >= $start AND row_id < $end) AS d
+    ON d.row_id = l.row_id
+ORDER BY l.row_id
+"""
+
+
+def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: Since) -> None:
+    """Let the index see stored rows, from `since` on and before `until`.
+
+    The newest predictions get entries, as many as there is room for; older keys become cold. Cost:
+    about 0.3 µs a row, and a chunk's memory.
+    """
+    _code_classes(cursor, known)
+    hot = max(since.prediction, until.prediction - known.recent.capacity)
+    for start in range(since.prediction, hot, _CHUNK):
+        columns = _read(cursor, _COLD, start, min(start + _CHUNK, hot))
+        hashes = _prediction_keys(known, columns)
+        known.recent.cold.add(hashes.low, hashes.high)
+    for start in range(hot, until.prediction, _CHUNK):
+        _see_predictions(
+            known, until, _read(cursor, _PREDICTIONS, start, min(start + _CHUNK, until.prediction))
+        )
+    sets = _Sets(cursor, known)
+    for start in range(since.label, until.label, _CHUNK):
+        _see_labels(
+            known, sets, until, _read(cursor, _LABELS, start, min(start + _CHUNK, until.label))
+        )
+    _link(cursor, known, since.label)
+    known.recent.keep()
+
+
+class _Sets:
+    """What the index asks of each label's set, by the set's number."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, known: Known) -> None:
+        rows = cursor.execute(
+            "SELECT set_id, environment, model, version, target FROM label_sets"
+        ).fetchall()
+        size = max((row[0] for row in rows), default=0) + 1
+        self.model = np.zeros(size, np.uint64)
+        self.environment = np.full(size, -1, np.int32)
+        self.version = np.full(size, -1, np.int32)
+        self.named = np.zeros(size, np.bool_)
+        self.window = np.zeros(size, np.int64)
+        for number, environment, model, version, target in rows:
+            self.environment[number] = known.series.name(environment)
+            self.version[number] = known.series.name(version)
+            self.model[number] = keys.name_hash(model)
+            self.window[number] = known.window_minutes(model, target)
+            self.named[number] = model is not None and model != OTHER
+
+
+def _code_classes(cursor: duckdb.DuckDBPyConnection, known: Known) -> None:
+    for (text,) in cursor.execute(
+        "SELECT DISTINCT predicted FROM predictions"
+        f" WHERE predicted IS NOT NULL LIMIT {CLASSES_MAX}"
+    ).fetchall():
+        known.classes.of(text)
+    cursor.execute("CREATE OR REPLACE TEMP TABLE class_codes (class VARCHAR, code INTEGER)")
+    if known.classes.texts:
+        texts = np.empty(len(known.classes.texts), np.object_)
+        texts[:] = known.classes.texts
+        cursor.register("codes", {"class": texts, "code": np.arange(len(texts), dtype=np.int32)})
+        cursor.execute("INSERT INTO class_codes SELECT class, code FROM codes")
+
+
+def _read(
+    cursor: duckdb.DuckDBPyConnection, statement: str, start: int, end: int
+) -> dict[str, Any]:
+    columns: dict[str, Any] = cursor.execute(statement, {"start": start, "end": end}).fetchnumpy()
+    return columns
+
+
+def _prediction_keys(known: Known, columns: dict[str, Any]) -> KeyHashes:
+    models = known.series_models[columns["series_id"]]
+    return known.recent.hashes(columns["key_high"], columns["key_low"], models, columns["position"])
+
+
+def _beyond(known: Known, hashes: KeyHashes, exceptional: Any) -> Int8:
+    beyond = np.where(exceptional, EXCEPTIONAL, ORDINARY).astype(np.int8)
+    beyond[known.recent.maybe_cold(hashes)] = MAYBE_COLD
+    return beyond
+
+
+def _see_predictions(known: Known, until: Since, columns: dict[str, Any]) -> None:
+    hashes = _prediction_keys(known, columns)
+    other = np.array([model == OTHER for model in known.series.models])[columns["series_id"]]
+    exceptional = columns["folded"] | other | (columns["predicted"] == UNKNOWN)
+    trace = np.stack([columns["trace_high"], columns["trace_low"]], axis=1)
+    known.recent.begin(len(hashes.low))
+    known.recent.see_predictions(
+        Arriving(
+            keys=hashes,
+            rows=columns["row_id"],
+            beyond=_beyond(known, hashes, exceptional),
+            span=known.span_hashes(trace, columns["span"], columns["span_row"]),
+            series=columns["series_id"],
+            slices=columns["slices_id"],
+            predicted=columns["predicted"],
+            minute=columns["minute"],
+            value=columns["value"],
+            failed=columns["failed"],
+            received=columns["received"],
+        ),
+        known.series,
+        until,
+    )
+
+
+def _see_labels(known: Known, sets: _Sets, until: Since, columns: dict[str, Any]) -> None:
+    numbers = columns["set_id"]
+    hashes = known.recent.hashes(
+        columns["key_high"], columns["key_low"], sets.model[numbers], columns["position"]
+    )
+    absent = known.recent.absent(hashes)
+    if not known.recent.begin(int(absent.sum())):
+        known.recent.cold.add(hashes.low[absent], hashes.high[absent])
+    beyond = _beyond(known, hashes, columns["deleted"])
+    beyond[~sets.named[numbers] | ((columns["key_high"] | columns["key_low"]) == 0)] = KEYLESS
+    own: tuple[UInt64, UInt64] = columns["label_high"], columns["label_low"]
+    known.recent.see_labels(
+        ArrivingLabels(
+            keys=hashes,
+            rows=columns["row_id"],
+            beyond=beyond,
+            label=known.recent.row_hashes(
+                *own, columns["revision"].view(np.uint64), columns["content_hash"]
+            ),
+            environment=sets.environment[numbers],
+            version=sets.version[numbers],
+            received=columns["received"],
+            window=sets.window[numbers],
+        ),
+        known.series,
+        until,
+    )
+
+
+def _link(cursor: duckdb.DuckDBPyConnection, known: Known, first_label: int) -> None:
+    columns = cursor.execute(
+        "SELECT link_trace_high AS high, link_trace_low AS low, link_span AS span, position"
+        " FROM label_details WHERE link_span <> 0 AND row_id >= ?",
+        [first_label],
+    ).fetchnumpy()
+    if len(columns["span"]) == 0:
+        return
+    trace = np.stack([columns["high"], columns["low"]], axis=1)
+    known.link_spans(cursor, trace, columns["span"], columns["position"])

@@ -1,0 +1,239 @@
+"""The index of recent keys: which rows of a batch are ordinary, answered from memory.
+
+A row is ordinary if what it does follows from one entry: the first prediction of a key, an exact
+retry, the first label of a key whose prediction is here, or of a key without any record. Everything
+else is left to SQL, and so is a key that may have left the index, for it holds the newest only.
+Nothing here is written anywhere; `loading` fills it from the file at start.
+
+A transaction begins, changes entries, and ends with `keep` or `undo`.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferspan_collector.batches import Bool, Float64, Int8, Int32, Int64, UInt64
+from inferspan_collector.store.cold_keys import ColdKeys
+from inferspan_collector.store.compiled import entries as hot_entries
+from inferspan_collector.store.compiled import rows as hot_rows
+from inferspan_collector.store.compiled import sip
+from inferspan_collector.store.facts import SeriesFacts
+from inferspan_collector.store.nearby import Since
+
+_BITS_MIN: Final = 12
+_LOAD: Final = 0.6
+
+ORDINARY: Final = 0
+EXCEPTIONAL: Final = 1
+"""It has a key, and cannot be ordinary."""
+MAYBE_COLD: Final = 2
+"""Its key may be older than the index."""
+KEYLESS: Final = 3
+"""It names no prediction by id and model."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeyHashes:
+    """96 bits of each (id, model, index), with a secret of this process: what entries go by."""
+
+    low: UInt64
+    high: NDArray[np.uint32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Arriving:
+    """The columns of new predictions that an entry holds; one row each."""
+
+    keys: KeyHashes
+    rows: Int64
+    beyond: Int8
+    span: UInt64
+    series: Int32
+    slices: Int32
+    predicted: Int32
+    minute: Int32
+    value: Float64
+    failed: Bool
+    received: Int64
+    """In Unix minutes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ArrivingLabels:
+    """The columns of new labels that an entry is asked by; one row each."""
+
+    keys: KeyHashes
+    rows: Int64
+    beyond: Int8
+    label: UInt64
+    environment: Int32
+    version: Int32
+    received: Int64
+    """In Unix minutes."""
+    window: Int64
+    """How far from its prediction it may have been received, in minutes."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seen:
+    """What each row is: `what` of `compiled.rows`, `at` the place of its entry or -1."""
+
+    at: Int64
+    what: Int8
+
+
+class RecentKeys:
+    """Entries of the newest keys, and which keys have left.
+
+    Args:
+        capacity: most entries, 77 bytes each; with 0 everything is left to SQL.
+        cold: most keys that have left, 5 bytes each; with more, every unknown key is looked for
+            in the file.
+    """
+
+    def __init__(self, capacity: int, cold: int) -> None:
+        self.capacity = capacity
+        self._entries = hot_entries.new_entries(max(1, capacity))
+        self._ring = np.zeros(2, np.int64)
+        self._bits = _BITS_MIN
+        self._table = np.zeros(1 << self._bits, np.uint64)
+        self._secret = np.array([secrets.randbits(64), secrets.randbits(64)], np.uint64)
+        self.cold = ColdKeys(cold)
+        self._erased = Since()
+        self._places = np.empty(0, np.int64)
+        self._saved = self._entries[:0].copy()
+        self._changes = 0
+        self._before = 0
+
+    def __len__(self) -> int:
+        return int(self._ring[hot_entries.COUNT])
+
+    def hashes(self, high: UInt64, low: UInt64, models: UInt64, positions: Int32) -> KeyHashes:
+        """The hash of each key; `models` are hashes of models' names."""
+        return KeyHashes(*hot_rows.key_hashes(high, low, models, positions, self._secret))
+
+    def row_hashes(self, *columns: UInt64) -> UInt64:
+        """64 bits of each row of several columns, with a secret of this process."""
+        return sip.of_rows(np.stack(columns, axis=1), self._secret[0], self._secret[1])
+
+    def note_erased(self, last_prediction: int, last_label: int) -> None:
+        """Rows up to these may have left the file: SQL says what is left of their keys.
+
+        Those of an id that was forgotten need no note: nothing with that id comes this far again.
+        """
+        self._erased = Since(
+            max(self._erased.prediction, last_prediction), max(self._erased.label, last_label)
+        )
+
+    def begin(self, rows: int) -> bool:
+        """Begin a transaction of so many rows, links included.
+
+        Returns:
+            False if there are more than the index holds: then none of them may be ordinary.
+        """
+        fits = rows <= self.capacity
+        if fits:
+            self._make_room(rows)
+        if len(self._places) < 2 * rows:
+            self._places = np.empty(2 * rows, np.int64)
+            self._saved = np.empty(2 * rows, hot_entries.ENTRY)
+        self._changes = 0
+        self._before = len(self)
+        return fits
+
+    def absent(self, keys: KeyHashes) -> Bool:
+        """Which keys have no entry."""
+        return hot_rows.absent(  # type: ignore[no-any-return]
+            self._entries, self._table, self._bits, keys.low, keys.high
+        )
+
+    def maybe_cold(self, keys: KeyHashes) -> Bool:
+        """Which keys have no entry, and may have had one."""
+        if self.cold.empty:
+            return np.zeros(len(keys.low), np.bool_)
+        return self.absent(keys) & self.cold.may_hold(keys.low, keys.high)
+
+    def leave_to_sql(self, keys: KeyHashes) -> None:
+        """Let nothing that has one of these keys be ordinary from now on."""
+        if self._changes + len(keys.low) > len(self._places):
+            self._places = np.concatenate([self._places, np.empty(len(keys.low), np.int64)])
+            self._saved = np.concatenate([self._saved, np.empty(len(keys.low), hot_entries.ENTRY)])
+        self._changes = hot_rows.mark(
+            self._entries, self._table, self._bits, keys.low, keys.high, self._places,
+            self._saved, self._changes,
+        )  # fmt: skip
+
+    def see_predictions(self, batch: Arriving, facts: SeriesFacts, newest: Since) -> Seen:
+        """Take predictions in; nothing is settled before the batch's labels were seen.
+
+        `newest`: the row ids that the transaction begins with.
+        """
+        at, what, self._changes = hot_rows.see_predictions(
+            self._entries, self._table, self._bits, self._ring, batch.keys.low, batch.keys.high,
+            batch.rows, batch.beyond, batch.span, batch.series, batch.slices, batch.predicted,
+            batch.minute, batch.value, batch.failed, batch.received, facts.identity,
+            self._bounds(newest), self._places, self._saved, self._changes,
+        )  # fmt: skip
+        return Seen(at, what)
+
+    def see_labels(self, batch: ArrivingLabels, facts: SeriesFacts, newest: Since) -> Seen:
+        """Take labels in."""
+        at, what, self._changes = hot_rows.see_labels(
+            self._entries, self._table, self._bits, self._ring, batch.keys.low, batch.keys.high,
+            batch.rows, batch.beyond, batch.label, batch.environment, batch.version,
+            batch.received, batch.window, facts.places, self._bounds(newest),
+            self._places, self._saved, self._changes,
+        )  # fmt: skip
+        return Seen(at, what)
+
+    def settle(self, *seen: Seen) -> None:
+        """Leave to SQL all rows of the keys that turned out not to be ordinary."""
+        for rows in seen:
+            hot_rows.settle(self._entries, rows.at, rows.what)
+
+    def since(self, seen: Seen, newest: Since) -> Since:
+        """Where the rows of the keys that are left to SQL begin."""
+        return Since(
+            *hot_rows.first_row(self._entries, seen.at, seen.what, newest.prediction, newest.label)
+        )
+
+    def joined(self, seen: Seen, newest_prediction: int) -> Any:
+        """What labels have met: columns as `compiled.rows.joined` returns them."""
+        return hot_rows.joined(self._entries, seen.at, seen.what, newest_prediction)
+
+    def keep(self) -> None:
+        """The transaction is on disk."""
+        self._changes = 0
+        self._before = len(self)
+
+    def undo(self) -> None:
+        """The transaction is not on disk: nothing of it is remembered."""
+        hot_entries.restore(
+            self._entries, self._table, self._bits, self._ring, self._before, self._places,
+            self._saved, self._changes,
+        )  # fmt: skip
+        self._changes = 0
+
+    def _bounds(self, newest: Since) -> Int64:
+        bounds = (newest.prediction, newest.label, self._erased.prediction, self._erased.label)
+        return np.array(bounds, np.int64)
+
+    def _make_room(self, rows: int) -> None:
+        leaving = len(self) + rows - self.capacity
+        if leaving > 0:
+            self.cold.add(
+                *hot_entries.drop_oldest(
+                    self._entries, self._table, self._bits, self._ring, leaving
+                )
+            )
+        bits = self._bits
+        while (len(self) + rows) > _LOAD * (1 << bits):
+            bits += 1
+        if bits > self._bits:
+            self._bits = bits
+            self._table = hot_entries.rehashed(self._entries, self._ring, bits)

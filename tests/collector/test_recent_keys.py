@@ -1,0 +1,160 @@
+"""What memory answers is what SQL answers, whatever memory has forgotten and whatever failed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import duckdb
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from records import Label, Prediction
+from test_faults import FaultyCursor
+from test_join import CONFIG, Store, record_sets
+
+from inferspan_collector.config import Config
+from inferspan_collector.store.cells import CellQuery, Committed
+
+QUERIES = (CellQuery(), CellQuery(by=("slice.country",)), CellQuery(by=("version", "environment")))
+
+
+def holding(hot_keys: int, cold_keys: int) -> Config:
+    """The configuration with an index of so many keys."""
+    section = CONFIG.store.model_copy(update={"hot_keys": hot_keys, "cold_keys": cold_keys})
+    return CONFIG.model_copy(update={"store": section})
+
+
+SQL_ALONE = holding(0, 0)
+
+
+class FaultyStore(Store):
+    """A store whose writer's connection can be made to fail."""
+
+    def open(self) -> None:
+        super().open()
+        self.cursor = FaultyCursor(self.writer._cursor)
+        self.writer._cursor = self.cursor  # type: ignore[assignment]
+
+    def fail(self, at: str, *requests: tuple[Prediction | Label, ...]) -> None:
+        """Commit requests, and fail there."""
+        self.cursor.faults[at] = [duckdb.IOException("disk full")]
+        with pytest.raises(duckdb.IOException):
+            self.commit(*requests)
+        self.now -= 1_000_000_000
+
+    def everything(self) -> list[object]:
+        """All that anybody is shown."""
+        cells = [self.reader.prediction_cells(query) for query in QUERIES]
+        rows = [replace(row, slices={}) for row in self.reader.predictions(None, limit=99)]
+        arrivals = self.reader.arrivals()
+        return [
+            self.cells(),
+            self.cells(target="chargeback"),
+            [(list(found.groups), found.n.tolist()) for found in cells],
+            self.reader.waiting_labels(2**62),
+            sorted(map(repr, rows)),
+            (int(arrivals.added.sum()), int(arrivals.retracted.sum())),
+        ]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FaultyStore]:
+    opened = FaultyStore(tmp_path)
+    yield opened
+    opened.database.close()
+
+
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    record_sets(),
+    st.randoms(use_true_random=False),
+    st.sampled_from([holding(8, 100), holding(16, 3), holding(40, 0), CONFIG]),
+)
+def test_the_index_answers_as_sql_does_whatever_it_has_forgotten(
+    tmp_path_factory: pytest.TempPathFactory,
+    records: list[Prediction | Label],
+    order: random.Random,
+    config: Config,
+) -> None:
+    arriving = [*records, *order.sample(records, k=len(records) // 3)]
+    order.shuffle(arriving)
+    sql = FaultyStore(tmp_path_factory.mktemp("sql"), SQL_ALONE)
+    store = FaultyStore(tmp_path_factory.mktemp("index"), config)
+    try:
+        while arriving:
+            size = order.randint(1, min(8, len(arriving)))
+            group = [(record,) for record in arriving[:size]]
+            arriving = arriving[size:]
+            if order.random() < 0.2:
+                at = order.choice(["COMMIT", "after COMMIT"])
+                for each in (sql, store):
+                    each.fail(at, *group)
+            assert sql.commit(*group) == store.commit(*group)
+            if order.random() < 0.2:
+                store.database.close()
+                store.open()
+        assert sql.everything() == store.everything()
+    finally:
+        sql.database.close()
+        store.database.close()
+
+
+@pytest.mark.parametrize("at", ["INSERT INTO predictions", "INSERT INTO outcomes", "COMMIT"])
+def test_what_was_not_committed_is_not_remembered(store: FaultyStore, at: str) -> None:
+    store.commit((Prediction("old", span=7),))
+    store.fail(at, (Prediction(), Label(), Label("old", label_id="label-2")))
+
+    again = store.commit((Prediction(), Label(), Label("old", label_id="label-2")))
+
+    assert again == [Committed(1, ("joined", "joined"))]
+    assert store.predictions() == 2
+
+
+def test_what_was_committed_although_it_failed_is_remembered(store: FaultyStore) -> None:
+    store.fail("after COMMIT", (Prediction(), Label(), Label("early", label_id="label-2")))
+
+    again = store.commit((Prediction(), Label(), Label("early", label_id="label-2")))
+    assert again == [Committed(0, ("duplicate", "duplicate"))]
+    assert store.commit((Label(revision=1, actual="legit"), Prediction("early", span=2))) == [
+        Committed(1, ("joined",))
+    ]
+    assert store.cells().total() == 2
+
+
+def test_a_key_that_has_left_memory_is_found_in_the_file(tmp_path: Path) -> None:
+    store = FaultyStore(tmp_path, holding(4, 1_000))
+    for i in range(20):
+        store.commit((Prediction(f"order-{i}", span=i + 1),))
+
+    assert store.commit((Prediction("order-0"),)) == [Committed(0, ())]
+    assert store.commit((Label("order-1"),)) == [Committed(0, ("joined",))]
+    assert store.commit((Label("order-1", revision=1),)) == [Committed(0, ("joined",))]
+    assert store.commit((Label("order-1", revision=1),)) == [Committed(0, ("duplicate",))]
+    store.database.close()
+
+
+@pytest.mark.parametrize("model", ["fraud", "__other__"])
+def test_series_that_fold_into_others_are_joined_all_the_same(tmp_path: Path, model: str) -> None:
+    few = CONFIG.model_copy(update={"limits": CONFIG.limits.model_copy(update={"models": 1})})
+    store = FaultyStore(tmp_path, few)
+    store.commit((Prediction(),))
+    other = Prediction("order-2", model=model, version="8", span=2)
+    assert store.commit((other, other)) == [Committed(1, ())]
+
+    assert store.commit((Label("order-2", model=model),)) == [Committed(0, ("joined",))]
+    assert store.commit((other,)) == [Committed(0, ())]
+    store.database.close()
+
+
+def test_an_id_of_hexadecimal_digits_is_shown_as_it_came(store: FaultyStore) -> None:
+    ids = ["0123456789abcdef" * 2, "0123456789ABCDEF" * 2, "0" * 32, "0" * 31, "order-✓"]
+    for i, each in enumerate(ids):
+        store.commit((Prediction(each, span=i + 1), Label(each, label_id=each)))
+
+    shown = [row.prediction_id for row in store.reader.predictions("fraud", outcome="correct")]
+    assert sorted(shown) == sorted(ids)
