@@ -16,12 +16,12 @@ from enum import Enum
 from typing import Final
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, set_value
-from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from inferspan import semconv
 from inferspan.containment import Contained, errors, logger
+from inferspan.span_weights import WAITING_BYTES_MAX, beyond, rows_of, too_large
 
 QUEUE_SPANS_MAX: Final = 16_384
 """Spans that wait for export: a burst of predictions must not push out its own beginning."""
@@ -33,7 +33,6 @@ LEAVE_SECONDS: Final = 4.0
 """What the end of a process may take; with the interpreter's own end it is below five seconds."""
 _LAST_TRIES_SECONDS: Final = 0.5
 
-_MEASURE: Final = Contained("measure a request")
 _EXPORT: Final = "export spans"
 _END: Final = Contained("end an exporter")
 
@@ -71,6 +70,8 @@ class SpanQueue(SpanProcessor):
         batch_size: spans of one request, at most `size`.
         delay: seconds that a span waits at most while fewer than `batch_size` do.
         keeps: whether what nobody takes waits for another try; else it failed.
+        bytes_max: memory that may wait, estimated after each try that failed; more pushes out the
+            oldest, too.
     """
 
     def __init__(
@@ -83,6 +84,7 @@ class SpanQueue(SpanProcessor):
         batch_size: int = BATCH_SPANS,
         delay: float = DELAY_SECONDS,
         keeps: bool = True,
+        bytes_max: int = WAITING_BYTES_MAX,
     ) -> None:
         self.what = what
         self.size = size
@@ -92,6 +94,7 @@ class SpanQueue(SpanProcessor):
         self._batch_size = min(batch_size, size)
         self._delay = delay
         self._keeps = keeps
+        self._bytes_max = bytes_max
         self._lost_told = 0
         self.closed = False
         self._empty()
@@ -251,6 +254,8 @@ class SpanQueue(SpanProcessor):
         while not self.closed:
             everything = self._sleep(wake, taken)
             taken = self._export_waiting(everything)
+            if not taken:
+                self._shed()
             if self._leaving and not self._waiting:
                 return
 
@@ -288,10 +293,10 @@ class SpanQueue(SpanProcessor):
     def _next_batch(self, count_max: int) -> list[ReadableSpan]:
         waiting = self._waiting
         batch = [waiting.popleft()]
-        rows = _rows(batch[0])
+        rows = rows_of(batch[0])
         while (
             len(batch) < count_max
-            and (rows := rows + _rows(waiting[0])) <= semconv.REQUEST_ROWS_MAX
+            and (rows := rows + rows_of(waiting[0])) <= semconv.REQUEST_ROWS_MAX
         ):
             batch.append(waiting.popleft())
         return batch
@@ -333,7 +338,7 @@ class SpanQueue(SpanProcessor):
         answer: Answer | None = getattr(exporter, "answer", None)
         if answer is not None:
             return answer
-        return Answer.TOO_LARGE if len(spans) > 1 and _too_large(spans) else Answer.REFUSED
+        return Answer.TOO_LARGE if len(spans) > 1 and too_large(spans) else Answer.REFUSED
 
     def _put_back(self, spans: list[ReadableSpan]) -> None:
         with self._settled:
@@ -343,6 +348,16 @@ class SpanQueue(SpanProcessor):
                 self._waiting.extendleft(reversed(spans[too_many:]))
             self._deferred += 1
             self._settled.notify_all()
+
+    def _shed(self) -> None:
+        """Push out the oldest of what holds too many bytes while nobody takes it."""
+        with self._lock:
+            waiting, left = list(self._waiting), self.pushed_out
+        left += beyond(waiting, self._bytes_max)  # newer ones may push out some of them meanwhile
+        with self._settled:
+            while self.pushed_out < left and self._waiting:
+                self._waiting.popleft()
+                self.pushed_out += 1
 
     def _settle(self, count: int, *, sent: int) -> None:
         with self._settled:
@@ -383,14 +398,3 @@ def leave(queues: Sequence[SpanQueue], seconds: float) -> int:
                 seconds,
             )
     return left.total()
-
-
-def _rows(span: ReadableSpan) -> int:
-    count = (span.attributes or {}).get(semconv.PREDICTION_COUNT, 1)
-    return count if isinstance(count, int) else 1
-
-
-def _too_large(spans: Sequence[ReadableSpan]) -> bool:
-    with _MEASURE:
-        return encode_spans(spans).ByteSize() > semconv.REQUEST_BYTES_MAX
-    return False

@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from opentelemetry.sdk.trace.export import SpanExporter
 
 from inferspan import settings
+from inferspan.span_queue import SpanQueue, leave
 from inferspan.testing import CapturedSpans, capture_spans, record_contained_errors
+
+from .queueing import Queues
 
 
 @pytest.fixture(autouse=True)
@@ -30,3 +34,16 @@ def _fresh_settings() -> Iterator[None]:
 def spans() -> Iterator[CapturedSpans]:
     with capture_spans() as caught:
         yield caught
+
+
+@pytest.fixture
+def queue_of() -> Iterator[Queues]:
+    made: list[SpanQueue] = []
+
+    def make(exporter: SpanExporter, **options: object) -> SpanQueue:
+        # An hour: nothing but a full request, or being asked, makes it export.
+        made.append(SpanQueue(exporter, **{"delay": 3600.0, **options}))  # type: ignore[arg-type]
+        return made[-1]
+
+    yield make
+    leave(made, 0.0)

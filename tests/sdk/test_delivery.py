@@ -3,94 +3,27 @@
 from __future__ import annotations
 
 import math
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, SpanExportResult
-from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 import inferspan
 from inferspan import providers, semconv
 from inferspan.delivery import delivery_counts
 from inferspan.span_queue import QUEUE_SPANS_MAX, Answer, SpanQueue, leave
 
+from .queueing import Queues, Scripted, ended, names, put
 from .receiving import attributes_of, receiver
 from .test_configure import SCORE, run
-
-
-class Scripted(SpanExporter):
-    """Answers as told, then takes everything; holds each request until `release` is set."""
-
-    def __init__(self, *answers: Answer | None, most: int = 1_000_000) -> None:
-        self.answers = list(answers)
-        self.most = most
-        self.answer: Answer | None = None
-        self.names: list[str] = []
-        self.requests: list[int] = []
-        self.asked = threading.Semaphore(0)
-        self.release = threading.Event()
-        self.release.set()
-
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        self.asked.release()
-        self.release.wait(60)
-        self.requests.append(len(spans))
-        self.answer = self.answers.pop(0) if self.answers else Answer.TAKEN
-        if len(spans) > self.most:
-            self.answer = Answer.TOO_LARGE
-        if self.answer is not Answer.TAKEN:
-            return SpanExportResult.FAILURE
-        self.names += [span.name for span in spans]
-        return SpanExportResult.SUCCESS
-
-    def shutdown(self) -> None:
-        self.release.set()
 
 
 class Raising(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         raise OSError("no such host")
-
-
-Queues = Callable[..., SpanQueue]
-
-
-@pytest.fixture
-def queue_of() -> Iterator[Queues]:
-    made: list[SpanQueue] = []
-
-    def make(exporter: SpanExporter, **options: object) -> SpanQueue:
-        # An hour: nothing but a full request, or being asked, makes it export.
-        made.append(SpanQueue(exporter, **{"delay": 3600.0, **options}))  # type: ignore[arg-type]
-        return made[-1]
-
-    yield make
-    leave(made, 0.0)
-
-
-def ended(count: int, rows: int | None = None) -> Sequence[ReadableSpan]:
-    caught = InMemorySpanExporter()
-    provider = TracerProvider(resource=Resource({}), shutdown_on_exit=False)
-    provider.add_span_processor(SimpleSpanProcessor(caught))
-    tracer = provider.get_tracer("test")
-    for number in range(count):
-        attributes = None if rows is None else {semconv.PREDICTION_COUNT: rows}
-        tracer.start_span(f"span {number}", attributes=attributes).end()
-    return caught.get_finished_spans()
-
-
-def put(queue: SpanQueue, spans: Sequence[ReadableSpan]) -> None:
-    for span in spans:
-        queue.on_end(span)
-
-
-def names(spans: Sequence[ReadableSpan]) -> list[str]:
-    return [span.name for span in spans]
 
 
 def test_a_full_queue_pushes_out_the_oldest_and_counts_them(queue_of: Queues) -> None:
