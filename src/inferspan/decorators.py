@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable
-from functools import partial
+from functools import partial, partialmethod
 from types import TracebackType
 from typing import Any, Final, TypeVar, overload
 
@@ -126,6 +127,7 @@ def predict(function: Any = None, /, **options: Any) -> Any:
 
 
 def _traced(function: Any, declaration: Declaration) -> Any:
+    function = _as_in_its_class("predict", function)
     if isinstance(function, type) or not (
         callable(function) or isinstance(function, (classmethod, staticmethod))
     ):
@@ -139,6 +141,17 @@ def _traced(function: Any, declaration: Declaration) -> Any:
     # A partial: it costs no frame of its own.
     start = partial(PredictionCall, plan)
     return _proxy(function, start, parameters.binds, (_traced, declaration))
+
+
+def _as_in_its_class(decorator: str, function: Any) -> Any:
+    """What a class makes of a function by itself, which it does only where it is plain."""
+    if isinstance(function, partialmethod):
+        raise TypeError(
+            f"{decorator}() got {function!r:.80}: a partialmethod is no callable; decorate the "
+            f"method that it calls, partialmethod(inferspan.{decorator}(…)(method), …)"
+        )
+    implicit = getattr(function, "__name__", "") in ("__init_subclass__", "__class_getitem__")
+    return classmethod(function) if implicit and inspect.isfunction(function) else function
 
 
 def _name_of(function: Any) -> str:
@@ -214,6 +227,8 @@ class stage:  # used as a function: `with stage("features"):`, `@stage("features
 
 
 def _staged(function: Any, name: str) -> Any:
+    function = _as_in_its_class("stage", function)
+
     def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
         return StageScope(name)
 

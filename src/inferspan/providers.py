@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -45,6 +45,8 @@ class _State:
         """Something had nowhere to go since the last flush."""
         self.built: tuple[trace.TracerProvider | None, Settings] = (None, Settings())
         """The global provider that `configure()` installed, and what it was told then."""
+        self.diversions: list[dict[str, Any]] = []
+        """Of each that has not ended, in the order of their beginnings, what it replaced."""
 
 
 _state = _State()
@@ -337,30 +339,28 @@ def _seconds(timeout: object) -> float:
 def divert(
     predictions: trace.TracerProvider | None, label_exporter: Callable[[], SpanExporter] | None
 ) -> Callable[[], None]:
-    """Send predictions and labels elsewhere, for a test; the answer ends that."""
+    """Send predictions and labels elsewhere, for a test; the answer ends that.
+
+    Several may overlap and end in any order: the latest that has not ended is in force.
+    """
+    names = ("predictions", "label_exporter", "labels", "label_queue", "records")
     delivery.gather()
     with _state.lock:
-        before = (
-            _state.predictions,
-            _state.label_exporter,
-            _state.labels,
-            _state.label_queue,
-            _state.records,
+        mine = {name: getattr(_state, name) for name in names}
+        _state.diversions.append(mine)
+        vars(_state).update(
+            dict.fromkeys(names), predictions=predictions, label_exporter=label_exporter
         )
-        _state.predictions, _state.label_exporter = predictions, label_exporter
-        _state.labels = _state.records = None
 
     def restore() -> None:
         delivery.gather()
         with _state.lock:
-            diverted = [_state.labels, _state.records]
-            (
-                _state.predictions,
-                _state.label_exporter,
-                _state.labels,
-                _state.label_queue,
-                _state.records,
-            ) = before
+            place = next(i for i, each in enumerate(_state.diversions) if each is mine)
+            del _state.diversions[place]
+            # What holds what was diverted to: the state, or the diversion that replaced it.
+            holder = (*_state.diversions, vars(_state))[place]
+            diverted = [holder["labels"], holder["records"]]
+            holder.update(mine)
             # Its cached tracer would keep the test's provider alive.
             _state.tracer = (None, trace.NoOpTracer())
         for provider in diverted:

@@ -94,6 +94,10 @@ class SequentialIds(SettableIds):
         return f"{self._records:032x}"
 
 
+_captures: Final[list[tuple[Callable[[], str], Callable[[], int]]]] = []
+"""Ids and clock of each that has not ended, in the order of their beginnings."""
+
+
 class CapturedSpans(SpanExporter, Sequence[ReadableSpan]):
     """Spans in the order in which they ended; its representation says what each is about."""
 
@@ -223,15 +227,23 @@ def capture_spans(
     )
     provider.add_span_processor(SimpleSpanProcessor(caught))
     restore = providers.divert(provider, lambda: caught)
-    replace_record_ids(ids.record_id)
-    replace_clock(clock or ManualClock())
+    mine = (ids.record_id, clock or ManualClock())
+    _captures.append(mine)
+    _count_in_latest()
     try:
         yield caught
     finally:
-        replace_clock(None)
-        replace_record_ids(None)
+        # Captures of several threads overlap: the latest that has not ended is in force.
+        _captures[:] = [capture for capture in _captures if capture is not mine]
+        _count_in_latest()
         restore()
         provider.shutdown()
+
+
+def _count_in_latest() -> None:
+    ids, clock = _captures[-1] if _captures else (None, None)
+    replace_record_ids(ids)
+    replace_clock(clock)
 
 
 @contextmanager

@@ -354,3 +354,37 @@ def test_recursion_and_nesting_are_parent_and_child(spans: CapturedSpans) -> Non
     assert (child.name, parent.name) == ("predict inner", "predict outer")
     assert child.parent is not None
     assert child.parent.span_id == parent.context.span_id
+
+
+def test_functions_that_python_makes_class_methods_stay_so(spans: CapturedSpans) -> None:
+    made: list[str] = []
+
+    class Base:
+        @inferspan.predict(model="m", task="regression")
+        def __init_subclass__(cls, size: float = 0.0) -> None:
+            made.append(f"{cls.__name__} {size}")
+
+        @inferspan.stage("items")
+        def __class_getitem__(cls, item: str) -> str:
+            return f"{cls.__name__}[{item}]"
+
+    class Derived(Base, size=2.0):
+        pass
+
+    assert made == ["Derived 2.0"]
+    assert Derived["x"] == "Derived[x]"
+    assert len(spans.predictions) == len(spans.stages) == 1
+
+
+def test_a_partialmethod_is_refused_with_the_remedy(spans: CapturedSpans) -> None:
+    def scale(self: object, factor: float, x: float) -> float:
+        return factor * x
+
+    for decorate in (inferspan.predict(model="m", task="regression"), inferspan.stage("s")):
+        with pytest.raises(TypeError, match=r"partialmethod\(inferspan\.\w+\(…\)\(method\), …\)"):
+            decorate(functools.partialmethod(scale, 2.0))  # type: ignore[type-var]
+
+        class Scaler:
+            double = functools.partialmethod(decorate(scale), 2.0)
+
+        assert Scaler().double(3.0) == 6.0

@@ -31,6 +31,17 @@ def shown(spans: CapturedSpans) -> list[tuple[object, ...]]:
     return [(s.name, s.start_time, s.end_time, s.context.span_id, s.attributes) for s in spans]
 
 
+def test_captures_that_overlap_end_in_any_order() -> None:
+    first, second, third = capture_spans(), capture_spans(), capture_spans()
+    caught = [capture.__enter__() for capture in (first, second, third)]
+    for ending, expected in ((second, [0, 0, 1]), (third, [1, 0, 1]), (first, [1, 0, 1])):
+        ending.__exit__(None, None, None)
+        score(1.0)
+        inferspan.label("id", 1.0, model="m")
+        assert [len(spans.predictions) for spans in caught] == expected
+    assert [len(spans.predictions) + len(spans.stages) for spans in caught] == [2, 0, 2]
+
+
 def test_two_runs_are_equal() -> None:
     runs = []
     for _ in range(2):
