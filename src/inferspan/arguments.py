@@ -7,15 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
-from inferspan.attributes import TEXT_LENGTH_MAX, is_table, text, type_name
+from inferspan.attributes import NAME_LENGTH_MAX, TEXT_LENGTH_MAX, is_table, text, type_name
 
 Arguments = tuple[Any, ...]
 Keywords = Mapping[str, Any]
 SourceName = str | Callable[..., object]
 """The name of an argument or column, or a callable that gets the call's arguments."""
 
-NAME_LENGTH_MAX: Final = 128
-"""Characters of the name of a model, slice or feature."""
 ABSENT: Final = object()
 """Read where the call does not hold the value."""
 

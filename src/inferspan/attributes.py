@@ -20,6 +20,10 @@ Attribute = (
 )
 Attributes = dict[str, Attribute]
 
+NAME_LENGTH_MAX: Final = 128
+"""Characters of the name of a model, slice or feature."""
+CLASS_LENGTH_MAX: Final = 1024
+"""Characters of a class; a longer text is an answer, and none of several classes."""
 TEXT_LENGTH_MAX: Final = 512
 """Characters of one text inside a JSON value, and of an error message."""
 ITEMS_MAX: Final = 64
@@ -34,8 +38,8 @@ _CONTAINERS: Final[tuple[Any, ...]] = (tuple, list, dict, set, frozenset, str, b
 _DTYPES_MAX: Final = 256
 _dtype_names: dict[Any, str] = {}
 
-Extent = tuple[tuple[int, ...], str]
-"""Shape and element type."""
+Extent = tuple[int | str, str, str]
+"""Number of elements (text beyond 64 bits), shape as text, name of the element type."""
 
 
 def text(value: str, length_max: int | None = None) -> str:
@@ -101,37 +105,44 @@ def dtype_name(value: object) -> str:
     return name
 
 
-def describe(value: object, size: str, shape: str, dtype: str) -> Attributes:
-    """Size, shape and dtype of one value, without reading its elements. Never raises.
+def extent_of(value: object) -> Extent | None:
+    """How many elements a value has, in which shape and of which type, without reading them.
 
-    Args:
-        value: anything; what has no size (a number, an unknown object) is described by nothing.
-        size: attribute name of the number of elements; of an object with declared fields (data
-            class, pydantic model) that of its fields.
-        shape: attribute name of the shape, `1000x30`.
-        dtype: attribute name of the element type.
+    Returns:
+        Number of elements (of an object with declared fields, such as a data class, that of its
+        fields), shape as text, and name of the element type; None for what has no size: a number,
+        an unknown object. Never raises.
     """
     kind = type(value)
     name = _SIZED.get(kind)
     if name is not None:
         length = len(value)  # type: ignore[arg-type]  # the types in there all have one
-        return {size: length, shape: str(length), dtype: name}
+        return length, str(length), name
     if kind is np.ndarray:
         array = cast("np.ndarray[Any, Any]", value)
-        name = _dtype_names.get(array.dtype) or dtype_name(array)
-        return {size: array.size, shape: shape_text(array.shape), dtype: name}
+        return (
+            array.size,
+            shape_text(array.shape),
+            _dtype_names.get(array.dtype) or dtype_name(array),
+        )
     if kind in _UNSIZED:
-        return {}
+        return None
     try:
-        extent = _extent(value)
+        found = _foreign_extent(value)
     except Exception as error:  # of a property of a foreign object, or of a metaclass
         if from_outside(error):
             raise
-        return {}
-    if extent is None:
-        return {}
-    lengths, name = extent
-    return {size: integer(math.prod(lengths)), shape: shape_text(lengths), dtype: name}
+        return None
+    if found is None:
+        return None
+    lengths, name = found
+    return integer(math.prod(lengths)), shape_text(lengths), name
+
+
+def describe(value: object, size: str, shape: str, dtype: str) -> Attributes:
+    """The extent of a value under these names of attributes; nothing of what has none."""
+    extent = extent_of(value)
+    return {} if extent is None else dict(zip((size, shape, dtype), extent, strict=True))
 
 
 def shape_text(lengths: tuple[int, ...]) -> str:
@@ -141,7 +152,7 @@ def shape_text(lengths: tuple[int, ...]) -> str:
     return "x".join(map(str, lengths))
 
 
-def _extent(value: object) -> Extent | None:
+def _foreign_extent(value: object) -> tuple[tuple[int, ...], str] | None:
     kind = type(value)
     if issubclass(kind, np.generic):
         return None

@@ -10,10 +10,12 @@ from itertools import islice
 from typing import Any, Final, Protocol
 
 from inferspan import semconv
-from inferspan.arguments import ABSENT, NAME_LENGTH_MAX, Arguments, Keywords, Source
+from inferspan.arguments import ABSENT, Arguments, Keywords, Source
 from inferspan.attributes import (
+    ITEMS_MAX,
+    NAME_LENGTH_MAX,
     Attributes,
-    describe,
+    extent_of,
     row_count,
     shape_of,
     text,
@@ -22,7 +24,7 @@ from inferspan.attributes import (
 from inferspan.containment import from_outside
 from inferspan.features import FEATURES_MAX, ColumnTooLong, as_column
 from inferspan.identity import new_record_id
-from inferspan.json_values import json_object
+from inferspan.json_values import json_object, plain_object
 from inferspan.output_columns import ROWS_MAX, Misfit
 from inferspan.outputs import Output
 from inferspan.redaction import Redactor
@@ -41,6 +43,14 @@ _MEMBERS_MAX: Final = 256
 """Members of an input or output that may find room; no others are looked at."""
 _ROWLESS: Final = frozenset((list, dict, str, float, int))
 """Types of most inputs without rows."""
+_INPUT_SHOWN: Final = {
+    semconv.INPUT_MIME_TYPE: semconv.MIME_JSON,
+    semconv.OPENINFERENCE_SPAN_KIND: OPENINFERENCE_KIND,
+}
+_OUTPUT_SHOWN: Final = {
+    semconv.OUTPUT_MIME_TYPE: semconv.MIME_JSON,
+    semconv.OPENINFERENCE_SPAN_KIND: OPENINFERENCE_KIND,
+}
 _INPUT_TENSOR: Final = "inferspan.input."
 _OUTPUT_TENSOR: Final = "inferspan.output."
 
@@ -157,14 +167,13 @@ def describe_input(call: Call, attributes: Attributes) -> int | None:
     arguments = call[0]
     array = arguments[0] if len(arguments) == 1 and not call[1] else _input_of(call)
     if type(array) is list:
-        length = len(array)
-        attributes[semconv.INPUT_SIZE] = length
-        attributes[semconv.INPUT_SHAPE] = str(length)
+        attributes[semconv.INPUT_SHAPE] = str(len(array))
         attributes[semconv.INPUT_DTYPE] = "list"
         return None
     if array is ABSENT:
         return None
-    attributes.update(describe(array, semconv.INPUT_SIZE, semconv.INPUT_SHAPE, semconv.INPUT_DTYPE))
+    if (extent := extent_of(array)) is not None:
+        _, attributes[semconv.INPUT_SHAPE], attributes[semconv.INPUT_DTYPE] = extent
     return row_count(array)
 
 
@@ -188,6 +197,12 @@ def show_input(
     """Write the input for people: `input.value`, and one large array packed."""
     arguments, keywords, bound = call
     names = names[bound:]
+    if redactor is None and not keywords and len(arguments) <= min(len(names), ITEMS_MAX):
+        plain = plain_object(zip(names, arguments, strict=False), semconv.JSON_BYTES_MAX)
+        if plain is not None:  # nothing in it is large, so nothing is packed
+            attributes[semconv.INPUT_VALUE] = plain
+            attributes.update(_INPUT_SHOWN)
+            return
     # More arguments than names: the rest went into *args.
     members: Members = [
         (names[i] if i < len(names) else f"args[{i - len(names)}]", value)
@@ -207,6 +222,12 @@ def show_output(
     value: object, redactor: Redactor | None, attributes: Attributes, dropped: list[str]
 ) -> None:
     """Write the output for people: `output.value`, and a large array packed."""
+    if type(value) is dict and redactor is None and len(value) <= ITEMS_MAX:
+        plain = plain_object(value.items(), semconv.JSON_BYTES_MAX)
+        if plain is not None:
+            attributes[semconv.OUTPUT_VALUE_JSON] = plain
+            attributes.update(_OUTPUT_SHOWN)
+            return
     members: Members = [("output", value)]
     if type(value) is dict:
         few = islice(value.items(), _MEMBERS_MAX)
@@ -236,11 +257,10 @@ def add_json(
     )
     if what == "input":
         attributes[semconv.INPUT_VALUE] = written
-        attributes[semconv.INPUT_MIME_TYPE] = semconv.MIME_JSON
+        attributes.update(_INPUT_SHOWN)
     else:
         attributes[semconv.OUTPUT_VALUE_JSON] = written
-        attributes[semconv.OUTPUT_MIME_TYPE] = semconv.MIME_JSON
-    attributes[semconv.OPENINFERENCE_SPAN_KIND] = OPENINFERENCE_KIND
+        attributes.update(_OUTPUT_SHOWN)
     if left_out + beyond:
         said = f"{left_out + beyond} of {len(members) + beyond} members"
         dropped.append(f"{what}.value:{said} beyond {semconv.JSON_BYTES_MAX} bytes")

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from inferspan import semconv, settings
-from inferspan.arguments import NAME_LENGTH_MAX, Parameters, SourceName, named_sources
-from inferspan.attributes import Attributes, text
+from inferspan.arguments import Parameters, SourceName, named_sources
+from inferspan.attributes import CLASS_LENGTH_MAX, NAME_LENGTH_MAX, Attributes, text
 from inferspan.containment import errors
 from inferspan.features import FEATURES_MAX
-from inferspan.output_columns import CLASS_LENGTH_MAX, Misfit, OutputRule, class_of
+from inferspan.output_columns import Misfit, OutputRule, class_of
 from inferspan.plans import PredictionPlan
 from inferspan.redaction import Redaction, Redactor
 from inferspan.settings import checked_choice, checked_ratio

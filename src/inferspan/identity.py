@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import random
+import struct
 import time
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -34,6 +35,7 @@ def uuid7(time_ns: int, bits: int) -> str:
 
 
 _IDS_OF_A_SERIES: Final = 1 << 20
+_pack: Final = struct.Struct(">QQ").pack
 
 
 class _Series:
@@ -48,40 +50,35 @@ class _Series:
 
     def start(self) -> None:
         """Begin a series of its own; a forked child has to."""
-        low = _random.getrandbits(32)
-        first = uuid7(0, _random.getrandbits(74))[12:24]
+        random_bits = int(uuid7(0, _random.getrandbits(74)), 16)
+        high, low = random_bits >> 64, random_bits & 0xFFFF_FFFF_FFFF_FFFF
+        # The counter's own 32 bits have room for a series, however it begins.
+        low -= low & _IDS_OF_A_SERIES
         # One object: a thread that changes the series does not mix two of them.
-        self._current = (first, itertools.count(low), low + _IDS_OF_A_SERIES)
-
-    def next(self, time_ns: int) -> str:
-        """The next id."""
-        first, counter, last = self._current
-        number = next(counter)
-        if number >= last:
-            self.start()
-        # With `%`: f-strings format integers at twice the price.
-        return "%012x%s%08x" % (time_ns // 1_000_000, first, number & 0xFFFF_FFFF)  # noqa: UP031
+        self.current = (high, itertools.count(low), low + _IDS_OF_A_SERIES)
 
 
 _series: Final = _Series()
-
-
-def _random_record_id() -> str:
-    return _series.next(time.time_ns())
-
-
-_new_record_id: Callable[[], str] = _random_record_id
+_replaced: Callable[[], str] | None = None
 
 
 def new_record_id() -> str:
     """A new id for a prediction or a label that came without one: UUIDv7, 32 hex digits."""
-    return _new_record_id()
+    # All in one frame: a call of a function costs as much as the id.
+    if _replaced is not None:
+        return _replaced()
+    high, counter, last = _series.current
+    low = next(counter)
+    if low >= last:
+        _series.start()
+    # Formatting integers costs twice as much.
+    return _pack(time.time_ns() // 1_000_000 << 16 | high, low).hex()
 
 
 def uuid7s(times_ns: Sequence[int]) -> list[str]:
     """New ids for many records at once, one per time (Unix ns)."""
-    if _new_record_id is not _random_record_id:
-        return [_new_record_id() for _ in times_ns]
+    if _replaced is not None:
+        return [_replaced() for _ in times_ns]
     count = len(times_ns)
     octets = np.frombuffer(_random.randbytes(16 * count), np.uint8).reshape(count, 16).copy()
     milliseconds = np.array(times_ns, np.int64) // 1_000_000
@@ -99,8 +96,8 @@ def random_bytes(count: int) -> bytes:
 
 def replace_record_ids(source: Callable[[], str] | None) -> None:
     """Draw record ids from `source` (None: from our generator again). For tests."""
-    global _new_record_id
-    _new_record_id = source or _random_record_id
+    global _replaced
+    _replaced = source
 
 
 class RandomIds(IdGenerator):

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from json.encoder import encode_basestring
 from pathlib import PurePath
 from typing import Any, Final
 from uuid import UUID
@@ -29,7 +29,8 @@ _DECIMAL_BYTES_MAX: Final = 1024
 Leaf = Callable[[Any, int], str]
 """Value and room in bytes, at least `CUT_BYTES` → JSON; what is too long is replaced by `CUT`."""
 
-_encode: Final = json.JSONEncoder(ensure_ascii=False).encode
+quoted: Final[Callable[[str], str]] = encode_basestring
+"""A text as JSON, whatever its length; letters beyond ASCII stay as they are."""
 
 
 def size_of(written: str) -> int:
@@ -40,8 +41,8 @@ def size_of(written: str) -> int:
 def json_text(value: str, length_max: int) -> str:
     """A JSON text of at most so many characters of `value`."""
     if len(value) <= length_max and value.isascii():
-        return _encode(value)
-    return _encode(text(value, length_max))
+        return quoted(value)
+    return quoted(text(value, length_max))
 
 
 def write_text(value: str, room: int) -> str:

@@ -27,6 +27,7 @@ from inferspan.json_leaves import (
     LEAVES,
     Leaf,
     json_text,
+    quoted,
     size_of,
     write_image,
     write_text,
@@ -35,7 +36,7 @@ from inferspan.json_leaves import (
 
 DEPTH_MAX: Final = 4
 """Lists and mappings inside each other that are shown."""
-NAME_LENGTH_MAX: Final = 128
+KEY_LENGTH_MAX: Final = 128
 """Characters of a member's name."""
 _REST_BYTES: Final = 24
 """Room for `,"…":"{count} more"`, which says how much is not shown."""
@@ -45,7 +46,8 @@ _SHARE_MIN: Final = 32
 _STRING_ARRAY_BYTES_MAX: Final = 1 << 18
 _KEYS_MAX: Final = 1024
 _KEYS: Final[dict[str, str]] = {}
-"""Names of members that were written before, as JSON."""
+"""Names of members that were written before, as JSON, with the colon."""
+_FLOATS: Final = {float}
 
 Judge = Callable[[tuple[str, ...], object], object]
 """Names and value of a member → what may be shown of it."""
@@ -72,8 +74,8 @@ def json_object(
     Returns:
         The text, and how many members were left out for lack of room.
     """
-    whole = _plain_object(members) if len(members) <= ITEMS_MAX else None
-    if whole is not None and size_of(whole) <= bytes_max:
+    whole = plain_object(members, bytes_max) if len(members) <= ITEMS_MAX else None
+    if whole is not None:
         return whole, 0
     parts: list[str] = []
     room = bytes_max - 2
@@ -82,7 +84,7 @@ def json_object(
         if room < _MEMBER_MIN:
             left_out += len(members) - position
             break
-        key = json_text(name, NAME_LENGTH_MAX)
+        key = json_text(name, KEY_LENGTH_MAX)
         own = size_of(key) + 2  # the colon, and the comma after it
         share = max(room // (len(members) - position), min(room, own + _SHARE_MIN)) - own
         if share < CUT_BYTES:
@@ -94,30 +96,47 @@ def json_object(
     return "{" + ",".join(parts) + "}", left_out
 
 
-def _plain_object(members: Sequence[tuple[str, object]]) -> str | None:
-    """Members that are short texts, numbers and vectors of floats, without regard to room."""
+def plain_object(members: Iterable[tuple[Any, Any]], bytes_max: int) -> str | None:
+    """What `json_object` makes of members that most calls have, at a quarter of its price.
+
+    Args:
+        members: names and values, at most `ITEMS_MAX`.
+        bytes_max: as of `json_object`.
+
+    Returns:
+        The text; None where a value is no number, text of ASCII or list of floats, or too long.
+    """
     parts: list[str] = []
     for name, value in members:
         kind = type(value)
-        if kind is float and value - value == 0.0:  # type: ignore[operator]  # finite
+        if kind is float:
+            if value - value != 0.0:  # NaN or infinite
+                return None
             written = repr(value)
-        elif kind is str and len(value) <= TEXT_LENGTH_MAX:  # type: ignore[arg-type]
-            written = json_text(value, TEXT_LENGTH_MAX)  # type: ignore[arg-type]
-        elif kind is list and len(value) <= ITEMS_MAX:  # type: ignore[arg-type]
-            if set(map(type, value)) != {float}:  # type: ignore[call-overload]
+        elif kind is str:
+            if len(value) > TEXT_LENGTH_MAX or not value.isascii():
+                return None
+            written = quoted(value)
+        elif kind is list:
+            if not 0 < len(value) <= ITEMS_MAX or set(map(type, value)) != _FLOATS:
                 return None
             written = repr(value).replace(" ", "")
             if "n" in written:
                 return None
+        elif kind is int and value.bit_length() < 64:
+            written = repr(value)
         else:
+            return None
+        if type(name) is not str:
             return None
         key = _KEYS.get(name)
         if key is None:
-            key = json_text(name, NAME_LENGTH_MAX)
+            key = json_text(name, KEY_LENGTH_MAX) + ":"
             if len(_KEYS) < _KEYS_MAX:
                 _KEYS[name] = key
-        parts.append(f"{key}:{written}")
-    return "{" + ",".join(parts) + "}"
+        parts.append(key + written)
+    whole = "{" + ",".join(parts) + "}"
+    return whole if size_of(whole) <= bytes_max else None
 
 
 def _write(value: object, room: int, depth: int, judge: Judge | None) -> str:
@@ -204,7 +223,7 @@ def _write_members(
     room -= 2
     for key, value in islice(members, ITEMS_MAX):
         named = _key(key)
-        name = json_text(named, NAME_LENGTH_MAX)
+        name = json_text(named, KEY_LENGTH_MAX)
         left = count - len(parts) - 1
         available = room - size_of(name) - 2 - (_REST_BYTES if left else 0)
         if available < CUT_BYTES:

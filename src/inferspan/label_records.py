@@ -11,7 +11,13 @@ from typing import Any, Final
 import numpy as np
 
 from inferspan import semconv
-from inferspan.attributes import Attributes, text, type_name
+from inferspan.attributes import (
+    CLASS_LENGTH_MAX,
+    NAME_LENGTH_MAX,
+    Attributes,
+    text,
+    type_name,
+)
 from inferspan.foreign import is_missing
 from inferspan.settings import checked_choice
 
@@ -22,10 +28,6 @@ VALUES_MAX: Final = 4096
 """Members of a label that is a set of classes or a list of numbers."""
 TEXT_LENGTH_MAX: Final = 16_384
 """Characters of a reference answer."""
-CLASS_LENGTH_MAX: Final = 1024
-"""Characters of a class."""
-NAME_LENGTH_MAX: Final = 128
-"""Characters of a model, version, target or source."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _NANOSECONDS_MIN: Final = 10**17

@@ -12,15 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan import foreign, semconv
-from inferspan.attributes import type_name
+from inferspan.attributes import CLASS_LENGTH_MAX, type_name
 from inferspan.foreign import is_missing
 
 ROWS_MAX: Final = 65_536
 """Rows of one batch call whose outputs are recorded; entries of one set or ranking."""
 ELEMENTS_MAX: Final = 1 << 22
 """Numbers of a matrix of probabilities that are looked at (some 10 milliseconds)."""
-CLASS_LENGTH_MAX: Final = 1024
-"""Characters of a class; a longer text is an answer, and none of several classes."""
 RANKING: Final = "ranking"
 CLASS_TASKS: Final = (semconv.BINARY, semconv.MULTICLASS, semconv.MULTILABEL)
 ROUNDING: Final = 1e-6

@@ -12,7 +12,8 @@ from typing import Any, Final
 import numpy as np
 
 from inferspan import semconv
-from inferspan.output_columns import CLASS_LENGTH_MAX, OutputRule
+from inferspan.attributes import CLASS_LENGTH_MAX
+from inferspan.output_columns import OutputRule
 
 Found = tuple[str | None, float | None, float | None]
 """Class, score and value."""
@@ -45,7 +46,13 @@ def _read_int(value: int, rule: OutputRule) -> Found | None:
 def _read_mapping(value: dict[Any, Any], rule: OutputRule) -> Found | None:
     if rule.form != "class" or "probabilities" in value:
         return None
-    return _read_pair(value.get("label"), value.get("score"), rule)
+    label, score = value.get("label"), value.get("score")
+    if type(label) is not str or type(score) is not float or not 0.0 <= score <= 1.0:
+        return _read_pair(label, score, rule)
+    # Most answers, without a further call.
+    if label.isascii() and len(label) <= CLASS_LENGTH_MAX:
+        return label, score, None
+    return None
 
 
 def _read_tuple(value: tuple[Any, ...], rule: OutputRule) -> Found | None:

@@ -45,18 +45,24 @@ class PredictionPlan:
     """From where on a call counts as slow or unsure."""
 
     fixed: Mapping[str, Attributes] = field(init=False)
-    """Capture policy → the constants, with the policy itself."""
+    """Capture policy → the constants, with the policy itself unless it is the default."""
     keyed: Redactor | None = field(init=False)
     """What redacts where ids leave the process keyed: it shows the id as it is sent."""
     declares: bool = field(init=False)
     """Whether anything declared is to be read from the call's arguments."""
+    returns_as_is: bool = field(init=False)
+    """Whether answers are read as the function returned them, by a rule that never changes."""
 
     def __post_init__(self) -> None:
         sources = (self.prediction_id, self.more_slices, self.more_features)
         declares = bool(self.slices or self.features) or sources != (None, None, None)
         object.__setattr__(self, "declares", declares)
+        as_is = self.output is None and self.live_rule is None
+        object.__setattr__(self, "returns_as_is", as_is)
         fixed = {
             policy: {**self.constants, semconv.CAPTURE_POLICY: policy}
+            if policy != semconv.CAPTURE_DEFAULT
+            else self.constants
             for policy in semconv.CAPTURE_POLICIES
         }
         object.__setattr__(self, "fixed", fixed)

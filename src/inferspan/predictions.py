@@ -24,11 +24,12 @@ from inferspan.current import CURRENT_KEY, running
 from inferspan.features import pack_features
 from inferspan.identity import new_record_id
 from inferspan.labels import PredictionRef, Taken
+from inferspan.output_usual import USUAL
 from inferspan.outputs import Output, read_output
 from inferspan.plans import PredictionPlan
 from inferspan.providers import prediction_tracer
 from inferspan.records import RecordBuffer, buffer_in_force
-from inferspan.sampling import SPAN_KEY, start_late, start_prediction
+from inferspan.sampling import SPAN_KEY, RatioSampler, start_late, start_prediction
 from inferspan.spans import SpanScope
 
 _DROPPED_MAX: Final = 32
@@ -39,7 +40,10 @@ _RECORD: Final = "leave a slim record"
 _INPUT: Final = "capture the input"
 _BUILT_LATE: Final = "stages:the span was built at the call's end, without input, stages, snapshots"
 _SAMPLED: Final = TraceFlags.SAMPLED
+_FLAGS: Final = 3
+"""Where a `SpanContext`, which is a tuple, has its flags: the property costs a frame."""
 _NOTHING: Final[dict[str, object]] = {}
+_NO_CONTEXT: Final = Context()
 
 
 class PredictionCall(SpanScope):
@@ -61,23 +65,37 @@ class PredictionCall(SpanScope):
         self, plan: PredictionPlan, arguments: Arguments, keywords: Keywords, bound: int
     ) -> None:
         self.plan = plan
-        self._call: capture.Call | None = (arguments, keywords, bound)
+        self._call: capture.Call | None = (call := (arguments, keywords, bound))
         self._settings = told = settings.current()
-        self._policy = plan.capture or told.capture
+        self._policy = policy = plan.capture or told.capture
         self._parent = parent = otel_context.get_current()
         self.start_ns = start_ns = spans.now_ns()
-        self.span = span = start_prediction(
-            prediction_tracer(), plan.span_name, parent, start_ns, plan.sample_ratio
-        )
+        tracer, ratio = prediction_tracer(), plan.sample_ratio
+        if ratio is None and type(getattr(tracer, "sampler", None)) is not RatioSampler:
+            # Most providers, where `start_prediction` would come to this, too.
+            span = tracer.start_span(
+                plan.span_name,
+                parent,
+                start_time=start_ns,
+                record_exception=False,
+                set_status_on_exception=False,
+            )
+        else:
+            span = start_prediction(tracer, plan.span_name, parent, start_ns, ratio)
+        self.span = span
         self.recording = recording = span.is_recording()
         self.attributes: Attributes = {}
         self._context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: self})
         self._span_context = span_context = span.get_span_context()
-        if not recording or told.records == "all" or not span_context.trace_flags & _SAMPLED:
+        if not recording or told.records == "all" or not span_context[_FLAGS] & _SAMPLED:
             self._buffer = buffer_in_force(told)
         if recording or self._buffer is not None:
             try:
-                self._capture(plan, self._call)
+                if recording and policy == "shapes" and not plan.declares:
+                    # Most calls: `_capture` would come to this, too.
+                    self._input_rows = capture.describe_input(call, self.attributes)
+                else:
+                    self._capture(plan, call)
             except BaseException as error:
                 if from_outside(error):
                     self.fail(error)
@@ -140,11 +158,23 @@ class PredictionCall(SpanScope):
         """End the span of a call that returned `value`, and leave a slim record where due."""
         try:
             if self.recording or self._buffer is not None:
-                self.returned(value)
+                plan = self.plan
+                reader = USUAL.get(type(value)) if plan.returns_as_is else None
+                if reader is not None and (found := reader(value, plan.rule)) is not None:
+                    # Most calls: `returned` would come to this, too.
+                    self._output = output = Output()
+                    output.label, output.score, output.value = found
+                    if self._policy == "values":
+                        self._show_output(value)
+                else:
+                    self.returned(value)
         except BaseException as error:
             errors.contain("capture what was returned", error)
         finally:
-            self._finish()
+            if self._buffer is None:
+                self._write_and_end(spans.now_ns())
+            else:
+                self._finish()
 
     def returned(self, value: object) -> None:
         """Read the typed output, and under `values` what a person wants to see of it."""
@@ -175,8 +205,12 @@ class PredictionCall(SpanScope):
             return
         if output.dropped is not None:
             self._drop("output", output.dropped)
-        if self.recording and self._policy == "values":
-            capture.show_output(value, plan.redactor, self.attributes, self.dropped)
+        if self._policy == "values":
+            self._show_output(value)
+
+    def _show_output(self, value: object) -> None:
+        if self.recording:
+            capture.show_output(value, self.plan.redactor, self.attributes, self.dropped)
 
     def fail(self, error: BaseException) -> None:
         """End the span of a call that raised `error`, which is left as it is."""
@@ -188,16 +222,16 @@ class PredictionCall(SpanScope):
 
     def complete(self, attributes: Attributes) -> None:
         """Add output, declared attributes, what depends on the rows, and at last the id."""
-        prediction_id, key = self._id or self.prediction_id, self._settings.id_key
-        output = self._output
+        plan, output, key = self.plan, self._output, self._settings.id_key
+        # The property costs as much as a new id.
+        prediction_id = self._id or (self.prediction_id if plan.declares else new_record_id())
         if output is not None:
             output.write_to(attributes)
-        single = output is not None and output.rows is None
-        if not single or self._slices or self._features or self._ids is not None:
+        if plan.declares or output is None or output.rows is not None:
             self._complete_rows(attributes, key)
         if self._noted is not None:
             attributes.update(self._noted)
-        attributes.update(self.plan.fixed[self._policy])
+        attributes.update(plan.fixed[self._policy])
         if self._dropped:
             more = len(self._dropped) - _DROPPED_MAX
             said = [f"more:{more} further reasons"] if more > 0 else []
@@ -207,11 +241,13 @@ class PredictionCall(SpanScope):
         attributes[semconv.PREDICTION_ID] = prediction_id
 
     def release(self) -> None:
-        """Let go of the user's arguments."""
-        super().release()
-        self._call = self._ids = self._output = None
-        self._slices = self._features = _NOTHING
-        self._parent = self._context
+        """Let go of the user's arguments, and of everything large, as `SpanScope.release`."""
+        self.attributes = {}
+        self._context = self._parent = _NO_CONTEXT
+        self._call = self._output = None
+        if self.plan.declares:
+            self._ids = None
+            self._slices = self._features = _NOTHING
 
     # --- before the call: what the function may change while it runs ---
 

@@ -83,7 +83,6 @@ OUTPUT_CLASSES: Final = "inferspan.output.classes"
 OUTPUT_PROBABILITIES: Final = "inferspan.output.probabilities"
 """double[N·K], row-major."""
 
-INPUT_SIZE: Final = "inferspan.input.size"
 """int: elements of the input."""
 INPUT_SHAPE: Final = "inferspan.input.shape"
 """string: `1000x30`."""
@@ -294,6 +293,7 @@ TASKS: Final = (
 NUMERIC_TASKS: Final = (REGRESSION, FORECASTING)
 """Tasks whose output is a number: outcomes are errors, not equality."""
 CAPTURE_POLICIES: Final = ("shapes", "values", "none")
+CAPTURE_DEFAULT: Final = "shapes"
 KEEP_REASONS: Final = ("marked", "error", "slow", "low_confidence")
 TARGET_KINDS: Final = ("ground_truth", "feedback", "evaluation")
 ANNOTATOR_KINDS: Final = ("HUMAN", "LLM", "CODE", "SYSTEM")

@@ -30,7 +30,7 @@ _TRACES_PATH: Final = "/v1/traces"
 class Settings:
     """The SDK's settings. Make one with `Settings.read`."""
 
-    capture: str = "shapes"
+    capture: str = semconv.CAPTURE_DEFAULT
     """What of the inputs goes on a span where a decorator does not say: a capture policy."""
     id_key: bytes | None = field(default=None, repr=False)
     """Key of the HMAC-SHA-256 that replaces prediction ids; None = ids go as they are."""
@@ -106,7 +106,7 @@ class Settings:
         id_key = environ.get(ID_KEY_VARIABLE)
         return cls(
             capture=checked_choice(
-                *_said(told, environ, "capture", CAPTURE_VARIABLE, "shapes"),
+                *_said(told, environ, "capture", CAPTURE_VARIABLE, semconv.CAPTURE_DEFAULT),
                 semconv.CAPTURE_POLICIES,
             ),
             id_key=id_key.encode() if id_key else None,

@@ -98,13 +98,15 @@ class SpanScope:
         token = self._token
         if token is not None:
             try:
-                otel_context.detach(token)
+                # As OpenTelemetry's `detach`, which keeps to itself what is raised in it, and with
+                # that what a signal handler of the user's raises.
+                token.var.reset(token)
                 self._token = None
             except BaseException as error:
+                self._token = None
                 # Interrupted on the way, it may be done or not.
                 if otel_context.get_current() is self._context:
                     otel_context.detach(token)
-                self._token = None
                 errors.contain(_ATTACH, error)
 
     def pause(self) -> None:

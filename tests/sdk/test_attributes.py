@@ -92,14 +92,14 @@ def test_whatever_is_described_is_encoded_whole_and_the_same_again(value: object
     written, left_out = json_object([("value", value)], semconv.JSON_BYTES_MAX)
     assert left_out == 0
     attributes = {
-        **describe(value, semconv.INPUT_SIZE, semconv.INPUT_SHAPE, semconv.INPUT_DTYPE),
+        **describe(value, "size", semconv.INPUT_SHAPE, semconv.INPUT_DTYPE),
         **statistics(value),
         **tensor("inferspan.input.", "value", value, 1024),
         semconv.INPUT_VALUE: written,
     }
     assert len(str(attributes.get(semconv.INPUT_SHAPE, ""))) < 1024
     assert len(str(attributes.get(semconv.INPUT_DTYPE, ""))) <= TEXT_LENGTH_MAX
-    again = describe(value, semconv.INPUT_SIZE, semconv.INPUT_SHAPE, semconv.INPUT_DTYPE)
+    again = describe(value, "size", semconv.INPUT_SHAPE, semconv.INPUT_DTYPE)
     assert again.items() <= attributes.items()
     sent = ReadableSpan("predict m", SpanContext(1, 1, is_remote=False), attributes=attributes)
     body = encode_spans([sent]).SerializeToString()

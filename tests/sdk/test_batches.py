@@ -50,7 +50,6 @@ def test_a_batch_is_one_span_with_columns(spans: CapturedSpans) -> None:
     assert attributes[semconv.SLICE_PREFIX + "country"] == ("DE", "NL", "")
     assert attributes[semconv.SLICE_PREFIX + "plan"] == "pro"
     assert attributes[semconv.INPUT_SHAPE] == "3x5"
-    assert attributes[semconv.INPUT_SIZE] == 15
     assert attributes[semconv.INPUT_DTYPE] == "table"
     data = np.frombuffer(attributes[semconv.FEATURE_DATA], "<f8")  # type: ignore[call-overload]
     np.testing.assert_array_equal(data, [1.0, math.nan, 3.0])

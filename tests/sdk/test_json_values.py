@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import hostile_values as hostile
-from inferspan.json_values import json_object
+from inferspan.json_values import json_object, plain_object
 
 
 def shown(value: object, bytes_max: int = 2048) -> Any:
@@ -208,3 +208,24 @@ def test_room_that_one_member_leaves_is_for_those_after_it() -> None:
     assert left_out == 0
     assert len(written) > 250
     assert parsed(written)["c"] == 2
+
+
+@given(
+    st.dictionaries(
+        st.text(max_size=5),
+        st.floats() | st.text(max_size=600) | st.integers() | st.lists(st.floats(), max_size=80),
+        max_size=6,
+    )
+)
+def test_what_is_written_the_short_way_says_all(members: dict[str, Any]) -> None:
+    whole = plain_object(members.items(), 2048)
+    if whole is not None:
+        assert len(whole.encode()) <= 2048
+        assert parsed(whole) == members
+
+
+def test_most_calls_are_written_the_short_way() -> None:
+    members = {"x": [0.5, -1e300], "id": 'a"b', "n": 7, "score": 0.25}
+    assert plain_object(members.items(), 2048) is not None
+    for unusual in (math.nan, [1.0, math.inf], [], None, 2**63, "ä", ["a"], "x" * 513):
+        assert plain_object([("v", unusual)], 2048) is None
