@@ -102,7 +102,11 @@ LABELS = st.one_of(
     fields_of(LabelFields, PLACES),
     fields_of(LabelFields, PLACES | ITEMS).map(lambda fields: {**fields, "each": "items.{}."}),
     st.just({"each": "items.{}.", "target": {"item": "name"}, "class": {"item": "name"}}),
-).flatmap(lambda fields: st.sampled_from(["link", "self"]).map(lambda it: {**fields, "about": it}))
+).flatmap(
+    lambda fields: st.sampled_from(["link", "self"]).map(
+        lambda it: {"class": "x", **fields, "about": it}
+    )
+)
 EXISTS = st.sampled_from(KEYS[:2]).map(lambda key: {key: "*"})
 COMPARED = st.dictionaries(st.sampled_from(KEYS), PATTERNS, max_size=2)
 MATCHES = st.fixed_dictionaries(

@@ -27,7 +27,7 @@ def file(tmp_path: Path) -> Path:
         ("{name: ours, prediction: {model: m}}", ["ours: say which spans it takes"]),
         ("{name: ours, match: {}, prediction: {model: m}}", ["ours: say which spans it takes"]),
         (f"{{{WHOLE}}}", ["records a prediction or a label"]),
-        (f"{{{WHOLE}, prediction: {{model: m}}, label: {{target: t}}}}", ["one of the two"]),
+        (f"{{{WHOLE}, prediction: {{model: m}}, label: {{class: x}}}}", ["one of the two"]),
         (f"{{{WHOLE}, prediction: {{version: 7}}}}", ["say which model predicted"]),
         (
             f"{{{WHOLE}, prediction: {{model: {{atribute: m}}}}}}",
@@ -47,8 +47,13 @@ def file(tmp_path: Path) -> Path:
             ["a constant is recorded as it is"],
         ),
         (f"{{{WHOLE}, prediction: {{model: {{item: a}}}}}}", ["ours: model: `item` needs `each`"]),
-        (f"{{{WHOLE}, label: {{target: {{item: a}}}}}}", ["ours: target: `item` needs `each`"]),
-        (f"{{{WHOLE}, label: {{target: t, each: 'a.b'}}}}", ["'a.b'", "a prefix with one {}"]),
+        (
+            f"{{{WHOLE}, label: {{class: x, target: {{item: a}}}}}}",
+            ["ours: target: `item` needs `each`"],
+        ),
+        (f"{{{WHOLE}, label: {{target: t}}}}", ["a label says a class or a number"]),
+        (f"{{{WHOLE}, label: {{class: x, each: 'a.{{}}'}}}}", ["'a.{}'", "behind it"]),
+        (f"{{{WHOLE}, label: {{class: x, each: 'a.b'}}}}", ["'a.b'", "a prefix with one {}"]),
         (
             f"{{{WHOLE}, prediction: {{model: m, operation: guess}}}}",
             ["'guess' is not one of predict"],
@@ -58,7 +63,7 @@ def file(tmp_path: Path) -> Path:
             ["task = 'guess' is not one of binary"],
         ),
         (
-            f"{{{WHOLE}, label: {{target: t, kind: guess}}}}",
+            f"{{{WHOLE}, label: {{class: x, kind: guess}}}}",
             ["kind = 'guess' is not one of ground_truth"],
         ),
         (

@@ -261,9 +261,19 @@ class LabelFields(Recorded):
     @field_validator("each")
     @classmethod
     def _a_prefix(cls, value: str | None) -> str | None:
-        if value is not None and (value.count(HOLE) != 1 or not value.partition(HOLE)[0]):
-            raise ValueError(f"{value!r}: write a prefix with one {HOLE} for the number")
+        before, hole, after = (value or f"-{HOLE}-").partition(HOLE)
+        if not (before and hole and after) or HOLE in after:
+            raise ValueError(
+                f"{value!r}: write a prefix with one {HOLE} for the number, and what is always "
+                "there before and behind it: evaluations.{}.evaluation."
+            )
         return value
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Self:
+        if self.class_ is None and self.value is None:
+            raise ValueError("a label says a class or a number; give `class`, `value` or both")
+        return self
 
 
 class Mapping(Section):

@@ -49,9 +49,18 @@ class Matcher:
         """Whether spans of this scope can be taken."""
         return self._scope is None or self._scope.fit(scope)
 
+    def takes(self, view: SpanView) -> bool:
+        """Whether a span is taken."""
+        if self.key is not None and self.key not in view.attributes:
+            return False
+        return self.fault(view) is None
+
     def fault(self, view: SpanView) -> Condition | None:
         """The first condition that does not hold; None: the span is taken."""
-        return next((each for each in self._conditions if not each.holds(view)), None)
+        for each in self._conditions:
+            if not each.holds(view):
+                return each
+        return None
 
 
 def _conditions(match: Match) -> list[Condition]:

@@ -29,6 +29,7 @@ OUR_SCOPES: Final = (
     semconv.SCOPE_PROCESSOR,
 )
 """Spans of these speak our vocabulary already."""
+_NUMBER: Final = re.compile("0|[1-9][0-9]{0,3}")
 OWN_PREFIX: Final = "inferspan."
 """What a foreign span says in our own vocabulary wins over what a mapping reads."""
 
@@ -232,7 +233,10 @@ class Mapper:
 
     @staticmethod
     def _taking(rules: Sequence[Rule], view: SpanView) -> Rule | None:
-        return next((rule for rule in rules if rule.matcher.fault(view) is None), None)
+        for rule in rules:
+            if rule.matcher.takes(view):
+                return rule
+        return None
 
 
 def _in_our_words(values: dict[str, Value], view: SpanView) -> Attributes:
@@ -272,6 +276,10 @@ def _resource(values: dict[str, Value], view: SpanView) -> Attributes:
 def _items(each: str, attributes: Attributes) -> list[str]:
     """The prefixes that `each` comes to on a span, by their numbers."""
     before, _, after = each.partition(HOLE)
-    shape = re.compile(f"{re.escape(before)}(0|[1-9][0-9]{{0,3}}){re.escape(after)}.")
-    numbers = {int(match[1]) for name in attributes if (match := shape.match(name))}
+    numbers = set()
+    for name in attributes:
+        if name.startswith(before):
+            number, _, field = name[len(before) :].partition(after)
+            if field and _NUMBER.fullmatch(number):
+                numbers.add(int(number))
     return [f"{before}{number}{after}" for number in sorted(numbers)]
