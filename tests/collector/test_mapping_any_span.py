@@ -209,6 +209,12 @@ def test_spans_are_passed_by_where_they_carry_no_key_that_a_mapping_looks_for(
     sent = [
         otlp_span(f"span {number}", dict.fromkeys(keys, "x")) for number, keys in enumerate(spans)
     ]
+    for span in sent:
+        # As SDKs send them; the fields stand behind the attributes.
+        span.flags = 0x101
+        span.trace_state = "ot=th:8"
+        span.events.add(name="exception", time_unix_nano=NOW_NS)
+        span.status.code = span.status.STATUS_CODE_OK
     body = traces_request(sent, scope=scope).SerializeToString()
 
     assert_same(partial(decode_traces, mapper=ours), body, RECEIVED_NS)
