@@ -60,6 +60,14 @@ def part(function: _Function) -> _Function:
     return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
 
 
+def inlined(function: _Function) -> _Function:
+    """The same, or what `part` made: its code stands where it is called. For few and hot places:
+    each takes its time to compile.
+    """
+    plain = getattr(function, "py_func", function)
+    return _compiled(plain, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
+
+
 def entry(function: _Function) -> _Function:
     """Compile a function that Python calls: on its first call, or from the disk.
 

@@ -8,6 +8,7 @@ from inferspan_collector.compilation import constant, part
 from inferspan_collector.decode.compiled.framing import (
     BAD,
     content,
+    content_in_place,
     is_attribute,
     is_event,
     is_value,
@@ -19,7 +20,13 @@ from inferspan_collector.decode.compiled.memory import (
     is_utf8,
     put_integer,
 )
-from inferspan_collector.decode.compiled.records import FIELDS, SEEN, TWICE, read_attribute
+from inferspan_collector.decode.compiled.records import (
+    FIELDS,
+    SEEN,
+    TWICE,
+    read_attribute,
+    read_attribute_in_place,
+)
 
 (
     TRACE_ID,
@@ -54,12 +61,12 @@ def read_span(start: int, end: int, state: int) -> bool:
         tag = byte_at(place)
         place += 1
         if tag == 0x4A:
-            first, place = content(place, end)
-            if place == BAD or not read_attribute(first, place, position, state):
+            first, place = content_in_place(place, end)
+            if place == BAD or not read_attribute_in_place(first, place, position, state):
                 return False
             position += 1
         elif tag == 0x0A or tag == 0x12:
-            first, place = content(place, end)
+            first, place = content_in_place(place, end)
             if place == BAD:
                 return False
             into = TRACE_ID if tag == 0x0A else SPAN_ID

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from inferspan_collector.compilation import part
+from inferspan_collector.compilation import inlined, part
 from inferspan_collector.decode.compiled.memory import byte_at, is_utf8
 
 BAD: Final = -1
@@ -39,6 +39,9 @@ def content(place: int, end: int) -> tuple[int, int]:
                 return 0, BAD
             return place, place + length
     return 0, BAD
+
+
+content_in_place = inlined(content)
 
 
 @part
@@ -82,15 +85,18 @@ def is_scalar(start: int, end: int) -> bool:
         return False
     tag = byte_at(start)
     if tag == TEXT:
-        first, last = content(start + 1, end)
+        first, last = content_in_place(start + 1, end)
         return last == end and is_utf8(first, last)
     if tag == DOUBLE:
         return start + 9 == end
     if tag == INTEGER or tag == BOOLEAN:
         return varint(start + 1, end)[1] == end
     if tag == BYTES:
-        return content(start + 1, end)[1] == end
+        return content_in_place(start + 1, end)[1] == end
     return False
+
+
+_is_scalar_in_place = inlined(is_scalar)
 
 
 @part
@@ -100,7 +106,7 @@ def is_value(start: int, end: int) -> bool:
         return False
     tag = byte_at(start)
     if tag != ARRAY and tag != MAP:
-        return is_scalar(start, end)
+        return _is_scalar_in_place(start, end)
     place, last = content(start + 1, end)
     if last != end:
         return False

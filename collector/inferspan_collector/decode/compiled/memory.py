@@ -12,7 +12,7 @@ from numba.core.typing.templates import Signature
 from numba.extending import intrinsic
 from numpy.typing import NDArray
 
-from inferspan_collector.compilation import part
+from inferspan_collector.compilation import inlined, part
 
 _HIGH_BITS: Final = np.uint64(0x8080808080808080)
 _MIX: Final = np.uint64(0x9E3779B97F4A7C15)
@@ -85,6 +85,9 @@ def same(one: int, other: int, length: int) -> bool:
         if byte_at(one + place) != byte_at(other + place):
             return False
     return True
+
+
+same_in_place = inlined(same)
 
 
 @part

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from inferspan_collector.compilation import part
-from inferspan_collector.decode.compiled.framing import BAD, content, is_value
+from inferspan_collector.compilation import inlined, part
+from inferspan_collector.decode.compiled.framing import BAD, content_in_place, is_value
 from inferspan_collector.decode.compiled.memory import (
     byte_at,
     half_at,
@@ -23,6 +23,7 @@ from inferspan_collector.decode.compiled.memory import (
     put_half,
     put_integer,
     same,
+    same_in_place,
 )
 from inferspan_collector.decode.compiled.names import (
     CODED_SLOTS,
@@ -118,7 +119,7 @@ def read_attribute(start: int, end: int, position: int, state: int) -> bool:
     if (
         known
         and integer_at(memo + _LENGTH) == length
-        and same(integer_at(memo + _ATTRIBUTE), start, length)
+        and same_in_place(integer_at(memo + _ATTRIBUTE), start, length)
     ):
         slot = integer_at(memo + _SLOT)
         if slot >= 0:
@@ -126,17 +127,17 @@ def read_attribute(start: int, end: int, position: int, state: int) -> bool:
         return True
     if length < 2 or byte_at(start) != 0x0A:
         return False
-    key, key_end = content(start + 1, end)
+    key, key_end = content_in_place(start + 1, end)
     if key_end == BAD or key_end >= end or byte_at(key_end) != 0x12:
         return False
-    value, value_end = content(key_end + 1, end)
+    value, value_end = content_in_place(key_end + 1, end)
     if value_end != end or not is_value(value, end):
         return False
     key_length = key_end - key
     if (
         known
         and integer_at(memo + _KEY_LENGTH) == key_length
-        and same(integer_at(memo + _KEY), key, key_length)
+        and same_in_place(integer_at(memo + _KEY), key, key_length)
     ):
         slot = integer_at(memo + _SLOT)
     else:
@@ -158,7 +159,10 @@ def read_attribute(start: int, end: int, position: int, state: int) -> bool:
     return True
 
 
-@part
+read_attribute_in_place = inlined(read_attribute)
+
+
+@inlined
 def _take(slot: int, start: int, length: int, state: int) -> None:
     seen = integer_at(state + SEEN)
     bit = 1 << slot
@@ -192,13 +196,13 @@ def slice_key(number: int, state: int) -> tuple[int, int]:
     return integer_at(place), integer_at(place + _WORD)
 
 
-@part
+@inlined
 def has(slot: int, state: int) -> bool:
     """Whether the record has an attribute."""
     return (integer_at(state + SEEN) >> slot) & 1 == 1
 
 
-@part
+@inlined
 def value_of(slot: int, state: int) -> tuple[int, int]:
     """Where an attribute's value starts, beginning with its tag, and where it ends."""
     place = state + _VALUES + slot * 2 * _WORD
@@ -206,7 +210,7 @@ def value_of(slot: int, state: int) -> tuple[int, int]:
     return start, start + integer_at(place + _WORD)
 
 
-@part
+@inlined
 def code_of(slot: int, state: int) -> int:
     """The code of a coded attribute: -1 = absent, or `NO_ROOM`."""
     if not has(slot, state):
@@ -214,7 +218,7 @@ def code_of(slot: int, state: int) -> int:
     start, end = value_of(slot, state)
     length = end - start
     last = state + _LAST + slot * 3 * _WORD
-    if integer_at(last + _WORD) == length and same(integer_at(last), start, length):
+    if integer_at(last + _WORD) == length and same_in_place(integer_at(last), start, length):
         return integer_at(last + 2 * _WORD)
     code = _entry(slot, start, length, state)
     if code >= 0:
