@@ -1,4 +1,4 @@
-"""A slim record → a batch, column by column: never one Python object per row but its id.
+"""A slim record → a batch, column by column: no Python object per row, but of ids sent as texts.
 
 A record is taken or refused as a whole; the records beside it are not touched.
 """
@@ -21,6 +21,7 @@ from inferspan_collector.batches import (
     PredictionBatch,
     Strings,
     Texts,
+    UInt8,
     UInt64,
     class_set_text,
 )
@@ -252,42 +253,49 @@ class _Ids:
 def _read_ids(attributes: Attributes, calls: _Calls) -> _Ids:
     """Ids, as for spans: a call that names none is known by its span; a row may not do that."""
     name = semconv.RECORD_IDS
-    texts: Sequence[str | None] | None
     if attributes.holds_bytes(name):
         raw = required(attributes, name)
         if len(raw) % 16:
             raise RefusedRecord(
                 "length_mismatch", f"{name} has {len(raw)} bytes; ids in bytes need 16 each"
             )
-        texts = _hex_texts(raw, 16)
+        ids = _texts_of(_digits(raw, 16))
+    elif (texts := attributes.id_texts(name)) is not None:
+        ids = Texts.of(texts)
     else:
-        texts = attributes.id_texts(name)
-    if texts is None:
-        return _Ids(Texts.of(_own_ids(attributes)), of_calls=True)
-    if len(texts) not in (len(calls), calls.rows):
+        return _Ids(_own_ids(attributes), of_calls=True)
+    if len(ids) not in (len(calls), calls.rows):
         raise RefusedRecord(
             "length_mismatch",
-            f"{name} has {len(texts)} entries; {len(calls)} calls of {calls.rows} rows need as "
+            f"{name} has {len(ids)} entries; {len(calls)} calls of {calls.rows} rows need as "
             "many as either",
         )
-    of_calls = len(texts) == len(calls)
-    if None in texts:
+    of_calls = len(ids) == len(calls)
+    if not ids.lengths().all():
         if not of_calls:
             raise RefusedRecord("missing_id", f"{name} has an empty entry: give each row an id")
-        own = _own_ids(attributes)
-        texts = [own[call] if text is None else text for call, text in enumerate(texts)]
-    return _Ids(Texts.of(texts), of_calls)
+        given, own = ids.objects(), _own_ids(attributes).objects()
+        ids = Texts.of(np.where(ids.lengths() == 0, own, given))
+    return _Ids(ids, of_calls)
 
 
-def _own_ids(attributes: Attributes) -> list[str]:
-    traces = _hex_texts(required(attributes, semconv.RECORD_TRACE_IDS), 16)
-    spans = _hex_texts(required(attributes, semconv.RECORD_SPAN_IDS), 8)
-    return [f"{trace}-{span}" for trace, span in zip(traces, spans, strict=True)]
+def _own_ids(attributes: Attributes) -> Texts:
+    """What calls are known by that name no id: their trace and span."""
+    traces = _digits(required(attributes, semconv.RECORD_TRACE_IDS), 16)
+    spans = _digits(required(attributes, semconv.RECORD_SPAN_IDS), 8)
+    dashes = np.full((len(spans), 1), ord("-"), np.uint8)
+    return _texts_of(np.hstack([traces, dashes, spans]))
 
 
-def _hex_texts(raw: bytes, width: int) -> list[str]:
-    digits = raw.hex()
-    return [digits[first : first + 2 * width] for first in range(0, len(digits), 2 * width)]
+def _digits(raw: bytes, width: int) -> UInt8:
+    """Ids of so many bytes in hexadecimal digits, [ids, 2 x width]."""
+    return np.frombuffer(raw.hex().encode(), np.uint8).reshape(-1, 2 * width)
+
+
+def _texts_of(characters: UInt8) -> Texts:
+    """Each row of a matrix as a text."""
+    count, width = characters.shape
+    return Texts(characters.reshape(-1), np.arange(count + 1, dtype=np.int64) * width)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

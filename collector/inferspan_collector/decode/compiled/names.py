@@ -99,6 +99,11 @@ def slot_of(name: str) -> int:
     return _SLOT_OF[name]
 
 
+def is_known(name: str) -> bool:
+    """Whether an attribute has a slot."""
+    return name in _SLOT_OF
+
+
 def _place_of(text: bytes) -> int:
     first, last = (int.from_bytes(word, "little") for word in (text[:8], text[-8:]))
     mixed = (first * 0x9E3779B97F4A7C15 ^ last * 0xC2B2AE3D27D4EB4F) % 2**64
