@@ -37,6 +37,7 @@ from inferspan_collector.receivers.access import ADMIN, LABELS, Access, Doorkeep
 from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.guard import Guard
 from inferspan_collector.receivers.otlp_grpc import GrpcReceiver
+from inferspan_collector.receivers.pending_labels import PendingLabels
 from inferspan_collector.store.database import Database
 from inferspan_collector.telemetry import (
     CONNECTIONS,
@@ -127,10 +128,13 @@ class Collector:
             pipeline = await self._start_pipeline(stack)
             self.failure = pipeline.failure
             await asyncio.to_thread(_warm)
-            await self._start_receivers(stack, pipeline, sockets)
+            pending = PendingLabels(
+                self._config.limits.pending_labels, pipeline.reader.waiting_count
+            )
+            await self._start_receivers(stack, pipeline, sockets, pending)
             self.addresses = Addresses(
                 otlp_http=_url(sockets.get("otlp_http"), self._config.receivers.tls),
-                otlp_grpc=await self._start_grpc(stack, pipeline),
+                otlp_grpc=await self._start_grpc(stack, pipeline, pending),
                 api=_url(sockets.get("api"), self._config.receivers.tls),
             )
             self._running = stack.pop_all()
@@ -164,6 +168,7 @@ class Collector:
         stack: contextlib.AsyncExitStack,
         pipeline: Pipeline,
         sockets: dict[str, socket.socket],
+        pending: PendingLabels,
     ) -> None:
         config, telemetry = self._config, self.telemetry
         hosts = config.receivers.allowed_hosts
@@ -171,7 +176,7 @@ class Collector:
             app = Starlette(
                 routes=[
                     *labels.routes(
-                        pipeline, pipeline.reader, telemetry, config.limits, self._budget
+                        pipeline, pipeline.reader, telemetry, config.limits, self._budget, pending
                     ),
                     *api.routes(pipeline, config),
                     *keeping.routes(pipeline, config),
@@ -191,7 +196,13 @@ class Collector:
             await self._listen(stack, guarded, sockets, "api")
         if "otlp_http" in sockets:
             receiver = otlp_http.application(
-                pipeline, telemetry, config.limits, self._budget, self._access, self._signals
+                pipeline,
+                telemetry,
+                config.limits,
+                self._budget,
+                self._access,
+                self._signals,
+                pending,
             )
             guarded = Guard(receiver, telemetry, otlp_http.TRANSPORT, hosts)
             await self._listen(stack, guarded, sockets, otlp_http.TRANSPORT)
@@ -214,7 +225,9 @@ class Collector:
         await listener.start()
         stack.push_async_callback(listener.stop)
 
-    async def _start_grpc(self, stack: contextlib.AsyncExitStack, pipeline: Pipeline) -> str | None:
+    async def _start_grpc(
+        self, stack: contextlib.AsyncExitStack, pipeline: Pipeline, pending: PendingLabels
+    ) -> str | None:
         address = self._config.receivers.otlp_grpc
         if address == OFF:
             return None
@@ -226,6 +239,7 @@ class Collector:
             address,
             access=self._access,
             tls=self._config.receivers.tls,
+            pending=pending,
             signals=self._signals,
         )
         stack.push_async_callback(asyncio.to_thread, receiver.stop, GRACE_SECONDS)

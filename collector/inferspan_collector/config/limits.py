@@ -35,6 +35,8 @@ class Limits(Section):
     """Distinct combinations of slice values; predictions beyond count without their slices."""
     classes: int = Field(500, ge=2)
     """Distinct classes of one model; more fold into `__other__`."""
+    pending_labels: int = Field(10_000_000, ge=1)
+    """Labels that may wait for their prediction; with more, labels are refused."""
     query_windows: int = Field(5_000, ge=1)
     """Windows × groups that one API answer may hold."""
     metric_series: int = Field(10_000, ge=100)

@@ -27,6 +27,7 @@ from inferspan_collector.receivers.label_lines import (
     TooManyLines,
     read_lines,
 )
+from inferspan_collector.receivers.pending_labels import UNLIMITED, PendingLabels
 from inferspan_collector.store.reader import Reader
 from inferspan_collector.submission import Sink
 from inferspan_collector.telemetry import REQUESTS, Telemetry
@@ -47,7 +48,12 @@ _TITLES: Final = {
 
 
 def routes(
-    sink: Sink, reader: Reader, telemetry: Telemetry, limits: Limits, budget: bodies.Budget
+    sink: Sink,
+    reader: Reader,
+    telemetry: Telemetry,
+    limits: Limits,
+    budget: bodies.Budget,
+    pending: PendingLabels = UNLIMITED,
 ) -> list[Route]:
     """The label receiver, to be mounted on the API port.
 
@@ -59,8 +65,9 @@ def routes(
         telemetry: counts.
         limits: `request_bytes` is the largest body.
         budget: what requests under way may hold, shared with the other receivers.
+        pending: limits the labels that wait.
     """
-    return [Route(PATH, _Receiver(sink, reader, telemetry, limits, budget))]
+    return [Route(PATH, _Receiver(sink, reader, telemetry, limits, budget, pending))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,12 +84,14 @@ class _Receiver:
         telemetry: Telemetry,
         limits: Limits,
         budget: bodies.Budget,
+        pending: PendingLabels,
     ) -> None:
         self._sink = sink
         self._reader = reader
         self._telemetry = telemetry
         self._limit = limits.request_bytes
         self._budget = budget
+        self._pending = pending
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         answering = self._answer(scope, receive)
@@ -112,7 +121,9 @@ class _Receiver:
             joining = await asyncio.to_thread(self._reader.resolve_labels, request.decoded.labels)
             results: Sequence[str] = ["joined" if joins else "waiting" for joins in joining]
         else:
-            results = (await committed(self._sink.submit(request.decoded, TRANSPORT))).labels
+            decoded = await self._pending.admit_here(request.decoded)
+            results = (await committed(self._sink.submit(decoded, TRANSPORT))).labels
+            self._pending.note(results)
             count(request.decoded, self._telemetry, TRANSPORT)
         return await asyncio.to_thread(_response, request.lines, results)
 

@@ -25,6 +25,7 @@ from inferspan_collector.receivers.bodies import Budget, too_large
 from inferspan_collector.receivers.failures import Failure, failure_of
 from inferspan_collector.receivers.intake import committed_within, count, permitted
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
+from inferspan_collector.receivers.pending_labels import UNLIMITED, PendingLabels
 from inferspan_collector.submission import Overloaded, Sink
 from inferspan_collector.telemetry import REQUESTS, Telemetry
 
@@ -57,6 +58,7 @@ class GrpcReceiver:
         address: `HOST:PORT`; port 0 takes a free one.
         access: knows the tokens.
         tls: the server's certificate; without one, requests come in the clear.
+        pending: limits the labels that wait.
         calls_max: requests under way at once; surplus ones are told to come again.
         commit_seconds: the longest wait for a commit; after it the sender is told to come again.
         signals: how each kind of export is read.
@@ -72,6 +74,7 @@ class GrpcReceiver:
         *,
         access: Access = EVERYBODY,
         tls: Tls = NO_TLS,
+        pending: PendingLabels = UNLIMITED,
         calls_max: int = CALLS_MAX,
         commit_seconds: float = COMMIT_SECONDS_MAX,
         signals: Sequence[Signal] = SIGNALS,
@@ -83,6 +86,7 @@ class GrpcReceiver:
         self._address = address
         self._access = access
         self._tls = tls
+        self._pending = pending
         self._commit_seconds = commit_seconds
         # Not gRPC's own `maximum_concurrent_rpcs`: it refuses the surplus with RESOURCE_EXHAUSTED
         # and no RetryInfo, upon which exporters drop their data.
@@ -201,10 +205,10 @@ class GrpcReceiver:
             decoded = signal.decode(
                 body, json=False, received_ns=self._sink.now_ns(), reserve=reserve
             )
-        decoded = permitted(decoded, rights)
+        decoded = self._pending.admit(permitted(decoded, rights))
         future = self._sink.submit(decoded, TRANSPORT)
         wait = self._commit_seconds if seconds_left is None else seconds_left
-        committed_within(future, min(wait, self._commit_seconds))
+        self._pending.note(committed_within(future, min(wait, self._commit_seconds)).labels)
         count(decoded, self._telemetry, TRANSPORT)
         return signal.answer(decoded)
 

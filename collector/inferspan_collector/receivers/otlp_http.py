@@ -24,6 +24,7 @@ from inferspan_collector.receivers.access import EVERYBODY, INGEST, LABELS, Acce
 from inferspan_collector.receivers.failures import Failure, answered
 from inferspan_collector.receivers.intake import committed, count, permitted
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
+from inferspan_collector.receivers.pending_labels import UNLIMITED, PendingLabels
 from inferspan_collector.submission import Sink
 from inferspan_collector.telemetry import REQUESTS, Telemetry
 
@@ -55,6 +56,7 @@ def application(
     budget: bodies.Budget,
     access: Access = EVERYBODY,
     signals: Sequence[Signal] = SIGNALS,
+    pending: PendingLabels = UNLIMITED,
 ) -> ASGIApp:
     """The OTLP/HTTP receiver: `POST /v1/traces` and `POST /v1/logs`, protobuf and JSON.
 
@@ -65,8 +67,9 @@ def application(
         budget: what requests under way may hold, shared with the other receivers.
         access: knows the tokens.
         signals: what is served.
+        pending: limits the labels that wait.
     """
-    return _Receiver(sink, telemetry, limits, budget, access, signals)
+    return _Receiver(sink, telemetry, limits, budget, access, signals, pending)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +89,14 @@ class _Receiver:
         budget: bodies.Budget,
         access: Access,
         signals: Sequence[Signal],
+        pending: PendingLabels,
     ) -> None:
         self._sink = sink
         self._telemetry = telemetry
         self._limit = limits.request_bytes
         self._budget = budget
         self._access = access
+        self._pending = pending
         self._signals = {signal.path: signal for signal in signals}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,8 +126,8 @@ class _Receiver:
         async with bodies.received(headers, receive, self._limit, self._budget) as body:
             self._sink.check_room(len(body), TRANSPORT)
             decoded = await self._decoded(signal, headers.encoding, json, body)
-        decoded = permitted(decoded, rights)
-        await committed(self._sink.submit(decoded, TRANSPORT))
+        decoded = await self._pending.admit_here(permitted(decoded, rights))
+        self._pending.note((await committed(self._sink.submit(decoded, TRANSPORT))).labels)
         count(decoded, self._telemetry, TRANSPORT)
         return _Answer(200, signal.answer(decoded, json=json), json)
 

@@ -75,6 +75,9 @@ class Reader(Protocol):
     def waiting_labels(self, received_before_ns: int) -> dict[str, int]:
         """Per model ("" where it is unknown): labels that match nothing and came before then."""
 
+    def waiting_count(self) -> int:
+        """Labels that match nothing, all models together; some milliseconds whatever they are."""
+
     def outbox(self, limit: int) -> list[Evaluation]:
         """Evaluation spans to be sent, oldest first."""
 
@@ -190,6 +193,13 @@ class StoreReader:
         """Per model ("" where it is unknown): labels that match nothing and came before then."""
         with self._database.cursor() as cursor:
             return row_queries.waiting_labels(cursor, received_before_ns)
+
+    def waiting_count(self) -> int:
+        """Labels that match nothing, all models together; some milliseconds whatever they are."""
+        with self._database.cursor() as cursor:
+            row = cursor.execute("SELECT count(*) FROM waiting_labels").fetchone()
+            assert row is not None
+            return int(row[0])
 
     def outbox(self, limit: int) -> list[Evaluation]:
         """Evaluation spans to be sent, oldest first."""
