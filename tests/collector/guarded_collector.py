@@ -20,7 +20,7 @@ TOKENS = {
     "gateway": ["ingest"],
     "labeller": ["labels"],
     "reader": ["read"],
-    "operator": ["ingest", "labels", "read"],
+    "operator": ["ingest", "labels", "read", "admin"],
 }
 """Name → rights; a token's text is its name and `-token`."""
 AUTH = {

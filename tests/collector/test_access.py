@@ -12,7 +12,7 @@ from pathlib import Path
 import grpc
 import httpx
 import pytest
-from collector_process import inferspan
+from collector_process import inferspan, serving
 from google.rpc.status_pb2 import Status
 from guarded_collector import TOKENS, ask, bearer, settings
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
@@ -46,12 +46,16 @@ REQUESTS_OF_ALL_KINDS = {
     "jaeger": ("GET", "api/jaeger/quality-metrics?service=a", {}, b""),
     "page": ("GET", "api/", {}, b""),
     "nothing": ("GET", "api/nothing", {}, b""),
+    "forget": ("POST", "api/api/v1/forget", {}, b"{}"),
+    "backup": ("POST", "api/api/v1/backup", {}, b"{}"),
 }
 NEEDED = {
     "predictions": {"ingest", "labels"},
     "logs": {"ingest", "labels"},
     "labels": {"labels"},
     "dry run": {"labels"},
+    "forget": {"admin"},
+    "backup": {"admin"},
 }
 """Kind of request → any of these rights lets it in; every other kind needs `read`."""
 
@@ -278,3 +282,18 @@ def test_a_new_token_and_its_hash() -> None:
     shown = inferspan("token").stdout
     assert shown.count("inferspan_") == 2
     assert "OTEL_EXPORTER_OTLP_HEADERS=Authorization=Bearer%20inferspan_" in shown
+
+
+def test_tokens_in_the_clear_where_others_listen_are_warned_of(tmp_path: Path) -> None:
+    token = {"hash": hash_of("a-token"), "rights": ["read"]}
+    sections = {"receivers": {"allow_public": True}, "auth": {"tokens": {"reader": token}}}
+    (file := tmp_path / "inferspan.json").write_text(json.dumps(sections))
+    with serving(tmp_path / "data", "--config", str(file), api="0.0.0.0:0") as served:
+        port = served.api.rpartition(":")[2]
+        url = f"http://127.0.0.1:{port}/api/v1/models"
+        assert httpx.get(url).status_code == 401
+        assert httpx.get(url, headers={"authorization": "Bearer a-token"}).status_code == 200
+    log = served.log.read_text()
+    assert "receivers.api = 0.0.0.0:0: tokens travel in the clear there" in log
+    assert "receivers.otlp_http" not in log
+    assert "a-token" not in log

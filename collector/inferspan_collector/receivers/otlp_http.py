@@ -8,6 +8,7 @@ and never 500.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -36,6 +37,11 @@ AT_ONCE_BYTES: Final = 1024 * 1024
 as long as handing them to a thread and waiting for the answer takes."""
 INFLATED_AT_ONCE_BYTES: Final = 4 * 1024 * 1024
 """The same of what comes out of a compressed one."""
+HELD_UP_SECONDS: Final = 0.02
+"""CPU time of one decoding that shows that compiled code does not read what is sent: single
+records that are not ordinary take twenty times as long."""
+APART_SECONDS: Final = 60.0
+"""How long all requests are decoded in threads after that: nobody else is held up again."""
 _CODES: Final = {
     400: code_pb2.INVALID_ARGUMENT,
     401: code_pb2.UNAUTHENTICATED,
@@ -97,6 +103,7 @@ class _Receiver:
         self._budget = budget
         self._access = access
         self._pending = pending
+        self._apart_until = 0.0
         self._signals = {signal.path: signal for signal in signals}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -143,17 +150,26 @@ class _Receiver:
 
     async def _decoded(self, signal: Signal, encoding: str, json: bool, body: bytes) -> Decoded:
         """Decode here what takes less than the way to another thread and back; else there."""
-        if json or len(body) > AT_ONCE_BYTES:
-            content = await asyncio.to_thread(self._inflated, body, encoding, self._limit)
-            return await asyncio.to_thread(self._decode, signal, content, len(body), json)
+        now = asyncio.get_running_loop().time()
+        if json or len(body) > AT_ONCE_BYTES or now < self._apart_until:
+            return await asyncio.to_thread(self._inflate_and_decode, signal, encoding, json, body)
+        began = time.thread_time()
         try:
             content = self._inflated(body, encoding, min(INFLATED_AT_ONCE_BYTES, self._limit))
+            return self._decode(signal, content, len(body), json)
         except bodies.RefusedBody as error:
             if error.status != 413:
                 raise
-            # Much more than it seemed, or a bomb: nobody else waits for that.
-            content = await asyncio.to_thread(self._inflated, body, encoding, self._limit)
-            return await asyncio.to_thread(self._decode, signal, content, len(body), json)
+        finally:
+            if time.thread_time() - began > HELD_UP_SECONDS:
+                self._apart_until = now + APART_SECONDS
+        # Much more than it seemed, or a bomb: nobody else waits for that.
+        return await asyncio.to_thread(self._inflate_and_decode, signal, encoding, json, body)
+
+    def _inflate_and_decode(
+        self, signal: Signal, encoding: str, json: bool, body: bytes
+    ) -> Decoded:
+        content = self._inflated(body, encoding, self._limit)
         return self._decode(signal, content, len(body), json)
 
     def _inflated(self, body: bytes, encoding: str, limit: int) -> bytes:
