@@ -22,7 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
-from inferspan_collector import decode, listening
+from inferspan_collector import listening, warming
 from inferspan_collector.config import OFF, Config, Tls
 from inferspan_collector.decode import Mapper
 from inferspan_collector.driver import Driver
@@ -49,8 +49,6 @@ from inferspan_collector.telemetry import (
     Telemetry,
 )
 
-WARMERS: Final[tuple[Callable[[], None], ...]] = (decode.warm,)
-"""Each compiles code of one stage, or loads it from the disk."""
 _OTLP_PATHS: Final = frozenset(("/v1/traces", "/v1/logs", "/v1/metrics"))
 """What exporters ask for that were given the API's port."""
 
@@ -127,7 +125,8 @@ class Collector:
             # Whatever is stopped later was started earlier: listeners, publishers, the store.
             pipeline = await self._start_pipeline(stack)
             self.failure = pipeline.failure
-            await asyncio.to_thread(_warm)
+            _logger.info("compiled code is made ready: it takes longer the first time")
+            await asyncio.to_thread(warming.warm)
             pending = PendingLabels(
                 self._config.limits.pending_labels, pipeline.reader.waiting_count
             )
@@ -262,15 +261,6 @@ class Collector:
         self.telemetry.add(CONTAINED, where="api")
         detail = f"unexpected {type(error).__name__}; the collector's log says more"
         return problem(500, "Internal error", detail)
-
-
-def _warm() -> None:
-    """Make ready what the first request would otherwise wait for: no port answers before."""
-    _logger.info(
-        "compiled code is made ready: some ten seconds the first time, less than one later"
-    )
-    for warm in WARMERS:
-        warm()
 
 
 @contextlib.contextmanager

@@ -259,7 +259,7 @@ def test_a_spelling_means_its_class() -> None:
 
 
 @given(
-    ceiling=st.integers(10**9, 10**12),
+    ceiling=st.integers(12 * 10**8, 10**12),
     queue=st.none() | st.integers(64 * 1024 * 1024, 10**8),
     store=st.none() | st.integers(100, 200),
 )

@@ -18,7 +18,7 @@ from collector_process import DEADLINE_SECONDS, counts, models, send_predictions
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2_grpc import TraceServiceStub
 from receiving import answer_on, connected
 
-from inferspan_collector import listening, server, testing
+from inferspan_collector import listening, testing, warming
 from inferspan_collector.config import Config, load, split_address
 from inferspan_collector.publish import jaeger_monitor
 from inferspan_collector.server import Collector, PortsTaken, running_collector
@@ -201,7 +201,7 @@ def test_no_port_answers_before_compiled_code_is_ready(
         with socket.socket() as client:
             answered.append(client.connect_ex((host, port)) == 0)
 
-    monkeypatch.setattr(server, "WARMERS", (warm,))
+    monkeypatch.setattr(warming, "WARMERS", (warm,))
     with running_collector(settings(tmp_path / "data", api=address)) as running:
         assert ask(running.addresses.api, "GET", "/readyz")[0] == 200
     assert answered == [False]

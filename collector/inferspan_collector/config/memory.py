@@ -24,6 +24,8 @@ class Part:
     bytes_each: int = 1
     least: int = 0
     """Bytes below which it does not work."""
+    most: int | None = None
+    """Of the key's unit: what it has without a ceiling."""
 
     @property
     def name(self) -> str:
@@ -33,8 +35,10 @@ class Part:
 
 PARTS: Final = (
     # Once for requests under way, once for those that wait for the writer.
-    Part("limits", "queue_bytes", 0.24, bytes_each=2),
-    Part("store", "memory", 0.76, least=64_000_000),
+    Part("limits", "queue_bytes", 0.20, bytes_each=2),
+    Part("store", "memory", 0.40, least=64_000_000),
+    Part("store", "hot_keys", 0.36, bytes_each=77, most=10_000_000),
+    Part("store", "cold_keys", 0.04, bytes_each=5, most=25_000_000),
 )
 
 
@@ -57,7 +61,10 @@ def shared_out(
     room = ceiling_bytes - BASE_BYTES - sum(set_bytes.values())
     unset = [part for part in PARTS if part.name not in set_bytes]
     shares = sum(part.share for part in unset)
-    found = {part.name: int(room * part.share / shares) // part.bytes_each for part in unset}
+    found: dict[str, int] = {}
+    for part in unset:
+        value = int(room * part.share / shares) // part.bytes_each
+        found[part.name] = value if part.most is None else min(value, part.most)
     starved = any(found[part.name] * part.bytes_each < part.least for part in unset)
     if room < 0 or starved or found.get("limits.queue_bytes", request_bytes) < request_bytes:
         named = ", ".join(f"{name} takes {n // 10**6} MB" for name, n in set_bytes.items())
