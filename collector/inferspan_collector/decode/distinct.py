@@ -35,8 +35,9 @@ LABEL_FIELDS: Final = {
 }
 _BAD: Final = -2
 _REMEMBERED: Final = 4096
-_REMEMBERED_BYTES_MAX: Final = 1024
-"""What is larger, or more than a request has of most attributes, is not kept."""
+_REMEMBERED_BYTES_MAX: Final = 512
+_REMEMBERED_VALUES_MAX: Final = 8
+"""What is larger, or more, does not often come again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,29 +46,53 @@ class _Refused:
 
 
 Meaning = str | int | tuple[str | None, float] | None | _Refused
-Meant = Callable[[str, bytes], Meaning]
 
 
-def of_predictions(name: str, values: Sequence[bytes]) -> Sequence[Meaning]:
+@dataclass(frozen=True, slots=True)
+class Meanings:
+    """What the distinct values of a column mean, by code."""
+
+    each: tuple[Meaning, ...]
+    """The text of each, None = absent; of features and classes, how many there are."""
+    texts: tuple[str, ...] | None
+    """The same where all are texts, and no two alike; else None."""
+
+    @classmethod
+    def of(cls, each: tuple[Meaning, ...]) -> Meanings:
+        """See whether all are texts."""
+        texts = tuple(meaning for meaning in each if isinstance(meaning, str))
+        return cls(each, texts if len(set(texts)) == len(each) else None)
+
+
+_NOTHING: Final = Meanings((), ())
+
+
+def of_predictions(name: str, values: Sequence[bytes]) -> Meanings:
     """What the values of a prediction's attribute mean.
 
     Args:
         name: the attribute, or `SLICE`.
         values: each as an `AnyValue` is encoded.
-
-    Returns:
-        Of each its text, None = absent; of features and classes, how many there are.
     """
-    if sum(map(len, values)) > _REMEMBERED_BYTES_MAX:
-        return [_of_prediction(name, raw) for raw in values]
-    return _remembered_of_predictions(name, tuple(values))
+    return _meanings(_all_of_prediction, _one_of_prediction, name, values)
 
 
-def of_labels(name: str, values: Sequence[bytes]) -> Sequence[Meaning]:
+def of_labels(name: str, values: Sequence[bytes]) -> Meanings:
     """The same of a label's attribute; of its class, the text and the number it spells."""
-    if sum(map(len, values)) > _REMEMBERED_BYTES_MAX:
-        return [_of_label(name, raw) for raw in values]
-    return _remembered_of_labels(name, tuple(values))
+    return _meanings(_all_of_label, _one_of_label, name, values)
+
+
+def _meanings(
+    all_of: Callable[[str, tuple[bytes, ...]], Meanings],
+    one_of: Callable[[str, bytes], Meaning],
+    name: str,
+    values: Sequence[bytes],
+) -> Meanings:
+    if not values:
+        return _NOTHING
+    if len(values) > _REMEMBERED_VALUES_MAX or sum(map(len, values)) > _REMEMBERED_BYTES_MAX:
+        return Meanings.of(tuple(one_of(name, raw) for raw in values))
+    return all_of(name, tuple(values))
 
 
 def _of_prediction(name: str, raw: bytes) -> Meaning:
@@ -88,14 +113,29 @@ def _of_label(name: str, raw: bytes) -> Meaning:
         return _Refused()
 
 
+_remembered_of_prediction = lru_cache(_REMEMBERED)(_of_prediction)
+_remembered_of_label = lru_cache(_REMEMBERED)(_of_label)
+
+
+def _one_of_prediction(name: str, raw: bytes) -> Meaning:
+    known = len(raw) <= _REMEMBERED_BYTES_MAX
+    return _remembered_of_prediction(name, raw) if known else _of_prediction(name, raw)
+
+
+def _one_of_label(name: str, raw: bytes) -> Meaning:
+    known = len(raw) <= _REMEMBERED_BYTES_MAX
+    return _remembered_of_label(name, raw) if known else _of_label(name, raw)
+
+
+# Most columns hold the same few values, in the same order, in each request of a sender.
 @lru_cache(_REMEMBERED)
-def _remembered_of_predictions(name: str, values: tuple[bytes, ...]) -> tuple[Meaning, ...]:
-    return tuple(_of_prediction(name, raw) for raw in values)
+def _all_of_prediction(name: str, values: tuple[bytes, ...]) -> Meanings:
+    return Meanings.of(tuple(_one_of_prediction(name, raw) for raw in values))
 
 
 @lru_cache(_REMEMBERED)
-def _remembered_of_labels(name: str, values: tuple[bytes, ...]) -> tuple[Meaning, ...]:
-    return tuple(_of_label(name, raw) for raw in values)
+def _all_of_label(name: str, values: tuple[bytes, ...]) -> Meanings:
+    return Meanings.of(tuple(_one_of_label(name, raw) for raw in values))
 
 
 def _read_of_prediction(name: str, attributes: Attributes) -> Meaning:
@@ -121,7 +161,7 @@ def _read_of_prediction(name: str, attributes: Attributes) -> Meaning:
 
 
 def texts(
-    codes: Int32, meanings: Sequence[Meaning], absent: str | None = None
+    codes: Int32, meanings: Meanings, absent: str | None = None
 ) -> tuple[Strings, Bool | None]:
     """A coded column as batches hold it.
 
@@ -133,10 +173,8 @@ def texts(
     Returns:
         The column, and which rows hold a value that was refused; None = none does.
     """
-    if not meanings and absent is None:
-        return Strings(codes, ()), None
-    if absent is None and len(set(map(_text_or_none, meanings)) - {None}) == len(meanings):
-        return Strings(codes, tuple(meanings)), None  # type: ignore[arg-type]
+    if meanings.texts is not None and absent is None:
+        return Strings(codes, meanings.texts), None
     seen: dict[str, int] = {}
     nothing = -1 if absent is None else seen.setdefault(absent, 0)
     table = [
@@ -145,24 +183,20 @@ def texts(
         else _BAD
         if isinstance(meaning, _Refused)
         else nothing
-        for meaning in meanings
+        for meaning in meanings.each
     ]
     coded = np.array([*table, nothing], np.int32)[codes]
     return Strings(coded, tuple(seen)), coded == _BAD if _BAD in table else None
 
 
-def _text_or_none(meaning: Meaning) -> str | None:
-    return meaning if isinstance(meaning, str) else None
-
-
-def counts(codes: Int32, meanings: Sequence[Meaning]) -> Int64:
+def counts(codes: Int32, meanings: Meanings) -> Int64:
     """How many entries each row must have; -1 where it names none, -2 where that was refused."""
-    table = [meaning if isinstance(meaning, int) else _BAD for meaning in meanings]
+    table = [meaning if isinstance(meaning, int) else _BAD for meaning in meanings.each]
     return np.array([*table, -1], np.int64)[codes]
 
 
 def classes(
-    codes: Int32, meanings: Sequence[Meaning], values: Float64, valued: Bool
+    codes: Int32, meanings: Meanings, values: Float64, valued: Bool
 ) -> tuple[Strings, Float64, Bool]:
     """What labels say is true.
 
@@ -177,7 +211,7 @@ def classes(
     """
     seen: dict[str, int] = {}
     table, numbers = [], []
-    for meaning in meanings:
+    for meaning in meanings.each:
         text, number = meaning if isinstance(meaning, tuple) else (None, math.nan)
         table.append(_BAD if text is None else seen.setdefault(text, len(seen)))
         numbers.append(number)

@@ -156,7 +156,7 @@ def label_rows(scanned: Scanned, origins: Sequence[Origin], received_ns: int) ->
     found = scanned.labels
     refused: list[Bool | None] = []
 
-    def meanings(name: str) -> Sequence[distinct.Meaning]:
+    def meanings(name: str) -> distinct.Meanings:
         return distinct.of_labels(name, scanned.values.get(slot_of(name), ()))
 
     def texts(name: str, absent: str | None = None) -> Strings:
