@@ -7,13 +7,12 @@ not coded; absent numbers are NaN, absent trace ids are zero.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
 from itertools import pairwise
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -170,22 +169,6 @@ def class_set_text(classes: Iterable[str]) -> str:
     return json.dumps(sorted(set(classes)), ensure_ascii=False, separators=(",", ":"))
 
 
-def id_hashes(ids: Iterable[str | None]) -> UInt64:
-    """Hash ids to 64 bits (BLAKE2b), stable across runs and machines; absent ids hash to 0.
-
-    The hash narrows a join; the id's text always decides.
-    """
-    return np.array(
-        [
-            0
-            if text is None
-            else int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
-            for text in ids
-        ],
-        dtype=np.uint64,
-    )
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictionBatch:
     """Predictions, one row each; a batch call of K rows gives K rows.
@@ -305,23 +288,36 @@ class LabelBatch:
         return LabelBatch(**_take_rows(self, rows))
 
 
-_Batch = TypeVar("_Batch", PredictionBatch, LabelBatch)
+@dataclass(frozen=True, slots=True, eq=False)
+class NamedBatch:
+    """Predictions that have another name beside their id: an entity's, a response's; one row each.
 
+    Columns as those of `PredictionBatch`; each row has an `entity_id`, a `response_id`, or both.
+    """
 
-def taken(batch: _Batch, rows: Bool) -> _Batch:
-    """The rows of a batch that a mask of its length selects; itself where that is all of them."""
-    if rows.all():
-        return batch
-    columns: dict[str, Any] = {}
-    for column in fields(batch):
-        values = getattr(batch, column.name)
-        if column.name == "slices":
-            columns["slices"] = {key: texts.take(rows) for key, texts in values.items()}
-        elif isinstance(values, Strings | Texts):
-            columns[column.name] = values.take(rows)
-        else:
-            columns[column.name] = values[rows]
-    return type(batch)(**columns)
+    entity_id: Texts
+    response_id: Texts
+    environment: Strings
+    model: Strings
+    version: Strings
+    prediction_id: Texts
+    trace: UInt64
+    span: UInt64
+    span_row: Int32
+    event_time: Int64
+    received: Int64
+
+    def __len__(self) -> int:
+        return len(self.span)
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Stack batches."""
+        return cls(**_concat_columns(cls, parts))
+
+    def take(self, rows: NDArray[Any]) -> NamedBatch:
+        """Select rows by index or mask."""
+        return NamedBatch(**_take_rows(self, rows))
 
 
 _EMPTY_COLUMNS: dict[str, NDArray[Any]] = {
@@ -390,5 +386,7 @@ class Decoded:
     """Rows whose event time lay in our future and was clamped to the time of receipt."""
     size_bytes: int = 0
     """Bytes of the request after decompression: what the queue's limit counts."""
+    named: NamedBatch | None = None
+    """Those of its predictions that have another name; None where none has."""
     mapped: Mapping[str, int] = field(default_factory=dict)
     """Mapping → foreign spans that it took for predictions or labels, refused ones left out."""

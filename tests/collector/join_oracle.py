@@ -43,8 +43,30 @@ def in_time(label: Label, prediction: Prediction, windows: Mapping[str, int]) ->
     return apart <= windows.get(label.target, WINDOW_NS)
 
 
+HORIZON_NS = 2 * MINUTE_NS
+"""Of labels by entity, in the tests that have such."""
+
+
+def by_other_name(label: Label) -> bool:
+    """Whether a label names its prediction neither by id and model nor by a link."""
+    by_id = label.prediction_id is not None and label.model is not None
+    named = label.entity_id is not None or label.response_id is not None
+    return named and not by_id and label.link_span == 0
+
+
 def is_about(label: Label, prediction: Prediction, linked: Mapping[tuple[int, ...], Key]) -> bool:
     """Whether the label names this prediction; `linked` is the key of each (span, row)."""
+    if by_other_name(label):
+        if label.model not in (None, prediction.model):
+            return False
+        narrowed = label.environment in (None, prediction.environment) and label.version in (
+            None,
+            prediction.version,
+        )
+        if label.response_id is not None:
+            return narrowed and label.response_id == prediction.response_id
+        near = 0 <= label.time - prediction.event_time <= HORIZON_NS
+        return narrowed and label.entity_id == prediction.entity_id and near
     if label.prediction_id is not None and label.model is not None:
         return (
             (label.model, label.prediction_id, label.index)
@@ -68,13 +90,20 @@ def outcome_cells(
     rows = list(records)
     labels = [r for r in rows if isinstance(r, Label)]
     predictions = [r for r in rows if isinstance(r, Prediction)]
+    spans: dict[Key, list[Prediction]] = {}
+    for p in predictions:
+        spans.setdefault(key_of(p), []).append(p)
     linked = {(p.trace, p.span, p.span_row): key_of(p) for p in predictions}
     cells: Counter[Cell] = Counter()
     for p in current_predictions(predictions):
         about = [
             x
             for x in labels
-            if x.target == target and is_about(x, p, linked) and in_time(x, p, windows)
+            if x.target == target and in_time(x, p, windows)
+            # Other names are of a span: whichever counts under its key is meant.
+            if any(
+                is_about(x, row, linked) for row in (spans[key_of(p)] if by_other_name(x) else [p])
+            )
         ]
         if p.error_type is not None:
             continue

@@ -7,7 +7,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Strings, Texts
+from inferspan_collector.batches import (
+    Decoded,
+    LabelBatch,
+    NamedBatch,
+    PredictionBatch,
+    Strings,
+    Texts,
+)
 
 START_NS = 1_795_000_000_000_000_000
 SECOND_NS = 1_000_000_000
@@ -40,6 +47,8 @@ class Prediction:
     score: float = float("nan")
     value: float = float("nan")
     slices: dict[str, str] = field(default_factory=dict, hash=False)
+    entity_id: str | None = None
+    response_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,8 @@ class Label:
     received: int = START_NS + MINUTE_NS
     source: str | None = None
     deleted: bool = False
+    entity_id: str | None = None
+    response_id: str | None = None
 
 
 def _halves(traces: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
@@ -120,8 +131,8 @@ def label_batch(rows: Sequence[Label]) -> LabelBatch:
         index=np.array([row.index for row in rows], np.int32),
         link_trace=_halves([row.link_trace for row in rows]),
         link_span=np.array([row.link_span for row in rows], np.uint64),
-        response_id=absent,
-        entity_id=absent,
+        response_id=Texts.of(row.response_id for row in rows),
+        entity_id=Texts.of(row.entity_id for row in rows),
         target=Strings.of(row.target for row in rows),
         kind=Strings.constant("ground_truth", len(rows)),
         actual=Strings.of(row.actual for row in rows),
@@ -136,9 +147,32 @@ def label_batch(rows: Sequence[Label]) -> LabelBatch:
     )
 
 
+def named_batch(rows: Sequence[Prediction]) -> NamedBatch | None:
+    """Those of the records that have another name, as a decoder gives them."""
+    named = [row for row in rows if row.entity_id is not None or row.response_id is not None]
+    if not named:
+        return None
+    batch = prediction_batch(named)
+    return NamedBatch(
+        entity_id=Texts.of(row.entity_id for row in named),
+        response_id=Texts.of(row.response_id for row in named),
+        environment=batch.environment,
+        model=batch.model,
+        version=batch.version,
+        prediction_id=batch.prediction_id,
+        trace=batch.trace,
+        span=batch.span,
+        span_row=batch.span_row,
+        event_time=batch.event_time,
+        received=batch.received,
+    )
+
+
 def decoded(*rows: Prediction | Label) -> Decoded:
     """One request that holds these records, in this order."""
+    predictions = [row for row in rows if isinstance(row, Prediction)]
     return Decoded(
-        predictions=prediction_batch([row for row in rows if isinstance(row, Prediction)]),
+        predictions=prediction_batch(predictions),
         labels=label_batch([row for row in rows if isinstance(row, Label)]),
+        named=named_batch(predictions),
     )

@@ -181,11 +181,10 @@ REFUSED = [
     ({**FRAUD, semconv.LABEL_ID: ""}, {}, "missing_label_id"),
     ({**FRAUD, semconv.MODEL_NAME: ""}, {}, "missing_model"),
     ({**FRAUD, semconv.PREDICTION_ID: ""}, {}, "missing_prediction"),
-    ({**FRAUD, semconv.PREDICTION_ID: "", semconv.ENTITY_ID: "card-9"}, {}, "unsupported_entity"),
     (
-        {**FRAUD, semconv.PREDICTION_ID: "", semconv.GEN_AI_RESPONSE_ID: "chatcmpl-1"},
+        {semconv.PREDICTION_ID: "", semconv.ENTITY_ID: "card-9", semconv.MODEL_NAME: ""},
         {},
-        "unsupported_response_id",
+        "missing_model",
     ),
     ({**FRAUD, semconv.PREDICTION_INDEX: -1}, {}, "bad_index"),
     ({**FRAUD, semconv.PREDICTION_INDEX: 2**31}, {}, "bad_index"),
@@ -202,6 +201,23 @@ REFUSED = [
     (FRAUD, {"links": [(b"1", TARGET[1])]}, "bad_trace_id"),
     (FRAUD, {"links": [(TARGET[0], bytes(8))]}, "bad_span_id"),
 ]
+
+
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [
+        (semconv.ENTITY_ID, "fraud"),
+        (semconv.GEN_AI_RESPONSE_ID, "fraud"),
+        (semconv.GEN_AI_RESPONSE_ID, ""),
+    ],
+)
+def test_a_label_can_name_its_prediction_otherwise(name: str, model: str) -> None:
+    named = {**FRAUD, semconv.PREDICTION_ID: "", semconv.MODEL_NAME: model, name: "card-9"}
+    decoded = decode(label_span("x", named))
+
+    assert decoded.refused == ()
+    ids = {semconv.ENTITY_ID: "entity_id", semconv.GEN_AI_RESPONSE_ID: "response_id"}
+    assert getattr(decoded.labels, ids[name]).objects().tolist() == ["card-9"]
 
 
 @pytest.mark.parametrize(("attributes", "span", "reason"), REFUSED)
@@ -286,7 +302,6 @@ def test_an_evaluation_sent_again_is_the_same_label_and_a_later_one_is_not() -> 
     [
         ((b"", b""), {}, "missing_model"),
         ((TARGET[0], b""), {}, "missing_model"),
-        ((b"", b""), {semconv.GEN_AI_RESPONSE_ID: "chatcmpl-1"}, "unsupported_response_id"),
         ((b"123", TARGET[1]), {}, "bad_trace_id"),
         (TARGET, {semconv.GEN_AI_EVALUATION_NAME: ""}, "missing_target"),
         (TARGET, {semconv.GEN_AI_EVALUATION_SCORE_VALUE: "0.5"}, "bad_type"),

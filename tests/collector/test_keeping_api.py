@@ -68,7 +68,8 @@ def test_an_id_is_forgotten_and_its_trace_named(collector: Collector) -> None:
 @pytest.mark.parametrize(
     ("body", "status", "said"),
     [
-        ({}, 400, "no prediction_id"),
+        ({}, 400, "neither prediction_id nor entity_id"),
+        ({"prediction_id": "x", "entity_id": "y"}, 400, "both ids"),
         ({"prediction_id": ""}, 400, "a text of 1 to 4096"),
         ({"prediction_id": 17}, 400, "a text of 1 to 4096"),
         ({"prediction_id": "x", "modle": "y"}, 400, "no such key"),

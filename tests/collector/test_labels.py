@@ -208,7 +208,7 @@ INVALID = [
     ({**GOOD, "lable": 1}, "'lable' is not a field of a label; known are prediction_id"),
     ({**GOOD, "response_id": "r"}, "not a field of a label"),
     ({"model": "fraud", "class": "x"}, "give prediction_id"),
-    ({"model": "fraud", "entity_id": "c", "class": "x"}, "entity_id = 'c' alone finds no"),
+    ({"entity_id": "c", "class": "x"}, "without it entity_id names no prediction"),
     ({**GOOD, "environment": 7.5}, "environment = 7.5 is not a text"),
     ({"prediction_id": "p", "class": "x"}, "model is missing"),
     ({"prediction_id": "p", "model": "m"}, "exactly one of class, classes, value"),

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from records import Label, Prediction
 from test_join import Store
 
-from inferspan_collector.store import repair, write_ahead
+from inferspan_collector.store import durably, repair, write_ahead
 from inferspan_collector.store.database import FILE_NAME, Database, StoreError
 from inferspan_collector.store.mending import TAILS_MAX
 
@@ -283,3 +283,20 @@ def test_a_full_disk_is_named_and_harms_nothing_that_is_there(tmp_path: Path) ->
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != size
 
     assert held(tmp_path)[0] >= 1
+
+
+def test_each_new_logs_name_is_put_on_disk_before_its_first_commit_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # A power cut cannot be had here, so this looks at what is asked of the operating system.
+    synced: list[Path] = []
+    store = Store(tmp_path)
+    monkeypatch.setattr(durably, "sync_directory", synced.append)
+    for round_ in range(2):
+        for n in range(2):
+            store.commit((Prediction(f"o{round_}-{n}", span=round_ * 2 + n + 1),))
+        with store.database.cursor() as cursor:
+            cursor.execute("CHECKPOINT")
+    store.database.close()
+
+    assert synced == [tmp_path, tmp_path]

@@ -28,6 +28,8 @@ Look first, erase nothing:
 Example:
 
   inferspan forget --prediction-id order-17 --model fraud
+
+  inferspan forget --entity customer-4711
 """
 BACKUP_HELP = """Copy the store of a running collector into a directory of its machine.
 
@@ -51,8 +53,11 @@ def register(app: typer.Typer) -> None:
 
 def forget(
     prediction_id: Annotated[
-        str, typer.Option("--prediction-id", metavar="ID", help="The id, as it was sent.")
-    ],
+        str | None, typer.Option(metavar="ID", help="A prediction's id, as it was sent.")
+    ] = None,
+    entity: Annotated[
+        str | None, typer.Option(metavar="ID", help="Or an entity: all predictions that name it.")
+    ] = None,
     model: Annotated[
         str | None,
         typer.Option(metavar="NAME", help="Of this model only; else of every one."),
@@ -66,10 +71,13 @@ def forget(
     as_json: _Json = False,
 ) -> None:
     """Forget an id, in as many requests as it takes."""
+    if (prediction_id is None) == (entity is None):
+        fail(Exit.USAGE, "give --prediction-id or --entity, one of the two")
     # As every command sends ids, and the SDK: under the key, where there is one.
     key = os.environ.get("INFERSPAN_ID_KEY", "").encode() or None
-    sent = prediction_id_text(prediction_id, key)
-    asked = {"prediction_id": sent, "model": model, "dry_run": dry_run}
+    ids = {"prediction_id": prediction_id, "entity_id": entity}
+    sent = {name: prediction_id_text(text, key) for name, text in ids.items() if text is not None}
+    asked = {**sent, "model": model, "dry_run": dry_run}
     total: dict[str, Any] = {"predictions": 0, "labels": 0, "trace_ids": [], "more": True}
 
     def ask(client: Client) -> None:

@@ -126,6 +126,15 @@ class Config(Section):
         }
 
     @property
+    def horizons_ns(self) -> dict[tuple[str, str], int]:
+        """How far before a label of an entity its predictions may lie, of each (model, target)."""
+        return {
+            (name, target): span_ns(section.horizon or section.window or self.store.retention.rows)
+            for name, model in self.models.items()
+            for target, section in model.targets.items()
+        }
+
+    @property
     def rows_kept_ns(self) -> int:
         """How long rows live: the longest time in which a label may come."""
         return max(self.label_window_ns, *self.label_windows_ns.values(), 0)

@@ -48,6 +48,8 @@ class Target(Section):
     window: Span | None = None
     """How long a label may come after its prediction, or before it; absent = as
     `store.retention.rows` says."""
+    horizon: Span | None = None
+    """How far before a label of an entity its predictions may lie; absent = as far as `window`."""
     absent_means: AbsentMeans | None = None
     """What it means that no label came; absent = nothing: the prediction stays unlabelled."""
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.batches import LabelBatch, PredictionBatch, Strings, Texts
+from inferspan_collector.batches import LabelBatch, NamedBatch, PredictionBatch, Strings, Texts
 
 NO_LINK = ((0, 0), 0)
 """A label that names no span."""
@@ -45,6 +45,8 @@ class PredictionRows:
     """The event time was ahead of us and has been clamped."""
     ends_early: bool
     """The span ended before it started; its duration counts as 0."""
+    entity_id: str | None = None
+    response_id: str | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -125,6 +127,35 @@ def prediction_batch(spans: list[PredictionRows], received_ns: int) -> Predictio
         value=np.array(rows("value"), np.float64),
         adjusted_count=numbers("adjusted_count", np.float64),
         slices=slices,
+    )
+
+
+def named_batch(spans: list[PredictionRows], received_ns: int) -> NamedBatch | None:
+    """The rows of those spans that have another name beside their ids; None where none has."""
+    rows = [
+        (span, row)
+        for span in spans
+        if span.entity_id is not None or span.response_id is not None
+        for row in range(len(span))
+    ]
+    if not rows:
+        return None
+
+    def texts(name: str) -> Strings:
+        return Strings.of(getattr(span, name) for span, _ in rows)
+
+    return NamedBatch(
+        entity_id=Texts.of(span.entity_id for span, _ in rows),
+        response_id=Texts.of(span.response_id for span, _ in rows),
+        environment=texts("environment"),
+        model=texts("model"),
+        version=texts("version"),
+        prediction_id=Texts.of(span.ids[row] for span, row in rows),
+        trace=np.array([span.trace for span, _ in rows], np.uint64),
+        span=np.array([span.span for span, _ in rows], np.uint64),
+        span_row=np.array([row for _, row in rows], np.int32),
+        event_time=np.array([span.event_time for span, _ in rows], np.int64),
+        received=np.full(len(rows), received_ns, np.int64),
     )
 
 

@@ -198,24 +198,15 @@ class _Reader:
         entity_id: str | None,
     ) -> None:
         if prediction_id is None and response_id is not None:
-            raise RefusedRecord(
-                "unsupported_response_id",
-                f"{self._names['response_id']} = {shown(response_id)} alone finds no prediction in "
-                f"this version; give {self._names['prediction_id']}, or the context of its span",
-            )
-        if prediction_id is None and entity_id is not None:
-            raise RefusedRecord(
-                "unsupported_entity",
-                f"{self._names['entity_id']} = {shown(entity_id)} alone finds no prediction in "
-                f"this version; give {self._names['prediction_id']}",
-            )
+            return
         if model is None:
+            said = "entity_id" if prediction_id is None and entity_id else "prediction_id"
             raise RefusedRecord(
                 "missing_model",
-                f"{self._names['model']} is missing: without it {self._names['prediction_id']} "
-                "names no prediction",
+                f"{self._names['model']} is missing: without it {self._names[said]} names no "
+                "prediction",
             )
-        if prediction_id is None:
+        if prediction_id is None and entity_id is None:
             raise RefusedRecord(
                 "missing_prediction",
                 f"the label names no prediction: give {self._names['prediction_id']}",

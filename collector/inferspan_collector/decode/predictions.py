@@ -133,6 +133,8 @@ def read_prediction(
         slices=_slices(attributes, len(ids)),
         skewed=skewed,
         ends_early=duration < 0,
+        entity_id=_other_name(attributes.id_text, semconv.ENTITY_ID),
+        response_id=_other_name(attributes.text, semconv.GEN_AI_RESPONSE_ID),
     )
 
 
@@ -251,6 +253,14 @@ def _identities(
     if len(given) != count:
         raise RefusedRecord("missing_id", f"{name} has an empty entry: give each row an id")
     return given, [0] * count
+
+
+def _other_name(read: Callable[[str], str | None], key: str) -> str | None:
+    """Another name of the prediction, read as labels' are; what is none only finds nothing."""
+    try:
+        return read(key) or None
+    except RefusedRecord:
+        return None
 
 
 def _adjusted_count(attributes: Attributes) -> float:

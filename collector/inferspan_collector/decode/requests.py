@@ -19,6 +19,7 @@ from inferspan_collector.decode.columns import (
     LabelRow,
     PredictionRows,
     label_batch,
+    named_batch,
     prediction_batch,
 )
 from inferspan_collector.decode.features import fault_in_record, fault_in_span
@@ -197,6 +198,7 @@ class _Found:
         return Decoded(
             predictions=predictions,
             labels=labels,
+            named=named_batch(self._predictions, self._received_ns),
             slim_records=len(self._records),
             refused=tuple(self._refused),
             ignored=self._ignored,

@@ -66,15 +66,17 @@ class _Asked:
     async def _forget(self, body: dict[str, Any]) -> Response:
         from inferspan_collector.store.forgetting import ToForget
 
-        _known(body, ("prediction_id", "model", "dry_run"))
+        _known(body, ("prediction_id", "entity_id", "model", "dry_run"))
         prediction_id, model = _text(body, "prediction_id"), _text(body, "model")
+        entity_id = _text(body, "entity_id")
         dry_run = body.get("dry_run", False)
-        if prediction_id is None:
-            raise BadRequest("no prediction_id", "it says what to forget", "give one")
+        if (prediction_id is None) == (entity_id is None):
+            given = "neither prediction_id nor entity_id" if entity_id is None else "both ids"
+            raise BadRequest(given, "one of the two says what to forget", "give one")
         if not isinstance(dry_run, bool):
             raise BadRequest(f"dry_run = {dry_run!r:.100}", "true or false", "leave it out")
         forgotten = await asyncio.wrap_future(
-            self._keeping.forget(ToForget(prediction_id, model), dry_run=dry_run)
+            self._keeping.forget(ToForget(prediction_id, model, entity_id), dry_run=dry_run)
         )
         return JSONResponse({**asdict(forgotten), "dry_run": dry_run})
 

@@ -1,33 +1,39 @@
 """Forget on request: rows of a prediction id leave, counters stay, no retry brings them back.
 
-What is left of an id is a keyed hash, for as long as a label of it may come; the key is the
-file's own. Who has the file can still test whether a given id was forgotten, and nothing else.
+A leaving row is overwritten before it is deleted, and `scrubbing` overwrites what blocks become
+free; what is left is a keyed hash in `remembered`, for as long as a label of it may come.
 """
 
 from __future__ import annotations
 
-import hashlib
-import secrets
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final
 
 import duckdb
-import numpy as np
 
-from inferspan_collector.batches import Bool, Decoded, LabelBatch, PredictionBatch, Texts, taken
+from inferspan_collector.batches import (
+    Texts,
+)
 from inferspan_collector.config import Config
 from inferspan_collector.store.database import sql
 from inferspan_collector.store.keys import PADDING, Secret
+from inferspan_collector.store.remembered import Remembered
 
 ROWS_MAX: Final = 10_000
 """Predictions that one request erases, and labels; the rest is for the next."""
+ENTITY_IDS_MAX: Final = 100
+"""Prediction ids of an entity that one request erases; the rest is for the next."""
 FORGOTTEN: Final = "forgotten"
 """What became of a label that names what was forgotten."""
 _ERASE_PREDICTIONS: Final = sql("inferspan_collector.store", "erase_predictions.sql")
 _ERASE_LABELS: Final = sql("inferspan_collector.store", "erase_labels.sql")
 _FIND: Final = sql("inferspan_collector.store", "find_forgotten.sql")
-_ANY_MODEL: Final = ""
+_OF_MODEL: Final = "($2::VARCHAR IS NULL OR model = $2)"
+_NAMED: Final = {
+    "named_predictions": f"prediction_id = $1 AND {_OF_MODEL}",
+    "named_labels": f"entity_id = $1 AND {_OF_MODEL}",
+}
 _OTHERWISE: Final = {
     "VARCHAR": "CASE WHEN {0} = '' THEN '-' ELSE '' END",
     "BOOLEAN": "{0} IS NOT TRUE",
@@ -42,10 +48,13 @@ _DETAILS: Final = {"predictions": "prediction_details", "labels": "label_details
 
 @dataclass(frozen=True, slots=True)
 class ToForget:
-    """Whose rows are to leave: of one model, or of every one."""
+    """Whose rows are to leave, of one model or of every one: those of a prediction's id, or all of
+    an entity.
+    """
 
-    prediction_id: str
+    prediction_id: str | None = None
     model: str | None = None
+    entity_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,23 +70,19 @@ class Forgotten:
 
 
 class Forgetting:
-    """Erases what is asked for, and knows what was. One thread owns it."""
+    """Erases what is asked for. One thread owns it."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
+    def __init__(
+        self, cursor: duckdb.DuckDBPyConnection, config: Config, remembered: Remembered
+    ) -> None:
         self._cursor = cursor
         self._remember_ns = config.rows_kept_ns
-        self.reload()
-
-    def reload(self) -> None:
-        """Read what is committed: at start, and after a rollback."""
-        keys = self._cursor.execute("SELECT key FROM forgetting_key").fetchall()
-        self._key: bytes | None = keys[0][0] if keys else None
-        self._hashes = {
-            hash_ for (hash_,) in self._cursor.execute("SELECT hash FROM forgotten").fetchall()
-        }
+        self._remembered = remembered
 
     def find(self, asked: ToForget) -> Forgotten:
         """What `forget` would erase now; TEMP tables `forgetting_predictions`, `…_labels`."""
+        if asked.prediction_id is None:
+            return self._of_entity(asked, self.find)
         cursor = self._cursor
         key = Secret.of(cursor).keys(Texts.of([asked.prediction_id]))
         cursor.execute(
@@ -117,18 +122,21 @@ class Forgetting:
 
         The same asked again finds nothing and changes nothing.
         """
+        if asked.prediction_id is None:
+            return self._forget_entity(asked, now_ns)
         found = self.find(asked)
         spans = self._cursor.execute(
             "SELECT trace_high, trace_low, span FROM forgetting_predictions"
         ).fetchall()
-        texts = [_id_text(asked.model or _ANY_MODEL, asked.prediction_id)]
-        texts += [_span_text(*span) for span in spans]
-        self._remember(texts, now_ns + self._remember_ns)
+        until_ns = now_ns + self._remember_ns
+        self._remembered.add_id(asked.model, asked.prediction_id, until_ns)
+        self._remembered.add_spans(spans, until_ns)
         self._cursor.execute(
             "DELETE FROM outbox WHERE prediction_id = ? AND series_id IN"
             " (SELECT series_id FROM series WHERE ?::VARCHAR IS NULL OR model = ?)",
             [PADDING + asked.prediction_id, asked.model, asked.model],
         )
+        self._overwrite_named("named_predictions", asked.prediction_id, asked.model)
         for table, erase in _TABLES.items():
             self._cursor.execute(
                 f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT row_id FROM forgetting_{table}"
@@ -139,77 +147,41 @@ class Forgetting:
         self._cursor.execute("UPDATE kept SET scrub_due = TRUE")
         return found
 
-    def drop_expired(self, now_ns: int) -> None:
-        """Drop what no retry can bring back any more, in a transaction of its own."""
-        self._cursor.execute("DELETE FROM forgotten WHERE until < ?", [now_ns])
-        self.reload()
+    def _of_entity(self, asked: ToForget, each: Callable[[ToForget], Forgotten]) -> Forgotten:
+        """Do something for some prediction ids of an entity, and add up what it says."""
+        ids = self._cursor.execute(
+            "SELECT DISTINCT prediction_id, model FROM named_predictions"
+            " WHERE entity_id = $1 AND ($2::VARCHAR IS NULL OR model = $2) ORDER BY ALL LIMIT $3",
+            [asked.entity_id, asked.model, ENTITY_IDS_MAX],
+        ).fetchall()
+        found = [each(ToForget(prediction_id, model)) for prediction_id, model in ids]
+        labels = self._cursor.execute(
+            f"SELECT count(*) FROM named_labels WHERE {_NAMED['named_labels']}",
+            [asked.entity_id, asked.model],
+        ).fetchall()[0][0]
+        return Forgotten(
+            predictions=sum(part.predictions for part in found),
+            labels=sum(part.labels for part in found) + labels,
+            trace_ids=tuple(sorted({trace for part in found for trace in part.trace_ids})),
+            more=len(ids) == ENTITY_IDS_MAX or any(part.more for part in found),
+        )
 
-    def without(self, group: Sequence[Decoded]) -> tuple[list[Decoded], list[Bool] | None]:
-        """A group of requests without the rows that name what was forgotten.
+    def _forget_entity(self, asked: ToForget, now_ns: int) -> Forgotten:
+        """Erase the rows of an entity's predictions, and the labels that name it.
 
-        Returns:
-            The requests, and of each which of its labels are forgotten; None where nothing is.
+        Their ids are remembered, not the entity: it may come again, a retry may not.
         """
-        if not self._hashes:
-            return list(group), None
-        kept, masks = [], []
-        for part in group:
-            predictions, labels = self._of_predictions(part), self._of_labels(part.labels)
-            masks.append(labels)
-            kept.append(
-                replace(
-                    part,
-                    predictions=taken(part.predictions, ~predictions),
-                    labels=taken(part.labels, ~labels),
-                )
-            )
-        return kept, masks
-
-    def _of_predictions(self, part: Decoded) -> Bool:
-        batch: PredictionBatch = part.predictions
-        models, ids = batch.model.objects(), batch.prediction_id.objects()
-        return self._known(
-            (_id_text(m, i), _id_text("", i)) for m, i in zip(models, ids, strict=True)
-        )
-
-    def _of_labels(self, batch: LabelBatch) -> Bool:
-        rows = zip(
-            batch.model.objects(),
-            batch.prediction_id.objects(),
-            batch.link_trace.tolist(),
-            batch.link_span.tolist(),
-            strict=True,
-        )
-        return self._known(
-            (
-                _id_text(model, id_),
-                _id_text("", id_),
-                *([_span_text(trace[0], trace[1], span)] if span else ()),
-            )
-            for model, id_, trace, span in rows
-        )
-
-    def _known(self, rows: Iterable[Sequence[str]]) -> Bool:
-        known = [any(self._hash(text) in self._hashes for text in texts) for texts in rows]
-        return np.array(known, np.bool_)
-
-    def _remember(self, texts: Sequence[str], until_ns: int) -> None:
-        if self._key is None:
-            self._key = secrets.token_bytes(32)
-            self._cursor.execute("INSERT INTO forgetting_key VALUES (?)", [self._key])
-        hashes = {self._hash(text) for text in texts}
-        self._cursor.execute("DELETE FROM forgotten WHERE list_contains(?, hash)", [[*hashes]])
-        self._cursor.executemany(
-            "INSERT INTO forgotten VALUES (?, ?)", [(hash_, until_ns) for hash_ in hashes]
-        )
-        self._hashes |= hashes
-
-    def _hash(self, text: str) -> int:
-        assert self._key is not None, "what is remembered has a key"
-        digest = hashlib.blake2b(
-            text.encode("utf-8", "surrogatepass"), digest_size=8, key=self._key
-        )
-        return int.from_bytes(digest.digest(), "little")
+        forgotten = self._of_entity(asked, lambda one: self.forget(one, now_ns))
+        ids = self._cursor.execute(
+            f"SELECT DISTINCT label_id FROM named_labels WHERE {_NAMED['named_labels']}",
+            [asked.entity_id, asked.model],
+        ).fetchall()
+        if ids:
+            until_ns = now_ns + self._remember_ns
+            self._remembered.add_labels([label_id for (label_id,) in ids], until_ns)
+        self._overwrite_named("named_labels", asked.entity_id, asked.model)
+        self._cursor.execute("UPDATE kept SET scrub_due = TRUE")
+        return forgotten
 
     def _overwrite(self, table: str) -> None:
         """Overwrite the leaving rows, and erase them.
@@ -230,10 +202,21 @@ class Forgetting:
         )
         self._cursor.execute(f"DELETE FROM {table} WHERE row_id < 0")
 
-
-def _id_text(model: str | None, prediction_id: str | None) -> str:
-    return f"id\0{model or ''}\0{prediction_id or ''}"
-
-
-def _span_text(trace_high: int, trace_low: int, span: int) -> str:
-    return f"span\0{trace_high}\0{trace_low}\0{span}"
+    def _overwrite_named(self, table: str, name: str | None, model: str | None) -> None:
+        """The same of the rows of a table of `_NAMED` that are of a name."""
+        self._cursor.execute(
+            "CREATE OR REPLACE TEMP TABLE leaving_names AS SELECT rowid AS place"
+            f" FROM {table} WHERE {_NAMED[table]}",
+            [name, model],
+        )
+        columns = self._cursor.execute(
+            "SELECT column_name, data_type FROM duckdb_columns() WHERE table_name = ?"
+            " AND database_name = current_database()",
+            [table],
+        ).fetchall()
+        said = ", ".join(
+            f"{column} = {_OTHERWISE[kind].format(column)}" for column, kind in columns
+        )
+        chosen = "WHERE rowid IN (SELECT place FROM leaving_names)"
+        self._cursor.execute(f"UPDATE {table} SET {said} {chosen}")
+        self._cursor.execute(f"DELETE FROM {table} {chosen}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from inferspan_collector.config import Config
@@ -27,12 +28,17 @@ def matching(labels: str, predictions: str, windows: str) -> str:
 
 
 def windows_of(config: Config) -> str:
-    """The label windows as a relation of (model, target, length in ns); model NULL = any other."""
+    """The label windows as a relation; see `lengths_of`."""
+    return lengths_of(config.label_window_ns, config.label_windows_ns)
+
+
+def lengths_of(otherwise_ns: int, lengths_ns: Mapping[tuple[str, str], int]) -> str:
+    """Spans of time as a relation of (model, target, length in ns); model NULL = any other."""
     rows = [
-        f"(NULL, NULL, {config.label_window_ns}::BIGINT)",
+        f"(NULL, NULL, {otherwise_ns}::BIGINT)",
         *(
             f"({_quoted(model)}, {_quoted(target)}, {length}::BIGINT)"
-            for (model, target), length in config.label_windows_ns.items()
+            for (model, target), length in lengths_ns.items()
         ),
     ]
     return f"(SELECT * FROM (VALUES {', '.join(rows)}) AS w(model, target, length))"

@@ -24,8 +24,9 @@ from inferspan_collector.config import Config
 from inferspan_collector.store import full_rows, scrubbing
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.database import ROW_GROUP_ROWS, sql
-from inferspan_collector.store.forgetting import Forgetting
 from inferspan_collector.store.matching import matching, windows_of
+from inferspan_collector.store.naming import Naming
+from inferspan_collector.store.remembered import Remembered
 
 CHECK_NS: Final = 10 * MINUTE_NS
 """Between two looks at what is too old."""
@@ -88,10 +89,15 @@ class Retention:
     """Keeps one store within its ages and its size. It reads no clock."""
 
     def __init__(
-        self, cursor: duckdb.DuckDBPyConnection, config: Config, forgetting: Forgetting
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        config: Config,
+        remembered: Remembered,
+        naming: Naming,
     ) -> None:
         self._cursor = cursor
-        self._forgetting = forgetting
+        self._remembered = remembered
+        self._naming = naming
         self._rows_ns = config.rows_kept_ns
         self._minutes_ns = config.store.retention.minutes_ns
         self._hours_ns = config.store.retention.hours_ns
@@ -129,11 +135,12 @@ class Retention:
         return step
 
     def _steps(self, now_ns: int) -> Generator[Step]:
-        self._forgetting.drop_expired(now_ns)
+        self._remembered.drop_expired(now_ns)
         if scrubbing.due(self._cursor):
             for _ in scrubbing.scrub(self._cursor):
                 yield Step("free", 0, "request")
         before = now_ns - self._rows_ns
+        self._naming.drop_old(before)
         yield from self._erase(before, "age")
         yield from self._fold((now_ns - self._minutes_ns) // (60 * MINUTE_NS) * 60)
         yield from self._drop_cells((now_ns - self._hours_ns) // (60 * MINUTE_NS) * 60)

@@ -4,7 +4,7 @@
 -- Times are Unix nanoseconds, minutes are Unix minutes. Trace ids are two big-endian halves.
 
 CREATE TABLE format (version INTEGER NOT NULL);
-INSERT INTO format VALUES (3);
+INSERT INTO format VALUES (4);
 
 -- Interned combinations: what a prediction shares with its neighbours.
 CREATE TABLE series (
@@ -212,3 +212,41 @@ INSERT INTO kept VALUES (0, 0, 0, 0, 0, FALSE);
 -- `until` (Unix ns) nothing can, for by then their label windows have passed.
 CREATE TABLE forgetting_key (key BLOB NOT NULL);
 CREATE TABLE forgotten (hash UBIGINT NOT NULL, until BIGINT NOT NULL);
+
+-- Predictions by their other names, an entity's and a response's, and labels that name their
+-- predictions by these alone: the join sees a label of its own for each prediction that is meant.
+CREATE TABLE named_predictions (
+    entity_id VARCHAR,
+    response_id VARCHAR,
+    environment VARCHAR,
+    model VARCHAR NOT NULL,
+    version VARCHAR,
+    prediction_id VARCHAR NOT NULL,
+    trace_high UBIGINT NOT NULL,
+    trace_low UBIGINT NOT NULL,
+    span UBIGINT NOT NULL,
+    span_row INTEGER NOT NULL,
+    event_time BIGINT NOT NULL,
+    received BIGINT NOT NULL
+);
+CREATE TABLE named_labels (
+    label_id VARCHAR NOT NULL,
+    revision BIGINT NOT NULL,
+    content_hash UBIGINT NOT NULL,
+    environment VARCHAR,
+    model VARCHAR,
+    version VARCHAR,
+    response_id VARCHAR,
+    entity_id VARCHAR,
+    target VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    actual VARCHAR,
+    value DOUBLE,
+    text VARCHAR,
+    time BIGINT NOT NULL,
+    received BIGINT NOT NULL,
+    source VARCHAR,
+    annotator_kind VARCHAR,
+    deleted BOOLEAN NOT NULL,
+    weight DOUBLE NOT NULL
+);

@@ -21,8 +21,10 @@ from inferspan_collector.store.database import Database, sql
 from inferspan_collector.store.forgetting import FORGOTTEN, Forgetting, Forgotten, ToForget
 from inferspan_collector.store.implied import IMPLIED, Implied
 from inferspan_collector.store.known import Known
+from inferspan_collector.store.naming import Naming, answers
 from inferspan_collector.store.nearby import Since
 from inferspan_collector.store.recent_keys import KeyHashes
+from inferspan_collector.store.remembered import Remembered
 from inferspan_collector.store.retention import Retention
 from inferspan_collector.store.transaction import Transaction
 from inferspan_collector.store.unmatched import UNMATCHED, Unmatched
@@ -54,8 +56,10 @@ class Writer:
         self._allowance = outbox.Allowance(config.jaeger.evaluations_per_second)
         self._commits_since_compaction = 0
         self._stale = False
-        self._forgetting = Forgetting(self._cursor, config)
-        self._retention = Retention(self._cursor, config, self._forgetting)
+        self._remembered = Remembered(self._cursor)
+        self._forgetting = Forgetting(self._cursor, config, self._remembered)
+        self._naming = Naming(self._cursor, config)
+        self._retention = Retention(self._cursor, config, self._remembered, self._naming)
         self._implied = Implied(self._cursor, config)
         self._unmatched = Unmatched(self._cursor)
         self._join = join.prepare(self._cursor, config)
@@ -80,11 +84,14 @@ class Writer:
             duckdb.Error: nothing of the group was stored.
         """
         self._catch_up()
-        group, forgotten = self._forgetting.without(group)
+        group, forgotten = self._remembered.without(group)
         failpoints.reach("before-begin")
         self._cursor.begin()
         try:
-            committed, tally = self._write(group, now_ns)
+            named = self._naming.resolve(group)
+            committed, tally = self._write(group if named is None else named.group, now_ns)
+            if named is not None:
+                *committed, met = answers(named, committed)
             if forgotten is not None:
                 committed = [
                     part if not mask.any() else replace(part, labels=_with_forgotten(part, mask))
@@ -97,6 +104,8 @@ class Writer:
             self._roll_back()
             raise
         failpoints.reach("after-commit")
+        if named is not None:
+            self._telemetry.add(LABELS, len(met.labels), result="joined")
         if implied:
             said = sum(part.labels.count("joined") for part in committed)
             committed = [replace(part, labels=()) for part in committed]
@@ -264,7 +273,7 @@ class Writer:
         """Read anew what a failed transaction may have left in memory only."""
         if self._stale:
             self._known.reload()
-            self._forgetting.reload()
+            self._remembered.reload()
             self._take_in()
 
     def _take_in(self) -> None:

@@ -111,6 +111,7 @@ _PROBABILITIES, _CLASSES, _CLASS = (
     for name in (semconv.OUTPUT_PROBABILITIES, semconv.OUTPUT_CLASSES, semconv.OUTPUT_CLASS)
 )
 _MODEL, _OPERATION = slot_of(semconv.MODEL_NAME), slot_of(semconv.OPERATION_NAME)
+_ENTITY_ID, _RESPONSE_ID = slot_of(semconv.ENTITY_ID), slot_of(semconv.GEN_AI_RESPONSE_ID)
 _STATUS_ERROR: Final = 2
 
 
@@ -130,6 +131,8 @@ def prediction_row(
     """
     at, column = columns + row * 8, rows * 8
     if integer_at(state + TWICE) or has(ODD_PREDICTION, state):
+        return False
+    if has(_ENTITY_ID, state) or has(_RESPONSE_ID, state):
         return False
     if not (has(_MODEL, state) and has(_OPERATION, state) and has(_ID, state)):
         return False

@@ -1,0 +1,233 @@
+"""Labels that name their predictions by an entity or a response, and predictions so named.
+
+Such a label can be about several predictions, some of which come later. For each that it means the
+join sees a label of its own, which names that span: it is made when the second of the two comes,
+whichever that is, and says the same either way. So what the join does is a function of the set of
+records here too, and its rules hold for these labels as they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+
+from inferspan_collector.batches import (
+    Bool,
+    Decoded,
+    LabelBatch,
+    NamedBatch,
+    PredictionBatch,
+    Strings,
+    Texts,
+)
+from inferspan_collector.config import Config
+from inferspan_collector.store.cells import Committed
+from inferspan_collector.store.database import sql
+from inferspan_collector.store.matching import lengths_of
+from inferspan_collector.store.staging import content_hashes
+
+_NAMES: Final = sql("inferspan_collector.store", "names.sql")
+_RESULTS: Final = ("joined", "superseded", "late", "duplicate", "waiting")
+"""What became of a label is the best of what became of those that were made of it."""
+_NEW_PREDICTIONS: Final = """
+CREATE OR REPLACE TEMP TABLE new_named_predictions AS
+SELECT DISTINCT ON (trace_high, trace_low, span, span_row) * FROM staged_names
+ANTI JOIN named_predictions USING (trace_high, trace_low, span, span_row)
+"""
+_NEW_LABELS: Final = """
+CREATE OR REPLACE TEMP TABLE new_named_labels AS
+SELECT * FROM staged_named_labels
+ANTI JOIN named_labels USING (label_id, revision, content_hash)
+QUALIFY row_number() OVER (PARTITION BY label_id, revision, content_hash ORDER BY place) = 1
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Named:
+    """A group of requests as the join sees it, and how to answer what was sent.
+
+    `group` has one request more than was sent: the labels that were made.
+    """
+
+    group: list[Decoded]
+    by_name: list[Bool]
+    """Of each request sent: which of its labels name predictions by another name."""
+    places: list[int | None]
+    """Of each label made: which of those labels, counted over the group; None of an older one."""
+    new: frozenset[int]
+    """Which of those labels had not come before."""
+
+
+class Naming:
+    """Makes labels of spans of those that name predictions otherwise. One thread owns it."""
+
+    def __init__(self, cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
+        self._cursor = cursor
+        self._names = _NAMES.format(horizons=lengths_of(config.label_window_ns, config.horizons_ns))
+
+    def resolve(self, group: Sequence[Decoded]) -> Named | None:
+        """What the join is to see of a group, inside the open transaction; None: all, as it is."""
+        by_name = [_by_name(part.labels) for part in group]
+        named = [part.named for part in group if part.named is not None]
+        if not named and not any(mask.any() for mask in by_name):
+            return None
+        self._take_in(
+            NamedBatch.concat(named),
+            LabelBatch.concat(
+                [part.labels.take(mask) for part, mask in zip(group, by_name, strict=True)]
+            ),
+        )
+        cursor = self._cursor
+        rows = cursor.execute(self._names).fetchall()
+        new = cursor.execute("SELECT place FROM new_named_labels").fetchall()
+        cursor.execute("INSERT INTO named_labels SELECT * EXCLUDE (place) FROM new_named_labels")
+        kept = [
+            replace(part, labels=part.labels.take(~mask)) if mask.any() else part
+            for part, mask in zip(group, by_name, strict=True)
+        ]
+        return Named(
+            group=[*kept, Decoded(PredictionBatch.empty(), _batch(rows))],
+            by_name=by_name,
+            places=[row[0] for row in rows],
+            new=frozenset(place for (place,) in new),
+        )
+
+    def drop_old(self, before_ns: int) -> None:
+        """Erase what was received before a time, in transactions of their own."""
+        for table in ("named_predictions", "named_labels"):
+            self._cursor.execute(f"DELETE FROM {table} WHERE received < ?", [before_ns])
+
+    def _take_in(self, names: NamedBatch, labels: LabelBatch) -> None:
+        cursor = self._cursor
+        cursor.register("staged_names", _name_columns(names))
+        cursor.execute(_NEW_PREDICTIONS)
+        cursor.execute("INSERT INTO named_predictions SELECT * FROM new_named_predictions")
+        cursor.register("staged_named_labels", _label_columns(labels))
+        cursor.execute(_NEW_LABELS)
+
+
+def answers(named: Named, committed: Sequence[Committed]) -> list[Committed]:
+    """What became of the requests as they were sent, and of labels that had waited for a name."""
+    *sent, made = committed
+    best: dict[int, int] = {}
+    met = []
+    for place, result in zip(named.places, made.labels, strict=True):
+        if place is None:
+            met += [result] if result == "joined" else []
+        else:
+            best[place] = min(best.get(place, len(_RESULTS) - 1), _RESULTS.index(result))
+    answered = []
+    first = 0
+    for part, mask in zip(sent, named.by_name, strict=True):
+        others = iter(part.labels)
+        numbers = iter(range(first, first + int(mask.sum())))
+        first += int(mask.sum())
+        results = tuple(
+            _answer(next(numbers), named, best) if by_name else next(others) for by_name in mask
+        )
+        answered.append(replace(part, labels=results))
+    return [*answered, Committed(0, tuple(met))]
+
+
+def _answer(place: int, named: Named, best: dict[int, int]) -> str:
+    if place not in named.new:
+        return "duplicate"
+    return _RESULTS[best.get(place, len(_RESULTS) - 1)]
+
+
+def _by_name(labels: LabelBatch) -> Bool:
+    """Labels that say neither an id of a model nor a span, and do say another name."""
+    named = (labels.entity_id.lengths() > 0) | (labels.response_id.lengths() > 0)
+    if not named.any():
+        return named
+    by_id = (labels.prediction_id.lengths() > 0) & (labels.model.codes >= 0)
+    mask: Bool = named & ~by_id & (labels.link_span == 0)
+    return mask
+
+
+def _name_columns(names: NamedBatch) -> dict[str, Any]:
+    return {
+        "entity_id": names.entity_id.objects(),
+        "response_id": names.response_id.objects(),
+        "environment": names.environment.objects(),
+        "model": names.model.objects(),
+        "version": names.version.objects(),
+        "prediction_id": names.prediction_id.objects(),
+        "trace_high": np.ascontiguousarray(names.trace[:, 0]),
+        "trace_low": np.ascontiguousarray(names.trace[:, 1]),
+        "span": names.span,
+        "span_row": names.span_row,
+        "event_time": names.event_time,
+        "received": names.received,
+    }
+
+
+def _label_columns(labels: LabelBatch) -> dict[str, Any]:
+    texts = (
+        *("label_id", "environment", "model", "version", "response_id", "entity_id", "target"),
+        *("kind", "actual", "text", "source", "annotator_kind"),
+    )
+    said = {name: getattr(labels, name).objects() for name in texts}
+    return {
+        "place": np.arange(len(labels), dtype=np.int64),
+        "label_id": said["label_id"],
+        "revision": labels.revision,
+        "content_hash": content_hashes(labels),
+        "environment": said["environment"],
+        "model": said["model"],
+        "version": said["version"],
+        "response_id": said["response_id"],
+        "entity_id": said["entity_id"],
+        "target": said["target"],
+        "kind": said["kind"],
+        "actual": said["actual"],
+        "value": labels.value,
+        "text": said["text"],
+        "time": labels.time,
+        "received": labels.received,
+        "source": said["source"],
+        "annotator_kind": said["annotator_kind"],
+        "deleted": labels.deleted,
+        "weight": labels.weight,
+    }
+
+
+def _batch(rows: Sequence[tuple[Any, ...]]) -> LabelBatch:
+    """The labels that `names.sql` gives: each names a span, and its id says of what it was made."""
+    count = len(rows)
+    columns: list[Any] = list(zip(*rows, strict=True)) or [()] * 20
+    _, _, ids, revision, model, high, low, span, place, target, *rest = columns
+    kind, actual, value, text, time, received, source, annotator, deleted, weight = rest
+    absent = Texts.constant(None, count)
+    made = [
+        f"{label_id} @{h:016x}{lo:016x} {s:016x} {p}"
+        for label_id, h, lo, s, p in zip(ids, high, low, span, place, strict=True)
+    ]
+    return LabelBatch(
+        label_id=Texts.of(made),
+        revision=np.array(revision, np.int64),
+        environment=Strings.constant(None, count),
+        model=Strings.of(model),
+        version=Strings.constant(None, count),
+        prediction_id=absent,
+        index=np.array(place, np.int32),
+        link_trace=np.array([high, low], np.uint64).T.reshape(count, 2),
+        link_span=np.array(span, np.uint64),
+        response_id=absent,
+        entity_id=absent,
+        target=Strings.of(target),
+        kind=Strings.of(kind),
+        actual=Strings.of(actual),
+        value=np.array([np.nan if v is None else v for v in value], np.float64),
+        text=Texts.of(text),
+        time=np.array(time, np.int64),
+        received=np.array(received, np.int64),
+        source=Strings.of(source),
+        annotator_kind=Strings.of(annotator),
+        deleted=np.array(deleted, np.bool_),
+        weight=np.array(weight, np.float64),
+    )
