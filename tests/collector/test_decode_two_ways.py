@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import pytest
 from damage import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from otlp_requests import log_requests, trace_requests
-from two_ways import WAYS, assert_same
+from two_ways import WAYS, assert_same, facts
 
+from inferspan import semconv
 from inferspan_collector.decode import decode_logs, decode_traces
-from inferspan_collector.testing import NOW_NS
+from inferspan_collector.decode.row_limit import rows_max
+from inferspan_collector.testing import NOW_NS, prediction_span, traces_request
 
 SLOW = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
@@ -32,3 +35,45 @@ def test_damaged_requests(request, seed: int, times: int) -> None:
     body = damaged(request.SerializeToString(), seed, times)
     for decode in WAYS:
         assert_same(decode, body, NOW_NS)
+
+
+@pytest.mark.parametrize("beyond", [-2, -1, 0, 1])
+def test_rows_that_a_request_may_not_hold_are_refused_alike(beyond: int) -> None:
+    """A batch that claims all rows leaves none to the ordinary predictions behind it."""
+
+    def body(claimed: int) -> bytes:
+        batch = prediction_span("job", {semconv.PREDICTION_COUNT: claimed})
+        singles = [prediction_span(f"p{number}") for number in range(4)]
+        return traces_request([singles[0], batch, *singles[1:]]).SerializeToString()
+
+    # The count takes as many bytes whatever it is, near the limit.
+    most = rows_max(len(body(rows_max(0))))
+    sent = body(most - 1 + beyond)
+    # What is announced may differ: rows that are read by columns are made before they are refused.
+    one, other = (
+        decode_traces(sent, json=False, received_ns=NOW_NS, compiled=compiled)
+        for compiled in (True, False)
+    )
+    assert facts(one) == facts(other)
+    assert len(one.refused) == (3 + beyond if beyond < 1 else 1)
+
+
+def test_requests_of_more_records_than_are_read_at_once() -> None:
+    spans = [
+        prediction_span(f"p{number}", {semconv.MODEL_VERSION: number % 97 or "text"})
+        if number % 1000 == 999
+        else prediction_span(f"p{number}", {semconv.OUTPUT_CLASS: f"class {number % 300}"})
+        for number in range(2 * 8192 + 5)
+    ]
+    assert_same(decode_traces, traces_request(spans).SerializeToString(), NOW_NS)
+
+
+def test_more_distinct_texts_and_slices_than_there_is_room_for() -> None:
+    names = [semconv.MODEL_NAME, semconv.MODEL_VERSION, semconv.MODEL_VARIANT, semconv.ERROR_TYPE]
+    names += [semconv.OUTPUT_CLASS, semconv.OUTPUT_POSITIVE_CLASS]
+    spans = []
+    for number in range(400):
+        texts = {name: f"{name} {number}" for name in names}
+        slices = {f"{semconv.SLICE_PREFIX}k{(number + key) % 40}": f"{number}" for key in range(8)}
+        spans.append(prediction_span(f"p{number}", texts | slices))
+    assert_same(decode_traces, traces_request(spans).SerializeToString(), NOW_NS)
