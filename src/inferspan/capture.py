@@ -83,7 +83,8 @@ def given_ids(source: Source, call: Call, drop: Drop) -> tuple[str | None, list[
     """
     try:
         given = source.read(*call)
-        column = None if given is ABSENT else as_column(given, ROWS_MAX)
+        one = type(given) is str or given is ABSENT
+        column = None if one else as_column(given, ROWS_MAX)
         if column is not None and len(column) != 1:
             return None, column
         given = given if column is None else column[0]

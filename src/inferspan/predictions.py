@@ -227,7 +227,11 @@ class PredictionCall(SpanScope):
         prediction_id = self._id or (self.prediction_id if plan.declares else new_record_id())
         if output is not None:
             output.write_to(attributes)
-        if plan.declares or output is None or output.rows is not None:
+        if (
+            output is None
+            or output.rows is not None
+            or (plan.declares and (self._slices or self._features or self._ids is not None))
+        ):
             self._complete_rows(attributes, key)
         if self._noted is not None:
             attributes.update(self._noted)
