@@ -75,6 +75,8 @@ PREDICTION: dict[str, st.SearchStrategy[Any]] = {
     semconv.FEATURE_CATEGORY_VALUES: st.sampled_from([["x"], ["y"], ["x", "y"]]),
     semconv.OUTPUT_CLASSES: st.sampled_from([["fraud", "legit"], ["fraud", "fraud"]]),
     semconv.OUTPUT_PROBABILITIES: st.just([0.25, 0.75]),
+    semconv.ENTITY_ID: st.sampled_from(["customer-1", "customer-2"]),
+    semconv.GEN_AI_RESPONSE_ID: st.sampled_from(["r-1", "a\nb"]),
     semconv.CAPTURE_DROPPED: st.just(["output:none"]),
     semconv.INPUT_VALUE: st.just('{"a":1}'),
 }

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch
+from inferspan_collector.batches import Decoded, LabelBatch, NamedBatch, PredictionBatch
 from inferspan_collector.decode import MalformedRequest, decode_logs, decode_traces
 
 Decode = Callable[..., Decoded]
@@ -20,6 +20,7 @@ def facts(decoded: Decoded) -> object:
     return (
         _columns(decoded.predictions),
         _columns(decoded.labels),
+        None if decoded.named is None else _columns(decoded.named),
         decoded.slim_records,
         decoded.refused,
         decoded.ignored,
@@ -28,7 +29,7 @@ def facts(decoded: Decoded) -> object:
     )
 
 
-def _columns(batch: PredictionBatch | LabelBatch) -> dict[str, Any]:
+def _columns(batch: PredictionBatch | LabelBatch | NamedBatch) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for name in type(batch).__slots__:
         column = getattr(batch, name)
