@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from records import Label, Prediction
+from records import MINUTE_NS, START_NS, Label, Prediction
 from test_faults import FaultyCursor
 from test_join import CONFIG, Store, record_sets
 
@@ -136,6 +136,53 @@ def test_a_key_that_has_left_memory_is_found_in_the_file(tmp_path: Path) -> None
     assert store.commit((Label("order-1", revision=1),)) == [Committed(0, ("joined",))]
     assert store.commit((Label("order-1", revision=1),)) == [Committed(0, ("duplicate",))]
     store.database.close()
+
+
+@pytest.mark.parametrize("named", [{"version": "8"}, {"environment": "staging"}])
+def test_a_label_that_names_what_no_prediction_has_waits(
+    store: FaultyStore, named: dict[str, str]
+) -> None:
+    store.commit((Prediction(),))
+
+    assert store.commit((Label(**named),)) == [Committed(0, ("waiting",))]  # type: ignore[arg-type]
+    assert store.cells() == {}
+
+
+def test_a_prediction_with_thousands_of_labels_is_taken_in_at_the_next_start(
+    store: FaultyStore,
+) -> None:
+    store.commit((Prediction(),))
+    store.commit(tuple(Label(label_id=f"label-{i}", target=f"t-{i % 9}") for i in range(5_000)))
+    before = store.everything()
+
+    store.database.close()
+    store.open()
+
+    assert store.everything() == before
+    assert store.commit((Prediction(), Label(target="t-0", label_id="label-0"))) == [
+        Committed(0, ("duplicate",))
+    ]
+
+
+def test_rows_are_told_apart_beyond_the_number_that_an_entry_can_hold(store: FaultyStore) -> None:
+    rows = 2**32 - 3
+    store.database.cursor().execute(
+        "UPDATE kept SET prediction_rows = ?, label_rows = ?", [rows, rows]
+    )
+    store.database.close()
+    store.open()
+    ids = [f"order-{i}" for i in range(6)]
+    for i, each in enumerate(ids):
+        store.commit((Prediction(each, span=i + 1),))
+
+    for i, each in enumerate(ids):
+        label = Label(each, label_id=each)
+        assert store.commit((label,)) == [Committed(0, ("joined",))]
+        assert store.commit((label, Prediction(each, span=i + 1))) == [Committed(0, ("duplicate",))]
+    for each in ids:
+        corrected = Label(each, actual="legit", label_id=each, revision=1)
+        assert store.commit((corrected,)) == [Committed(0, ("joined",))]
+    assert store.cells() == {(START_NS // MINUTE_NS, "fraud", "legit", 0): len(ids)}
 
 
 @pytest.mark.parametrize("model", ["fraud", "__other__"])

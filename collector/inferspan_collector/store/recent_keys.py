@@ -139,9 +139,6 @@ class RecentKeys:
         fits = rows <= self.capacity
         if fits:
             self._make_room(rows)
-        if len(self._places) < 2 * rows:
-            self._places = np.empty(2 * rows, np.int64)
-            self._saved = np.empty(2 * rows, hot_entries.ENTRY)
         self._changes = 0
         self._before = len(self)
         return fits
@@ -160,9 +157,7 @@ class RecentKeys:
 
     def leave_to_sql(self, keys: KeyHashes) -> None:
         """Let nothing that has one of these keys be ordinary from now on."""
-        if self._changes + len(keys.low) > len(self._places):
-            self._places = np.concatenate([self._places, np.empty(len(keys.low), np.int64)])
-            self._saved = np.concatenate([self._saved, np.empty(len(keys.low), hot_entries.ENTRY)])
+        self._reserve(len(keys.low))
         self._changes = hot_rows.mark(
             self._entries, self._table, self._bits, keys.low, keys.high, self._places,
             self._saved, self._changes,
@@ -173,6 +168,7 @@ class RecentKeys:
 
         `newest`: the row ids that the transaction begins with.
         """
+        self._reserve(len(batch.rows))
         at, what, self._changes = hot_rows.see_predictions(
             self._entries, self._table, self._bits, self._ring, batch.keys.low, batch.keys.high,
             batch.rows, batch.beyond, batch.span, batch.series, batch.slices, batch.predicted,
@@ -183,6 +179,7 @@ class RecentKeys:
 
     def see_labels(self, batch: ArrivingLabels, facts: SeriesFacts, newest: Since) -> Seen:
         """Take labels in."""
+        self._reserve(len(batch.rows))
         at, what, self._changes = hot_rows.see_labels(
             self._entries, self._table, self._bits, self._ring, batch.keys.low, batch.keys.high,
             batch.rows, batch.beyond, batch.label, batch.environment, batch.version,
@@ -222,6 +219,15 @@ class RecentKeys:
     def _bounds(self, newest: Since) -> Int64:
         bounds = (newest.prediction, newest.label, self._erased.prediction, self._erased.label)
         return np.array(bounds, np.int64)
+
+    def _reserve(self, rows: int) -> None:
+        """Room to save an entry for each of so many rows; compiled code writes there unchecked."""
+        lacking = self._changes + rows - len(self._places)
+        if lacking > 0:
+            # Twice as much as there was, so that batches which grow seldom copy.
+            more = max(lacking, len(self._places))
+            self._places = np.concatenate([self._places, np.empty(more, np.int64)])
+            self._saved = np.concatenate([self._saved, np.empty(more, hot_entries.ENTRY)])
 
     def _make_room(self, rows: int) -> None:
         leaving = len(self) + rows - self.capacity

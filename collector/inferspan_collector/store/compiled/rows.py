@@ -34,6 +34,8 @@ WAITING: Final = 3
 """A label: the first record of its key."""
 JOINED: Final = 4
 """A label: the first of a key with one prediction, which it is about."""
+_AHEAD: Final = (1 << 32) - (1 << 28)
+"""What is so far behind, modulo 2**32, is ahead: a row of the transaction itself."""
 
 
 @entry
@@ -71,7 +73,9 @@ def _save(entries: Any, place: Any, places: Any, saved: Any, n: Any) -> Any:
 
 @part
 def _whole(part: Any, newest: Any) -> Any:
-    return newest - np.int64(np.uint32(newest & 0xFFFFFFFF) - part)
+    """The row id whose lower half is known: an older one, or one of this transaction."""
+    behind = (newest - np.int64(part)) & 0xFFFFFFFF
+    return newest - (behind if behind < _AHEAD else behind - (1 << 32))
 
 
 @part
@@ -185,8 +189,9 @@ def see_labels(
                 else:
                     entry.state |= np.uint32(SQL_ONLY)
             elif (
-                (environments[row] < 0 or environments[row] == of_series[entry.series, 0])
-                and (versions[row] < 0 or versions[row] == of_series[entry.series, 1])
+                # -1 alone is a label that names none: what nobody has is below 0, too.
+                (environments[row] == -1 or environments[row] == of_series[entry.series, 0])
+                and (versions[row] == -1 or versions[row] == of_series[entry.series, 1])
                 # Cut to minutes, both: where a minute matters, SQL decides.
                 and apart + 1 < windows[row]
             ):
