@@ -110,6 +110,14 @@ def test_no_retry_brings_it_back_within_the_label_window(tmp_path: Path, reopene
     store.database.close()
 
 
+def test_labels_of_the_other_rows_of_a_batch_stay(store: Store) -> None:
+    store.commit(tuple(Prediction(f"row-{i}", trace=TRACE, span=4, span_row=i) for i in range(3)))
+    store.writer.forget(ToForget("row-1"), NOW)
+
+    labels = [Label(f"row-{i}", link_trace=TRACE, link_span=4, label_id=f"{i}") for i in range(3)]
+    assert store.commit(tuple(labels)) == [Committed(0, ("joined", "forgotten", "joined"))]
+
+
 def test_an_id_that_was_never_here_is_kept_away(store: Store) -> None:
     store.commit((Label("secret"),))
     store.writer.forget(ToForget("secret"), NOW)

@@ -47,6 +47,17 @@ def send(collector: Collector, *ids: str) -> None:
     send_predictions(collector.addresses.otlp_http, ids)
 
 
+def test_an_id_that_was_stored_by_its_hash_is_forgotten_as_it_was_sent(
+    collector: Collector,
+) -> None:
+    send(collector, "order-" + "1" * 200)
+
+    asked = {"prediction_id": "order-" + "1" * 200}
+    answer = httpx.post(f"{api(collector)}/api/v1/forget", json=asked)
+
+    assert answer.json()["predictions"] == 1
+
+
 def test_an_id_is_forgotten_and_its_trace_named(collector: Collector) -> None:
     send(collector, "order-1", "order-2")
     asked = {"prediction_id": "order-1", "model": "fraud"}

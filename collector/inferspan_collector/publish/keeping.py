@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from inferspan import semconv
 from inferspan_collector.config import Config
 from inferspan_collector.problems import problem
 from inferspan_collector.submission import Keeping, Overloaded
@@ -67,8 +68,10 @@ class _Asked:
         from inferspan_collector.store.forgetting import ToForget
 
         _known(body, ("prediction_id", "entity_id", "model", "dry_run"))
-        prediction_id, model = _text(body, "prediction_id"), _text(body, "model")
-        entity_id = _text(body, "entity_id")
+        # An id that is too long was stored by its hash.
+        prediction_id = semconv.prediction_id_text(_text(body, "prediction_id"))
+        entity_id = semconv.prediction_id_text(_text(body, "entity_id"))
+        model = _text(body, "model")
         dry_run = body.get("dry_run", False)
         if (prediction_id is None) == (entity_id is None):
             given = "neither prediction_id nor entity_id" if entity_id is None else "both ids"

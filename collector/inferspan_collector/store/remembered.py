@@ -100,7 +100,9 @@ class Remembered:
 
     def _in_labels(self, batch: LabelBatch) -> Bool:
         linked = np.column_stack([batch.link_trace, batch.link_span]).astype(np.uint64)
+        # Of a label that names an id the link says nothing: it may be about another row of a batch.
         by_link: Bool = self._known(self._of_spans(linked)) & (batch.link_span != 0)
+        by_link &= (batch.prediction_id.lengths() == 0) | (batch.model.codes < 0)
         found = self._known(self._of_texts(batch.prediction_id))
         found |= self._known(self._of_texts(batch.label_id))
         rows = np.flatnonzero(found)
