@@ -15,7 +15,7 @@ from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.store.cells import CellQuery
 from inferspan_collector.store.database import Database
 from inferspan_collector.submission import Overloaded
-from inferspan_collector.telemetry import CONTAINED, Telemetry
+from inferspan_collector.telemetry import COMMITS, CONTAINED, Counter, Telemetry
 
 DEADLINE_SECONDS = 30.0
 
@@ -139,17 +139,14 @@ def test_a_store_that_has_closed_itself_is_reported_once_and_for_all(faulty: Fau
 def test_what_cannot_be_counted_after_the_commit_is_acknowledged_all_the_same(
     faulty: Faulty, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object, **__: object) -> None:
-        raise RuntimeError("no counter")
-
     add = faulty.telemetry.add
-    monkeypatch.setattr(
-        faulty.telemetry,
-        "add",
-        lambda counter, n=1, **labels: (
-            add(counter, n, **labels) if counter is CONTAINED else broken()
-        ),
-    )
+
+    def broken(counter: Counter, n: int = 1, **labels: str) -> None:
+        if counter is COMMITS:
+            raise RuntimeError("no counter")
+        add(counter, n, **labels)
+
+    monkeypatch.setattr(faulty.telemetry, "add", broken)
 
     assert faulty.submit(Prediction()) == 1
     assert faulty.counted() == 1

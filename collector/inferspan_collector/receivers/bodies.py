@@ -4,26 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import io
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from typing import Final, Self, cast
 
-import zstandard
 from isal import igzip, isal_zlib
 from starlette.types import Receive, Scope
 
 from inferspan_collector.config import Limits
 from inferspan_collector.submission import Overloaded
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 ENCODINGS: Final = ("identity", "gzip", "deflate", "zstd")
 """What the stock exporters and the stock Collector can be set to, and we can bound."""
 CHUNK_BYTES: Final = 256 * 1024
-ZSTD_INPUT_BYTES: Final = 1024
-"""Fed to zstd at once: it gives at most 128 KiB for every 3 bytes, so 43 MiB over the limit."""
-ZSTD_WINDOW_BYTES: Final = 8 * 1024 * 1024
-"""RFC 9659: what a receiver of Content-Encoding zstd must be ready to hold, and no more."""
+ZSTD_INPUT_BYTES: Final = 16 * 1024
+ZSTD_WINDOW_LOG: Final = 23
+"""RFC 9659: a receiver of Content-Encoding zstd must be ready to hold 8 MiB, and no more."""
 CHUNK_SECONDS_MAX: Final = 10.0
 """How long a sender may fall silent within a body: what it has sent so far is held meanwhile."""
 BODY_SECONDS_MAX: Final = 60.0
@@ -47,7 +51,7 @@ _DAMAGE: Final[tuple[type[Exception], ...]] = (
     OSError,
     EOFError,
     cast("type[Exception]", isal_zlib.error),
-    zstandard.ZstdError,
+    zstd.ZstdError,
 )
 
 
@@ -367,19 +371,21 @@ def _deflate_chunks(body: bytes) -> Iterator[bytes]:
 
 
 def _zstd_chunks(body: bytes) -> Iterator[bytes]:
-    decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
-    frame = decompressor.decompressobj()
-    position = 0
+    position, frame = 0, zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
     while position < len(body):
         if frame.eof:
-            frame = decompressor.decompressobj()
+            frame = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
+        # Little at once, for what follows the end of a frame is copied: there may be many frames.
         piece = body[position : position + ZSTD_INPUT_BYTES]
-        yield frame.decompress(piece)
+        yield frame.decompress(piece, CHUNK_BYTES)
+        while not frame.eof and not frame.needs_input:
+            yield frame.decompress(b"", CHUNK_BYTES)
         position += len(piece) - len(frame.unused_data)
     if not frame.eof:
         raise EOFError("it ends within a frame")
 
 
+_ZSTD_OPTIONS: Final = {int(zstd.DecompressionParameter.window_log_max): ZSTD_WINDOW_LOG}
 _INFLATERS: Final = {"gzip": _gzip_chunks, "deflate": _deflate_chunks, "zstd": _zstd_chunks}
 
 
