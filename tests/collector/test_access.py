@@ -297,3 +297,27 @@ def test_tokens_in_the_clear_where_others_listen_are_warned_of(tmp_path: Path) -
     assert "receivers.api = 0.0.0.0:0: tokens travel in the clear there" in log
     assert "receivers.otlp_http" not in log
     assert "a-token" not in log
+
+
+def test_who_may_not_send_predictions_gives_them_no_other_names_either(
+    collector: Collector,
+) -> None:
+    def sent(entity: str) -> bytes:
+        named = prediction_span("named", {semconv.ENTITY_ID: entity}, ids=span_ids("named"))
+        request = traces_request([named])
+        truth = label_span("another", {semconv.LABEL_CLASS: "fraud"})
+        request.MergeFrom(traces_request([truth], scope=semconv.SCOPE_LABELS))
+        return request.SerializeToString()
+
+    for token, entity in (("labeller", "forged"), ("gateway", "customer-1")):
+        answer = ask(collector, "POST", TRACES, PROTOBUF | bearer(token), sent(entity))
+        assert answer.status_code == 200
+
+    lines = [
+        {"entity_id": entity, "model": "fraud", "class": "fraud"}
+        for entity in ("forged", "customer-1")
+    ]
+    body = "\n".join(map(json.dumps, lines)).encode()
+    answer = ask(collector, "POST", "api/v1/labels", NDJSON | bearer("labeller"), body)
+    results = [json.loads(line)["result"] for line in answer.text.splitlines()]
+    assert results == ["waiting", "joined"]

@@ -40,8 +40,13 @@ def permitted(decoded: Decoded, rights: Rights) -> Decoded:
     if INGEST not in rights and len(decoded.predictions):
         refusal = Refusal("predictions", FORBIDDEN, f"predictions {_NEED.format(INGEST)}")
         refused = (*decoded.refused, *(refusal,) * len(decoded.predictions))
+        # Without their other names, too: the first that a span is given stands.
         decoded = replace(
-            decoded, predictions=PredictionBatch.empty(), slim_records=0, refused=refused
+            decoded,
+            predictions=PredictionBatch.empty(),
+            named=None,
+            slim_records=0,
+            refused=refused,
         )
     return decoded
 
