@@ -16,9 +16,9 @@ from inferspan_collector.receivers.bodies import (
     ClientDisconnected,
     Headers,
     RefusedBody,
-    inflated,
     received,
 )
+from inferspan_collector.receivers.inflating import inflated
 from inferspan_collector.submission import Overloaded
 
 LIMIT = 100

@@ -1,33 +1,21 @@
-"""The body of an HTTP request: read and inflated under one limit."""
+"""The body of an HTTP request: read under one limit, and held within one budget."""
 
 from __future__ import annotations
 
 import asyncio
-import io
-import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
-from typing import Final, Self, cast
+from typing import Final, Self
 
-from isal import igzip, isal_zlib
 from starlette.types import Receive, Scope
 
 from inferspan_collector.config import Limits
 from inferspan_collector.submission import Overloaded
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
 ENCODINGS: Final = ("identity", "gzip", "deflate", "zstd")
 """What the stock exporters and the stock Collector can be set to, and we can bound."""
-CHUNK_BYTES: Final = 256 * 1024
-ZSTD_INPUT_BYTES: Final = 16 * 1024
-ZSTD_WINDOW_LOG: Final = 23
-"""RFC 9659: a receiver of Content-Encoding zstd must be ready to hold 8 MiB, and no more."""
 CHUNK_SECONDS_MAX: Final = 10.0
 """How long a sender may fall silent within a body: what it has sent so far is held meanwhile."""
 BODY_SECONDS_MAX: Final = 60.0
@@ -47,12 +35,6 @@ _REASONS: Final = {
     413: "too_large",
     415: "unsupported_type",
 }
-_DAMAGE: Final[tuple[type[Exception], ...]] = (
-    OSError,
-    EOFError,
-    cast("type[Exception]", isal_zlib.error),
-    zstd.ZstdError,
-)
 
 
 class RefusedBody(Exception):
@@ -327,77 +309,6 @@ async def received(
         yield body
     finally:
         budget.give(held)
-
-
-def inflated(body: bytes, encoding: str, limit: int) -> bytes:
-    """Undo the content encoding; stops at the limit instead of inflating a bomb to its end.
-
-    Args:
-        body: the body as it came.
-        encoding: one of `ENCODINGS`.
-        limit: the most bytes to return.
-
-    Raises:
-        RefusedBody: 413 over the limit, 400 where the data are damaged or cut off.
-    """
-    if encoding == "identity" or not body:
-        return body
-    try:
-        return _joined(_INFLATERS[encoding](body), limit)
-    except _DAMAGE as error:
-        value = f"the body is not whole {encoding} data ({error})"
-        rule = "it must be what Content-Encoding says"
-        raise RefusedBody(400, value, rule, "correct one of the two") from error
-
-
-def _gzip_chunks(body: bytes) -> Iterator[bytes]:
-    stream = igzip.open(io.BytesIO(body))  # type: ignore[no-untyped-call]
-    while chunk := stream.read(CHUNK_BYTES):
-        yield chunk
-
-
-def _deflate_chunks(body: bytes) -> Iterator[bytes]:
-    # HTTP's `deflate` is the zlib format, RFC 9110 section 8.4.1.2.
-    stream = isal_zlib.decompressobj()
-    rest = body
-    while not stream.eof:
-        chunk = stream.decompress(rest, CHUNK_BYTES)
-        rest = stream.unconsumed_tail
-        if not chunk and not rest and not stream.eof:
-            raise EOFError("it ends too early")
-        yield chunk
-    if stream.unused_data:
-        raise EOFError(f"{len(stream.unused_data)} bytes follow its end")
-
-
-def _zstd_chunks(body: bytes) -> Iterator[bytes]:
-    position, frame = 0, zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
-    while position < len(body):
-        if frame.eof:
-            frame = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
-        # Little at once, for what follows the end of a frame is copied: there may be many frames.
-        piece = body[position : position + ZSTD_INPUT_BYTES]
-        yield frame.decompress(piece, CHUNK_BYTES)
-        while not frame.eof and not frame.needs_input:
-            yield frame.decompress(b"", CHUNK_BYTES)
-        position += len(piece) - len(frame.unused_data)
-    if not frame.eof:
-        raise EOFError("it ends within a frame")
-
-
-_ZSTD_OPTIONS: Final = {int(zstd.DecompressionParameter.window_log_max): ZSTD_WINDOW_LOG}
-_INFLATERS: Final = {"gzip": _gzip_chunks, "deflate": _deflate_chunks, "zstd": _zstd_chunks}
-
-
-def _joined(chunks: Iterable[bytes], limit: int) -> bytes:
-    kept: list[bytes] = []
-    length = 0
-    for chunk in chunks:
-        length += len(chunk)
-        if length > limit:
-            raise too_large("more once it is inflated", limit)
-        kept.append(chunk)
-    return b"".join(kept)
 
 
 def too_large(size: str, limit: int) -> RefusedBody:

@@ -17,7 +17,7 @@ from inferspan_collector.batches import Decoded, PredictionBatch, Refusal
 from inferspan_collector.config import Limits
 from inferspan_collector.decode.columns import label_batch
 from inferspan_collector.problems import problem
-from inferspan_collector.receivers import bodies
+from inferspan_collector.receivers import bodies, inflating
 from inferspan_collector.receivers.failures import Failure, answered
 from inferspan_collector.receivers.intake import committed, count
 from inferspan_collector.receivers.label_lines import (
@@ -128,7 +128,7 @@ class _Receiver:
         return await asyncio.to_thread(_response, request.lines, results)
 
     def _read(self, headers: bodies.Headers, body: bytes) -> _Request:
-        content = bodies.inflated(body, headers.encoding, self._limit)
+        content = inflating.inflated(body, headers.encoding, self._limit)
         received_ns = self._sink.now_ns()
         lines = _lines(content, headers.media_type == NDJSON, received_ns)
         labels = [line.label for line in lines if line.label is not None]

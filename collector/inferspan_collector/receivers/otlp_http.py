@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Limits
-from inferspan_collector.receivers import bodies
+from inferspan_collector.receivers import bodies, inflating
 from inferspan_collector.receivers.access import EVERYBODY, INGEST, LABELS, Access
 from inferspan_collector.receivers.failures import Failure, answered
 from inferspan_collector.receivers.intake import committed, count, permitted
@@ -176,7 +176,7 @@ class _Receiver:
         if encoding == "identity":
             return body
         with self._telemetry.timed("inflate"):
-            return bodies.inflated(body, encoding, limit)
+            return inflating.inflated(body, encoding, limit)
 
     def _decode(self, signal: Signal, content: bytes, body_bytes: int, json: bool) -> Decoded:
         with self._telemetry.timed("decode"), self._budget.making_rows(body_bytes) as reserve:

@@ -1,0 +1,99 @@
+"""Content encodings undone under one limit: a bomb is not inflated to its end."""
+
+from __future__ import annotations
+
+import io
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Final, cast
+
+from isal import igzip, isal_zlib
+
+from inferspan_collector.receivers.bodies import RefusedBody, too_large
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+CHUNK_BYTES: Final = 256 * 1024
+ZSTD_INPUT_BYTES: Final = 16 * 1024
+ZSTD_WINDOW_LOG: Final = 23
+"""RFC 9659: a receiver of Content-Encoding zstd must be ready to hold 8 MiB, and no more."""
+_DAMAGE: Final[tuple[type[Exception], ...]] = (
+    OSError,
+    EOFError,
+    cast("type[Exception]", isal_zlib.error),
+    zstd.ZstdError,
+)
+
+
+def inflated(body: bytes, encoding: str, limit: int) -> bytes:
+    """Undo the content encoding; stops at the limit instead of inflating a bomb to its end.
+
+    Args:
+        body: the body as it came.
+        encoding: one of `bodies.ENCODINGS`.
+        limit: the most bytes to return.
+
+    Raises:
+        RefusedBody: 413 over the limit, 400 where the data are damaged or cut off.
+    """
+    if encoding == "identity" or not body:
+        return body
+    try:
+        return _joined(_INFLATERS[encoding](body), limit)
+    except _DAMAGE as error:
+        value = f"the body is not whole {encoding} data ({error})"
+        rule = "it must be what Content-Encoding says"
+        raise RefusedBody(400, value, rule, "correct one of the two") from error
+
+
+def _gzip_chunks(body: bytes) -> Iterator[bytes]:
+    stream = igzip.open(io.BytesIO(body))  # type: ignore[no-untyped-call]
+    while chunk := stream.read(CHUNK_BYTES):
+        yield chunk
+
+
+def _deflate_chunks(body: bytes) -> Iterator[bytes]:
+    # HTTP's `deflate` is the zlib format, RFC 9110 section 8.4.1.2.
+    stream = isal_zlib.decompressobj()
+    rest = body
+    while not stream.eof:
+        chunk = stream.decompress(rest, CHUNK_BYTES)
+        rest = stream.unconsumed_tail
+        if not chunk and not rest and not stream.eof:
+            raise EOFError("it ends too early")
+        yield chunk
+    if stream.unused_data:
+        raise EOFError(f"{len(stream.unused_data)} bytes follow its end")
+
+
+def _zstd_chunks(body: bytes) -> Iterator[bytes]:
+    position, frame = 0, zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
+    while position < len(body):
+        if frame.eof:
+            frame = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
+        # Little at once, for what follows the end of a frame is copied: there may be many frames.
+        piece = body[position : position + ZSTD_INPUT_BYTES]
+        yield frame.decompress(piece, CHUNK_BYTES)
+        while not frame.eof and not frame.needs_input:
+            yield frame.decompress(b"", CHUNK_BYTES)
+        position += len(piece) - len(frame.unused_data)
+    if not frame.eof:
+        raise EOFError("it ends within a frame")
+
+
+_ZSTD_OPTIONS: Final = {int(zstd.DecompressionParameter.window_log_max): ZSTD_WINDOW_LOG}
+_INFLATERS: Final = {"gzip": _gzip_chunks, "deflate": _deflate_chunks, "zstd": _zstd_chunks}
+
+
+def _joined(chunks: Iterable[bytes], limit: int) -> bytes:
+    kept: list[bytes] = []
+    length = 0
+    for chunk in chunks:
+        length += len(chunk)
+        if length > limit:
+            raise too_large("more once it is inflated", limit)
+        kept.append(chunk)
+    return b"".join(kept)
