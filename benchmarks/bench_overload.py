@@ -1,10 +1,10 @@
 """Memory and answers of a collector that is sent more than it can write, for a minute.
 
-`inferspan serve` runs as a user runs it, with a queue of 2 MiB; senders over 64 connections send
-predictions as fast as they are answered, and come again at once where they are told to come later:
-many times what the store takes. Printed every few seconds: resident memory, bytes held beside their
-limits, what was accepted and refused, by reason. At the end: how many were answered, and whether
-the store has exactly those.
+`inferspan serve` runs as a user runs it, with a queue of 2 MiB and a small index of ids. Senders
+over 64 connections, 22 MB of requests, send predictions as fast as they are answered, and come
+again at once where they are told to come later: many times what the store takes. Printed every few
+seconds: resident memory, bytes held, what was answered and refused, by reason. At the end: how many
+were answered, and whether the store has exactly those.
 
     python benchmarks/bench_overload.py [--seconds 60] [--connections 64]
 """
@@ -25,7 +25,10 @@ from ingest.bodies import PER_REQUEST, Bodies, Times
 from ingest.loads import Unlabelled
 from ingest.servers import Server, ours
 
-CONFIG: Final = "limits: {queue_bytes: 2097152, request_bytes: 1048576}\n"
+CONFIG: Final = """
+limits: {queue_bytes: 2097152, request_bytes: 1048576}
+store: {hot_keys: 100000, cold_keys: 100000}
+"""
 HOUR_NS: Final = 3_600_000_000_000
 LOOK_SECONDS: Final = 5.0
 MEBIBYTE: Final = 1024 * 1024
