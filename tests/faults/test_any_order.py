@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
+from hashlib import blake2b
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -55,7 +56,7 @@ def predictions(draw: st.DrawFn) -> Prediction:
 
 @st.composite
 def labels(draw: st.DrawFn) -> Label:
-    """A first label, a correction, a withdrawal, of any source and target; its id says it all."""
+    """A first label, a correction, a withdrawal, of any source and target; its id follows."""
     said = {
         "prediction_id": draw(st.sampled_from(IDS)),
         "actual": draw(st.sampled_from((*CLASSES, None))),
@@ -65,7 +66,9 @@ def labels(draw: st.DrawFn) -> Label:
         "source": draw(st.sampled_from((None, *SOURCES))),
         "target": draw(st.sampled_from(TARGETS)),
     }
-    return Label(label_id=repr(sorted(said.items(), key=str)), **said)
+    # An id as short as those of senders: a longer one than 128 characters would be hashed.
+    label_id = blake2b(repr(sorted(said.items())).encode(), digest_size=8).hexdigest()
+    return Label(label_id=label_id, **said)
 
 
 def requests() -> st.SearchStrategy[Request]:
