@@ -116,6 +116,8 @@ class Pipeline:
         self._thread = threading.Thread(target=self._run, name="inferspan-writer", daemon=True)
         telemetry.watch(HELD, lambda: self._queued_bytes, part="queue")
         telemetry.watch(HELD_LIMIT, lambda: self._limits.queue_bytes, part="queue")
+        telemetry.watch(HELD, lambda: self._writer.index_bytes[0], part="recent_ids")
+        telemetry.watch(HELD_LIMIT, lambda: self._writer.index_bytes[1], part="recent_ids")
         telemetry.watch(QUEUED, lambda: len(self._waiting))
 
     def start(self) -> Self:

@@ -37,8 +37,8 @@ PARTS: Final = (
     # Once for requests under way, once for those that wait for the writer.
     Part("limits", "queue_bytes", 0.20, bytes_each=2),
     Part("store", "memory", 0.40, least=64_000_000),
-    Part("store", "hot_keys", 0.36, bytes_each=77, most=10_000_000),
-    Part("store", "cold_keys", 0.04, bytes_each=5, most=25_000_000),
+    Part("store", "hot_keys", 0.36, bytes_each=91, most=10_000_000),
+    Part("store", "cold_keys", 0.04, bytes_each=10, most=25_000_000),
 )
 
 

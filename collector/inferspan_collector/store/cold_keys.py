@@ -21,7 +21,7 @@ class ColdKeys:
     """The set; its memory is taken when the first key comes."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._tags = np.zeros(1, np.uint32)
         self._count = 0
         self._overflowed = False
@@ -36,6 +36,11 @@ class ColdKeys:
         """Whether more keys are cold than there is room for: every key may be."""
         return self._overflowed
 
+    @property
+    def held_bytes(self) -> int:
+        """What it holds in memory."""
+        return self._tags.nbytes
+
     def __len__(self) -> int:
         return self._count
 
@@ -43,12 +48,12 @@ class ColdKeys:
         """Take in keys."""
         if len(lows) == 0 or self._overflowed:
             return
-        if self._count + len(lows) > self._limit:
+        if self._count + len(lows) > self.limit:
             self._overflowed = True
             self._tags = np.zeros(1, np.uint32)
             return
         if self._count == 0:
-            bits = max(4, int(np.ceil(np.log2(self._limit / _LOAD))))
+            bits = max(4, int(np.ceil(np.log2(self.limit / _LOAD))))
             self._tags = np.zeros(1 << bits, np.uint32)
         self._count += tags.add(self._tags, lows, highs)
 

@@ -14,7 +14,7 @@ from typing import Final, Self
 import duckdb
 import numpy as np
 
-from inferspan_collector.batches import Bool, Objects, Strings, Texts, UInt64
+from inferspan_collector.batches import Bool, Objects, Strings, Texts, UInt8, UInt64
 from inferspan_collector.store.compiled import sip
 from inferspan_collector.store.compiled.ids import keys as compiled_keys
 
@@ -53,7 +53,7 @@ class Secret:
 
     def keys(self, texts: Texts) -> Keys:
         """The key of each id."""
-        return Keys(*compiled_keys(texts.data, texts.offsets, self.high, self.low))
+        return Keys(*compiled_keys(_own(texts.data), texts.offsets, self.high, self.low))
 
 
 def padded(ids: Objects) -> Objects:
@@ -66,9 +66,14 @@ def text_of(high: int, low: int) -> str:
     return f"{high:016x}{low:016x}"
 
 
+def _own(data: UInt8) -> UInt8:
+    """Bytes that may be written: code is compiled anew for those that may not."""
+    return np.require(data, requirements="W")
+
+
 def text_hashes(texts: Texts) -> UInt64:
     """64 bits of each text, the same in every store; absent texts are 0."""
-    return sip.of_texts(texts.data, texts.offsets, *_PUBLIC)
+    return sip.of_texts(_own(texts.data), texts.offsets, *_PUBLIC)
 
 
 def string_hashes(strings: Strings) -> UInt64:

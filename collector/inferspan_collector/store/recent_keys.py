@@ -27,6 +27,9 @@ from inferspan_collector.store.nearby import Since
 
 _BITS_MIN: Final = 12
 _LOAD: Final = 0.6
+ENTRY_BYTES_MAX: Final = 91
+"""An entry, and its place in a table that has just doubled."""
+COLD_BYTES_MAX: Final = 10
 
 ORDINARY: Final = 0
 EXCEPTIONAL: Final = 1
@@ -109,6 +112,17 @@ class RecentKeys:
         self._saved = self._entries[:0].copy()
         self._changes = 0
         self._before = 0
+
+    @property
+    def held_bytes(self) -> int:
+        """What it holds in memory."""
+        entries = len(self) * hot_entries.ENTRY_BYTES
+        return entries + self._table.nbytes + self.cold.held_bytes
+
+    @property
+    def limit_bytes(self) -> int:
+        """What it may hold at most."""
+        return self.capacity * ENTRY_BYTES_MAX + self.cold.limit * COLD_BYTES_MAX
 
     def __len__(self) -> int:
         return int(self._ring[hot_entries.COUNT])

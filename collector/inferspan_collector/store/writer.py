@@ -201,6 +201,11 @@ class Writer:
             raise
 
     @property
+    def index_bytes(self) -> tuple[int, int]:
+        """What the index of recent ids holds, and what it may hold."""
+        return self._known.recent.held_bytes, self._known.recent.limit_bytes
+
+    @property
     def compaction_due(self) -> bool:
         """Whether enough was appended that compaction pays."""
         return self._commits_since_compaction >= self._config.store.compact_every
