@@ -26,6 +26,8 @@ from traffic import Request
 
 ANSWER_SECONDS = 10.0
 """How long a sender waits for one answer before it sends again."""
+PATIENT_SECONDS = 180.0
+"""How long one waits where each request is to be answered at the first try."""
 DELIVERY_SECONDS = 240.0
 """How long a sender tries in all: the test fails where one request takes longer."""
 PAUSE_SECONDS = 0.05

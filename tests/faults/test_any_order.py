@@ -20,7 +20,7 @@ from hypothesis.stateful import (
 )
 from in_process import running
 from rounds import ROUNDS
-from senders import OverHttp
+from senders import PATIENT_SECONDS, OverHttp
 from traffic import MODEL, SECOND_NS, Request
 from truth import Figures, Label, Prediction, Truth, counted, listed
 
@@ -103,7 +103,7 @@ class AnyOrder(RuleBasedStateMachine):
     @rule(request=requests())
     def send(self, request: Request) -> None:
         """One request, answered with success."""
-        with closing(OverHttp(self._otlp_http, self._api)) as way:
+        with closing(OverHttp(self._otlp_http, self._api, PATIENT_SECONDS)) as way:
             way.send(request)
         self._note(request)
 
@@ -111,7 +111,7 @@ class AnyOrder(RuleBasedStateMachine):
     def send_together(self, group: list[Request]) -> None:
         """Several at once, which may share a transaction."""
         with ThreadPoolExecutor(TOGETHER_MAX) as senders:
-            ways = [OverHttp(self._otlp_http, self._api) for _ in group]
+            ways = [OverHttp(self._otlp_http, self._api, PATIENT_SECONDS) for _ in group]
             for sent in [senders.submit(way.send, r) for way, r in zip(ways, group, strict=True)]:
                 sent.result()
             for way in ways:
@@ -179,7 +179,11 @@ class AnyOrder(RuleBasedStateMachine):
             self._truth.add(record)
 
 
-@pytest.mark.parametrize("store", [{}])
+@pytest.mark.parametrize(
+    "store",
+    [{}, {"hot_keys": 2, "cold_keys": 2}, {"hot_keys": 0}],
+    ids=["from memory", "from memory and from the file", "from the file"],
+)
 def test_any_interleaving_counts_as_the_set_of_its_records(store: dict[str, Any]) -> None:
     machine = type("AnyOrderWith", (AnyOrder,), {"settings_of_store": store})
     run_state_machine_as_test(

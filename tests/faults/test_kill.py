@@ -35,7 +35,7 @@ WAVES_MAX = 10
 """After so many without a death something stands in its way."""
 EVALUATION_SECONDS = 60.0
 CONFIGURATION = """
-store: {compact_every: 2}
+store: {compact_every: 2, hot_keys: 100, cold_keys: 300}
 limits: {group_milliseconds: 20}
 jaeger: {evaluations_per_second: 1000000}
 """

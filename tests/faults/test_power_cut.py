@@ -14,7 +14,7 @@ import pytest
 from in_process import Running, running
 from ledger import Ledger
 from rounds import ROUNDS, SEED
-from senders import OverHttp, Sender, run_all
+from senders import PATIENT_SECONDS, OverHttp, Sender, run_all
 from traffic import MODEL, Request, requests
 from truth import Figures, Truth, check, counted, listed
 
@@ -49,7 +49,7 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Cut:
     sent = requests(random.Random(SEED), VERSION, "s", PREDICTIONS, time.time_ns())
     lengths = []
     with running(data) as collector:
-        with closing(OverHttp(collector.otlp_http, collector.api)) as way:
+        with closing(OverHttp(collector.otlp_http, collector.api, PATIENT_SECONDS)) as way:
             for request in sent:
                 way.send(request)
                 lengths.append(_log_length(data))

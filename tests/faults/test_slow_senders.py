@@ -14,7 +14,7 @@ from ledger import Ledger
 from metrics import metric, resident_bytes
 from mortal import Mortal, mortal
 from rounds import SEED
-from senders import OverGrpc, OverHttp, Sender, run_all
+from senders import PATIENT_SECONDS, OverGrpc, OverHttp, Sender, run_all
 from traffic import MODEL, Request, requests
 from truth import check
 
@@ -24,7 +24,7 @@ STALLED = 60
 """Of each kind, on each of the two HTTP listeners."""
 ANNOUNCED_BYTES = 60 * 1024 * 1024
 """What each says that it will send: together many times what all may hold."""
-MEMORY_BYTES_MAX = 250_000_000
+MEMORY_BYTES_MAX = 400_000_000
 """What the whole test may add to the process, most of it for the first transactions."""
 PREDICTIONS = 100
 SECONDS = 60.0
@@ -46,8 +46,8 @@ def test_neighbours_of_stalled_senders_are_served(tmp_path: Path) -> None:
             Sender(way, requests(rng, "served", f"s{n}", PREDICTIONS, time.time_ns()), ledger)
             for n, way in enumerate(
                 (
-                    OverHttp(collector.otlp_http, collector.api),
-                    OverGrpc(collector.otlp_grpc, collector.api),
+                    OverHttp(collector.otlp_http, collector.api, PATIENT_SECONDS),
+                    OverGrpc(collector.otlp_grpc, collector.api, PATIENT_SECONDS),
                 )
             )
         ]
