@@ -191,7 +191,10 @@ def test_other_machines_may_reach_it_only_with_both_or_where_told_in_words(
         ({"hash": "a-secret-token", "rights": ["read"]}, "`sha256:` and 64 hexadecimal digits"),
         ({"hash": "sha256:" + "A" * 64, "rights": ["read"]}, "in lower case"),
         ({"hash": "sha256:" + "0" * 64, "rights": []}, "rights"),
-        ({"hash": "sha256:" + "0" * 64, "rights": ["write"]}, "'ingest', 'labels' or 'read'"),
+        (
+            {"hash": "sha256:" + "0" * 64, "rights": ["write"]},
+            "'ingest', 'labels', 'read' or 'admin'",
+        ),
         ({"hash": "sha256:" + "0" * 64, "rights": ["read"], "secret": "abc"}, "no such key"),
     ],
 )
