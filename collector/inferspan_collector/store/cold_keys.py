@@ -32,11 +32,6 @@ class ColdKeys:
         return self._count == 0 and not self._overflowed
 
     @property
-    def overflowed(self) -> bool:
-        """Whether more keys are cold than there is room for: every key may be."""
-        return self._overflowed
-
-    @property
     def held_bytes(self) -> int:
         """What it holds in memory."""
         return self._tags.nbytes

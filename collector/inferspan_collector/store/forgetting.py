@@ -12,9 +12,7 @@ from typing import Final
 
 import duckdb
 
-from inferspan_collector.batches import (
-    Texts,
-)
+from inferspan_collector.batches import Texts
 from inferspan_collector.config import Config
 from inferspan_collector.store.database import sql
 from inferspan_collector.store.keys import PADDING, Secret

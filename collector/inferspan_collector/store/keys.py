@@ -61,11 +61,6 @@ def padded(ids: Objects) -> Objects:
     return np.array([PADDING + text for text in ids], np.object_)
 
 
-def text_of(high: int, low: int) -> str:
-    """The id that is its own key."""
-    return f"{high:016x}{low:016x}"
-
-
 def _own(data: UInt8) -> UInt8:
     """Bytes that may be written: code is compiled anew for those that may not."""
     return np.require(data, requirements="W")

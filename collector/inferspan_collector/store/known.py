@@ -9,19 +9,13 @@ from inferspan_collector.batches import Int32, Int64, LabelBatch, PredictionBatc
 from inferspan_collector.config import Config
 from inferspan_collector.store import grouping, keys, nearby
 from inferspan_collector.store.cells import MINUTE_NS
+from inferspan_collector.store.compiled.rows import EXCEPTIONAL, KEYLESS, MAYBE_COLD
 from inferspan_collector.store.dictionary import Dictionary
 from inferspan_collector.store.facts import UNKNOWN, Codes, SeriesFacts, SliceFacts
 from inferspan_collector.store.interning import Interner
 from inferspan_collector.store.keys import Secret
 from inferspan_collector.store.nearby import Linked
-from inferspan_collector.store.recent_keys import (
-    EXCEPTIONAL,
-    KEYLESS,
-    MAYBE_COLD,
-    Arriving,
-    ArrivingLabels,
-    RecentKeys,
-)
+from inferspan_collector.store.recent_keys import Arriving, ArrivingLabels, RecentKeys
 from inferspan_collector.store.staging import Labels, Predictions
 from inferspan_collector.telemetry import OTHER
 

@@ -10,18 +10,11 @@ import numpy as np
 from inferspan_collector.batches import Int8, UInt64
 from inferspan_collector.store import keys
 from inferspan_collector.store.cells import MINUTE_NS
+from inferspan_collector.store.compiled.rows import EXCEPTIONAL, KEYLESS, MAYBE_COLD, ORDINARY
 from inferspan_collector.store.facts import CLASSES_MAX, UNKNOWN
 from inferspan_collector.store.known import Known
 from inferspan_collector.store.nearby import Since
-from inferspan_collector.store.recent_keys import (
-    EXCEPTIONAL,
-    KEYLESS,
-    MAYBE_COLD,
-    ORDINARY,
-    Arriving,
-    ArrivingLabels,
-    KeyHashes,
-)
+from inferspan_collector.store.recent_keys import Arriving, ArrivingLabels, KeyHashes
 from inferspan_collector.telemetry import OTHER
 
 _CHUNK: Final = 500_000

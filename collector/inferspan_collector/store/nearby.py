@@ -43,7 +43,8 @@ def find(
         cursor: with `staged_labels` in it.
         keys: halves of the keys that are looked for; a key may come twice.
         since: where to begin; reading costs what has come since.
-        links: whether any label, stored or staged, names its prediction by a link alone.
+        links: whether to find labels that name no id too: by their link, and by their own id. Costs
+            a look at all of them, so only where there may be one, stored or staged.
     """
     cursor.register("wanted_keys", {"key_high": keys[0], "key_low": keys[1]})
     cursor.execute(

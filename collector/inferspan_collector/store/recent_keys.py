@@ -31,14 +31,6 @@ ENTRY_BYTES_MAX: Final = 91
 """An entry, and its place in a table that has just doubled."""
 COLD_BYTES_MAX: Final = 10
 
-ORDINARY: Final = 0
-EXCEPTIONAL: Final = 1
-"""It has a key, and cannot be ordinary."""
-MAYBE_COLD: Final = 2
-"""Its key may be older than the index."""
-KEYLESS: Final = 3
-"""It names no prediction by id and model."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class KeyHashes:
@@ -55,6 +47,7 @@ class Arriving:
     keys: KeyHashes
     rows: Int64
     beyond: Int8
+    """`ORDINARY`, or why it is not: codes of `compiled.rows`."""
     span: UInt64
     series: Int32
     slices: Int32

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import numpy as np
@@ -16,6 +16,9 @@ from inferspan_collector.store.dictionary import Dictionary
 from inferspan_collector.store.keys import Keys, Secret
 
 Columns = dict[str, NDArray[Any]]
+
+_CLIENT: Final = 3
+"""OTLP's SPAN_KIND_CLIENT."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -243,10 +246,6 @@ def content_hashes(batch: LabelBatch) -> UInt64:
         batch.weight.view(np.uint64),
     )  # fmt: skip
     return keys.row_hashes(np.stack(columns, axis=1))
-
-
-_CLIENT = 3
-"""OTLP's SPAN_KIND_CLIENT."""
 
 
 def _label_sets(batch: LabelBatch, sets: Dictionary) -> Int32:

@@ -15,10 +15,11 @@ from inferspan_collector.join import Said
 from inferspan_collector.store import counting, keys, nearby, outbox, staging
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.compiled import rows as hot_rows
+from inferspan_collector.store.compiled.rows import EXCEPTIONAL, MAYBE_COLD
 from inferspan_collector.store.counting import Judgement, Outcomes
 from inferspan_collector.store.known import Known
 from inferspan_collector.store.nearby import Since
-from inferspan_collector.store.recent_keys import EXCEPTIONAL, MAYBE_COLD, KeyHashes, Seen
+from inferspan_collector.store.recent_keys import KeyHashes, Seen
 from inferspan_collector.store.staging import Columns
 
 _RESULTS: Final = {

@@ -34,6 +34,14 @@ WAITING: Final = 3
 """A label: the first record of its key."""
 JOINED: Final = 4
 """A label: the first of a key with one prediction, which it is about."""
+ORDINARY: Final = 0
+"""Of an arriving row: nothing is known of it that only SQL could tell."""
+EXCEPTIONAL: Final = 1
+"""It has a key, and cannot be ordinary."""
+MAYBE_COLD: Final = 2
+"""Its key may be older than the index."""
+KEYLESS: Final = 3
+"""It names no prediction by id and model."""
 _AHEAD: Final = (1 << 32) - (1 << 28)
 """What is so far behind, modulo 2**32, is ahead: a row of the transaction itself."""
 
@@ -80,7 +88,7 @@ def _whole(part: Any, newest: Any) -> Any:
 
 @part
 def _is_erased(entry: Any, bounds: Any) -> Any:
-    """Whether a row of the entry may have left the file; `bounds` as `Bounds` has them."""
+    """Whether a row of the entry may have left the file; `bounds` as `see_predictions` has them."""
     return (
         entry.state & HAS_PREDICTION != 0 and _whole(entry.prediction, bounds[0]) <= bounds[2]
     ) or (entry.state & HAS_LABEL != 0 and _whole(entry.label_row, bounds[1]) <= bounds[3])
@@ -115,7 +123,7 @@ def see_predictions(
     at = np.full(len(rows), -1, np.int64)
     what = np.zeros(len(rows), np.int8)
     for row in range(len(rows)):
-        if beyond[row] == 2:
+        if beyond[row] == MAYBE_COLD:
             continue
         place = find(entries, table, bits, lows[row], highs[row])
         if place < 0:
@@ -137,7 +145,7 @@ def see_predictions(
                 entry.state |= np.uint32(SQL_ONLY)
         entry = entries[place]
         at[row] = place
-        if beyond[row] == 1:
+        if beyond[row] == EXCEPTIONAL:
             entry.state |= np.uint32(SQL_ONLY)
         if first:
             entry.state &= np.uint32((1 << RECEIVED_SHIFT) - 1)
@@ -169,7 +177,7 @@ def see_labels(
     at = np.full(len(rows), -1, np.int64)
     what = np.zeros(len(rows), np.int8)
     for row in range(len(rows)):
-        if beyond[row] >= 2:
+        if beyond[row] >= MAYBE_COLD:
             continue
         place = find(entries, table, bits, lows[row], highs[row])
         if place < 0:
@@ -200,7 +208,7 @@ def see_labels(
                 entry.state |= np.uint32(SQL_ONLY)
         entry = entries[place]
         at[row] = place
-        if beyond[row] == 1:
+        if beyond[row] == EXCEPTIONAL:
             entry.state |= np.uint32(SQL_ONLY)
         if first:
             entry.state |= np.uint32(HAS_LABEL)
@@ -214,7 +222,7 @@ def settle(entries: Any, at: Any, what: Any) -> Any:
     """Second pass: leave to SQL whatever has a key that is left to SQL."""
     for row in range(len(at)):
         if at[row] < 0 or entries[at[row]].state & SQL_ONLY:
-            what[row] = 0
+            what[row] = IN_SQL
 
 
 @entry
@@ -222,7 +230,7 @@ def first_row(entries: Any, at: Any, what: Any, newest_prediction: Any, newest_l
     """From which prediction row and label row on the rows of keys left to SQL are."""
     prediction, label = newest_prediction, newest_label
     for row in range(len(at)):
-        if what[row] != 0:
+        if what[row] != IN_SQL:
             continue
         if at[row] < 0:
             return np.int64(0), np.int64(0)
