@@ -71,7 +71,7 @@ DUPLICATES = Counter(
 LABELS = Counter(
     "inferspan_labels",
     ("result",),
-    "Labels by what became of them: joined, superseded, waiting, duplicate or invalid.",
+    "Labels by what became of them; docs/metrics.md says what each result means.",
 )
 COMMITS = Counter("inferspan_store_commits", (), "Transactions committed.")
 ERASED = Counter(
