@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import duckdb
 import pytest
 from records import START_NS, Label, Prediction
 from test_join import Store
+from test_retention import tidied
 
 from inferspan_collector.store.cells import CellQuery, Committed
 from inferspan_collector.store.database import FILE_NAME, Database, StoreError
@@ -73,6 +75,36 @@ def test_an_older_file_goes_on_as_if_nothing_had_happened(schema: Path, tmp_path
         ("DE",): 1,
         ("FR",): 1,
     }
+    store.database.close()
+
+
+@pytest.mark.parametrize("schema", FORMATS[1:3], ids=lambda path: path.stem)
+def test_what_was_forgotten_in_an_older_file_stays_forgotten(schema: Path, tmp_path: Path) -> None:
+    key = b"k" * 32
+    texts = [("id", "fraud", "secret"), ("id", "", "everywhere"), ("span", "0", "3", "4")]
+    digests = [
+        hashlib.blake2b("\0".join(text).encode(), digest_size=8, key=key).digest() for text in texts
+    ]
+    with duckdb.connect(str(written(schema, tmp_path))) as connection:
+        connection.execute("INSERT INTO forgetting_key VALUES (?)", [key])
+        connection.executemany(
+            "INSERT INTO forgotten VALUES (?, ?)",
+            [(int.from_bytes(digest, "little"), START_NS + 10**15) for digest in digests],
+        )
+    store = Store(tmp_path)
+    by_link = Label(None, model=None, label_id="l", link_trace=3, link_span=4)
+    records = (
+        *(Prediction(id_, span=n) for n, id_ in enumerate(("secret", "everywhere", "kept"), 50)),
+        Prediction("secret", model="price", span=60),
+        Label("secret", label_id="s"),
+        Label("kept", label_id="k"),
+        by_link,
+    )
+
+    expected = [Committed(2, ("forgotten", "joined", "forgotten"))]
+    assert store.commit(records) == expected
+    tidied(store, START_NS + 2 * 10**15)
+    assert store.commit((Prediction("secret", span=50),)) == [Committed(1, ())]
     store.database.close()
 
 

@@ -11,6 +11,7 @@ import hashlib
 import secrets
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Final
 
 import duckdb
 import numpy as np
@@ -28,6 +29,9 @@ from inferspan_collector.store.compiled import sip
 
 Span = tuple[int, int, int]
 """The halves of a trace id, and a span id."""
+_OF_FORMAT_3: Final = 0
+"""The hash that stands among others where some are of that format: of ids they have the exact hash
+alone, and spans were hashed as ids are."""
 
 
 class Remembered:
@@ -42,7 +46,9 @@ class Remembered:
         keys = self._cursor.execute("SELECT key FROM forgetting_key").fetchall()
         self._key: bytes | None = keys[0][0] if keys else None
         columns = self._cursor.execute("SELECT hash FROM forgotten").fetchnumpy()
-        self._hashes = np.unique(np.asarray(columns["hash"], np.uint64))
+        hashes = np.asarray(columns["hash"], np.uint64)
+        self._hashes = np.unique(hashes[hashes != _OF_FORMAT_3])
+        self._from_format_3 = bool((hashes == _OF_FORMAT_3).any())
 
     def drop_expired(self, now_ns: int) -> None:
         """Drop what no retry can bring back any more, in a transaction of its own."""
@@ -88,7 +94,7 @@ class Remembered:
         return kept, masks
 
     def _in(self, batch: PredictionBatch | NamedBatch) -> Bool:
-        found = self._known(self._of_texts(batch.prediction_id))
+        found = self._known(self._of_texts(batch.prediction_id)) | self._from_format_3
         rows = np.flatnonzero(found)
         if len(rows):
             models, ids = batch.model.take(rows).objects(), batch.prediction_id.take(rows).objects()
@@ -102,9 +108,11 @@ class Remembered:
         linked = np.column_stack([batch.link_trace, batch.link_span]).astype(np.uint64)
         # Of a label that names an id the link says nothing: it may be about another row of a batch.
         by_link: Bool = self._known(self._of_spans(linked)) & (batch.link_span != 0)
+        if self._from_format_3 and len(linked):
+            by_link |= self._exactly([_span_text(*span)] for span in linked.tolist())
         by_link &= (batch.prediction_id.lengths() == 0) | (batch.model.codes < 0)
         found = self._known(self._of_texts(batch.prediction_id))
-        found |= self._known(self._of_texts(batch.label_id))
+        found |= self._known(self._of_texts(batch.label_id)) | self._from_format_3
         rows = np.flatnonzero(found)
         if len(rows):
             few = batch.take(rows)
@@ -164,6 +172,10 @@ class Remembered:
 
 def _id_text(model: str | None, prediction_id: str | None) -> str:
     return f"id\0{model or ''}\0{prediction_id or ''}"
+
+
+def _span_text(trace_high: int, trace_low: int, span: int) -> str:
+    return f"span\0{trace_high}\0{trace_low}\0{span}"
 
 
 def _label_text(label_id: str) -> str:

@@ -35,3 +35,7 @@ CREATE TABLE named_labels (
     deleted BOOLEAN NOT NULL,
     weight DOUBLE NOT NULL
 );
+
+-- What was forgotten before has no hash of its id alone, by which rows are asked since. The hash 0,
+-- for as long as one of those is kept, says to ask each row for its exact one.
+INSERT INTO forgotten SELECT 0, max(until) FROM forgotten HAVING count(*) > 0;
