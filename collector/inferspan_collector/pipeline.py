@@ -28,6 +28,7 @@ from inferspan_collector.store.backup import Backup, backup
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database
 from inferspan_collector.store.forgetting import Forgotten, ToForget
+from inferspan_collector.store.naming import TooManyPairs
 from inferspan_collector.store.reader import Reader, StoreReader
 from inferspan_collector.store.writer import Writer
 from inferspan_collector.submission import Overloaded, Unstorable
@@ -55,6 +56,7 @@ _REQUEST_FAULTS: Final = (
     duckdb.DataError,
     duckdb.IntegrityError,
     duckdb.InvalidInputException,
+    TooManyPairs,
 )
 """What a request's own content can cause. Every other fault is ours or the disk's: it may pass,
 and a sender that is told so keeps its data."""

@@ -37,6 +37,9 @@ class Limits(Section):
     """Distinct classes of one model; more fold into `__other__`."""
     pending_labels: int = Field(10_000_000, ge=1)
     """Labels that may wait for their prediction; with more, labels are refused."""
+    entity_pairs: int = Field(100_000, ge=1)
+    """Pairs of label and prediction that the labels by entity or response of a request may make;
+    with more it is refused."""
     query_windows: int = Field(5_000, ge=1)
     """Windows × groups that one API answer may hold."""
     metric_series: int = Field(10_000, ge=100)

@@ -1,7 +1,8 @@
 -- New labels that name their predictions by a response or an entity, with all predictions that have
 -- that name; and new predictions with such labels that came before. Reads new_named_labels and
 -- new_named_predictions (TEMP), named_labels without the new ones, named_predictions with them;
--- {horizons} gives (model, target, length). One row a label and prediction that it means.
+-- {horizons} gives (model, target, length). One row a label and prediction that it means; with {rows}
+-- of them there are too many, and more are not made.
 WITH pairs AS (
     SELECT l.*, p.* EXCLUDE (entity_id, response_id, environment, version, model, received),
         p.model AS of_model, p.environment AS of_environment, p.version AS of_version, TRUE AS asked
@@ -42,3 +43,4 @@ WHERE (p.model IS NULL OR p.model = p.of_model)
             AND coalesce(h.length, (SELECT length FROM {horizons} WHERE model IS NULL))
     )
 ORDER BY p.asked DESC, p.place, p.trace_high, p.trace_low, p.span, p.span_row, p.label_id, p.revision
+LIMIT {rows}

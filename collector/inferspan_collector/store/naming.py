@@ -62,15 +62,27 @@ class Named:
     """Which of those labels had not come before."""
 
 
+class TooManyPairs(ValueError):
+    """A request's labels are about more predictions than one transaction may hold in memory."""
+
+
 class Naming:
     """Makes labels of spans of those that name predictions otherwise. One thread owns it."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
         self._cursor = cursor
-        self._names = _NAMES.format(horizons=lengths_of(config.label_window_ns, config.horizons_ns))
+        self._pairs_max = config.limits.entity_pairs
+        self._names = _NAMES.format(
+            horizons=lengths_of(config.label_window_ns, config.horizons_ns),
+            rows=self._pairs_max + 1,
+        )
 
     def resolve(self, group: Sequence[Decoded]) -> Named | None:
-        """What the join is to see of a group, inside the open transaction; None: all, as it is."""
+        """What the join is to see of a group, inside the open transaction; None: all, as it is.
+
+        Raises:
+            TooManyPairs: they would make more labels than `limits.entity_pairs`.
+        """
         by_name = [_by_name(part.labels) for part in group]
         named = [part.named for part in group if part.named is not None]
         if not named and not any(mask.any() for mask in by_name):
@@ -83,6 +95,12 @@ class Naming:
         )
         cursor = self._cursor
         rows = cursor.execute(self._names).fetchall()
+        if len(rows) > self._pairs_max:
+            raise TooManyPairs(
+                f"its labels by entity or response are about more than {self._pairs_max} "
+                "predictions, counted once a label, limits.entity_pairs; send fewer of them in a "
+                "request, or shorten models.<name>.targets.<target>.horizon"
+            )
         new = cursor.execute("SELECT place FROM new_named_labels").fetchall()
         cursor.execute("INSERT INTO named_labels SELECT * EXCLUDE (place) FROM new_named_labels")
         kept = [
