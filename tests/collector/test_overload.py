@@ -114,7 +114,9 @@ def test_ten_times_the_queue_grows_no_memory_and_loses_nothing(
     assert all(senders.most[part] <= limit for (part,), limit in limits.items())
     # It was in fact full, and is empty again.
     assert senders.most["queue"] > QUEUE_BYTES - REQUEST_BYTES
-    assert held == {("queue",): 0, ("requests_under_way",): 0}
+    # The ids that are remembered stay; what held requests is empty again.
+    assert held[("queue",)] == held[("requests_under_way",)] == 0
+    assert set(held) == {("queue",), ("requests_under_way",), ("recent_ids",)}
     shown = {
         (sample.name, sample.labels.get("reason", sample.labels.get("part")))
         for family in text_string_to_metric_families(metrics)
