@@ -272,6 +272,11 @@ class LabelBatch:
     def __len__(self) -> int:
         return len(self.index)
 
+    def names_no_key(self) -> Bool:
+        """Which labels do not name their prediction by its id and model: bool[N]."""
+        mask: Bool = (self.prediction_id.lengths() == 0) | (self.model.codes < 0)
+        return mask
+
     @classmethod
     @cache
     def empty(cls) -> Self:

@@ -108,7 +108,7 @@ class Known:
         beyond = np.zeros(len(known), np.int8)
         beyond[batch.deleted | (self.classes.column(batch.actual) == UNKNOWN)] = EXCEPTIONAL
         beyond[self.recent.maybe_cold(hashes)] = MAYBE_COLD
-        unnamed = (batch.prediction_id.lengths() == 0) | (batch.model.codes < 0)
+        unnamed = batch.names_no_key()
         beyond[unnamed | _is_other(batch.model)] = KEYLESS
         return ArrivingLabels(
             keys=hashes,

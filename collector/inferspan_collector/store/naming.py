@@ -162,8 +162,7 @@ def _by_name(labels: LabelBatch) -> Bool:
     named = (labels.entity_id.lengths() > 0) | (labels.response_id.lengths() > 0)
     if not named.any():
         return named
-    by_id = (labels.prediction_id.lengths() > 0) & (labels.model.codes >= 0)
-    mask: Bool = named & ~by_id & (labels.link_span == 0)
+    mask: Bool = named & labels.names_no_key() & (labels.link_span == 0)
     return mask
 
 

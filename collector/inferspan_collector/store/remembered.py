@@ -110,7 +110,7 @@ class Remembered:
         by_link: Bool = self._known(self._of_spans(linked)) & (batch.link_span != 0)
         if self._from_format_3 and len(linked):
             by_link |= self._exactly([_span_text(*span)] for span in linked.tolist())
-        by_link &= (batch.prediction_id.lengths() == 0) | (batch.model.codes < 0)
+        by_link &= batch.names_no_key()
         found = self._known(self._of_texts(batch.prediction_id))
         found |= self._known(self._of_texts(batch.label_id)) | self._from_format_3
         rows = np.flatnonzero(found)

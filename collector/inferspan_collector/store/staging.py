@@ -57,7 +57,7 @@ class Labels:
 
 def known_labels(batch: LabelBatch, secret: Secret, first_row: int) -> Labels:
     """Key the labels of a batch; row ids count up from `first_row`."""
-    unnamed = (batch.prediction_id.lengths() == 0) | (batch.model.codes < 0)
+    unnamed = batch.names_no_key()
     return Labels(
         batch=batch,
         rows=np.arange(first_row, first_row + len(batch), dtype=np.int64),
