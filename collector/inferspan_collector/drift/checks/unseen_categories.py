@@ -1,0 +1,15 @@
+"""Rows whose category the reference does not hold. Share of the rows that have one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from inferspan_collector.drift.checks import share_of
+from inferspan_collector.drift.counts import Counts, Float64
+
+KINDS: Final = frozenset(("category",))
+
+
+def shares(windows: Counts) -> Float64:
+    """float64[W], 0 … 1."""
+    return share_of(windows.above, windows.values)

@@ -1,0 +1,51 @@
+"""Pearson's χ² of the table reference × window, scipy's `chi2_contingency` and NannyML's.
+
+Σ (observed - expected)² / expected over both rows and all bins that hold a value; with two bins and
+so one degree of freedom with Yates' correction, as scipy does by default. Categories that the
+reference does not hold are one bin, `__other__` (NannyML gives each its own). Pearson:
+Philosophical Magazine 50(302), 1900. No unit, 0 … the number of values. It grows with n: compare
+windows of like size, or read `p_values`. Exact for the bins; cost: some 10 ns a bin.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from inferspan_collector.distributions import chi_squared_tail
+from inferspan_collector.drift.bins import Bins
+from inferspan_collector.drift.counts import Counts, Float64, Int64
+
+KINDS: Final = frozenset(("category",))
+LIMIT: Final = None
+
+
+def distances(reference: Counts, windows: Counts, bins: Bins) -> Float64:
+    """float64[W]; NaN where a side holds no value."""
+    return _statistic(bins.coarsened(reference), bins.coarsened(windows))[0]
+
+
+def p_values(reference: Counts, windows: Counts, bins: Bins) -> Float64:
+    """float64[W]: how likely so great a χ² is if both come from one distribution."""
+    statistic, freedom = _statistic(bins.coarsened(reference), bins.coarsened(windows))
+    return np.array(
+        [chi_squared_tail(x, int(k)) for x, k in zip(statistic, freedom, strict=True)]
+    ).reshape(len(windows))
+
+
+def _statistic(p: Int64, q: Int64) -> tuple[Float64, Int64]:
+    """(χ², degrees of freedom), both [W], of counts int64[1, C] and int64[W, C]."""
+    both = (p + q).astype(np.float64)
+    n_p, n_q = float(p.sum()), q.sum(axis=1).astype(np.float64)
+    freedom: Int64 = (both > 0).sum(axis=1) - 1
+    with np.errstate(divide="ignore", invalid="ignore"):
+        expected = both * (n_p / (n_p + n_q))[:, None]
+        # Both rows of a column are off by the same, in opposite directions.
+        off = np.abs(p - expected)
+        yates = np.where(freedom == 1, 0.5, 0.0)[:, None]
+        off = off - np.minimum(yates, off)
+        terms = off * off * (1 / expected + 1 / (both - expected))
+    statistic = np.where(both > 0, terms, 0.0).sum(axis=1)
+    statistic[(n_q == 0) | (n_p == 0)] = np.nan
+    return statistic, freedom

@@ -1,0 +1,63 @@
+"""The Wasserstein-1 distance (earth mover's): scipy's `wasserstein_distance` on the same rows.
+
+∫ |F - G| dx, in the unit of the feature, 0 … ∞. Beyond the reference it is exact, from the sums of
+what lies there; within a fine bin both distributions are taken to rise evenly, which is off by
+`error_bounds` at most: Σ width·(p + q)/2, about the reference's range / `bins.QUANTILES`. (NannyML
+bins likewise, into 10,000 of equal width, from 10,000 rows on.) Vallender: "Calculation of the
+Wasserstein distance between probability distributions on the line", Theory of Probability 18(4),
+1974. Cost: some 20 ns a fine bin.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+from inferspan_collector.drift.bins import Bins, NumberBins
+from inferspan_collector.drift.counts import Counts, Float64
+from inferspan_collector.drift.methods.proportions import cumulative
+
+KINDS: Final = frozenset(("number",))
+LIMIT: Final = None
+
+
+def distances(reference: Counts, windows: Counts, bins: Bins) -> Float64:
+    """float64[W]; NaN where a side holds no value, infinite where infinities lie on one side."""
+    assert isinstance(bins, NumberBins)
+    gap = cumulative(windows) - cumulative(reference)
+    left, right = gap[:, :-1], gap[:, 1:]
+    total = np.abs(left) + np.abs(right)
+    # A straight line that crosses 0 leaves two triangles; one that does not, a trapezoid.
+    crossing = left * right < 0
+    with np.errstate(divide="ignore", invalid="ignore"):
+        area = np.where(crossing, (left * left + right * right) / (2 * total), total / 2)
+    within = (area * np.diff(bins.edges)).sum(axis=1)
+    with np.errstate(invalid="ignore"):
+        outside = np.abs(_left(windows, bins) - _left(reference, bins)) + np.abs(
+            _right(windows, bins) - _right(reference, bins)
+        )
+    distance: Float64 = within + outside
+    return distance
+
+
+def error_bounds(reference: Counts, windows: Counts, bins: NumberBins) -> Float64:
+    """float64[W]: how far the exact distance may be from ours, either way."""
+    both = np.diff(cumulative(reference), axis=1) + np.diff(cumulative(windows), axis=1)
+    bound: Float64 = (both * np.diff(bins.edges)).sum(axis=1) / 2
+    return bound
+
+
+def _left(counts: Counts, bins: NumberBins) -> Float64:
+    """The mean way from what lies below to the first edge, over all values."""
+    return _mean(counts.below * bins.edges[0] - counts.below_sum, counts)
+
+
+def _right(counts: Counts, bins: NumberBins) -> Float64:
+    return _mean(counts.above_sum - counts.above * bins.edges[-1], counts)
+
+
+def _mean(sums: Float64, counts: Counts) -> Float64:
+    n = counts.values.astype(np.float64)
+    n[n == 0] = np.nan
+    return sums / n

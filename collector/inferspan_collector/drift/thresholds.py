@@ -1,0 +1,65 @@
+"""How far is too far: learnt from the windows of the reference, or said.
+
+Learnt: mean ± 3·std (ddof 0) of what the windows of the reference themselves give, NannyML's
+default (`StandardDeviationThreshold`). A threshold at or beyond a limit of the figure can never be
+crossed and is none.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferspan_collector.drift.counts import Float64
+
+DEVIATIONS: Final = 3.0
+WINDOWS_MIN: Final = 2
+"""Of fewer reference windows nothing is learnt: one has no spread, and everything would alert."""
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Values outside [low, high] alert; None = no threshold on that side."""
+
+    low: float | None = None
+    high: float | None = None
+
+    def alerts(self, values: Float64) -> NDArray[np.bool_]:
+        """bool[W]: which values are outside; NaN never is."""
+        outside = np.zeros(len(values), np.bool_)
+        if self.low is not None:
+            outside |= values < self.low
+        if self.high is not None:
+            outside |= values > self.high
+        return outside
+
+
+def learnt(
+    reference: Float64,
+    deviations: float = DEVIATIONS,
+    least: float | None = None,
+    greatest: float | None = None,
+) -> Thresholds:
+    """Thresholds from the figures of the reference's windows.
+
+    Args:
+        reference: float64[R]; what is not finite is left out.
+        deviations: how many standard deviations either way.
+        least: the least value that the figure can have; a lower threshold there or below is none.
+        greatest: likewise its greatest one.
+
+    Returns:
+        No thresholds at all where fewer than `WINDOWS_MIN` windows have a figure.
+    """
+    finite = reference[np.isfinite(reference)]
+    if len(finite) < WINDOWS_MIN:
+        return Thresholds()
+    mean, spread = float(finite.mean()), float(finite.std())
+    low, high = mean - deviations * spread, mean + deviations * spread
+    return Thresholds(
+        low=None if least is not None and low <= least else low,
+        high=None if greatest is not None and high >= greatest else high,
+    )

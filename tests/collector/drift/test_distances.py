@@ -1,0 +1,178 @@
+"""Every distance beside what scipy, or NannyML's definition, says of the same rows."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from drift_values import Case, categories, numbers
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from scipy.spatial.distance import jensenshannon
+from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
+
+from inferspan_collector.drift.bins import freeze_numbers
+from inferspan_collector.drift.methods import (
+    CATEGORY,
+    METHODS,
+    NUMBER,
+    chi_squared,
+    kolmogorov_smirnov,
+    wasserstein,
+)
+
+KINDS = {NUMBER: numbers(), CATEGORY: categories()}
+
+
+def present(values: np.ndarray | list[str | None]) -> np.ndarray:
+    """What is there, as NannyML drops what is not."""
+    if isinstance(values, np.ndarray):
+        return values[~np.isnan(values)]
+    return np.array([value for value in values if value is not None], dtype=np.object_)
+
+
+def proportions(case: Case) -> tuple[np.ndarray, np.ndarray]:
+    """NannyML's `_calculate` of the binned distances: reference and window, leftovers last."""
+    reference, window = present(case.reference), present(case.window)
+    if isinstance(case.reference, np.ndarray):
+        edges = np.histogram_bin_edges(reference, bins="doane")
+        p = np.histogram(reference, edges)[0] / len(reference)
+        q = np.histogram(window, edges)[0] / len(window)
+    else:
+        names = sorted(set(reference))
+        ours, theirs = Counter(reference), Counter(window)
+        p = np.array([ours[name] for name in names]) / len(reference)
+        q = np.array([theirs[name] for name in names]) / len(window)
+    return np.append(p, 0.0), np.append(q, max(0.0, 1 - q.sum()))
+
+
+def of_jensen_shannon(case: Case) -> float:
+    return float(jensenshannon(*proportions(case), base=2))
+
+
+def of_hellinger(case: Case) -> float:
+    p, q = proportions(case)
+    return math.sqrt(sum((math.sqrt(a) - math.sqrt(b)) ** 2 for a, b in zip(p, q, strict=True)) / 2)
+
+
+def of_population_stability(case: Case) -> float:
+    total = 0.0
+    for p, q in zip(*proportions(case), strict=True):
+        # A share of a rounding error is none.
+        p, q = max(p, 1e-4), max(q, 1e-4)
+        total += (q - p) * math.log(q / p)
+    return total
+
+
+def of_l_infinity(case: Case) -> float:
+    ours, theirs = Counter(present(case.reference)), Counter(present(case.window))
+    n, m = ours.total(), theirs.total()
+    return max(abs(ours[name] / n - theirs[name] / m) for name in ours | theirs)
+
+
+def of_chi_squared(case: Case) -> float:
+    return float(chi2_contingency(table(case)).statistic)
+
+
+def table(case: Case) -> np.ndarray:
+    ours, theirs = Counter(present(case.reference)), Counter(present(case.window))
+    names = sorted(ours | theirs)
+    return np.array([[ours[name] for name in names], [theirs[name] for name in names]])
+
+
+EXACT: dict[str, Callable[[Case], float]] = {
+    "jensen_shannon": of_jensen_shannon,
+    "hellinger": of_hellinger,
+    "population_stability": of_population_stability,
+    "l_infinity": of_l_infinity,
+    "chi_squared": of_chi_squared,
+}
+BOUNDED = {"kolmogorov_smirnov", "wasserstein"}
+
+
+def test_every_method_has_its_oracle() -> None:
+    assert set(METHODS) == set(EXACT) | BOUNDED
+
+
+def ours(name: str, case: Case) -> float:
+    whole, window = case.whole(case.reference), case.whole(case.window)
+    return float(METHODS[name].distances(whole, window, case.bins)[0])
+
+
+def regular(case: Case) -> bool:
+    """Whether numpy finds Doane's bins, and no value lies on their rounding errors."""
+    reference = present(case.reference)
+    if not isinstance(case.reference, np.ndarray):
+        return True
+    try:
+        edges = np.histogram_bin_edges(reference, bins="doane")
+    except ValueError:
+        return False
+    return bool((np.diff(edges) > 0).all())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [(name, kind) for name in EXACT for kind in sorted(METHODS[name].KINDS)]
+)
+@given(data=st.data())
+def test_what_is_exact_equals_its_oracle(name: str, kind: str, data: st.DataObject) -> None:
+    case = data.draw(KINDS[kind])
+    assume(len(present(case.window)) and regular(case))
+    # The root of a rounding error of 1e-17 is 3e-9, in scipy's as in ours.
+    assert ours(name, case) == pytest.approx(EXACT[name](case), rel=1e-9, abs=3e-8)
+
+
+@given(case=categories())
+def test_the_p_value_of_chi_squared_is_that_of_scipy(case: Case) -> None:
+    assume(len(present(case.window)))
+    whole, window = case.whole(case.reference), case.whole(case.window)
+    p = chi_squared.p_values(whole, window, case.bins)[0]
+    assert p == pytest.approx(chi2_contingency(table(case)).pvalue, rel=1e-8)
+
+
+@given(case=numbers())
+def test_kolmogorov_smirnov_is_below_the_exact_one_within_its_bound(case: Case) -> None:
+    reference, window = present(case.reference), present(case.window)
+    assume(len(window))
+    with np.errstate(divide="ignore"):  # scipy's p-value of a few rows, which is not asked for
+        exact = ks_2samp(reference, window, method="asymp").statistic
+    bound = kolmogorov_smirnov.error_bounds(case.whole(case.reference), case.whole(case.window))[0]
+    assert -1e-12 <= exact - ours("kolmogorov_smirnov", case) <= bound + 1e-12
+
+
+@given(case=numbers())
+def test_wasserstein_is_the_exact_one_within_its_bound(case: Case) -> None:
+    reference, window = present(case.reference), present(case.window)
+    assume(len(window))
+    bound = wasserstein.error_bounds(
+        case.whole(case.reference),
+        case.whole(case.window),
+        case.bins,  # type: ignore[arg-type]
+    )[0]
+    exact = wasserstein_distance(reference, window)
+    assert ours("wasserstein", case) == pytest.approx(exact, rel=1e-9, abs=bound + 1e-9)
+
+
+def test_both_bounds_are_small_for_a_continuous_feature() -> None:
+    rng = np.random.default_rng(7)
+    reference, window = rng.lognormal(size=50_000), rng.lognormal(0.1, size=5_000)
+    bins = freeze_numbers(reference)
+    assert bins is not None
+    whole = bins.count(reference, np.zeros(50_000, np.int64), 1)
+    counts = bins.count(window, np.zeros(5_000, np.int64), 1)
+    assert kolmogorov_smirnov.error_bounds(whole, counts)[0] < 0.005
+    exact = ks_2samp(reference, window).statistic
+    assert kolmogorov_smirnov.distances(whole, counts, bins)[0] == pytest.approx(exact, abs=1e-3)
+    exact = wasserstein_distance(reference, window)
+    assert wasserstein.distances(whole, counts, bins)[0] == pytest.approx(exact, rel=1e-3)
+
+
+def test_kolmogorov_smirnov_is_exact_for_a_feature_of_few_values() -> None:
+    reference, window = np.array([1.0, 2, 2, 3, 5, 8]), np.array([2.0, 5, 5, 8])
+    bins = freeze_numbers(reference)
+    assert bins is not None
+    case = Case(reference, window, bins)
+    assert ours("kolmogorov_smirnov", case) == pytest.approx(ks_2samp(reference, window).statistic)

@@ -1,0 +1,35 @@
+"""Thresholds learnt from windows: NannyML's rule, and the published windows' own."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from inferspan_collector.drift.thresholds import Thresholds, learnt
+
+
+@given(st.lists(st.floats(0, 1), min_size=2, max_size=30), st.floats(0, 5))
+def test_mean_and_deviations_of_the_windows(values: list[float], deviations: float) -> None:
+    thresholds = learnt(np.array(values), deviations)
+    spread = deviations * np.std(values)
+    assert thresholds.low == pytest.approx(np.mean(values) - spread, abs=1e-12)
+    assert thresholds.high == pytest.approx(np.mean(values) + spread, abs=1e-12)
+
+
+def test_a_threshold_that_cannot_be_crossed_is_none() -> None:
+    thresholds = learnt(np.array([0.0, 0.1]), least=0.0, greatest=1.0)
+    assert thresholds == Thresholds(low=None, high=pytest.approx(0.2))
+    assert learnt(np.array([0.0, 1.0]), least=0.0, greatest=1.0) == Thresholds()
+
+
+@pytest.mark.parametrize("values", [[], [0.5], [0.5, np.nan], [np.inf, 0.5]])
+def test_nothing_is_learnt_of_fewer_than_two_windows(values: list[float]) -> None:
+    assert learnt(np.array(values)) == Thresholds()
+
+
+def test_alerts_are_strictly_outside_and_never_of_nan() -> None:
+    values = np.array([0.1, 0.2, 0.5, 0.8, 0.9, np.nan])
+    assert Thresholds(0.2, 0.8).alerts(values).tolist() == [True, *[False] * 3, True, False]
+    assert not Thresholds().alerts(values).any()

@@ -1,0 +1,54 @@
+"""Tails of distributions beside scipy's."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from inferspan_collector.distributions import (
+    binomial_tail,
+    chi_squared_tail,
+    normal_quantile,
+    normal_tail,
+)
+
+
+@given(st.floats(-37, 37))
+def test_both_tails_of_the_normal(z: float) -> None:
+    assert normal_tail(z) == pytest.approx(2 * stats.norm.sf(abs(z)), rel=1e-10)
+
+
+@given(st.floats(1e-300, 1, exclude_max=True))
+def test_the_quantile_of_the_normal(p: float) -> None:
+    assert normal_quantile(p) == pytest.approx(stats.norm.ppf(p), rel=1e-10, abs=1e-12)
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0, -1.0, math.nan])
+def test_there_is_no_quantile_of_what_is_no_probability(p: float) -> None:
+    with pytest.raises(ValueError, match="0 < p < 1"):
+        normal_quantile(p)
+
+
+@given(st.floats(0, 1_000), st.integers(1, 2_000))
+def test_the_tail_of_chi_squared(x: float, freedom: int) -> None:
+    exact = stats.chi2.sf(x, freedom)
+    assert chi_squared_tail(x, freedom) == pytest.approx(exact, rel=1e-9, abs=1e-250)
+
+
+def test_chi_squared_at_its_ends() -> None:
+    assert chi_squared_tail(0, 3) == 1
+    assert chi_squared_tail(5, 0) == 1
+    assert chi_squared_tail(math.inf, 3) == 0
+    assert math.isnan(chi_squared_tail(math.nan, 3))
+
+
+@given(st.data())
+def test_the_exact_binomial(data: st.DataObject) -> None:
+    n = data.draw(st.integers(0, 3_000))
+    successes = data.draw(st.integers(0, n))
+    exact = stats.binomtest(successes, n, 0.5).pvalue if n else 1.0
+    assert binomial_tail(successes, n) == pytest.approx(exact, rel=1e-8, abs=1e-290)
