@@ -24,7 +24,6 @@ from starlette.routing import Route
 from inferspan_collector.config import Config, span_minutes
 from inferspan_collector.publish.metric_series import Labels, fold, label, top
 from inferspan_collector.quality import quality_figures
-from inferspan_collector.quality.classification import AVERAGED
 from inferspan_collector.quality.counts import Counts, grouped_counts, merged
 from inferspan_collector.quality.figure import AVERAGES, Figure, Question, positive_class
 from inferspan_collector.store.cells import MINUTE_NS, SERIES_KEYS, CellQuery
@@ -35,6 +34,11 @@ TARGETS_MAX: Final = 20
 """Targets that have gauges: each costs two questions to the store per window."""
 SERIES_PER_GROUP_MAX: Final = 20
 """Figures × averages of one group and window; a conformance test holds it."""
+
+AVERAGED: Final = ("precision", "recall", "f1")
+SINGLE: Final = ("accuracy", "balanced_accuracy", "matthews_corrcoef", "cohen_kappa", "coverage")
+"""Figures that have gauges, with and without an average; the API has more. Each costs a series in
+every group and window."""
 
 _logger = logging.getLogger(__name__)
 
@@ -248,7 +252,8 @@ class _Exposition(Collector):
         figures: dict[tuple[str, str], Figure] = {}
         for average in AVERAGES:
             for name, figure in quality_figures(counts, Question(average, positive)).items():
-                figures[name, average if name in AVERAGED else ""] = figure
+                if name in AVERAGED or name in SINGLE:
+                    figures[name, average if name in AVERAGED else ""] = figure
         return figures
 
     def _count_folded(self, what: str, folded: int) -> None:

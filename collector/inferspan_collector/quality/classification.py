@@ -8,68 +8,32 @@ ratio without a denominator is null for one class and counts 0 inside an average
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
 
 from inferspan.semconv import BINARY as BINARY_TASK
 from inferspan.semconv import MULTICLASS as MULTICLASS_TASK
+from inferspan_collector.batches import Float64
 from inferspan_collector.quality.counts import CLASS_TASKS, Counts
 from inferspan_collector.quality.figure import (
     BINARY,
-    MACRO,
     MICRO,
     Figure,
     Question,
     nothing_to_judge,
 )
-from inferspan_collector.quality.intervals import f1_wilson, wilson
+from inferspan_collector.quality.intervals import fisher, mover, wilson
+from inferspan_collector.quality.one_class import AVERAGED, OneClass, averages, cell_variance
 from inferspan_collector.telemetry import OTHER
 
-AVERAGED = ("precision", "recall", "f1")
-"""Figures of one class, which need an average to become one of the model."""
 SINGLE = ("balanced_accuracy", "matthews_corrcoef", "cohen_kappa")
+_OF_NEGATIVES: Final = ("specificity", "negative_predictive_value")
 
 _FOLDED = (
     "the labelled rows hold more classes than limits.classes and the rest is folded into "
     f"{OTHER}; raise limits.classes, or ask for accuracy or average=micro, which stay exact"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class OneClass:
-    """One class against all others: rows right, rows predicted as it, rows that are it."""
-
-    true_positives: int
-    predicted: int
-    actual: int
-
-    def precision(self) -> Figure:
-        """True positives ÷ predicted as it, Wilson interval."""
-        if self.predicted == 0:
-            return Figure.missing("the class was never predicted")
-        value = self.true_positives / self.predicted
-        return Figure(value, self.predicted, *wilson(self.true_positives, self.predicted))
-
-    def recall(self) -> Figure:
-        """True positives ÷ actual, Wilson interval."""
-        if self.actual == 0:
-            return Figure.missing("no labelled prediction has this class as its truth")
-        value = self.true_positives / self.actual
-        return Figure(value, self.actual, *wilson(self.true_positives, self.actual))
-
-    def f1(self) -> Figure:
-        """2·tp ÷ (predicted + actual), indirect Wilson interval; n = tp + fp + fn."""
-        both = self.predicted + self.actual
-        if both == 0:
-            return Figure.missing("the class was neither predicted nor true")
-        misses = both - 2 * self.true_positives
-        low, high = f1_wilson(self.true_positives, misses)
-        value = 2 * self.true_positives / both
-        return Figure(value, self.true_positives + misses, low, high)
-
-    def figures(self) -> dict[str, Figure]:
-        """The three of `AVERAGED`."""
-        return {"precision": self.precision(), "recall": self.recall(), "f1": self.f1()}
 
 
 def classes(counts: Counts) -> list[str]:
@@ -94,11 +58,12 @@ def one_against_rest(counts: Counts) -> dict[str, OneClass]:
         actually[actual] += n
         if predicted == actual:
             right[actual] += n
-    return {name: OneClass(right[name], predicted_as[name], actually[name]) for name in right}
+    rows = sum(counts.confusion.values())
+    return {name: OneClass(right[name], predicted_as[name], actually[name], rows) for name in right}
 
 
 def per_class(counts: Counts) -> dict[str, dict[str, Figure]]:
-    """precision, recall and f1 of each class; empty where the task has no classes.
+    """The figures of `AVERAGED` of each class; empty where the task has no classes.
 
     Classes folded together by `limits.classes` have no figures, only the reason.
     """
@@ -111,7 +76,7 @@ def per_class(counts: Counts) -> dict[str, dict[str, Figure]]:
 
 
 def figures(counts: Counts, question: Question) -> dict[str, Figure]:
-    """precision, recall, f1 by the question's average; balanced_accuracy, MCC and kappa."""
+    """Those of `AVERAGED` by the question's average; balanced_accuracy, MCC and kappa."""
     unfit = _unfit(counts)
     if unfit is not None:
         return dict.fromkeys((*AVERAGED, *SINGLE), Figure.missing(unfit))
@@ -120,23 +85,14 @@ def figures(counts: Counts, question: Question) -> dict[str, Figure]:
     if question.average == BINARY:
         averaged = _binary(counts, table, question)
     elif question.average == MICRO:
-        # Every row has one class, so each wrong one is a false positive once and a false
-        # negative once: all three are the share of right rows.
-        share = Figure(
-            counts.correct / counts.judged, counts.judged, *wilson(counts.correct, counts.judged)
-        )
-        averaged = dict.fromkeys(AVERAGED, share)
+        averaged = _micro(counts, table, folded=folded)
     elif folded:
         averaged = dict.fromkeys(AVERAGED, Figure.missing(_FOLDED, counts.judged))
     else:
-        averaged = {
-            "precision": _mean(table, OneClass.precision, question.average),
-            "recall": _mean(table, OneClass.recall, question.average),
-            "f1": _mean(table, OneClass.f1, question.average),
-        }
+        averaged = averages(table, _cells(counts, table), question.average)
     if folded:
         return averaged | dict.fromkeys(SINGLE, Figure.missing(_FOLDED, counts.judged))
-    return averaged | _singles(table)
+    return averaged | _singles(table, _cells(counts, table))
 
 
 def _unfit(counts: Counts) -> str | None:
@@ -173,33 +129,104 @@ def _binary(counts: Counts, table: dict[str, OneClass], question: Question) -> d
         return dict.fromkeys(AVERAGED, Figure.missing(reason))
     if positive not in table and OTHER in table:
         return dict.fromkeys(AVERAGED, Figure.missing(_FOLDED, counts.judged))
-    return table.get(positive, OneClass(0, 0, 0)).figures()
+    return table.get(positive, OneClass(0, 0, 0, counts.judged)).figures()
 
 
-def _mean(table: dict[str, OneClass], figure: Callable[[OneClass], Figure], average: str) -> Figure:
-    """The mean over classes, plain (macro) or by support; no closed interval is known to us."""
-    rows = sum(one.actual for one in table.values())
-    values = [(figure(one).value or 0.0, one.actual) for one in table.values()]
-    if average == MACRO:
-        return Figure(math.fsum(value for value, _ in values) / len(values), rows)
-    return Figure(math.fsum(value * support for value, support in values) / rows, rows)
+def _micro(counts: Counts, table: dict[str, OneClass], *, folded: bool) -> dict[str, Figure]:
+    """Of all (row, class) pairs together.
+
+    Every row has one class, so each wrong one is a false positive once and a false negative once:
+    precision, recall and Fβ are the share of right rows, the other two follow from it.
+    """
+    n = counts.judged
+    right = Figure(counts.correct / n, n, *wilson(counts.correct, n))
+    averaged = dict.fromkeys(AVERAGED, right)
+    others = len(table) - 1
+    if folded or others < 1:
+        reason = _FOLDED if folded else "the labelled rows hold one class only"
+        return averaged | dict.fromkeys(_OF_NEGATIVES, Figure.missing(reason, n))
+    low, high = wilson(counts.incorrect, n)
+    value = 1 - counts.incorrect / (n * others)
+    negatives = Figure(value, n, 1 - high / others, 1 - low / others)
+    return averaged | dict.fromkeys(_OF_NEGATIVES, negatives)
 
 
-def _singles(table: dict[str, OneClass]) -> dict[str, Figure]:
-    """The figures of `SINGLE`, from integers until the last division."""
+def _cells(counts: Counts, table: dict[str, OneClass]) -> Float64:
+    """float64[K, K]: rows by predicted and actual class, in the order of the table."""
+    place = {name: i for i, name in enumerate(table)}
+    cells = np.zeros((len(place), len(place)))
+    for (predicted, actual), n in counts.confusion.items():
+        cells[place[predicted], place[actual]] += n
+    return cells
+
+
+def _singles(table: dict[str, OneClass], cells: Float64) -> dict[str, Figure]:
+    """The figures of `SINGLE`, from integers until the last division.
+
+    Intervals: of the balanced accuracy from those of the recalls, which are independent shares; of
+    kappa Fleiss', Cohen's and Everitt's variance ("Large sample standard errors of kappa and
+    weighted kappa", Psychological Bulletin 72, 1969), of MCC the delta method, both in Fisher's z.
+    """
     rows = sum(one.actual for one in table.values())
     right = sum(one.true_positives for one in table.values())
-    recalls = [one.true_positives / one.actual for one in table.values() if one.actual]
+    recalls = [one.recall() for one in table.values() if one.actual]
+    return {
+        "balanced_accuracy": _balanced(recalls, rows),
+        "matthews_corrcoef": _matthews(table, cells, rows, right),
+        "cohen_kappa": _kappa(table, cells, rows, right),
+    }
+
+
+def _balanced(recalls: list[Figure], rows: int) -> Figure:
+    share = 1 / len(recalls)
+    low, high = mover([(share, f.value or 0.0, f.low or 0.0, f.high or 0.0) for f in recalls])
+    value = math.fsum(figure.value or 0.0 for figure in recalls) / len(recalls)
+    return Figure(value, rows, max(0.0, low), min(1.0, high))
+
+
+def _matthews(table: dict[str, OneClass], cells: Float64, rows: int, right: int) -> Figure:
     chance = sum(one.predicted * one.actual for one in table.values())
     spread_predicted = rows**2 - sum(one.predicted**2 for one in table.values())
     spread_actual = rows**2 - sum(one.actual**2 for one in table.values())
     spread = spread_predicted * spread_actual
+    if spread == 0:
+        # As scikit-learn has it, a constant prediction or truth correlates with nothing. How sure
+        # that is, its rows cannot say.
+        return Figure(0.0, rows)
     covariance = right * rows - chance
-    return {
-        "balanced_accuracy": Figure(math.fsum(recalls) / len(recalls), rows),
-        # As scikit-learn has it, a constant prediction or truth correlates with nothing: 0.
-        "matthews_corrcoef": Figure(covariance / math.sqrt(spread) if spread else 0.0, rows),
-        "cohen_kappa": Figure(1 - (rows - right) * rows / (rows**2 - chance), rows)
-        if rows**2 > chance
-        else Figure.missing("predicted and actual hold one and the same class only", rows),
-    }
+    value = max(-1.0, min(1.0, covariance / math.sqrt(spread)))
+    shares = cells / rows
+    p, t = shares.sum(axis=1), shares.sum(axis=0)
+    above, a, b = covariance / rows**2, spread_predicted / rows**2, spread_actual / rows**2
+    root = math.sqrt(a * b)
+    gradient = (np.eye(len(p)) - t[:, None] - p[None, :]) / root
+    gradient += above / root * (p[:, None] / a + t[None, :] / b)
+    return _coefficient(value, rows, cells, gradient, 1 - chance / rows**2)
+
+
+def _kappa(table: dict[str, OneClass], cells: Float64, rows: int, right: int) -> Figure:
+    chance = sum(one.predicted * one.actual for one in table.values())
+    if rows**2 <= chance:
+        reason = "predicted and actual hold one and the same class only"
+        return Figure.missing(reason, rows)
+    value = 1 - (rows - right) * rows / (rows**2 - chance)
+    shares = cells / rows
+    p, t = shares.sum(axis=1), shares.sum(axis=0)
+    left = 1 - chance / rows**2
+    wrong = 1 - right / rows
+    gradient = np.eye(len(p)) / left - wrong * (t[:, None] + p[None, :]) / left**2
+    return _coefficient(value, rows, cells, gradient, left)
+
+
+def _coefficient(
+    value: float, rows: int, cells: Float64, gradient: Float64, beyond_chance: float
+) -> Figure:
+    """A coefficient in [-1, 1] with its interval in Fisher's z, at the ends Wilson's of errors."""
+    variance = cell_variance(cells, gradient)
+    if abs(value) > 1 - 1e-12 or variance < 1e-15:
+        # No row disagrees with another: as many others may yet as Wilson's interval allows.
+        away = wilson(0, rows)[1] / beyond_chance
+        low, high = max(-1.0, value - away), min(1.0, value + away)
+    else:
+        low, high = fisher(value, variance)
+    return Figure(value, rows, min(low, value), max(high, value))
