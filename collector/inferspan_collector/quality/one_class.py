@@ -21,7 +21,14 @@ import numpy as np
 
 from inferspan_collector.batches import Float64
 from inferspan_collector.quality.figure import MACRO, Figure
-from inferspan_collector.quality.intervals import Bounds, f1_wilson, logit, mover, wilson, wilson_share
+from inferspan_collector.quality.intervals import (
+    Bounds,
+    f1_wilson,
+    logit,
+    mover,
+    wilson,
+    wilson_share,
+)
 
 
 @dataclass(frozen=True, slots=True)
