@@ -100,6 +100,7 @@ class Source:
             version=none,
             prediction_id=self.ids(numbers),
             index=one,
+            item_id=absent,
             link_trace=np.zeros((n, 2), np.uint64),
             link_span=np.zeros(n, np.uint64),
             response_id=absent,

@@ -7,7 +7,6 @@ not coded; absent numbers are NaN, absent trace ids are zero.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
@@ -164,11 +163,6 @@ class Texts:
         return len(self.offsets) - 1
 
 
-def class_set_text(classes: Iterable[str]) -> str:
-    """A set of classes as one text both sides compare: the sorted set as a JSON array."""
-    return json.dumps(sorted(set(classes)), ensure_ascii=False, separators=(",", ":"))
-
-
 @dataclass(frozen=True, slots=True, eq=False)
 class PredictionBatch:
     """Predictions, one row each; a batch call of K rows gives K rows.
@@ -176,8 +170,9 @@ class PredictionBatch:
     `index` is 0…K-1 within a batch call that shares one id, 0 where rows have their own;
     `span_row` is the place within the span, 0…K-1, in either case.
     Times are Unix nanoseconds, durations nanoseconds. `trace` is uint64[N, 2], the big-endian
-    halves of the trace id. `predicted` is the class as `semconv.class_text` writes it (a
-    multilabel row: the sorted set as a JSON array); `score` and `value` are NaN when absent.
+    halves of the trace id. `predicted` is the class as `semconv.class_text` writes it (of
+    a multilabel row or a ranking, as `several_classes` does); `score` and `value` are NaN when
+    absent.
     """
 
     environment: Strings
@@ -240,7 +235,7 @@ class LabelBatch:
 
     A row names its prediction by `prediction_id` (with `model`, `index`), else by the one link
     (`link_trace`, `link_span`; `index` is then the place within that span), else by `response_id`,
-    else by `entity_id`. `environment` and
+    else by `entity_id`; of a ranking it may say which item, `item_id`. `environment` and
     `version` narrow the match when present. `actual` is the truth as text (`class_text` of a
     number too; a set as a sorted JSON array); `value` is the truth as a number, NaN when it is
     none. `time` is when the outcome became known, `received` when we accepted it, in Unix ns.
@@ -253,6 +248,7 @@ class LabelBatch:
     version: Strings
     prediction_id: Texts
     index: Int32
+    item_id: Texts
     link_trace: UInt64
     link_span: UInt64
     response_id: Texts

@@ -1,6 +1,7 @@
 """The Δ-join: new labels ⋈ stored predictions, new predictions ⋈ stored labels.
 
-One winner per (prediction, target): the greatest (rank of its source, revision, time, label id).
+One winner per (prediction, target, item of a ranking): the greatest (rank of its source, revision,
+time, label id).
 Deletions are tombstones in that same order. Two records that claim the same label id and revision
 are told apart by their content. What the winner replaces is taken back. The result is a function
 of the set of records, never of their order of arrival.
@@ -30,6 +31,7 @@ from inferspan_collector.store.staging import Labels
 
 _APPEND: Final = sql("inferspan_collector.store", "append.sql")
 _JOIN: Final = sql("inferspan_collector", "join.sql")
+_ITEMS: Final = sql("inferspan_collector.store", "items.sql")
 
 # A label joined when it is somebody's winner (a tombstone that wins has its effect, too), is
 # superseded when it only lost, is late when all it is about was received too long before or after,
@@ -77,7 +79,7 @@ FROM (
     SELECT w.prediction_row, w.label_row, 'retracted' AS outcome
     FROM winners AS w
     JOIN removed AS r ON r.prediction_row = w.prediction_row AND r.target = w.target
-    WHERE w.deleted AND r.counted AND r.correct >= 0
+    WHERE w.deleted AND w.item_id IS NULL AND r.counted AND r.correct >= 0
     UNION ALL
     -- Another span of the same key counts now: what was said of this one holds no more.
     SELECT r.prediction_row, r.label_row, 'retracted' AS outcome
@@ -169,10 +171,15 @@ def prepare(cursor: duckdb.DuckDBPyConnection, config: Config) -> str:
 def join_in_sql(cursor: duckdb.DuckDBPyConnection, statements: str) -> InSql:
     """Join what is staged with what is near, inside the open transaction.
 
-    Of the stored tables only `waiting_labels` changes; the caller writes what is returned.
+    Of the stored tables `waiting_labels` and `item_outcomes` change; the caller writes the rest, as
+    returned.
     """
     cursor.execute(_APPEND)
     cursor.execute(statements)
+    if cursor.execute("SELECT count(*) FROM near_labels WHERE item_id IS NOT NULL").fetchall()[0][
+        0
+    ]:
+        cursor.execute(_ITEMS)
     return InSql(
         new_predictions=_numbers(cursor, "SELECT row_id FROM new_predictions"),
         losing=_numbers(cursor, "SELECT row_id FROM contenders WHERE NOT stored AND NOT wins"),

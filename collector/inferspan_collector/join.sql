@@ -2,8 +2,8 @@
 -- are not ordinary.
 --
 -- Reads new_labels, contenders, superseded and the near tables (TEMP), and series, source_ranks,
--- tolerances. Makes matches, winners, removed, added and met (TEMP). The result depends on the set
--- of records only, never on their order.
+-- tolerances. Makes matches, winners, removed, added and met (TEMP). The result depends on
+-- the set of records only, never on their order.
 
 CREATE OR REPLACE TEMP TABLE new_matches AS {match_new_labels};
 CREATE OR REPLACE TEMP TABLE touched AS
@@ -26,28 +26,32 @@ WHERE late AND label_row NOT IN (SELECT label_row FROM matches);
 -- One winner per (prediction, target). A tombstone can win: then there is no label. What silence
 -- implies loses to whatever was said. Two records
 -- that claim the same label id and revision are told apart by their time, then their content.
+-- A ranking as a whole is neither right nor wrong; each item that was labelled has its own winner.
 CREATE OR REPLACE TEMP TABLE winners AS
 SELECT
     m.prediction_row,
     m.label_row,
     l.target,
     l.deleted,
+    l.item_id,
     p.series_id,
     p.slices_id,
     p.event_time // 60000000000 AS minute,
     p.error_type IS NULL AS counted,
     s.model,
     CASE
-        WHEN s.task IN ('regression', 'forecasting') OR p.predicted IS NULL THEN NULL
+        WHEN s.task IN ('regression', 'forecasting', 'ranking') OR s.operation = 'rank' THEN NULL
         ELSE p.predicted
     END AS predicted_class,
     CASE
-        WHEN s.task IN ('regression', 'forecasting') OR p.predicted IS NULL THEN NULL
+        WHEN s.task IN ('regression', 'forecasting', 'ranking') OR s.operation = 'rank'
+            OR p.predicted IS NULL
+            THEN NULL
         ELSE l.actual
     END AS actual_class,
     CASE
-        WHEN coalesce(s.task, '') NOT IN ('regression', 'forecasting')
-            AND p.predicted IS NOT NULL
+        WHEN coalesce(s.task, '') NOT IN ('regression', 'forecasting', 'ranking')
+            AND coalesce(s.operation, '') <> 'rank' AND p.predicted IS NOT NULL
             THEN coalesce((p.predicted = l.actual)::TINYINT, -1)
         WHEN tol.tolerance IS NULL OR coalesce(isnan(p.value), TRUE) OR coalesce(isnan(l.value), TRUE)
             THEN -1
@@ -61,7 +65,7 @@ LEFT JOIN tolerances AS tol ON tol.model = s.model
 LEFT JOIN source_ranks AS r
     ON r.model = s.model AND r.target = l.target AND r.source = l.source
 QUALIFY row_number() OVER (
-    PARTITION BY m.prediction_row, l.target
+    PARTITION BY m.prediction_row, l.target, l.item_id
     ORDER BY
         l.kind = 'implied', coalesce(r.rank, -1) DESC, l.revision DESC, l.time DESC, l.label_id DESC, l.deleted DESC,
         l.content_hash DESC
@@ -73,6 +77,7 @@ SELECT o.*
 FROM near_outcomes AS o
 LEFT JOIN winners AS w
     ON w.prediction_row = o.prediction_row AND w.target = o.target AND NOT w.deleted
+    AND w.item_id IS NULL
 WHERE (o.prediction_row IN (SELECT prediction_row FROM touched)
     OR o.prediction_row IN (SELECT row_id FROM superseded))
     AND w.label_row IS DISTINCT FROM o.label_row;
@@ -84,7 +89,7 @@ LEFT JOIN near_outcomes AS o
     ON o.prediction_row = w.prediction_row
     AND o.target = w.target
     AND o.label_row = w.label_row
-WHERE NOT w.deleted AND o.label_row IS NULL;
+WHERE NOT w.deleted AND o.label_row IS NULL AND w.item_id IS NULL;
 
 -- Labels that had met no prediction yet. Once met, a key keeps a current prediction for ever.
 CREATE OR REPLACE TEMP TABLE met AS

@@ -11,6 +11,7 @@ TRUTHS: Final = ("class", "classes", "value", "values", "text")
 FIELDS: Final = (
     *SUBJECTS,
     "index",
+    "item_id",
     "model",
     "version",
     "environment",

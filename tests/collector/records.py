@@ -73,6 +73,7 @@ class Label:
     deleted: bool = False
     entity_id: str | None = None
     response_id: str | None = None
+    item_id: str | None = None
 
 
 def _halves(traces: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
@@ -129,6 +130,7 @@ def label_batch(rows: Sequence[Label]) -> LabelBatch:
         version=Strings.of(row.version for row in rows),
         prediction_id=Texts.of(row.prediction_id for row in rows),
         index=np.array([row.index for row in rows], np.int32),
+        item_id=Texts.of(row.item_id for row in rows),
         link_trace=_halves([row.link_trace for row in rows]),
         link_span=np.array([row.link_span for row in rows], np.uint64),
         response_id=Texts.of(row.response_id for row in rows),

@@ -11,7 +11,7 @@ from typing import Any
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from inferspan import semconv
-from inferspan_collector.batches import PredictionBatch, class_set_text
+from inferspan_collector.batches import PredictionBatch
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord
 from inferspan_collector.decode.predictions import (
     CLOCK_SKEW_MAX_NS,
@@ -20,6 +20,7 @@ from inferspan_collector.decode.predictions import (
     slice_keys,
 )
 from inferspan_collector.decode.row_limit import ROWS_FREE, ROWS_MAX
+from inferspan_collector.several_classes import class_set_text, ranking_text
 
 DECLARED = {
     "version": semconv.MODEL_VERSION,
@@ -132,6 +133,11 @@ class _Record:
             **found,
         }
 
+    def ranked(self) -> bool:
+        """Whether rows are rankings."""
+        said = self.declared()
+        return said["task"] == "ranking" or said["operation"] == "rank"
+
     def packed(self, name: str) -> bytes | None:
         value = self.attributes.value(name)
         _check(value is None or isinstance(value, bytes))
@@ -188,9 +194,10 @@ class _Record:
         _check(offsets[0] == 0 and offsets == sorted(offsets))
         entries = self.coded(*names, offsets[-1])
         _check(entries is not None)
+        as_text = ranking_text if self.ranked() else class_set_text
         sets = [(entries or [])[a:b] for a, b in pairwise(offsets)]
         return [
-            None if row == [None] else class_set_text(text for text in row if text is not None)
+            None if row == [None] else as_text(text for text in row if text is not None)
             for row in sets
         ]
 

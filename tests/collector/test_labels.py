@@ -153,6 +153,7 @@ def test_every_field(receiver: Receiver) -> None:
         "version": "7",
         "prediction_id": "order-17",
         "index": 3,
+        "item_id": None,
         "link_trace": [0, 0],
         "link_span": 0,
         "response_id": None,

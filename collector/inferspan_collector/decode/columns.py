@@ -63,6 +63,7 @@ class LabelRow:
     version: str | None = None
     prediction_id: str | None = None
     index: int = 0
+    item_id: str | None = None
     link: tuple[tuple[int, int], int] = NO_LINK
     response_id: str | None = None
     entity_id: str | None = None
@@ -181,6 +182,7 @@ def label_batch(rows: list[LabelRow], received_ns: int) -> LabelBatch:
         version=texts("version"),
         prediction_id=plain("prediction_id"),
         index=numbers("index", np.int32),
+        item_id=plain("item_id"),
         link_trace=np.array([row.link[0] for row in rows], np.uint64),
         link_span=np.array([row.link[1] for row in rows], np.uint64),
         response_id=plain("response_id"),

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from inferspan import semconv
-from inferspan_collector.batches import class_set_text
 from inferspan_collector.decode.attributes import (
     RefusedRecord,
     checked_id,
@@ -25,6 +24,7 @@ from inferspan_collector.decode.attributes import (
 from inferspan_collector.decode.columns import NO_LINK, LabelRow
 from inferspan_collector.decode.predictions import CLOCK_SKEW_MAX_NS, TIME_MAX_NS
 from inferspan_collector.label_fields import TRUTHS
+from inferspan_collector.several_classes import class_set_text
 
 ATTRIBUTES: Final[Mapping[str, str]] = {
     "id": semconv.LABEL_ID,
@@ -32,6 +32,7 @@ ATTRIBUTES: Final[Mapping[str, str]] = {
     "version": semconv.MODEL_VERSION,
     "prediction_id": semconv.PREDICTION_ID,
     "index": semconv.PREDICTION_INDEX,
+    "item_id": semconv.PREDICTION_ITEM_ID,
     "entity_id": semconv.ENTITY_ID,
     "response_id": semconv.GEN_AI_RESPONSE_ID,
     "target": semconv.TARGET_NAME,
@@ -149,7 +150,10 @@ class _Reader:
         if link == NO_LINK:
             self._names_its_prediction(model, prediction_id, response_id, entity_id)
         deleted = self._choice("action", semconv.LABEL_ACTIONS) == "delete"
+        item_id = self._item()
         truth = _Truth() if deleted else self._truth()
+        if item_id is not None and not deleted:
+            truth = self._relevance(item_id, truth)
         given = self._integer("time", 1, TIME_MAX_NS)
         # A time ahead of us would win over every later correction.
         skewed = given is not None and given > received_ns + CLOCK_SKEW_MAX_NS
@@ -161,6 +165,7 @@ class _Reader:
             version=self.text("version"),
             prediction_id=prediction_id,
             index=self._integer("index", 0, INDEX_MAX) or 0,
+            item_id=item_id,
             link=link,
             response_id=response_id,
             entity_id=entity_id,
@@ -244,6 +249,28 @@ class _Reader:
         numbers = [self._number(field, entry) for entry in given]
         actual = json.dumps(numbers, separators=(",", ":"))
         return _Truth(actual, said={attribute: numbers})
+
+    def _item(self) -> str | None:
+        """The item as the ranking spells it: a class."""
+        if not self._present("item_id"):
+            return None
+        return self._class_text("item_id", self._fields["item_id"])
+
+    def _relevance(self, item_id: str, truth: _Truth) -> _Truth:
+        """The truth of one item: how relevant it was, as a number from 0 on."""
+        value = {"true": 1.0, "false": 0.0}.get(truth.actual or "", truth.value)
+        if not value >= 0.0:
+            given = ", ".join(
+                f"{self._names[field]} = {shown(self._fields[field])}"
+                for field in TRUTHS
+                if self._present(field)
+            )
+            raise RefusedRecord(
+                "bad_relevance",
+                f"{given} is not how relevant the item {item_id!r:.80} was: send "
+                f"{self._names['value']} from 0 on, or {self._names['class']} true or false",
+            )
+        return replace(truth, value=value)
 
     def _present(self, field: str) -> bool:
         return self._fields.get(field) not in (None, "")
@@ -351,6 +378,7 @@ def _record_id(row: LabelRow, time: int | None, truth: _Truth) -> str:
         semconv.MODEL_VERSION: row.version,
         semconv.PREDICTION_ID: row.prediction_id,
         semconv.PREDICTION_INDEX: row.index or None,
+        semconv.PREDICTION_ITEM_ID: row.item_id,
         semconv.GEN_AI_RESPONSE_ID: row.response_id,
         semconv.ENTITY_ID: row.entity_id,
         semconv.TARGET_NAME: row.target,

@@ -183,6 +183,8 @@ def label_rows(scanned: Scanned, origins: Sequence[Origin], received_ns: int) ->
         version=texts(semconv.MODEL_VERSION),
         prediction_id=ids(labels.PREDICTION_ID),
         index=found.integers(labels.INDEX).astype(np.int32),
+        # Labels of items are not ordinary.
+        item_id=Texts.constant(None, len(found)),
         link_trace=found.pairs(labels.LINK_TRACE),
         link_span=found.integers(labels.LINK_SPAN).view(np.uint64),
         response_id=ids(labels.RESPONSE_ID),

@@ -9,8 +9,9 @@ from itertools import pairwise
 import numpy as np
 
 from inferspan import semconv
-from inferspan_collector.batches import Bool, Float64, class_set_text
+from inferspan_collector.batches import Bool, Float64
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord
+from inferspan_collector.several_classes import class_set_text, is_ranking, ranking_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,17 +24,23 @@ class Outputs:
 
 
 def read_outputs(
-    attributes: Attributes, rows: int, task: str | None, positive: str | None
+    attributes: Attributes,
+    rows: int,
+    task: str | None,
+    positive: str | None,
+    operation: str | None = None,
 ) -> Outputs:
     """Read the outputs of a span of `rows` predictions.
 
     A single prediction may use the scalar attributes, a batch uses the arrays. Where only
-    probabilities came, class and score follow from them; not the sets of a multilabel task.
+    probabilities came, class and score follow from them; not the sets of a multilabel task, nor
+    rankings.
 
     Raises:
         RefusedRecord: an array whose length disagrees with the number of rows, or a wrong type.
     """
-    predicted = _predicted(attributes, rows, task)
+    ranking = is_ranking(task, operation)
+    predicted = _predicted(attributes, rows, ranking, several=ranking or task == semconv.MULTILABEL)
     score = _per_row(attributes, semconv.OUTPUT_SCORES, rows, ragged=predicted is not None)
     value = _per_row(attributes, semconv.OUTPUT_VALUES, rows)
     if rows == 1:
@@ -44,7 +51,7 @@ def read_outputs(
     score = score or [math.nan] * rows
     if semconv.OUTPUT_PROBABILITIES in attributes:
         found = _Probabilities.read(attributes, rows)
-        if predicted is None:
+        if predicted is None and not ranking:
             predicted = found.classes_predicted(
                 task, positive, attributes.number(semconv.OUTPUT_THRESHOLD)
             )
@@ -58,13 +65,15 @@ def disagree(name: str, length: int, rule: str) -> RefusedRecord:
     return RefusedRecord("length_mismatch", f"{name} has {length} entries; {rule}")
 
 
-def _predicted(attributes: Attributes, rows: int, task: str | None) -> list[str | None] | None:
+def _predicted(
+    attributes: Attributes, rows: int, ranking: bool, several: bool
+) -> list[str | None] | None:
     name = semconv.OUTPUT_CLASSES_PREDICTED
     classes = attributes.class_texts(name)
     if classes is None:
         return None
     offsets = attributes.integers(semconv.OUTPUT_OFFSETS)
-    if offsets is None and rows == 1 and task == semconv.MULTILABEL:
+    if offsets is None and rows == 1 and several:
         offsets = [0, len(classes)]
     if offsets is None:
         if len(classes) != rows:
@@ -80,8 +89,9 @@ def _predicted(attributes: Attributes, rows: int, task: str | None) -> list[str 
             "bad_offsets",
             f"{semconv.OUTPUT_OFFSETS} must rise from 0 to the {len(classes)} entries of {name}",
         )
+    as_text = ranking_text if ranking else class_set_text
     return [
-        class_set_text(text for text in classes[start:end] if text is not None)
+        as_text(text for text in classes[start:end] if text is not None)
         for start, end in pairwise(offsets)
     ]
 

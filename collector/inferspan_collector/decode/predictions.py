@@ -107,7 +107,9 @@ def read_prediction(
     event_time = _event_time(attributes) or start
     skewed = event_time > received_ns + CLOCK_SKEW_MAX_NS
     ids, index = _identities(span, attributes, reserve)
-    outputs = read_outputs(attributes, len(ids), declared.task, declared.positive_class)
+    outputs = read_outputs(
+        attributes, len(ids), declared.task, declared.positive_class, declared.operation
+    )
     return PredictionRows(
         environment=origin.environment,
         service=origin.service,

@@ -323,12 +323,6 @@ class _Found:
                 f"{semconv.LABEL_ID} is missing: a retry of this label could not be told from "
                 "another one",
             )
-        if semconv.PREDICTION_ITEM_ID in attributes:
-            raise RefusedRecord(
-                "unsupported_item",
-                f"{semconv.PREDICTION_ITEM_ID}: labels of single items are not read by this "
-                "version; label the prediction as a whole",
-            )
         fields: dict[str, object] = {
             field: attributes.value(name) for field, name in ATTRIBUTES.items()
         }

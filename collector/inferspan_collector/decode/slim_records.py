@@ -23,7 +23,6 @@ from inferspan_collector.batches import (
     Texts,
     UInt8,
     UInt64,
-    class_set_text,
 )
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord
 from inferspan_collector.decode.packed_columns import (
@@ -45,6 +44,7 @@ from inferspan_collector.decode.predictions import (
     read_declared,
     slice_keys,
 )
+from inferspan_collector.several_classes import class_set_text, is_ranking, ranking_text
 
 ROW_WEIGHT: Final = 512
 """So many bytes of sets count as one row more: a few bytes of codes may stand for them."""
@@ -86,7 +86,7 @@ def read_slim_record(
     declared = read_declared(span, attributes)
     calls = _read_calls(span, attributes)
     rows = calls.rows
-    classes = _read_classes(attributes, rows)
+    classes = _read_classes(attributes, rows, is_ranking(declared.task, declared.operation))
     score = floats(attributes, semconv.RECORD_SCORES, rows)
     value = floats(attributes, semconv.RECORD_VALUES, rows)
     keys, surplus = slice_keys(
@@ -307,6 +307,8 @@ class _Classes:
     """None where no row has an answer."""
     offsets: NDArray[np.uint32] | None = None
     """Where each row's set begins, and one more for the end; None where rows are no sets."""
+    ranking: bool = False
+    """Whether the order of a row's classes says something."""
 
     @property
     def weight(self) -> int:
@@ -341,10 +343,15 @@ class _Classes:
             distinct, inverse = _distinct_rows(self.column.codes[places])
             numbers[rows] = inverse + len(texts) + 1
             texts += [
-                _set_text([self.column.texts[c - 1] if c else None for c in row])
+                self._text([self.column.texts[c - 1] if c else None for c in row])
                 for row in distinct.tolist()
             ]
         return Coded(numbers, texts).strings()
+
+    def _text(self, entries: list[str | None]) -> str | None:
+        """A row as text; None where its one entry says that there was no answer."""
+        as_text = ranking_text if self.ranking else class_set_text
+        return None if entries == [None] else as_text(t for t in entries if t is not None)
 
 
 def _distinct_rows(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
@@ -358,12 +365,7 @@ def _distinct_rows(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]
     return matrix[first], inverse
 
 
-def _set_text(entries: list[str | None]) -> str | None:
-    """A set as text; None where its one entry says that there was no answer."""
-    return None if entries == [None] else class_set_text(t for t in entries if t is not None)
-
-
-def _read_classes(attributes: Attributes, rows: int) -> _Classes:
+def _read_classes(attributes: Attributes, rows: int, ranking: bool) -> _Classes:
     name, codes_name = semconv.RECORD_CLASSES, semconv.RECORD_CLASS_CODES
     texts = attributes.class_texts(name)
     raw = packed(attributes, semconv.RECORD_CLASS_OFFSETS)
@@ -380,4 +382,4 @@ def _read_classes(attributes: Attributes, rows: int) -> _Classes:
         raise RefusedRecord(
             "missing_column", f"{codes_name} is missing: {semconv.RECORD_CLASS_OFFSETS} needs it"
         )
-    return _Classes(rows, column, offsets)
+    return _Classes(rows, column, offsets, ranking)

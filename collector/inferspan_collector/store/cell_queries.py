@@ -36,6 +36,22 @@ _OUTCOME_ROWS: Final = f"""(
 )"""
 
 
+_ITEMS: Final = """(
+    SELECT
+        o.minute, o.series_id, o.slices_id, o.target, o.prediction_row AS ranking,
+        coalesce(o.place, 0)::BIGINT AS place, o.relevance,
+        CASE
+            WHEN p.predicted IS NULL THEN 0
+            WHEN json_valid(p.predicted) AND json_type(p.predicted) = 'ARRAY'
+                THEN json_array_length(p.predicted)
+            ELSE 1
+        END::BIGINT AS shown,
+        1 AS n
+    FROM item_outcomes AS o
+    JOIN predictions AS p ON p.row_id = o.prediction_row
+)"""
+
+
 # Older cells are those of whole hours. A correction that came later stands at its own minute, and
 # so may what a fold has not reached: all of it is read as if it were folded.
 _FOLDED: Final = """(
@@ -67,14 +83,25 @@ def outcomes(query: CellQuery) -> tuple[str, dict[str, Any]]:
     return statement, {**parameters, "target": query.target}
 
 
+def items(query: CellQuery) -> tuple[str, dict[str, Any]]:
+    """The statement for labelled items of rankings, with the window and group of each."""
+    columns = ("ranking", "place", "relevance", "shown")
+    statement, parameters = _statement(query, None, _ITEMS, columns, "c.target")
+    return statement, {**parameters, "target": query.target}
+
+
 def _statement(
-    query: CellQuery, cells: str, rows: str, columns: tuple[str, ...], target: str | None = None
+    query: CellQuery,
+    cells: str | None,
+    rows: str,
+    columns: tuple[str, ...],
+    target: str | None = None,
 ) -> tuple[str, dict[str, Any]]:
     slice_keys = [key.removeprefix(SLICE) for key in query.by if key.startswith(SLICE)]
     conditions, parameters = _conditions(query)
     joins: list[str] = []
     groups: dict[str, str] = {}
-    if len(slice_keys) <= 1:
+    if cells is not None and len(slice_keys) <= 1:
         source = cells
         conditions.append("c.slice_key = $slice_key")
         parameters["slice_key"] = slice_keys[0] if slice_keys else ""

@@ -84,6 +84,24 @@ class OutcomeCells:
 
 
 @dataclass(frozen=True, slots=True)
+class JudgedItems:
+    """Labelled items of rankings, one entry each, in the order of their rankings.
+
+    `window` and `groups` as those of `OutcomeCells`. Entries with the same `ranking` are of one
+    prediction. `place` is the item's in the ranking, from 1; 0 = the ranking lacks it. `relevance`
+    is what its winning label says, from 0 on. `shown` is how many items the ranking has.
+    """
+
+    by: tuple[str, ...]
+    window: NDArray[np.int64]
+    groups: Sequence[tuple[str | None, ...]]
+    ranking: NDArray[np.int64]
+    place: NDArray[np.int64]
+    relevance: NDArray[np.float64]
+    shown: NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
 class ArrivalCells:
     """What ever arrived, for counters that only grow: outcomes added and retracted."""
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from inferspan_collector.batches import Bool, Float64, Int32, Int64, Objects, Strings, UInt64
 from inferspan_collector.config import Config
+from inferspan_collector.several_classes import is_ranking
 from inferspan_collector.store.cells import SERIES_KEYS
 from inferspan_collector.store.interning import Interner, SliceKey
 
@@ -63,16 +64,18 @@ class SeriesFacts:
         """Take in what was interned since."""
         if len(self._rows) == len(interner.series_keys) + 1:
             return
-        fields = [SERIES_KEYS.index(k) for k in ("environment", "version", "model", "task")]
+        fields = [
+            SERIES_KEYS.index(k) for k in ("environment", "version", "model", "task", "operation")
+        ]
         for key, number in list(interner.series_keys.items())[len(self._rows) - 1 :]:
-            environment, version, model, task = (key[place] for place in fields)
+            environment, version, model, task, operation = (key[place] for place in fields)
             tolerance = self._config.model(str(model)).tolerance
             self._rows.append(
                 (
                     interner.series_identities[number],
                     self._place(environment),
                     self._place(version),
-                    task in _NUMERIC,
+                    task in _NUMERIC or is_ranking(task, operation),
                     np.nan if tolerance is None else tolerance,
                 )
             )
@@ -98,6 +101,7 @@ class SeriesFacts:
         self.identity: UInt64 = np.array(identity, np.uint64)
         self.places: Int32 = np.array([environment, version], np.int32).T.copy()
         self.numeric: Bool = np.array(numeric, np.bool_)
+        """Judged by numbers, if at all: no classes are compared."""
         self.tolerance: Float64 = np.array(tolerance, np.float64)
 
 

@@ -51,7 +51,7 @@ SELECT
     coalesce(d.position, 0) AS position, coalesce(d.link_trace_high, 0) AS link_trace_high,
     coalesce(d.link_trace_low, 0) AS link_trace_low, coalesce(d.link_span, 0) AS link_span,
     s.target, s.kind, l.actual, l.value, l.time, l.received, s.source,
-    coalesce(d.deleted, FALSE) AS deleted
+    coalesce(d.deleted, FALSE) AS deleted, d.item_id
 FROM {rows} AS l
 JOIN label_sets AS s ON s.set_id = l.set_id
 LEFT JOIN (SELECT * FROM label_details WHERE row_id >= {first_row}) AS d ON d.row_id = l.row_id

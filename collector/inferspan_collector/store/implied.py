@@ -151,6 +151,7 @@ def _batch(silence: _Silence, rows: Sequence[tuple[Any, ...]]) -> LabelBatch:
         version=none,
         prediction_id=absent,
         index=columns[:, 0].astype(np.int32),
+        item_id=absent,
         link_trace=np.array([row[1:3] for row in rows], np.uint64).reshape(count, 2),
         link_span=np.array([row[3] for row in rows], np.uint64),
         response_id=absent,

@@ -7,6 +7,7 @@ import numpy as np
 
 from inferspan_collector.batches import Int32, Int64, LabelBatch, PredictionBatch, Strings, UInt64
 from inferspan_collector.config import Config
+from inferspan_collector.several_classes import rankings
 from inferspan_collector.store import grouping, keys, nearby
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.compiled.rows import EXCEPTIONAL, KEYLESS, MAYBE_COLD
@@ -80,7 +81,14 @@ class Known:
             known.keys.high, known.keys.low, keys.string_hashes(batch.model), batch.index
         )
         spans = self.span_hashes(batch.trace, batch.span, batch.span_row)
-        predicted = self.classes.column(batch.predicted)
+        # Rankings are compared with nothing, and hardly two are alike: they would take all codes.
+        ranked = rankings(batch.task, batch.operation)
+        answers = batch.predicted
+        if ranked.any():
+            texts = answers.objects()
+            texts[ranked] = None
+            answers = Strings.of(texts)
+        predicted = self.classes.column(answers)
         beyond = np.zeros(len(known), np.int8)
         beyond[predicted == UNKNOWN] = EXCEPTIONAL
         beyond[self.is_linked(spans) | known.folded | _is_other(batch.model)] = EXCEPTIONAL
@@ -106,7 +114,9 @@ class Known:
             known.keys.high, known.keys.low, keys.string_hashes(batch.model), batch.index
         )
         beyond = np.zeros(len(known), np.int8)
-        beyond[batch.deleted | (self.classes.column(batch.actual) == UNKNOWN)] = EXCEPTIONAL
+        of_items = batch.item_id.lengths() > 0
+        unknown = self.classes.column(batch.actual) == UNKNOWN
+        beyond[batch.deleted | of_items | unknown] = EXCEPTIONAL
         beyond[self.recent.maybe_cold(hashes)] = MAYBE_COLD
         unnamed = batch.names_no_key()
         beyond[unnamed | _is_other(batch.model)] = KEYLESS

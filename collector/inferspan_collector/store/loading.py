@@ -8,6 +8,7 @@ import duckdb
 import numpy as np
 
 from inferspan_collector.batches import Int8, UInt64
+from inferspan_collector.several_classes import RANK, RANKING
 from inferspan_collector.store import keys
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.compiled.rows import EXCEPTIONAL, KEYLESS, MAYBE_COLD, ORDINARY
@@ -20,18 +21,25 @@ from inferspan_collector.telemetry import OTHER
 _CHUNK: Final = 500_000
 """Rows read at once: some 40 MB."""
 
+_RANKED: Final = f"""
+SELECT
+    series_id,
+    coalesce(task = '{RANKING}', FALSE) OR coalesce(operation = '{RANK}', FALSE) AS ranked
+FROM series
+"""
 _PREDICTIONS: Final = f"""
 SELECT
     p.row_id, p.key_high, p.key_low, coalesce(d.position, 0)::INTEGER AS position,
     p.trace_high, p.trace_low, p.span, coalesce(d.span_row, 0)::UBIGINT AS span_row,
     p.series_id, d.identity IS NOT NULL AS folded, p.slices_id,
-    CASE WHEN p.predicted IS NULL THEN -1 ELSE coalesce(c.code, {UNKNOWN}) END::INTEGER
+    CASE WHEN p.predicted IS NULL OR s.ranked THEN -1 ELSE coalesce(c.code, {UNKNOWN}) END::INTEGER
         AS predicted,
     (p.event_time // {MINUTE_NS})::INTEGER AS minute, coalesce(p.value, 'nan') AS value,
     d.error_type IS NOT NULL AS failed, p.received // {MINUTE_NS} AS received
 FROM (SELECT * FROM predictions WHERE row_id >= $start AND row_id < $end) AS p
 LEFT JOIN (SELECT * FROM prediction_details WHERE row_id >= $start AND row_id < $end) AS d
     ON d.row_id = p.row_id
+JOIN ({_RANKED}) AS s ON s.series_id = p.series_id
 LEFT JOIN class_codes AS c ON c.class = p.predicted
 ORDER BY p.row_id
 """
@@ -45,7 +53,8 @@ _LABELS: Final = f"""
 SELECT
     l.row_id, l.label_high, l.label_low, l.revision, l.content_hash, l.key_high, l.key_low,
     coalesce(d.position, 0)::INTEGER AS position, l.set_id,
-    coalesce(d.deleted, FALSE) AS deleted, l.received // {MINUTE_NS} AS received
+    coalesce(d.deleted OR d.item_id IS NOT NULL, FALSE) AS exceptional,
+    l.received // {MINUTE_NS} AS received
 FROM (SELECT * FROM labels WHERE row_id >= $start AND row_id < $end) AS l
 LEFT JOIN (SELECT * FROM label_details WHERE row_id >= $start AND row_id < $end) AS d
     ON d.row_id = l.row_id
@@ -101,8 +110,8 @@ class _Sets:
 
 def _code_classes(cursor: duckdb.DuckDBPyConnection, known: Known) -> None:
     for (text,) in cursor.execute(
-        "SELECT DISTINCT predicted FROM predictions"
-        f" WHERE predicted IS NOT NULL LIMIT {CLASSES_MAX}"
+        f"SELECT DISTINCT predicted FROM predictions JOIN ({_RANKED}) AS s USING (series_id)"
+        f" WHERE predicted IS NOT NULL AND NOT s.ranked LIMIT {CLASSES_MAX}"
     ).fetchall():
         known.classes.of(text)
     cursor.execute("CREATE OR REPLACE TEMP TABLE class_codes (class VARCHAR, code INTEGER)")
@@ -164,7 +173,7 @@ def _see_labels(known: Known, sets: _Sets, until: Since, columns: dict[str, Any]
     absent = known.recent.absent(hashes)
     if not known.recent.begin(int(absent.sum())):
         known.recent.cold.add(hashes.low[absent], hashes.high[absent])
-    beyond = _beyond(known, hashes, columns["deleted"])
+    beyond = _beyond(known, hashes, columns["exceptional"])
     beyond[~sets.named[numbers] | ((columns["key_high"] | columns["key_low"]) == 0)] = KEYLESS
     own: tuple[UInt64, UInt64] = columns["label_high"], columns["label_low"]
     known.recent.see_labels(

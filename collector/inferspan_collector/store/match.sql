@@ -6,6 +6,7 @@
 -- the id, unless it says which. Else by its one link: the span's row has a key, and whichever
 -- prediction is current under that key is meant, so that a link to a client's span finds the
 -- server's.
+-- A label of an item is about rankings only.
 SELECT l.row_id AS label_row, p.row_id AS prediction_row
 FROM {labels} AS l
 JOIN {predictions} AS p
@@ -14,6 +15,7 @@ JOIN series AS s ON s.series_id = p.series_id AND s.model = l.model
 WHERE p.current
     AND (l.environment IS NULL OR l.environment IS NOT DISTINCT FROM s.environment)
     AND (l.version IS NULL OR l.version IS NOT DISTINCT FROM s.version)
+    AND (l.item_id IS NULL OR s.task = 'ranking' OR s.operation = 'rank')
 UNION
 SELECT l.row_id AS label_row, p.row_id AS prediction_row
 FROM {labels} AS l
@@ -27,6 +29,8 @@ JOIN {predictions} AS p
     AND p.key_low = linked.key_low
     AND p.identity = linked.identity
     AND p.position = linked.position
+JOIN series AS s ON s.series_id = p.series_id
 WHERE p.current AND l.link_span <> 0
+    AND (l.item_id IS NULL OR s.task = 'ranking' OR s.operation = 'rank')
     -- What silence implies is meant of the row that was silent alone.
     AND (l.kind <> 'implied' OR p.row_id = linked.row_id)

@@ -31,7 +31,7 @@ WITH pairs AS (
 SELECT
     p.place, p.asked, p.label_id, p.revision, p.of_model, p.trace_high, p.trace_low, p.span,
     p.span_row, p.target, p.kind, p.actual, p.value, p.text, p.time, p.received, p.source,
-    p.annotator_kind, p.deleted, p.weight
+    p.annotator_kind, p.deleted, p.weight, p.item_id
 FROM pairs AS p
 LEFT JOIN {horizons} AS h ON h.model = p.of_model AND h.target = p.target
 WHERE (p.model IS NULL OR p.model = p.of_model)

@@ -186,6 +186,7 @@ def _name_columns(names: NamedBatch) -> dict[str, Any]:
 def _label_columns(labels: LabelBatch) -> dict[str, Any]:
     texts = (
         *("label_id", "environment", "model", "version", "response_id", "entity_id", "target"),
+        "item_id",
         *("kind", "actual", "text", "source", "annotator_kind"),
     )
     said = {name: getattr(labels, name).objects() for name in texts}
@@ -210,15 +211,16 @@ def _label_columns(labels: LabelBatch) -> dict[str, Any]:
         "annotator_kind": said["annotator_kind"],
         "deleted": labels.deleted,
         "weight": labels.weight,
+        "item_id": said["item_id"],
     }
 
 
 def _batch(rows: Sequence[tuple[Any, ...]]) -> LabelBatch:
     """The labels that `names.sql` gives: each names a span, and its id says of what it was made."""
     count = len(rows)
-    columns: list[Any] = list(zip(*rows, strict=True)) or [()] * 20
+    columns: list[Any] = list(zip(*rows, strict=True)) or [()] * 21
     _, _, ids, revision, model, high, low, span, place, target, *rest = columns
-    kind, actual, value, text, time, received, source, annotator, deleted, weight = rest
+    kind, actual, value, text, time, received, source, annotator, deleted, weight, item = rest
     absent = Texts.constant(None, count)
     made = [
         f"{label_id} @{h:016x}{lo:016x} {s:016x} {p}"
@@ -232,6 +234,7 @@ def _batch(rows: Sequence[tuple[Any, ...]]) -> LabelBatch:
         version=Strings.constant(None, count),
         prediction_id=absent,
         index=np.array(place, np.int32),
+        item_id=Texts.of(item),
         link_trace=np.array([high, low], np.uint64).T.reshape(count, 2),
         link_span=np.array(span, np.uint64),
         response_id=absent,

@@ -16,6 +16,7 @@ from inferspan_collector.store.cells import (
     ArrivalCells,
     CellQuery,
     Evaluation,
+    JudgedItems,
     ModelSummary,
     OutcomeCells,
     PredictionCells,
@@ -36,6 +37,9 @@ class Reader(Protocol):
 
     def outcome_cells(self, query: CellQuery) -> OutcomeCells:
         """Labelled predictions per cell, corrections applied."""
+
+    def judged_items(self, query: CellQuery) -> JudgedItems:
+        """Labelled items of rankings, corrections applied, of predictions whose rows are kept."""
 
     def count_windows(self, query: CellQuery) -> int:
         """How many (window, group) hold a prediction: what an answer would be long."""
@@ -124,6 +128,23 @@ class StoreReader:
             actual=_texts(columns["actual"]),
             correct=columns["correct"].astype(np.int8),
             n=columns["n"].astype(np.int64),
+        )
+
+    def judged_items(self, query: CellQuery) -> JudgedItems:
+        """Labelled items of rankings, corrections applied, of predictions whose rows are kept."""
+        statement, parameters = cell_queries.items(query)
+        with self._database.cursor() as cursor:
+            columns = _fetch(cursor, statement, parameters)
+        # Items that a ranking lacks are alike: one row stands for several.
+        columns = {name: np.repeat(column, columns["n"]) for name, column in columns.items()}
+        return JudgedItems(
+            by=query.by,
+            window=columns["window_start"].astype(np.int64),
+            groups=_groups(columns, len(query.by)),
+            ranking=columns["ranking"].astype(np.int64),
+            place=columns["place"].astype(np.int64),
+            relevance=columns["relevance"].astype(np.float64),
+            shown=columns["shown"].astype(np.int64),
         )
 
     def count_windows(self, query: CellQuery) -> int:

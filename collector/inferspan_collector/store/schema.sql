@@ -4,7 +4,7 @@
 -- Times are Unix nanoseconds, minutes are Unix minutes. Trace ids are two big-endian halves.
 
 CREATE TABLE format (version INTEGER NOT NULL);
-INSERT INTO format VALUES (4);
+INSERT INTO format VALUES (5);
 
 -- Interned combinations: what a prediction shares with its neighbours.
 CREATE TABLE series (
@@ -112,7 +112,8 @@ CREATE TABLE label_details (
     entity_id VARCHAR,
     text VARCHAR,
     deleted BOOLEAN NOT NULL,
-    weight DOUBLE NOT NULL
+    weight DOUBLE NOT NULL,
+    item_id VARCHAR                 -- which item of a ranking; NULL = the prediction as a whole
 );
 
 -- Labels that have met no prediction yet.
@@ -131,6 +132,19 @@ CREATE TABLE outcomes (
     slices_id INTEGER NOT NULL,
     minute BIGINT NOT NULL,
     judgement_id INTEGER NOT NULL
+);
+
+-- The same of single items of rankings: the winning label of each (prediction, target, item). They
+-- count in no cell: a prediction is labelled once, however many of its items are.
+CREATE TABLE item_outcomes (
+    prediction_row BIGINT NOT NULL,
+    label_row BIGINT NOT NULL,
+    series_id INTEGER NOT NULL,
+    slices_id INTEGER NOT NULL,
+    minute BIGINT NOT NULL,
+    target VARCHAR NOT NULL,
+    place INTEGER,                  -- of the item in the ranking, from 1; NULL = it is not in it
+    relevance DOUBLE NOT NULL
 );
 
 -- Interned combinations: what an outcome says. One may stand here twice.
@@ -248,5 +262,6 @@ CREATE TABLE named_labels (
     source VARCHAR,
     annotator_kind VARCHAR,
     deleted BOOLEAN NOT NULL,
-    weight DOUBLE NOT NULL
+    weight DOUBLE NOT NULL,
+    item_id VARCHAR
 );

@@ -10,7 +10,15 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.batches import Bool, Int32, Int64, LabelBatch, PredictionBatch, UInt64
+from inferspan_collector.batches import (
+    Bool,
+    Int32,
+    Int64,
+    LabelBatch,
+    PredictionBatch,
+    Texts,
+    UInt64,
+)
 from inferspan_collector.store import grouping, keys
 from inferspan_collector.store.dictionary import Dictionary
 from inferspan_collector.store.keys import Keys, Secret
@@ -129,7 +137,7 @@ def label_columns(known: Labels, new: NDArray[Any], sets: Dictionary) -> tuple[C
         "time": batch.time,
         "received": batch.received,
     }
-    lengths = (column.lengths() for column in (batch.response_id, batch.entity_id, batch.text))
+    lengths = (column.lengths() for column in _rare_texts(batch))
     unusual = (
         (batch.index != 0)
         | known.by_link
@@ -149,6 +157,7 @@ def label_columns(known: Labels, new: NDArray[Any], sets: Dictionary) -> tuple[C
         "text": batch.text.take(unusual).objects(),
         "deleted": batch.deleted[unusual],
         "weight": batch.weight[unusual],
+        "item_id": batch.item_id.take(unusual).objects(),
     }
     return _taken(columns, new), details
 
@@ -209,6 +218,7 @@ def stage_labels(cursor: duckdb.DuckDBPyConnection, known: Labels, rows: NDArray
     }
     columns = _taken(columns, rows)
     columns["label_id"] = batch.label_id.take(rows).objects()
+    columns["item_id"] = batch.item_id.take(rows).objects()
     for name in ("environment", "model", "version", "target", "kind", "actual", "source"):
         columns[name] = getattr(batch, name).take(rows).objects()
     cursor.register("staged_labels", columns)
@@ -236,7 +246,8 @@ def content_hashes(batch: LabelBatch) -> UInt64:
             keys.text_hashes(getattr(batch, name))
             for name in ("prediction_id", "response_id", "entity_id", "text")
         ),
-        batch.index.astype(np.uint64),
+        # Of a label without an item, which most are, this is its index alone.
+        batch.index.astype(np.uint64) ^ keys.text_hashes(batch.item_id),
         batch.link_trace[:, 0],
         batch.link_trace[:, 1],
         batch.link_span,
@@ -258,6 +269,10 @@ def _label_sets(batch: LabelBatch, sets: Dictionary) -> Int32:
     group, first = grouping.groups([column.codes for column in columns])
     numbers = [sets.number(tuple(column.text(row) for column in columns)) for row in first.tolist()]
     return np.array(numbers, np.int32)[group]
+
+
+def _rare_texts(batch: LabelBatch) -> tuple[Texts, ...]:
+    return batch.response_id, batch.entity_id, batch.text, batch.item_id
 
 
 def _texts(column: Any, hashed: Bool) -> NDArray[np.object_]:

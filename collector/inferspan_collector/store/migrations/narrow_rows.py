@@ -82,6 +82,7 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
             staging.label_columns(known, np.ones(len(known), np.bool_), sets),
             strict=True,
         ):
+            columns.pop("item_id", None)  # a later step's
             if len(columns["row_id"]):
                 columns["row_id"] = rows["row_id"][columns["row_id"]]
                 connection.register("moving", columns)
@@ -107,12 +108,15 @@ def _batch(rows: dict[str, Any]) -> LabelBatch:
         "index": rows["position"],
         "link_trace": np.stack([rows["link_trace_high"], rows["link_trace_low"]], axis=1),
         "value": np.ma.filled(rows["value"], np.nan),
+        "item_id": Texts.constant(None, len(rows["row_id"])),
     }
     for field in fields(LabelBatch):
+        if field.name in columns:
+            continue
         if field.type == "Strings":
             columns[field.name] = Strings.of(rows[field.name].tolist())
         elif field.type == "Texts":
             columns[field.name] = Texts.of(rows[field.name].tolist())
-        elif field.name not in columns:
+        else:
             columns[field.name] = rows[field.name]
     return LabelBatch(**columns)

@@ -1,0 +1,14 @@
+-- Labels of single items of rankings.
+
+ALTER TABLE label_details ADD COLUMN item_id VARCHAR;
+ALTER TABLE named_labels ADD COLUMN item_id VARCHAR;
+CREATE TABLE item_outcomes (
+    prediction_row BIGINT NOT NULL,
+    label_row BIGINT NOT NULL,
+    series_id INTEGER NOT NULL,
+    slices_id INTEGER NOT NULL,
+    minute BIGINT NOT NULL,
+    target VARCHAR NOT NULL,
+    place INTEGER,
+    relevance DOUBLE NOT NULL
+);
