@@ -110,8 +110,9 @@ async def serve(way: str) -> None:
     else:
         keep_freed_memory()
         receiver = otlp_http.application(sink, telemetry, config.limits, budget, signals=signals)
-        guard = Guard(receiver, telemetry, otlp_http.TRANSPORT)
-        listener = Listener(guard, socket, telemetry, otlp_http.TRANSPORT, Gate(64))
+        guard = Guard(receiver, telemetry, otlp_http.TRANSPORT, uploads=receiver)
+        gate = Gate(64)
+        listener = Listener(guard, socket, telemetry, otlp_http.TRANSPORT, gate, uploads=guard)
         await listener.start()
         server_over_grpc = GrpcReceiver(
             sink, telemetry, config.limits, budget, FREE, signals=signals

@@ -21,6 +21,7 @@ import uvloop
 from starlette.types import ASGIApp, Message
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from inferspan_collector.http_uploads import READ_BYTES, Headers, UploadConnection, Uploads
 from inferspan_collector.telemetry import REFUSED_REQUESTS, REQUESTS, Telemetry
 
 GRACE_SECONDS: Final = 10
@@ -43,6 +44,8 @@ class Patience:
     """For a head, trailers, chunk extensions: whatever brings no body."""
     sweep_seconds: float = 1.0
     """Between two looks at all connections."""
+    idle_seconds: int = KEEP_ALIVE_SECONDS
+    """For the next request, after an answer."""
     grace_seconds: int = GRACE_SECONDS
     """For requests that are under way when the collector stops."""
 
@@ -63,6 +66,7 @@ class Listener:
         gate: counts connections over all ports.
         tls: what it speaks TLS by; None = in the clear.
         patience: with clients.
+        uploads: takes ordinary uploads in the clear, so that `app` never sees them.
     """
 
     def __init__(
@@ -74,6 +78,7 @@ class Listener:
         gate: Gate,
         tls: ssl.SSLContext | None = None,
         patience: Patience = Patience(),
+        uploads: Uploads | None = None,
     ) -> None:
         self._socket = listener
         self._patience = patience
@@ -94,13 +99,14 @@ class Listener:
             access_log=False,
             server_header=False,
             proxy_headers=False,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_keep_alive=patience.idle_seconds,
             timeout_graceful_shutdown=patience.grace_seconds,
         )
         self._config.load()
         self._config.ssl = tls
         self._server = _Server(self._config)
         self._server.handshake_seconds = patience.head_seconds
+        self._server.uploads = None if tls else uploads
         self._server.lifespan = self._config.lifespan_class(self._config)
 
     async def start(self) -> None:
@@ -115,6 +121,8 @@ class Listener:
         self._server.should_exit = True
         await self._ticking
         await self._server.shutdown(sockets=[self._socket])
+        for connection in tuple(self._server.server_state.connections):
+            cast("_Protocol", connection).give_up()
         self._sweeping.cancel()
 
     async def _sweep(self) -> None:
@@ -153,15 +161,21 @@ class _Server(uvicorn.Server):
     """uvicorn without its signal handlers, and with an end to handshakes."""
 
     handshake_seconds: float
+    uploads: Uploads | None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        loop, config = asyncio.get_running_loop(), self.config
+        loop, config, uploads = asyncio.get_running_loop(), self.config, self.uploads
+        shared = bytearray(READ_BYTES)
 
-        def protocol() -> asyncio.Protocol:
+        def protocol() -> asyncio.BaseProtocol:
             state: dict[str, Any] = {}
-            return cast("type[_Protocol]", config.http_protocol_class)(
+            http = cast("type[_Protocol]", config.http_protocol_class)(
                 config, self.server_state, state, loop
             )
+            if uploads is None:
+                return http
+            http.beside = UploadConnection(http, uploads, shared, loop, http.patience.idle_seconds)
+            return http.beside
 
         self.servers = [
             await loop.create_server(
@@ -236,6 +250,10 @@ class _Protocol(HttpToolsProtocol):
     """When the head that we wait for began; None while none is awaited."""
     _fruitless = 0
     """Bytes that came since the last that brought a whole head or a part of a body."""
+    _between = True
+    """Whether the parser stands between two requests."""
+    beside: UploadConnection | None = None
+    """What ordinary uploads go to instead."""
     _unread: tuple[int, float] = (0, 0.0)
     """How much of an answer waits for the client, and since when it does not get less."""
 
@@ -269,6 +287,10 @@ class _Protocol(HttpToolsProtocol):
         cycle.keep_alive = False
         return True
 
+    def on_message_begin(self) -> None:
+        self._between = False
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         self._head_since = None
         self._fruitless = 0
@@ -285,8 +307,35 @@ class _Protocol(HttpToolsProtocol):
             self._body.add(body)
 
     def on_message_complete(self) -> None:
+        self._between = True
         self._fruitless = 0
         super().on_message_complete()
+
+    @property
+    def between(self) -> bool:
+        """As of `OtherWay`, like its neighbours."""
+        return self._between and self._awaits_a_head and not self.pipeline
+
+    @property
+    def default_headers(self) -> Headers:
+        return self.server_state.default_headers
+
+    def passed_by(self) -> None:
+        self._head_since = None
+        self._fruitless = 0
+        self._unset_keepalive_if_required()
+
+    def shutdown(self) -> None:
+        """Called for each connection when the collector stops."""
+        if self.beside is not None and self.beside.is_busy:
+            self.beside.close_when_answered()
+        else:
+            super().shutdown()
+
+    def give_up(self) -> None:
+        """End what is still not answered then, if nothing else does."""
+        if self.beside is not None:
+            self.beside.give_up()
 
     @property
     def _awaits_a_head(self) -> bool:
@@ -294,6 +343,8 @@ class _Protocol(HttpToolsProtocol):
 
     def look(self, now: float) -> None:
         """End the connection where its client is too slow."""
+        if self.beside is not None:
+            self.beside.look(now)
         seconds = self.patience.head_seconds
         if self._head_since is not None and now - self._head_since > seconds:
             if self._fruitless:

@@ -20,7 +20,6 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.types import ASGIApp
 
 from inferspan_collector import listening, warming
 from inferspan_collector.config import OFF, Config, Tls
@@ -203,13 +202,13 @@ class Collector:
                 self._signals,
                 pending,
             )
-            guarded = Guard(receiver, telemetry, otlp_http.TRANSPORT, hosts)
+            guarded = Guard(receiver, telemetry, otlp_http.TRANSPORT, hosts, uploads=receiver)
             await self._listen(stack, guarded, sockets, otlp_http.TRANSPORT)
 
     async def _listen(
         self,
         stack: contextlib.AsyncExitStack,
-        app: ASGIApp,
+        app: Guard,
         sockets: dict[str, socket.socket],
         key: str,
     ) -> None:
@@ -220,6 +219,7 @@ class Collector:
             key,
             self._gate,
             self._config.receivers.tls.context(),
+            uploads=app,
         )
         await listener.start()
         stack.push_async_callback(listener.stop)

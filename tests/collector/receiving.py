@@ -12,6 +12,7 @@ from typing import Any
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from inferspan_collector.http_server import Gate, Listener, Patience, new_event_loop
+from inferspan_collector.http_uploads import Answer, Upload
 from inferspan_collector.listening import bind
 from inferspan_collector.telemetry import Telemetry
 
@@ -25,6 +26,10 @@ class Switch:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self.app(scope, receive, send)
+
+    def begin(self, scope: Scope, length: int, answer: Answer) -> Upload | None:
+        begin = getattr(self.app, "begin", None)
+        return None if begin is None else begin(scope, length, answer)
 
 
 @contextlib.contextmanager
@@ -46,7 +51,13 @@ def serving(
     listener = bind("127.0.0.1:0")
     port = listener.getsockname()[1]
     server = Listener(
-        app, listener, telemetry or Telemetry(), "api", Gate(connections), patience=patience
+        app,
+        listener,
+        telemetry or Telemetry(),
+        "api",
+        Gate(connections),
+        patience=patience,
+        uploads=app if hasattr(app, "begin") else None,
     )
     try:
         call(server.start())

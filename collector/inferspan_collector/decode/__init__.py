@@ -11,6 +11,6 @@ from __future__ import annotations
 from inferspan_collector.decode.mapping import Mapper
 from inferspan_collector.decode.requests import decode_logs, decode_traces
 from inferspan_collector.decode.warming import warm
-from inferspan_collector.decode.wire import MalformedRequest
+from inferspan_collector.decode.wire import Content, MalformedRequest
 
-__all__ = ["MalformedRequest", "Mapper", "decode_logs", "decode_traces", "warm"]
+__all__ = ["Content", "MalformedRequest", "Mapper", "decode_logs", "decode_traces", "warm"]

@@ -59,7 +59,7 @@ class Ordinary:
 
 
 def read_traces(
-    body: bytes, received_ns: int, reserve: Callable[[int], None], mapper: Mapper | None
+    body: wire.Content, received_ns: int, reserve: Callable[[int], None], mapper: Mapper | None
 ) -> Ordinary | None:
     """Read the ordinary spans of a trace export request.
 
@@ -134,7 +134,9 @@ def _fate(scope: str, mapper: Mapper | None) -> int:
     return scan.MAPPED
 
 
-def read_logs(body: bytes, received_ns: int, reserve: Callable[[int], None]) -> Ordinary | None:
+def read_logs(
+    body: wire.Content, received_ns: int, reserve: Callable[[int], None]
+) -> Ordinary | None:
     """Read the ordinary labels of a log export request.
 
     Arguments and result as `read_traces`; `reserve` is told the number of all records.
@@ -153,7 +155,7 @@ def read_logs(body: bytes, received_ns: int, reserve: Callable[[int], None]) -> 
 
 
 def _read(
-    body: bytes,
+    body: wire.Content,
     found: Outline,
     fates: Sequence[int],
     origins: Sequence[Origin],

@@ -41,7 +41,7 @@ _Request_co = TypeVar("_Request_co", covariant=True)
 
 
 def decode_traces(
-    body: bytes,
+    body: wire.Content,
     *,
     json: bool,
     received_ns: int,
@@ -85,7 +85,7 @@ def decode_traces(
 
 
 def decode_logs(
-    body: bytes,
+    body: wire.Content,
     *,
     json: bool,
     received_ns: int,
@@ -111,11 +111,11 @@ def decode_logs(
 
 
 class _Parse(Protocol[_Request_co]):
-    def __call__(self, body: bytes, *, json: bool) -> _Request_co: ...
+    def __call__(self, body: wire.Content, *, json: bool) -> _Request_co: ...
 
 
 def _left(
-    parse: _Parse[_Request_co], body: bytes, ordinary: Ordinary | None, *, json: bool
+    parse: _Parse[_Request_co], body: wire.Content, ordinary: Ordinary | None, *, json: bool
 ) -> tuple[_Request_co, Ordinary | None]:
     """The records that the library reads: all of them, or what the compiled way has left."""
     if ordinary is not None:

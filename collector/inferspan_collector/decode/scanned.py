@@ -16,6 +16,7 @@ from inferspan_collector.decode.compiled import foreign, labels, names, predicti
 from inferspan_collector.decode.compiled.outline import FAILED, outline, remainder
 from inferspan_collector.decode.label_records import LABEL_TEXT_LENGTH_MAX
 from inferspan_collector.decode.predictions import CLOCK_SKEW_MAX_NS, TIME_MAX_NS, TIME_MIN_NS
+from inferspan_collector.decode.wire import Content
 
 _RECORD_BYTES_MIN: Final = 32
 """Bytes of a request that make room for one record more in our tables: shorter ones are nothing."""
@@ -50,7 +51,7 @@ class Outline:
     """Bytes of all records with their frames."""
 
     @classmethod
-    def of(cls, body: bytes | UInt8) -> Outline | None:
+    def of(cls, body: Content | UInt8) -> Outline | None:
         """Find them; None where the frames alone do not tell, or there are none."""
         data = np.frombuffer(body, np.uint8)
         data.flags.writeable = False  # one type of array, so that all is compiled once
@@ -162,7 +163,7 @@ class Scanned:
     """The ordinary records among some of a request, as columns; texts are places in the body."""
 
     body: UInt8
-    raw: bytes
+    raw: Content
     predictions: Columns
     labels: Columns
     ignored: int
@@ -182,7 +183,7 @@ class Scanned:
 
 
 def scan_records(
-    raw: bytes,
+    raw: Content,
     found: Outline,
     scope_table: Int64,
     held_to: Int64,
@@ -242,17 +243,17 @@ def _words(kind: Any, room: int) -> int:
     return int(kind.COLUMNS * room + kind.CODES * room // 2)
 
 
-def _values(raw: bytes, entries: list[int]) -> dict[int, list[bytes]]:
+def _values(raw: Content, entries: list[int]) -> dict[int, list[bytes]]:
     values: dict[int, list[bytes]] = {}
     for slot, start, length in zip(entries[::4], entries[1::4], entries[2::4], strict=True):
-        values.setdefault(slot, []).append(raw[start : start + length])
+        values.setdefault(slot, []).append(bytes(raw[start : start + length]))
     return values
 
 
-def _slice_keys(raw: bytes, counted: list[int]) -> dict[int, str]:
+def _slice_keys(raw: Content, counted: list[int]) -> dict[int, str]:
     places = counted[scan.SLICE_PLACES : scan.SLICE_PLACES + 2 * counted[scan.SLICES]]
     return {
-        names.SLICE_SLOT + number: raw[start : start + length].decode()
+        names.SLICE_SLOT + number: str(raw[start : start + length], "utf-8")
         for number, (start, length) in enumerate(zip(places[::2], places[1::2], strict=True))
         if counted[scan.SEEN_OF_PREDICTIONS] >> (names.SLICE_SLOT + number) & 1
     }

@@ -17,6 +17,8 @@ from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+Content = bytes | memoryview
+"""The body of a request, decompressed."""
 _Request = TypeVar("_Request", bound=Message)
 _ID_FIELDS = ("traceId", "spanId", "parentSpanId")
 
@@ -25,7 +27,7 @@ class MalformedRequest(ValueError):
     """The body as a whole is not OTLP: it can never be accepted. The message says what is wrong."""
 
 
-def parse_traces(body: bytes, *, json: bool) -> ExportTraceServiceRequest:
+def parse_traces(body: Content, *, json: bool) -> ExportTraceServiceRequest:
     """Read a trace export request.
 
     Args:
@@ -38,16 +40,16 @@ def parse_traces(body: bytes, *, json: bool) -> ExportTraceServiceRequest:
     return _parse(ExportTraceServiceRequest(), body, json)
 
 
-def parse_logs(body: bytes, *, json: bool) -> ExportLogsServiceRequest:
+def parse_logs(body: Content, *, json: bool) -> ExportLogsServiceRequest:
     """Read a log export request; arguments and errors as `parse_traces`."""
     return _parse(ExportLogsServiceRequest(), body, json)
 
 
-def _parse(request: _Request, body: bytes, json: bool) -> _Request:
+def _parse(request: _Request, body: Content, json: bool) -> _Request:
     name = type(request).__name__
     if not json:
         try:
-            request.ParseFromString(body)
+            request.ParseFromString(bytes(body))
         except DecodeError as error:
             raise MalformedRequest(
                 f"the body ({len(body)} bytes) is not a protobuf {name}: {error}"
@@ -56,7 +58,7 @@ def _parse(request: _Request, body: bytes, json: bool) -> _Request:
     if not body:
         return request
     try:
-        document = json_text.loads(body.decode("utf-8"))
+        document = json_text.loads(bytes(body).decode("utf-8"))
         if not isinstance(document, dict):
             raise ValueError(f"a JSON {type(document).__name__} where an object is needed")
         for record in _records_with_ids(document):

@@ -77,7 +77,7 @@ class Budget:
         chunk_seconds: the longest silence within a body.
         body_seconds: the longest time for a whole body.
 
-    Thread-safe, but for `reading` and `stop`, which belong to one event loop.
+    Thread-safe, but for what says when bodies are read, which belongs to one event loop.
     """
 
     def __init__(
@@ -92,6 +92,7 @@ class Budget:
         self._held = 0
         self._lock = threading.Lock()
         self._reading: set[asyncio.Timeout] = set()
+        self._uploads: set[Callable[[], None]] = set()
         self._stopping = False
 
     @classmethod
@@ -189,15 +190,41 @@ class Budget:
         except TimeoutError:
             if self._stopping:
                 raise Overloaded(STOPPING, 5, reason="stopping") from None
-            raise RefusedBody(
-                408,
-                "the body did not come whole in time",
-                f"{self._chunk_seconds:g} s may pass without a byte, {self._body_seconds:g} s "
-                "in all",
-                "send the request again, in smaller batches where the line is slow",
-            ) from None
+            raise self._too_slow() from None
         finally:
             self._reading.discard(deadline)
+
+    def begin(self, count: int, give_up: Callable[[], None]) -> None:
+        """Hold a body that is about to be read, until it is whole and given back.
+
+        Args:
+            count: its bytes, all of them.
+            give_up: called if the collector stops before it is `whole`.
+
+        Raises:
+            Overloaded: as `take`, or the collector is stopping.
+        """
+        if self._stopping:
+            raise Overloaded(STOPPING, 5, reason="stopping")
+        self.take(count)
+        self._uploads.add(give_up)
+
+    def whole(self, give_up: Callable[[], None]) -> None:
+        """A body has come, or never will."""
+        self._uploads.discard(give_up)
+
+    def check_pace(self, seconds: float, silent: float) -> None:
+        """Raise 408 for a body that is read for so long, or whose sender is silent for so long."""
+        if seconds > self._body_seconds or silent > self._chunk_seconds:
+            raise self._too_slow()
+
+    def _too_slow(self) -> RefusedBody:
+        return RefusedBody(
+            408,
+            "the body did not come whole in time",
+            f"{self._chunk_seconds:g} s may pass without a byte, {self._body_seconds:g} s in all",
+            "send the request again, in smaller batches where the line is slow",
+        )
 
     @property
     def held(self) -> int:
@@ -212,7 +239,7 @@ class Budget:
     @property
     def bodies_under_way(self) -> int:
         """Bodies that are not whole yet."""
-        return len(self._reading)
+        return len(self._reading) + len(self._uploads)
 
     def stop(self) -> None:
         """Wait no longer for bodies that are not whole: their senders are told to come again."""
@@ -221,6 +248,8 @@ class Budget:
         for deadline in self._reading:
             if not deadline.expired():
                 deadline.reschedule(now)
+        for give_up in tuple(self._uploads):
+            give_up()
 
 
 @dataclass(frozen=True, slots=True)

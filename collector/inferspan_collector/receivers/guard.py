@@ -15,6 +15,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from inferspan_collector.http_uploads import Answer, Upload, Uploads
 from inferspan_collector.problems import problem
 from inferspan_collector.telemetry import REFUSED_REQUESTS, REQUESTS, Telemetry
 
@@ -34,6 +35,7 @@ class Guard:
             localhost and the address the connection came in on.
         readable_from: path prefix → the one foreign origin (`http://host:port`) whose pages may
             read there: by GET, without credentials.
+        uploads: what takes the ordinary uploads of programs.
     """
 
     def __init__(
@@ -43,8 +45,10 @@ class Guard:
         transport: str,
         allowed_hosts: Iterable[str] = (),
         readable_from: Mapping[str, str] | None = None,
+        uploads: Uploads | None = None,
     ) -> None:
         self._app = app
+        self._uploads = uploads
         self._telemetry = telemetry
         self._transport = transport
         self._hosts = LOCAL_HOSTS | {_bare_host(host) for host in allowed_hosts}
@@ -59,8 +63,7 @@ class Guard:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        plain = self._plain(scope)
-        if plain is not None and plain in self._passed:
+        if self._passes(scope):
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -78,9 +81,26 @@ class Guard:
         elif reader and scope["method"] == "OPTIONS":
             await _preflight(reader)(scope, receive, send)
         else:
-            if plain is not None and len(self._passed) < PASSED_MAX:
-                self._passed.add(plain)
             await self._app(scope, receive, _open_to(reader, send) if reader else send)
+
+    def begin(self, scope: Scope, length: int, answer: Answer) -> Upload | None:
+        """As of `http_uploads.Uploads`: what may be refused goes the other way."""
+        if self._uploads is None or not self._passes(scope):
+            return None
+        return self._uploads.begin(scope, length, answer)
+
+    def _passes(self, scope: Scope) -> bool:
+        """Whether a request is a program's, without `Origin`, and addressed to us."""
+        plain = self._plain(scope)
+        if plain is None:
+            return False
+        if plain in self._passed:
+            return True
+        if self._foreign_host(scope, [plain[0].decode("latin-1")]) is not None:
+            return False
+        if len(self._passed) < PASSED_MAX:
+            self._passed.add(plain)
+        return True
 
     def _plain(self, scope: Scope) -> tuple[bytes, str] | None:
         """What a request is addressed to, and the address it came in on; None where it has an

@@ -9,6 +9,7 @@ from typing import Final, cast
 
 from isal import igzip, isal_zlib
 
+from inferspan_collector.decode import Content
 from inferspan_collector.receivers.bodies import RefusedBody, too_large
 
 if sys.version_info >= (3, 14):
@@ -28,7 +29,7 @@ _DAMAGE: Final[tuple[type[Exception], ...]] = (
 )
 
 
-def inflated(body: bytes, encoding: str, limit: int) -> bytes:
+def inflated(body: Content, encoding: str, limit: int) -> Content:
     """Undo the content encoding; stops at the limit instead of inflating a bomb to its end.
 
     Args:
@@ -49,16 +50,16 @@ def inflated(body: bytes, encoding: str, limit: int) -> bytes:
         raise RefusedBody(400, value, rule, "correct one of the two") from error
 
 
-def _gzip_chunks(body: bytes) -> Iterator[bytes]:
+def _gzip_chunks(body: Content) -> Iterator[bytes]:
     stream = igzip.open(io.BytesIO(body))  # type: ignore[no-untyped-call]
     while chunk := stream.read(CHUNK_BYTES):
         yield chunk
 
 
-def _deflate_chunks(body: bytes) -> Iterator[bytes]:
+def _deflate_chunks(body: Content) -> Iterator[bytes]:
     # HTTP's `deflate` is the zlib format, RFC 9110 section 8.4.1.2.
     stream = isal_zlib.decompressobj()
-    rest = body
+    rest = bytes(body)
     while not stream.eof:
         chunk = stream.decompress(rest, CHUNK_BYTES)
         rest = stream.unconsumed_tail
@@ -69,7 +70,7 @@ def _deflate_chunks(body: bytes) -> Iterator[bytes]:
         raise EOFError(f"{len(stream.unused_data)} bytes follow its end")
 
 
-def _zstd_chunks(body: bytes) -> Iterator[bytes]:
+def _zstd_chunks(body: Content) -> Iterator[bytes]:
     position, frame = 0, zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
     while position < len(body):
         if frame.eof:

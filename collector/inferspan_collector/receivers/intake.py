@@ -57,8 +57,8 @@ async def committed(future: Future[Committed]) -> Committed:
     Raises:
         Overloaded: the pipeline gave the request up because it is stopping; or as the future ends.
     """
-    if future.done() and not future.cancelled():
-        return future.result()
+    if future.done():
+        return outcome(future)
     try:
         # Shielded: a request that is cancelled must not cancel the commit it waits for.
         return await asyncio.shield(asyncio.wrap_future(future))
@@ -66,6 +66,13 @@ async def committed(future: Future[Committed]) -> Committed:
         if not future.cancelled():
             raise
         raise Overloaded(STOPPING, reason="stopping") from None
+
+
+def outcome(future: Future[Committed]) -> Committed:
+    """What became of a commit that has ended; raises as `committed`."""
+    if future.cancelled():
+        raise Overloaded(STOPPING, reason="stopping")
+    return future.result()
 
 
 def committed_within(future: Future[Committed], seconds: float) -> Committed:

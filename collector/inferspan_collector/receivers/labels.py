@@ -130,7 +130,7 @@ class _Receiver:
     def _read(self, headers: bodies.Headers, body: bytes) -> _Request:
         content = inflating.inflated(body, headers.encoding, self._limit)
         received_ns = self._sink.now_ns()
-        lines = _lines(content, headers.media_type == NDJSON, received_ns)
+        lines = _lines(bytes(content), headers.media_type == NDJSON, received_ns)
         labels = [line.label for line in lines if line.label is not None]
         refused = (line for line in lines if line.label is None)
         decoded = Decoded(

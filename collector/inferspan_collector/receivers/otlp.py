@@ -19,7 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from inferspan_collector.batches import Decoded, Refusal
-from inferspan_collector.decode import Mapper, decode_logs, decode_traces
+from inferspan_collector.decode import Content, Mapper, decode_logs, decode_traces
 
 REJECTING: Final = ("predictions", "slim_records", "labels")
 """Signals whose refusal left a whole record out; others are warnings."""
@@ -29,7 +29,7 @@ class Decode(Protocol):
     """`decode_traces` or `decode_logs`."""
 
     def __call__(
-        self, body: bytes, *, json: bool, received_ns: int, reserve: Callable[[int], None]
+        self, body: Content, *, json: bool, received_ns: int, reserve: Callable[[int], None]
     ) -> Decoded:
         """Read a request's body; raises `MalformedRequest`, and what `reserve` raises."""
 

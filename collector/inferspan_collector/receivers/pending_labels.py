@@ -40,11 +40,16 @@ class PendingLabels:
 
     async def admit_here(self, decoded: Decoded) -> Decoded:
         """As `admit`, in an event loop: the store is asked in a thread."""
+        if self.knows_of(decoded):
+            return self.admit(decoded)
+        return await asyncio.to_thread(self.admit, decoded)
+
+    def knows_of(self, decoded: Decoded) -> bool:
+        """Whether `admit` would not ask the store."""
         if self._limit is None or not len(decoded.labels):
-            return decoded
+            return True
         with self._lock:
-            known = self._at_most is not None and self._at_most < self._limit
-        return self.admit(decoded) if known else await asyncio.to_thread(self.admit, decoded)
+            return self._at_most is not None and self._at_most < self._limit
 
     def admit(self, decoded: Decoded) -> Decoded:
         """What may be stored of a request now.
