@@ -83,6 +83,63 @@ def binomial_tail(successes: int, n: int) -> float:
     return min(1.0, 2 * math.exp(max(peak - n * math.log(2) + math.log(total), -745.0)))
 
 
+def student_tail(t: float, freedom: float) -> float:
+    """P(|T| ≥ |t|) of Student's t of so many degrees of freedom, not necessarily whole: two-sided.
+
+    The regularised incomplete beta function. NaN where `freedom` is not positive, and of NaN.
+    """
+    if math.isnan(t) or not freedom > 0:
+        return math.nan
+    if math.isinf(t):
+        return 0.0
+    if math.isinf(freedom):
+        return normal_tail(t)
+    return _beta(freedom / 2, 0.5, freedom / (freedom + t * t), t * t / (freedom + t * t))
+
+
+def student_quantile(p: float, freedom: float) -> float:
+    """The t with P(|T| ≤ t) = p, for p in (0, 1): by bisection of `student_tail`."""
+    low, high = 0.0, 1.0
+    while student_tail(high, freedom) > 1 - p and high < 1e300:
+        low, high = high, high * 2
+    for _ in range(200):
+        middle = (low + high) / 2
+        if middle in (low, high):
+            break
+        low, high = (middle, high) if student_tail(middle, freedom) > 1 - p else (low, middle)
+    return (low + high) / 2
+
+
+def _beta(a: float, b: float, x: float, rest: float) -> float:
+    """I_x(a, b), with rest = 1 - x given so that it is exact for x near 1."""
+    if x <= 0 or rest <= 0:
+        return 0.0 if x <= 0 else 1.0
+    front = math.exp(
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b) + a * math.log(x) + b * math.log(rest)
+    )
+    if x < (a + 1) / (a + b + 2):
+        return front * _beta_fraction(a, b, x) / a
+    return 1 - front * _beta_fraction(b, a, rest) / b
+
+
+def _beta_fraction(a: float, b: float, x: float) -> float:
+    """Lentz's continued fraction. Press et al.: "Numerical Recipes", 3rd ed., 6.4."""
+    c, d = 1.0, 1 / (1 - (a + b) * x / (a + 1))
+    h = d
+    for m in range(1, _STEPS):
+        even = m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m))
+        odd = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))
+        for term in (even, odd):
+            d = 1 + term * d
+            d = 1 / (d if abs(d) > _TINY else _TINY)
+            c = 1 + term / c
+            c = c if abs(c) > _TINY else _TINY
+            h *= d * c
+        if abs(d * c - 1) < 1e-16:
+            break
+    return h
+
+
 def _gamma_fraction(a: float, x: float) -> float:
     b = x + 1 - a
     c = 1 / _TINY

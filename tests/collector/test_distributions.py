@@ -14,6 +14,8 @@ from inferspan_collector.distributions import (
     chi_squared_tail,
     normal_quantile,
     normal_tail,
+    student_quantile,
+    student_tail,
 )
 
 
@@ -52,3 +54,22 @@ def test_the_exact_binomial(data: st.DataObject) -> None:
     successes = data.draw(st.integers(0, n))
     exact = stats.binomtest(successes, n, 0.5).pvalue if n else 1.0
     assert binomial_tail(successes, n) == pytest.approx(exact, rel=1e-8, abs=1e-290)
+
+
+@given(st.floats(-1e6, 1e6), st.floats(0.5, 1e7))
+def test_both_tails_of_students_t(t: float, freedom: float) -> None:
+    exact = 2 * stats.t.sf(abs(t), freedom)
+    assert student_tail(t, freedom) == pytest.approx(exact, rel=1e-7, abs=1e-280)
+
+
+@given(st.floats(0.01, 0.999), st.floats(1, 1e6))
+def test_the_quantile_of_students_t(p: float, freedom: float) -> None:
+    assert student_quantile(p, freedom) == pytest.approx(stats.t.ppf((1 + p) / 2, freedom))
+
+
+def test_students_t_at_its_ends() -> None:
+    assert student_tail(0, 3) == 1
+    assert student_tail(math.inf, 3) == 0
+    assert student_tail(1.5, math.inf) == normal_tail(1.5)
+    assert math.isnan(student_tail(1.5, 0))
+    assert math.isnan(student_tail(math.nan, 3))
