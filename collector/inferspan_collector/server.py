@@ -29,7 +29,14 @@ from inferspan_collector.http_server import GRACE_SECONDS, Gate, Listener, new_e
 from inferspan_collector.listening import AddressTaken
 from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.problems import problem
-from inferspan_collector.publish import api, jaeger_monitor, jaeger_quality, keeping, prometheus
+from inferspan_collector.publish import (
+    api,
+    comparing,
+    jaeger_monitor,
+    jaeger_quality,
+    keeping,
+    prometheus,
+)
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
 from inferspan_collector.receivers import labels, otlp, otlp_http
 from inferspan_collector.receivers.access import ADMIN, LABELS, Access, Doorkeeper
@@ -177,6 +184,7 @@ class Collector:
                         pipeline, pipeline.reader, telemetry, config.limits, self._budget, pending
                     ),
                     *api.routes(pipeline, config),
+                    *comparing.routes(pipeline, config),
                     *keeping.routes(pipeline, config),
                     *prometheus.routes(pipeline, telemetry, config),
                     *jaeger_monitor.routes(pipeline, config),

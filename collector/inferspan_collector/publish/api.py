@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -12,7 +11,8 @@ from starlette.routing import Route
 
 from inferspan_collector.config import Config, Model
 from inferspan_collector.problems import problem
-from inferspan_collector.publish.notes import listed, notes
+from inferspan_collector.publish.answering import guarded, model_asked
+from inferspan_collector.publish.notes import notes
 from inferspan_collector.publish.parameters import (
     MINUTES,
     SLICE_PARAMETER,
@@ -35,7 +35,6 @@ from inferspan_collector.store.cells import (
     CellQuery,
     ModelSummary,
     PredictionRow,
-    QueryError,
 )
 from inferspan_collector.store.row_queries import OUTCOMES
 from inferspan_collector.submission import Queries
@@ -74,6 +73,7 @@ inferspan collector
 
 GET  /api/v1/models                        models, their versions and how much of them is labelled
 GET  /api/v1/models/{model}/quality        figures per window and group
+GET  /api/v1/models/{model}/compare        one version or variant against another
 GET  /api/v1/models/{model}/predictions    single predictions: mistakes, unlabelled, failed
 POST /v1/labels                            labels as newline-delimited JSON
 POST /api/v1/forget                        erase the rows of a prediction id
@@ -144,24 +144,19 @@ class _Api:
                 [_model_json(model, self._config.model(model.model)) for model in self._models()]
             )
 
-        return _guarded(answer)
+        return guarded(answer)
 
     def quality(self, request: Request) -> Response:
-        return _guarded(lambda: self._quality(request))
+        return guarded(lambda: self._quality(request))
 
     def predictions(self, request: Request) -> Response:
-        return _guarded(lambda: self._predictions(request))
+        return guarded(lambda: self._predictions(request))
 
     def _models(self) -> list[ModelSummary]:
         return self._queries.reader.models(self._primary_targets)
 
     def _model(self, request: Request) -> ModelSummary:
-        name = request.path_params["model"]
-        models = self._models()
-        for model in models:
-            if model.model == name:
-                return model
-        raise _UnknownModel(name, [model.model for model in models])
+        return model_asked(request, self._models())
 
     def _quality(self, request: Request) -> Response:
         values = given(request, QUALITY_PARAMETERS)
@@ -252,35 +247,6 @@ class _Api:
 def _not_ready(detail: str) -> Response:
     headers = {"Retry-After": "1"}
     return problem(503, "Not ready", f"{detail}; the log says more", headers=headers)
-
-
-class _UnknownModel(LookupError):
-    def __init__(self, name: str, existing: list[str]) -> None:
-        self.name, self.existing = name, existing
-
-
-def _guarded(answer: Callable[[], Response]) -> Response:
-    """Answer, or say as problem+json what in the question is wrong."""
-    try:
-        return answer()
-    except BadParameter as error:
-        return error.response()
-    except QueryError as error:
-        return problem(400, "Unanswerable question", str(error))
-    except _UnknownModel as error:
-        remedy = (
-            f"known: {listed(error.existing)}"
-            if error.existing
-            else "no prediction has arrived yet; point an OTLP exporter at this collector"
-        )
-        return problem(
-            404,
-            "Unknown model",
-            f"no prediction of model {error.name!r} has arrived; {remedy}",
-            value=error.name,
-            rule="a model exists from its first prediction on; names are compared exactly",
-            remedy=remedy,
-        )
 
 
 def _too_many(every: str, n: int, what: str, largest: int) -> BadParameter:

@@ -10,7 +10,7 @@ import numpy as np
 
 from inferspan_collector.batches import Bool, LabelBatch
 from inferspan_collector.config import Config
-from inferspan_collector.store import cell_queries, row_queries
+from inferspan_collector.store import cell_queries, row_columns, row_queries
 from inferspan_collector.store.cells import (
     SERIES_KEYS,
     ArrivalCells,
@@ -24,6 +24,7 @@ from inferspan_collector.store.cells import (
 )
 from inferspan_collector.store.database import Database
 from inferspan_collector.store.matching import windows_of
+from inferspan_collector.store.row_columns import RowColumns, RowQuery
 
 
 class Reader(Protocol):
@@ -69,6 +70,9 @@ class Reader(Protocol):
         `expected` name one cell of the confusion matrix; `slices` is key → value, all of which a
         prediction has. Times are event times, [start, end).
         """
+
+    def rows(self, query: RowQuery) -> RowColumns:
+        """Predictions with their truths as columns, the newest `row_columns.ROWS_MAX`."""
 
     def slice_values(self, model: str) -> dict[str, tuple[str, ...]]:
         """The values of each slice key of a model's predictions, keys and values sorted."""
@@ -199,6 +203,11 @@ class StoreReader:
         )
         with self._database.cursor() as cursor:
             return row_queries.predictions(cursor, filters, limit)
+
+    def rows(self, query: RowQuery) -> RowColumns:
+        """Predictions with their truths as columns, the newest `row_columns.ROWS_MAX`."""
+        with self._database.cursor() as cursor:
+            return row_columns.rows(cursor, query)
 
     def slice_values(self, model: str) -> dict[str, tuple[str, ...]]:
         """The values of each slice key of a model's predictions, keys and values sorted."""

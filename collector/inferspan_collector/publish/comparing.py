@@ -1,0 +1,172 @@
+"""`GET /api/v1/models/{model}/compare`: one version against another, figure by figure."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from inferspan_collector.comparison.difference import Difference
+from inferspan_collector.comparison.verdicts import Sides, Verdict, agreement, sides_of, verdicts
+from inferspan_collector.config import Config
+from inferspan_collector.publish.answering import guarded, model_asked
+from inferspan_collector.publish.notes import listed, notes
+from inferspan_collector.publish.parameters import BadParameter, choice, given, minutes_range
+from inferspan_collector.publish.quality_json import default_average, figure_json
+from inferspan_collector.quality import quality_figures
+from inferspan_collector.quality.counts import Counts, grouped_counts
+from inferspan_collector.quality.figure import AVERAGES, Question, positive_class
+from inferspan_collector.store.cells import MINUTE_NS, CellQuery, ModelSummary
+from inferspan_collector.store.row_columns import ROWS_MAX, RowColumns, RowQuery
+from inferspan_collector.submission import Queries
+
+PATH: Final = "/api/v1/models/{model:path}/compare"
+SIDES: Final = ("version", "variant")
+PARAMETERS: Final = (
+    "a",
+    "b",
+    "by",
+    "from",
+    "to",
+    "target",
+    "environment",
+    "service",
+    "average",
+)
+
+
+def routes(queries: Queries, config: Config) -> list[Route]:
+    """The route, to be mounted at the root of the API port."""
+
+    def compare(request: Request) -> Response:
+        return guarded(lambda: _compared(request, queries, config))
+
+    return [Route(PATH, compare, methods=["GET"])]
+
+
+def _compared(request: Request, queries: Queries, config: Config) -> Response:
+    values = given(request, PARAMETERS)
+    by = choice(values, "by", SIDES) or SIDES[0]
+    average = choice(values, "average", AVERAGES)
+    start, end = minutes_range(values)
+    model = model_asked(request, queries.reader.models())
+    section = config.model(model.model)
+    target = values.get("target", section.primary_target)
+    query = CellQuery(
+        model=model.model,
+        service=values.get("service"),
+        environment=values.get("environment"),
+        target=target,
+        start=start,
+        end=end,
+        by=(by,),
+    )
+    cells = grouped_counts(queries.reader, query)
+    counted = {group[0] or "": counts for (_, group), counts in cells.items()}
+    a, b = _asked(values, by, counted)
+    rows = queries.reader.rows(
+        RowQuery(
+            model=model.model,
+            target=target,
+            service=query.service,
+            environment=query.environment,
+            start_ns=None if start is None else start * MINUTE_NS,
+            end_ns=None if end is None else end * MINUTE_NS,
+        )
+    )
+    total = counted[a] + counted[b]
+    positive = positive_class(total, section.canonical(section.positive_class))
+    question = Question(average or default_average(total, positive), positive)
+    sides = sides_of(_rows_of(rows, by, a), _rows_of(rows, by, b))
+    figures_a, figures_b = (quality_figures(counted[name], question) for name in (a, b))
+    return JSONResponse(
+        {
+            "model": model.model,
+            "target": target,
+            "by": by,
+            "a": _side_json(a, counted[a]),
+            "b": _side_json(b, counted[b]),
+            "average": question.average,
+            "notes": _notes(values, model, config, rows),
+            "shared": _shared_json(sides),
+            "figures": {
+                name: _verdict_json(verdict)
+                for name, verdict in verdicts(figures_a, figures_b, sides, question).items()
+            },
+        }
+    )
+
+
+def _asked(values: dict[str, str], by: str, counted: dict[str, Counts]) -> tuple[str, str]:
+    """The two that are compared: as asked, or the only two that there are."""
+    if "a" not in values and "b" not in values and len(counted) == 2:
+        first, second = sorted(counted)
+        return first, second
+    known = listed(sorted(name or "(none)" for name in counted)) or "none"
+    for side in ("a", "b"):
+        rule = f"a {by} that has predictions in this time is needed"
+        if values.get(side) not in counted:
+            remedy = f"known here: {known}; for those without {by} write {side}="
+            raise BadParameter(side, values.get(side, ""), rule, remedy)
+    if values["a"] == values["b"]:
+        raise BadParameter("b", values["b"], f"the same {by} as a", f"name another: {known}")
+    return values["a"], values["b"]
+
+
+def _rows_of(rows: RowColumns, by: str, name: str) -> RowColumns:
+    column = rows.version if by == "version" else rows.variant
+    return rows.take((column == name) if name else (column == None))  # noqa: E711  elementwise
+
+
+def _notes(
+    values: dict[str, str], model: ModelSummary, config: Config, rows: RowColumns
+) -> list[str]:
+    said = notes(values, model, config.model(model.model), {}, ())
+    if len(rows) >= ROWS_MAX:
+        said.append(
+            f"tests that need single rows saw the newest {ROWS_MAX:,} only; ask for a shorter time"
+        )
+    return said
+
+
+def _side_json(name: str, counts: Counts) -> dict[str, Any]:
+    return {"name": name, "predictions": counts.predictions, "labeled": counts.labelled}
+
+
+def _shared_json(sides: Sides) -> dict[str, Any] | None:
+    """Requests that both answered, where they are what is compared."""
+    if not sides.shared:
+        return None
+    rows = agreement(sides)
+    return {
+        "rows": len(sides.a),
+        "both_correct": rows.both,
+        "only_a_correct": rows.only_a,
+        "only_b_correct": rows.only_b,
+        "both_incorrect": rows.neither,
+    }
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "a": figure_json(verdict.a),
+        "b": figure_json(verdict.b),
+        "difference": None
+        if verdict.difference is None
+        else _difference_json(verdict.difference, verdict),
+    }
+
+
+def _difference_json(difference: Difference, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "value": difference.value,
+        "low": difference.low,
+        "high": difference.high,
+        "p_value": difference.p_value,
+        "adjusted_p_value": verdict.adjusted_p_value,
+        "significant": verdict.significant,
+        "test": difference.test,
+        "n": list(difference.n),
+    }

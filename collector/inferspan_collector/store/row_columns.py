@@ -1,0 +1,136 @@
+"""Rows as columns, for what counters cannot answer: pairs, scores, lags, distributions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from inferspan_collector.store import full_rows
+from inferspan_collector.store.cells import QueryError
+
+ROWS_MAX: Final = 1_000_000
+"""Rows of one answer, the newest by event time where there are more: about 0.2 GB and 2 s."""
+UNLABELLED: Final = -2
+
+_ROWS: Final = f"""
+SELECT
+    p.row_id, p.key_high, p.key_low, p.position, s.environment, s.version, s.variant, s.task,
+    s.positive_class, p.event_time, p.error_type IS NOT NULL AS failed, p.predicted,
+    p.score, p.value, l.actual, l.value AS truth,
+    CASE WHEN o.counted THEN o.correct ELSE {UNLABELLED} END AS correct,
+    CASE WHEN l.kind <> 'implied' THEN greatest(l.received - p.event_time, 0) ELSE -1 END AS lag
+FROM ({full_rows.predictions()}) AS p
+JOIN series AS s ON s.series_id = p.series_id
+LEFT JOIN ({full_rows.outcomes()}) AS o ON o.prediction_row = p.row_id AND o.target = $target
+LEFT JOIN (
+    SELECT w.row_id, w.actual, w.value, w.received, t.kind
+    FROM labels AS w JOIN label_sets AS t ON t.set_id = w.set_id
+) AS l ON l.row_id = o.label_row
+WHERE p.current AND <conditions>
+ORDER BY p.event_time DESC, p.key_high, p.key_low, p.position, p.row_id
+LIMIT $most
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class RowQuery:
+    """Which predictions; None admits everything, "" those without. Times are event times in ns."""
+
+    model: str
+    target: str = "default"
+    service: str | None = None
+    environment: str | None = None
+    version: str | None = None
+    start_ns: int | None = None
+    end_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RowColumns:
+    """Predictions with their truths, N rows in the order of event times, the same every time.
+
+    Texts are object arrays of str and None; numbers that are absent are NaN.
+    """
+
+    row_id: NDArray[np.int64]
+    key_high: NDArray[np.uint64]
+    key_low: NDArray[np.uint64]
+    position: NDArray[np.int32]
+    environment: NDArray[np.object_]
+    version: NDArray[np.object_]
+    variant: NDArray[np.object_]
+    task: NDArray[np.object_]
+    positive_class: NDArray[np.object_]
+    event_time: NDArray[np.int64]
+    failed: NDArray[np.bool_]
+    predicted: NDArray[np.object_]
+    score: NDArray[np.float64]
+    value: NDArray[np.float64]
+    actual: NDArray[np.object_]
+    truth: NDArray[np.float64]
+    """The truth as a number, NaN where it is none."""
+    correct: NDArray[np.int8]
+    """1, 0, -1 = a label joined but right or wrong is not defined, `UNLABELLED` = no label."""
+    lag: NDArray[np.int64]
+    """ns from the event to the receipt of the winning label, -1 = none, or one that silence
+    implied."""
+
+    def __len__(self) -> int:
+        return len(self.row_id)
+
+    def take(self, rows: NDArray[Any]) -> RowColumns:
+        """Select rows by index or mask."""
+        return replace(self, **{each.name: getattr(self, each.name)[rows] for each in fields(self)})
+
+
+def rows(cursor: duckdb.DuckDBPyConnection, query: RowQuery, most: int = ROWS_MAX) -> RowColumns:
+    """The newest rows of a query, oldest first.
+
+    Raises:
+        QueryError: `most` is not positive.
+    """
+    if most < 1:
+        raise QueryError(f"most = {most}; at least one row must be asked for")
+    conditions, parameters = _conditions(query)
+    statement = _ROWS.replace("<conditions>", " AND ".join(conditions))
+    found = cursor.execute(
+        statement, {**parameters, "target": query.target, "most": most}
+    ).fetchnumpy()
+    columns = {each.name: _column(found[each.name], str(each.type)) for each in fields(RowColumns)}
+    # Descending, so that the newest are kept; ties among them stay in the order of their keys.
+    order = np.argsort(columns["event_time"], kind="stable")
+    return RowColumns(**{name: column[order] for name, column in columns.items()})
+
+
+def _conditions(query: RowQuery) -> tuple[list[str], Mapping[str, Any]]:
+    conditions, parameters = ["s.model = $model"], {"model": query.model}
+    for key in ("service", "environment", "version"):
+        wanted = getattr(query, key)
+        if wanted is not None:
+            conditions.append(f"coalesce(s.{key}, '') = ${key}")
+            parameters[key] = wanted
+    for key, comparison in (("start_ns", ">="), ("end_ns", "<")):
+        wanted = getattr(query, key)
+        if wanted is not None:
+            conditions.append(f"p.event_time {comparison} ${key}")
+            parameters[key] = wanted
+    return conditions, parameters
+
+
+def _column(column: Any, kind: str) -> NDArray[Any]:
+    """Numpy masks what is NULL; here it is None, NaN, or what the kind has for it."""
+    masked = np.ma.asarray(column)
+    if "object_" in kind:
+        texts = np.empty(len(masked), np.object_)
+        texts[:] = masked.filled(None) if masked.dtype == np.object_ else masked.tolist()
+        return texts
+    absent: Any = np.nan if "float64" in kind else UNLABELLED if "int8" in kind else -1
+    dtype = np.dtype(kind.split("np.")[1].rstrip("]").replace("bool_", "bool"))
+    if "uint64" in kind or "bool" in kind:
+        return np.asarray(masked.data).astype(dtype)
+    return np.asarray(masked.filled(absent)).astype(dtype)

@@ -1,0 +1,169 @@
+"""The comparison of versions over a real store, against statsmodels on the same rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from asking import FilledStore, ask
+from records import SECOND_NS, START_NS, Label, Prediction
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import confint_proportions_2indep
+
+from inferspan_collector.cli.compare import lines
+from inferspan_collector.publish import comparing
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FilledStore]:
+    filled = FilledStore(tmp_path)
+    yield filled
+    filled.close()
+
+
+def answers(version: str, right: Sequence[bool], first: int = 0, **fields: Any) -> list[Prediction]:
+    """Predictions of which the truth is fraud for even ids and legit for odd ones."""
+    rows = []
+    for i, correct in enumerate(right, start=first):
+        truth, other = ("fraud", "legit") if i % 2 == 0 else ("legit", "fraud")
+        number = i + (int(version) << 32)
+        rows.append(
+            Prediction(
+                prediction_id=f"order-{i}",
+                predicted=truth if correct else other,
+                version=version,
+                trace=number + 1,
+                span=number + 1,
+                event_time=START_NS + i * SECOND_NS,
+                **fields,
+            )
+        )
+    return rows
+
+
+def truths(count: int) -> list[Label]:
+    return [
+        Label(
+            prediction_id=f"order-{i}",
+            label_id=f"label-{i}",
+            actual="fraud" if i % 2 == 0 else "legit",
+        )
+        for i in range(count)
+    ]
+
+
+def compare(store: FilledStore, query: str = "?a=6&b=7") -> dict[str, Any]:
+    response = ask(comparing.routes(store, store.config), f"/api/v1/models/fraud/compare{query}")
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def test_versions_that_answered_different_requests(store: FilledStore) -> None:
+    old, new = [True] * 70 + [False] * 30, [True] * 135 + [False] * 15
+    store.add(*answers("6", old), *answers("7", new, first=100), *truths(250))
+    body = compare(store)
+    assert body["shared"] is None
+    assert (body["a"], body["b"]) == (
+        {"name": "6", "predictions": 100, "labeled": 100},
+        {"name": "7", "predictions": 150, "labeled": 150},
+    )
+    accuracy = body["figures"]["accuracy"]
+    assert (accuracy["a"]["value"], accuracy["b"]["value"]) == (0.7, 0.9)
+    difference = accuracy["difference"]
+    low, high = confint_proportions_2indep(135, 150, 70, 100, method="newcomb", compare="diff")
+    assert difference["value"] == pytest.approx(0.2)
+    assert (difference["low"], difference["high"]) == pytest.approx((low, high))
+    assert difference["test"] == "newcombe"
+    assert difference["significant"] is True
+
+
+def test_versions_that_answered_the_same_requests(store: FilledStore) -> None:
+    old = [True] * 80 + [False] * 20
+    new = [True] * 70 + [False] * 10 + [True] * 18 + [False] * 2
+    store.add(*answers("6", old), *answers("7", new), *truths(100))
+    body = compare(store)
+    assert body["shared"] == {
+        "rows": 100,
+        "both_correct": 70,
+        "only_a_correct": 10,
+        "only_b_correct": 18,
+        "both_incorrect": 2,
+    }
+    difference = body["figures"]["accuracy"]["difference"]
+    theirs = mcnemar([[70, 10], [18, 2]], exact=False, correction=True)
+    assert difference["test"] == "mcnemar"
+    assert difference["p_value"] == pytest.approx(theirs.pvalue)
+    assert difference["value"] == pytest.approx(0.08)
+    assert difference["significant"] is False
+
+
+def test_p_values_are_adjusted_for_all_that_is_shown(store: FilledStore) -> None:
+    store.add(
+        *answers("6", [True] * 70 + [False] * 30),
+        *answers("7", [True] * 85 + [False] * 15, first=100),
+        *truths(200),
+    )
+    shown = [figure["difference"] for figure in compare(store)["figures"].values()]
+    known = [each for each in shown if each is not None and each["p_value"] is not None]
+    assert len(known) > 3
+    adjusted = multipletests([each["p_value"] for each in known], method="fdr_bh")[1]
+    assert [each["adjusted_p_value"] for each in known] == pytest.approx(list(adjusted))
+
+
+def test_variants_and_the_only_two_there_are(store: FilledStore) -> None:
+    store.add(
+        *answers("7", [True] * 10, variant="champion"),
+        *answers("7", [False] * 10, first=10, variant="shadow"),
+        *truths(20),
+    )
+    body = compare(store, "?by=variant")
+    assert (body["by"], body["a"]["name"], body["b"]["name"]) == ("variant", "champion", "shadow")
+    assert body["figures"]["accuracy"]["difference"]["value"] == -1
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("?a=6", "b"),
+        ("?a=6&b=9", "b"),
+        ("?a=6&b=6", "b"),
+        ("", "a"),
+        ("?a=6&b=7&by=service", "by"),
+        ("?a=6&b=7&average=mean", "average"),
+    ],
+)
+def test_what_cannot_be_compared_is_refused(store: FilledStore, query: str, parameter: str) -> None:
+    for version in ("6", "7", "8"):
+        store.add(*answers(version, [True]))
+    response = ask(comparing.routes(store, store.config), f"/api/v1/models/fraud/compare{query}")
+    assert response.status_code == 400
+    assert response.json()["parameter"] == parameter
+
+
+def test_an_unknown_model_is_not_found(store: FilledStore) -> None:
+    assert ask(comparing.routes(store, store.config), "/api/v1/models/x/compare").status_code == 404
+
+
+def test_versions_without_labels_have_no_difference_and_a_reason(store: FilledStore) -> None:
+    store.add(*answers("6", [True]), *answers("7", [True], first=1))
+    accuracy = compare(store)["figures"]["accuracy"]
+    assert accuracy["difference"] is None
+    assert "no label" in accuracy["a"]["reason"]
+
+
+def test_the_table_for_people_says_what_is_real(store: FilledStore) -> None:
+    store.add(
+        *answers("6", [True] * 70 + [False] * 30),
+        *answers("7", [True] * 95 + [False] * 5, first=100),
+        *truths(200),
+    )
+    table = lines(compare(store))
+    assert table[0] == "fraud: version 6 against 7 (100 and 100 labelled predictions)"
+    (line,) = [line for line in table if line.startswith("accuracy ")]
+    assert "0.7000" in line
+    assert "0.9500" in line
+    assert "(newcombe): real" in line
