@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from join_oracle import DAY_NS, HORIZON_NS, current_predictions, outcome_cells
+from join_oracle import DAY_NS, HORIZON_NS, current_predictions, is_about, outcome_cells
 from records import MINUTE_NS, START_NS, Label, Prediction
 from test_join import RANKS, Store, classes, minutes
 from test_retention import tidied
@@ -66,6 +66,38 @@ def test_a_label_of_an_entity_is_about_its_predictions_within_the_horizon(
 
     assert store.cells() == {(MINUTE, "fraud", "fraud", 1): 2}
     assert store.telemetry.get(LABELS, result="joined") == (2 if label_first else 1)
+
+
+@pytest.mark.parametrize("name", [{"entity_id": "customer-1"}, {"response_id": "chatcmpl-1"}])
+def test_a_label_by_name_is_counted_while_it_waits(store: Store, name: dict[str, str]) -> None:
+    label = Label(None, label_id="waits", **name)  # type: ignore[arg-type]
+    store.commit((label, of_entity("customer-9", "stays"), Label("other", label_id="by id")))
+    store.commit((label,))
+    assert store.reader.waiting_count() == 3
+    assert store.reader.waiting_labels(START_NS + 2 * MINUTE_NS) == {"fraud": 3}
+    assert store.reader.waiting_labels(START_NS) == {}
+
+    store.commit((Prediction("a", **name),))  # type: ignore[arg-type]
+    assert store.reader.waiting_count() == 2
+    # It has met somebody: it never waits again.
+    store.commit((Prediction("b", span=2, **name),))  # type: ignore[arg-type]
+    assert store.reader.waiting_count() == 2
+
+
+def test_labels_by_name_stop_waiting_when_they_are_erased(store: Store) -> None:
+    store.commit((of_entity(), of_entity("customer-2", "e2"), of_response("r", label_id="e3")))
+    store.writer.forget(ToForget(entity_id="customer-1"), START_NS)
+    assert store.reader.waiting_count() == 2
+
+    tidied(store, START_NS + 91 * DAY_NS)
+    assert store.reader.waiting_count() == 0
+
+
+def test_a_label_by_name_that_waits_too_long_is_counted_as_unmatched(store: Store) -> None:
+    store.writer.tidy(START_NS)
+    store.commit((of_entity(received=START_NS + MINUTE_NS),))
+    tidied(store, START_NS + 12 * MINUTE_NS)
+    assert store.telemetry.get(LABELS, result="unmatched") == 1
 
 
 @pytest.mark.parametrize("label_first", [True, False])
@@ -197,6 +229,9 @@ def test_the_join_by_names_equals_the_oracle_in_any_order(
             store.commit(*((record,) for record in arriving[:size]))
             arriving = arriving[size:]
         assert outcome_cells(records, "default", RANKS, None) == store.cells()
+        spans = [r for r in records if isinstance(r, Prediction)]
+        met = [any(is_about(r, p, {}) for p in spans) for r in records if isinstance(r, Label)]
+        assert store.reader.waiting_count() == met.count(False)
         current = current_predictions(r for r in records if isinstance(r, Prediction))
         assert len(current) == store.predictions()
     finally:

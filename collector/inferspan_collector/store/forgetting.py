@@ -16,6 +16,7 @@ from inferspan_collector.batches import Texts
 from inferspan_collector.config import Config
 from inferspan_collector.store.database import sql
 from inferspan_collector.store.keys import PADDING, Secret
+from inferspan_collector.store.naming import waiting_rows
 from inferspan_collector.store.remembered import Remembered
 
 ROWS_MAX: Final = 10_000
@@ -170,13 +171,19 @@ class Forgetting:
         Their ids are remembered, not the entity: it may come again, a retry may not.
         """
         forgotten = self._of_entity(asked, lambda one: self.forget(one, now_ns))
-        ids = self._cursor.execute(
-            f"SELECT DISTINCT label_id FROM named_labels WHERE {_NAMED['named_labels']}",
+        labels = self._cursor.execute(
+            "SELECT label_id, revision, content_hash FROM named_labels"
+            f" WHERE {_NAMED['named_labels']}",
             [asked.entity_id, asked.model],
-        ).fetchall()
-        if ids:
+        ).fetchnumpy()
+        if len(labels["label_id"]):
+            ids = labels["label_id"].tolist()
             until_ns = now_ns + self._remember_ns
-            self._remembered.add_labels([label_id for (label_id,) in ids], until_ns)
+            self._remembered.add_labels(sorted(set(ids)), until_ns)
+            numbers = waiting_rows(Texts.of(ids), labels["revision"], labels["content_hash"])
+            self._cursor.execute(
+                "DELETE FROM waiting_labels WHERE list_contains(?, label_row)", [numbers.tolist()]
+            )
         self._overwrite_named("named_labels", asked.entity_id, asked.model)
         self._cursor.execute("UPDATE kept SET scrub_due = TRUE")
         return forgotten

@@ -29,7 +29,7 @@ WITH pairs AS (
     WHERE l.response_id IS NULL
 )
 SELECT
-    p.place, p.asked, p.label_id, p.revision, p.of_model, p.trace_high, p.trace_low, p.span,
+    p.place, p.asked, p.label_id, p.revision, p.content_hash, p.of_model, p.trace_high, p.trace_low, p.span,
     p.span_row, p.target, p.kind, p.actual, p.value, p.text, p.time, p.received, p.source,
     p.annotator_kind, p.deleted, p.weight, p.item_id
 FROM pairs AS p

@@ -18,13 +18,16 @@ import numpy as np
 from inferspan_collector.batches import (
     Bool,
     Decoded,
+    Int64,
     LabelBatch,
     NamedBatch,
     PredictionBatch,
     Strings,
     Texts,
+    UInt64,
 )
 from inferspan_collector.config import Config
+from inferspan_collector.store import keys
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import sql
 from inferspan_collector.store.matching import lengths_of
@@ -87,12 +90,10 @@ class Naming:
         named = [part.named for part in group if part.named is not None]
         if not named and not any(mask.any() for mask in by_name):
             return None
-        self._take_in(
-            NamedBatch.concat(named),
-            LabelBatch.concat(
-                [part.labels.take(mask) for part, mask in zip(group, by_name, strict=True)]
-            ),
+        labels = LabelBatch.concat(
+            [part.labels.take(mask) for part, mask in zip(group, by_name, strict=True)]
         )
+        self._take_in(NamedBatch.concat(named), labels)
         cursor = self._cursor
         rows = cursor.execute(self._names).fetchall()
         if len(rows) > self._pairs_max:
@@ -102,6 +103,7 @@ class Naming:
                 "request, or shorten models.<name>.targets.<target>.horizon"
             )
         new = cursor.execute("SELECT place FROM new_named_labels").fetchall()
+        self._note_waiting(labels, frozenset(place for (place,) in new), rows)
         cursor.execute("INSERT INTO named_labels SELECT * EXCLUDE (place) FROM new_named_labels")
         kept = [
             replace(part, labels=part.labels.take(~mask)) if mask.any() else part
@@ -116,8 +118,35 @@ class Naming:
 
     def drop_old(self, before_ns: int) -> None:
         """Erase what was received before a time, in transactions of their own."""
-        for table in ("named_predictions", "named_labels"):
-            self._cursor.execute(f"DELETE FROM {table} WHERE received < ?", [before_ns])
+        for table in ("named_predictions", "named_labels", "waiting_labels"):
+            by_name = "label_row < 0 AND " if table == "waiting_labels" else ""
+            self._cursor.execute(f"DELETE FROM {table} WHERE {by_name}received < ?", [before_ns])
+
+    def _note_waiting(
+        self, labels: LabelBatch, new: frozenset[int], rows: Sequence[tuple[Any, ...]]
+    ) -> None:
+        """Let new labels wait that are about nothing yet, and older ones no more that now are."""
+        met = {place for place, *_ in rows}
+        waiting = np.array([place in new and place not in met for place in range(len(labels))])
+        if waiting.any():
+            few = labels.take(waiting)
+            waiters = {
+                "label_row": waiting_rows(few.label_id, few.revision, content_hashes(few)),
+                "model": few.model.objects(),
+                "received": few.received,
+            }
+            self._cursor.register("waiters", waiters)
+            self._cursor.execute("INSERT INTO waiting_labels BY NAME SELECT * FROM waiters")
+        older = [row[2:5] for row in rows if row[0] is None]
+        if older:
+            ids, revisions, contents = zip(*older, strict=True)
+            numbers = waiting_rows(
+                Texts.of(ids), np.array(revisions, np.int64), np.array(contents, np.uint64)
+            )
+            self._cursor.execute(
+                "DELETE FROM waiting_labels WHERE list_contains(?, label_row)",
+                [np.unique(numbers).tolist()],
+            )
 
     def _take_in(self, names: NamedBatch, labels: LabelBatch) -> None:
         cursor = self._cursor
@@ -155,6 +184,12 @@ def _answer(place: int, named: Named, best: dict[int, int]) -> str:
     if place not in named.new:
         return "duplicate"
     return _RESULTS[best.get(place, len(_RESULTS) - 1)]
+
+
+def waiting_rows(label_ids: Texts, revisions: Int64, contents: UInt64) -> Int64:
+    """The numbers by which labels by name stand in `waiting_labels`: of no row, so below 0."""
+    words = np.stack([keys.text_hashes(label_ids), revisions.view(np.uint64), contents], axis=1)
+    return -1 - (keys.row_hashes(words) >> np.uint64(1)).astype(np.int64)
 
 
 def _by_name(labels: LabelBatch) -> Bool:
@@ -218,8 +253,8 @@ def _label_columns(labels: LabelBatch) -> dict[str, Any]:
 def _batch(rows: Sequence[tuple[Any, ...]]) -> LabelBatch:
     """The labels that `names.sql` gives: each names a span, and its id says of what it was made."""
     count = len(rows)
-    columns: list[Any] = list(zip(*rows, strict=True)) or [()] * 21
-    _, _, ids, revision, model, high, low, span, place, target, *rest = columns
+    columns: list[Any] = list(zip(*rows, strict=True)) or [()] * 22
+    _, _, ids, revision, _, model, high, low, span, place, target, *rest = columns
     kind, actual, value, text, time, received, source, annotator, deleted, weight, item = rest
     absent = Texts.constant(None, count)
     made = [

@@ -118,7 +118,7 @@ CREATE TABLE label_details (
 
 -- Labels that have met no prediction yet.
 CREATE TABLE waiting_labels (
-    label_row BIGINT NOT NULL,
+    label_row BIGINT NOT NULL,      -- of a label by entity or response, that has no row: below 0
     model VARCHAR,
     received BIGINT NOT NULL
 );
