@@ -41,10 +41,11 @@ def predictions(*ids: str) -> bytes:
     return traces_request([prediction_span(one, said) for one in ids]).SerializeToString()
 
 
-def label(collector: Collector, n: int) -> httpx.Response:
+def label(collector: Collector, n: int, dry_run: bool = False) -> httpx.Response:
     line = '{{"id": "label-{}", "entity_id": "customer-1", "model": "fraud", "class": "fraud"}}\n'
     return httpx.post(
         f"{collector.addresses.api}/v1/labels",
+        params={"dry_run": "true"} if dry_run else {},
         content="".join(line.format(i) for i in range(n)),
         headers={"Content-Type": "application/x-ndjson"},
     )
@@ -54,10 +55,12 @@ def test_a_request_that_means_too_many_is_refused_and_smaller_ones_are_not(
     collector: Collector,
 ) -> None:
     send(collector, "http", predictions(*(f"order-{i}" for i in range(PREDICTIONS))))
-    refused = label(collector, LIMIT // PREDICTIONS + 1)
-    assert refused.status_code == 400
-    assert f"more than {LIMIT} predictions" in refused.json()["detail"]
-    assert "limits.entity_pairs" in refused.json()["detail"]
+    for dry_run in (True, False):
+        refused = label(collector, LIMIT // PREDICTIONS + 1, dry_run)
+        assert refused.status_code == 400
+        assert f"more than {LIMIT} predictions" in refused.json()["detail"]
+        assert "limits.entity_pairs" in refused.json()["detail"]
+    assert label(collector, LIMIT // PREDICTIONS, dry_run=True).status_code == 200
     assert counts(str(collector.addresses.api)) == (PREDICTIONS, 0)
 
     assert label(collector, LIMIT // PREDICTIONS).status_code == 200

@@ -55,7 +55,7 @@ class Store:
         self.database = Database.open(self.directory)
         self.telemetry = Telemetry()
         self.writer = Writer(self.database, self.config, self.telemetry)
-        self.reader = StoreReader(self.database)
+        self.reader = StoreReader(self.database, self.config)
 
     def commit(self, *requests: tuple[Prediction | Label, ...]) -> list[Committed]:
         """Commit requests as one group, a second after the one before."""

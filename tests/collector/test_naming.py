@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from join_oracle import DAY_NS, HORIZON_NS, current_predictions, is_about, outcome_cells
-from records import MINUTE_NS, START_NS, Label, Prediction
+from records import MINUTE_NS, START_NS, Label, Prediction, label_batch
 from test_join import RANKS, Store, classes, minutes
 from test_retention import tidied
 
@@ -66,6 +66,32 @@ def test_a_label_of_an_entity_is_about_its_predictions_within_the_horizon(
 
     assert store.cells() == {(MINUTE, "fraud", "fraud", 1): 2}
     assert store.telemetry.get(LABELS, result="joined") == (2 if label_first else 1)
+
+
+def test_a_dry_run_says_of_labels_by_name_what_would_become_of_them(store: Store) -> None:
+    store.commit(
+        (
+            Prediction("a", entity_id="customer-1"),
+            Prediction("b", span=2, entity_id="customer-1", response_id="chatcmpl-1"),
+        )
+    )
+    labels = (
+        of_entity(label_id="near"),
+        Label("b", label_id="by id"),
+        of_entity(label_id="beyond the horizon", time=START_NS + HORIZON_NS + 1),
+        of_entity("customer-9", "another's"),
+        of_response("chatcmpl-1", label_id="response"),
+        of_response("chatcmpl-1", label_id="another version", version="8"),
+        of_response("chatcmpl-1", label_id="late", received=START_NS + 91 * DAY_NS),
+        Label("z", label_id="unknown id"),
+    )
+    asked = [store.reader.resolve_labels(label_batch(labels)).tolist()]
+    asked += [[bool(store.reader.resolve_labels(label_batch([x]))[0]) for x in labels]]
+    assert store.reader.waiting_count() == 0
+
+    (committed,) = store.commit(labels)
+    joined = [result not in ("waiting", "late") for result in committed.labels]
+    assert asked == [joined] * 2 == [[True, True, False, False, True, False, False, False]] * 2
 
 
 @pytest.mark.parametrize("name", [{"entity_id": "customer-1"}, {"response_id": "chatcmpl-1"}])

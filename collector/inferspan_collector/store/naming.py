@@ -75,10 +75,7 @@ class Naming:
     def __init__(self, cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
         self._cursor = cursor
         self._pairs_max = config.limits.entity_pairs
-        self._names = _NAMES.format(
-            horizons=lengths_of(config.label_window_ns, config.horizons_ns),
-            rows=self._pairs_max + 1,
-        )
+        self._names = pairs_of(config)
 
     def resolve(self, group: Sequence[Decoded]) -> Named | None:
         """What the join is to see of a group, inside the open transaction; None: all, as it is.
@@ -86,7 +83,7 @@ class Naming:
         Raises:
             TooManyPairs: they would make more labels than `limits.entity_pairs`.
         """
-        by_name = [_by_name(part.labels) for part in group]
+        by_name = [by_other_name(part.labels) for part in group]
         named = [part.named for part in group if part.named is not None]
         if not named and not any(mask.any() for mask in by_name):
             return None
@@ -97,11 +94,7 @@ class Naming:
         cursor = self._cursor
         rows = cursor.execute(self._names).fetchall()
         if len(rows) > self._pairs_max:
-            raise TooManyPairs(
-                f"its labels by entity or response are about more than {self._pairs_max} "
-                "predictions, counted once a label, limits.entity_pairs; send fewer of them in a "
-                "request, or shorten models.<name>.targets.<target>.horizon"
-            )
+            raise TooManyPairs(too_many(self._pairs_max))
         new = cursor.execute("SELECT place FROM new_named_labels").fetchall()
         self._note_waiting(labels, frozenset(place for (place,) in new), rows)
         cursor.execute("INSERT INTO named_labels SELECT * EXCLUDE (place) FROM new_named_labels")
@@ -157,6 +150,50 @@ class Naming:
         cursor.execute(_NEW_LABELS)
 
 
+def pairs_of(config: Config) -> str:
+    """The query for labels by name with what they are about, one more than a request may have."""
+    return _NAMES.format(
+        horizons=lengths_of(config.label_window_ns, config.horizons_ns),
+        rows=config.limits.entity_pairs + 1,
+    )
+
+
+def too_many(pairs_max: int) -> str:
+    """What is said of a request that has more."""
+    return (
+        f"its labels by entity or response are about more than {pairs_max} predictions, counted "
+        "once a label, limits.entity_pairs; send fewer of them in a request, or shorten "
+        "models.<name>.targets.<target>.horizon"
+    )
+
+
+def look_up(
+    cursor: duckdb.DuckDBPyConnection, labels: LabelBatch, pairs: str
+) -> tuple[Bool, LabelBatch, Int64]:
+    """What labels would be about if they came now; nothing is stored (a dry run).
+
+    Args:
+        cursor: one of the caller's own; TEMP tables of it are replaced.
+        labels: a batch.
+        pairs: as `pairs_of` has it.
+
+    Returns:
+        Which of the labels are by name; for each prediction that they mean a label of its span; and
+        the place of the label, among those by name, that it was made of.
+    """
+    by_name = by_other_name(labels)
+    if not by_name.any():
+        return by_name, LabelBatch.empty(), np.empty(0, np.int64)
+    cursor.register("staged_named_labels", _label_columns(labels.take(by_name)))
+    cursor.execute(
+        "CREATE OR REPLACE TEMP VIEW new_named_labels AS SELECT * FROM staged_named_labels;"
+        " CREATE OR REPLACE TEMP VIEW new_named_predictions AS"
+        " SELECT * FROM named_predictions LIMIT 0"
+    )
+    rows = cursor.execute(pairs).fetchall()
+    return by_name, _batch(rows), np.array([row[0] for row in rows], np.int64)
+
+
 def answers(named: Named, committed: Sequence[Committed]) -> list[Committed]:
     """What became of the requests as they were sent, and of labels that had waited for a name."""
     *sent, made = committed
@@ -192,7 +229,7 @@ def waiting_rows(label_ids: Texts, revisions: Int64, contents: UInt64) -> Int64:
     return -1 - (keys.row_hashes(words) >> np.uint64(1)).astype(np.int64)
 
 
-def _by_name(labels: LabelBatch) -> Bool:
+def by_other_name(labels: LabelBatch) -> Bool:
     """Labels that say neither an id of a model nor a span, and do say another name."""
     named = (labels.entity_id.lengths() > 0) | (labels.response_id.lengths() > 0)
     if not named.any():

@@ -23,7 +23,6 @@ from inferspan_collector.store.cells import (
     PredictionRow,
 )
 from inferspan_collector.store.database import Database
-from inferspan_collector.store.matching import windows_of
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
 
 
@@ -78,7 +77,11 @@ class Reader(Protocol):
         """The values of each slice key of a model's predictions, keys and values sorted."""
 
     def resolve_labels(self, labels: LabelBatch) -> Bool:
-        """Which of these labels would join now; nothing is stored (a dry run)."""
+        """Which of these labels would join now; nothing is stored (a dry run).
+
+        Raises:
+            Unstorable: they are about more predictions than a request's may be.
+        """
 
     def waiting_labels(self, received_before_ns: int) -> dict[str, int]:
         """Per model ("" where it is unknown): labels that match nothing and came before then."""
@@ -98,7 +101,7 @@ class StoreReader:
 
     def __init__(self, database: Database, config: Config | None = None) -> None:
         self._database = database
-        self._windows = windows_of(config or Config())
+        self._config = config or Config()
 
     def models(self, primary_targets: Mapping[str, str] | None = None) -> list[ModelSummary]:
         """All models, by name. A model's `labeled` counts its primary target's labels."""
@@ -217,7 +220,7 @@ class StoreReader:
     def resolve_labels(self, labels: LabelBatch) -> Bool:
         """Which of these labels would join now; nothing is stored (a dry run)."""
         with self._database.cursor() as cursor:
-            return row_queries.resolve_labels(cursor, labels, self._windows)
+            return row_queries.resolve_labels(cursor, labels, self._config)
 
     def waiting_labels(self, received_before_ns: int) -> dict[str, int]:
         """Per model ("" where it is unknown): labels that match nothing and came before then."""

@@ -10,7 +10,8 @@ import duckdb
 import numpy as np
 
 from inferspan_collector.batches import Bool, LabelBatch
-from inferspan_collector.store import full_rows, nearby, staging
+from inferspan_collector.config import Config
+from inferspan_collector.store import full_rows, naming, nearby, staging
 from inferspan_collector.store.cells import (
     MINUTE_NS,
     Evaluation,
@@ -19,8 +20,9 @@ from inferspan_collector.store.cells import (
     QueryError,
 )
 from inferspan_collector.store.keys import PADDING, Secret
-from inferspan_collector.store.matching import matching
+from inferspan_collector.store.matching import matching, windows_of
 from inferspan_collector.store.nearby import Since
+from inferspan_collector.submission import Unstorable
 
 OUTCOMES: Final = ("correct", "incorrect", "unlabeled", "failed")
 
@@ -171,8 +173,26 @@ def predictions(
     return [_prediction_row(row, slices) for row in rows]
 
 
-def resolve_labels(cursor: duckdb.DuckDBPyConnection, labels: LabelBatch, windows: str) -> Bool:
-    """Which of these labels would join now; `windows` as `matching.windows_of` has them."""
+def resolve_labels(cursor: duckdb.DuckDBPyConnection, labels: LabelBatch, config: Config) -> Bool:
+    """Which of these labels would join now.
+
+    Raises:
+        Unstorable: they are about more predictions than a request's may be.
+    """
+    by_name, made, places = naming.look_up(cursor, labels, naming.pairs_of(config))
+    if len(made) > config.limits.entity_pairs:
+        raise Unstorable(naming.too_many(config.limits.entity_pairs))
+    joins = np.zeros(len(labels), np.bool_)
+    joins[~by_name] = _resolve(cursor, labels.take(~by_name), config)
+    named = np.flatnonzero(by_name)
+    joins[named[places[_resolve(cursor, made, config)]]] = True
+    return joins
+
+
+def _resolve(cursor: duckdb.DuckDBPyConnection, labels: LabelBatch, config: Config) -> Bool:
+    """The same of labels that name their prediction by id or by a link."""
+    if not len(labels):
+        return np.zeros(0, np.bool_)
     known = staging.known_labels(labels, Secret.of(cursor), first_row=0)
     staging.stage_labels(cursor, known, np.ones(len(known), np.bool_))
     cursor.execute(
@@ -184,7 +204,7 @@ def resolve_labels(cursor: duckdb.DuckDBPyConnection, labels: LabelBatch, window
     high = np.append(known.keys.high, linked.high)
     low = np.append(known.keys.low, linked.low)
     nearby.find(cursor, (high, low), Since(), links=True)
-    matches = matching("staged_labels", "near_predictions", windows)
+    matches = matching("staged_labels", "near_predictions", windows_of(config))
     rows = cursor.execute(_RESOLVE.format(matches=matches)).fetchall()
     return np.array([row[0] for row in rows], np.bool_)
 
