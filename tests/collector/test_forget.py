@@ -118,6 +118,29 @@ def test_labels_of_the_other_rows_of_a_batch_stay(store: Store) -> None:
     assert store.commit(tuple(labels)) == [Committed(0, ("joined", "forgotten", "joined"))]
 
 
+def by_link(row: int, label_id: str) -> Label:
+    return Label(None, "legit", label_id, model=None, index=row, link_trace=TRACE, link_span=4)
+
+
+@pytest.mark.parametrize("reopened", [False, True])
+def test_labels_by_link_of_the_other_rows_of_a_batch_stay(tmp_path: Path, reopened: bool) -> None:
+    store = Store(tmp_path)
+    batch = tuple(Prediction(f"row-{i}", trace=TRACE, span=4, span_row=i) for i in range(3))
+    store.commit(batch, tuple(by_link(row, f"before-{row}") for row in range(3)))
+    assert store.writer.forget(ToForget("row-1"), NOW).labels == 1
+    if reopened:
+        store.database.close()
+        store = Store(tmp_path)
+
+    outcomes = {row.prediction_id: row.expected for row in store.reader.predictions("fraud")}
+    assert outcomes == {"row-0": "legit", "row-2": "legit"}
+    again = tuple(by_link(row, f"after-{row}") for row in range(3))
+    assert [one.labels[1] for one in store.commit(again)] == ["forgotten"]
+    kept = store.commit(tuple(by_link(row, f"before-{row}") for row in range(3)))
+    assert kept == [Committed(0, ("duplicate", "forgotten", "duplicate"))]
+    store.database.close()
+
+
 def test_an_id_that_was_never_here_is_kept_away(store: Store) -> None:
     store.commit((Label("secret"),))
     store.writer.forget(ToForget("secret"), NOW)

@@ -125,7 +125,7 @@ class Forgetting:
             return self._forget_entity(asked, now_ns)
         found = self.find(asked)
         spans = self._cursor.execute(
-            "SELECT trace_high, trace_low, span FROM forgetting_predictions"
+            "SELECT trace_high, trace_low, span, span_row FROM forgetting_predictions"
         ).fetchall()
         until_ns = now_ns + self._remember_ns
         self._remembered.add_id(asked.model, asked.prediction_id, until_ns)

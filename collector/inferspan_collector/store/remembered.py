@@ -27,8 +27,8 @@ from inferspan_collector.batches import (
 )
 from inferspan_collector.store.compiled import sip
 
-Span = tuple[int, int, int]
-"""The halves of a trace id, and a span id."""
+Span = tuple[int, int, int, int]
+"""The halves of a trace id, a span id, and a row of that span."""
 _OF_FORMAT_3: Final = 0
 """The hash that stands among others where some are of that format: of ids they have the exact hash
 alone, and spans were hashed as ids are."""
@@ -61,7 +61,7 @@ class Remembered:
         self._add([exact, *self._of_texts(Texts.of([prediction_id])).tolist()], until_ns)
 
     def add_spans(self, spans: Sequence[Span], until_ns: int) -> None:
-        """Remember spans, to which labels may link."""
+        """Remember rows of spans, to which labels may link."""
         if spans:
             self._add(self._of_spans(np.array(spans, np.uint64)).tolist(), until_ns)
 
@@ -106,10 +106,14 @@ class Remembered:
 
     def _in_labels(self, batch: LabelBatch) -> Bool:
         linked = np.column_stack([batch.link_trace, batch.link_span]).astype(np.uint64)
-        # Of a label that names an id the link says nothing: it may be about another row of a batch.
-        by_link: Bool = self._known(self._of_spans(linked)) & (batch.link_span != 0)
+        rows_linked = np.column_stack([linked, batch.index]).astype(np.uint64)
+        # Whole spans were remembered before rows of them were.
+        by_link: Bool = self._known(self._of_spans(linked))
+        by_link |= self._known(self._of_spans(rows_linked))
+        by_link &= batch.link_span != 0
         if self._from_format_3 and len(linked):
             by_link |= self._exactly([_span_text(*span)] for span in linked.tolist())
+        # Of a label that names an id the link says nothing: it may be about another row of a batch.
         by_link &= batch.names_no_key()
         found = self._known(self._of_texts(batch.prediction_id))
         found |= self._known(self._of_texts(batch.label_id)) | self._from_format_3
