@@ -57,6 +57,9 @@ class ExactSum:
             return math.inf if (self.units > 0) == (below > 0) else -math.inf
 
 
+ZERO: Final = ExactSum()
+
+
 def exact_sum(values: Float64) -> ExactSum:
     """The sum of float64[N], all finite (a NaN or infinity raises ValueError)."""
     return _added(values, np.zeros(len(values), np.int64))

@@ -41,11 +41,13 @@ class Figure:
 class Question:
     """What a figure needs to know beside the counts.
 
-    `average` is one of `AVERAGES`; `positive_class` is None where it is not known.
+    `average` is one of `AVERAGES`; `positive_class` is None where it is not known. `passes_from`
+    is the score from which an evaluation passes, None where only its class says so.
     """
 
     average: str
     positive_class: str | None = None
+    passes_from: float | None = None
 
 
 class Family(Protocol):

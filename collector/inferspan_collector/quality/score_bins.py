@@ -1,16 +1,15 @@
 """Histograms of scores: which bin a score is in, and what the counts of two histograms say.
 
-A histogram is an integer per bin, so histograms merge by addition, exactly and in any order. Bins
-are the 1,000 thousandths of [0, 1], cut finer towards both ends: from 0.01 down to 1e-9 each decade
-has 90 bins of its own, and so has the way up to 1. Scores of rare events crowd there, and a bin
-that holds most of both classes would say little of their order. All edges are decimals, so that the
-confusion at a threshold of three decimals is exact.
+A histogram is an integer per bin, so histograms merge by addition, exactly and in any order. A bin
+is three significant digits: of the score up to one half, of what is missing to 1 above it. So bins
+are thousandths of [0, 1] from 0.1 to 0.9 and finer towards both ends, down to 1e-8, since scores of
+rare events crowd there and a bin that holds most of both classes would say little of their order.
+All edges are decimals, so the confusion at a threshold of three decimals is exact.
 
 Guarantee: what rests on order alone (AUC, average precision) is exact if no two scores of
 different classes share a bin without being equal, as with scores of three decimals. Otherwise the
-error of the AUC is at most Σ over bins of positives·negatives ÷ (2·P·N), `auc_error`, which is
-1e-4 at most wherever it is claimed to be, and some 1e-6 on continuous scores of a model that is
-not certain of itself.
+error of an AUC is at most Σ over bins of positives·negatives ÷ (2·P·N), `auc_error`: 1e-4 or less,
+and in practice some 1e-6, on continuous scores of 1,000 rows and more.
 """
 
 from __future__ import annotations
@@ -24,11 +23,9 @@ from inferspan_collector.batches import Float64, Int64
 
 
 def _edges() -> Float64:
-    inner = {Fraction(k, 1000) for k in range(1, 1000)}
-    near_zero = {
-        Fraction(k, 10 ** (decade + 2)) for decade in range(2, 9) for k in range(10, 100)
-    } | {Fraction(1, 10**9)}
-    edges = sorted(inner | near_zero | {1 - edge for edge in near_zero})
+    below = {Fraction(k, 10 ** (decade + 3)) for decade in range(6) for k in range(100, 1000)}
+    lower = {edge for edge in below if edge <= Fraction(1, 2)}
+    edges = sorted(lower | {1 - edge for edge in lower})
     return np.array([float(edge) for edge in edges])
 
 
@@ -36,6 +33,8 @@ EDGES: Final = _edges()
 """float64[BINS - 1], rising: bin b holds the scores s with EDGES[b - 1] <= s < EDGES[b]. Scores
 outside [0, 1], as margins are, fall into the first and the last."""
 BINS: Final = len(EDGES) + 1
+LOWER: Final = np.concatenate(([0.0], EDGES))
+"""float64[BINS]: where each bin begins."""
 
 
 def bins_of(scores: Float64) -> Int64:
