@@ -32,6 +32,8 @@ from inferspan_collector.problems import problem
 from inferspan_collector.publish import (
     api,
     comparing,
+    drifting,
+    foreseeing,
     jaeger_monitor,
     jaeger_quality,
     keeping,
@@ -185,6 +187,8 @@ class Collector:
                     ),
                     *api.routes(pipeline, config),
                     *comparing.routes(pipeline, config),
+                    *drifting.routes(pipeline, config),
+                    *foreseeing.routes(pipeline, config),
                     *keeping.routes(pipeline, config),
                     *prometheus.routes(pipeline, telemetry, config),
                     *jaeger_monitor.routes(pipeline, config),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from datetime import datetime
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from inferspan import semconv
 from inferspan_collector.config.section import Section
@@ -54,6 +55,30 @@ class Target(Section):
     """What it means that no label came; absent = nothing: the prediction stays unlabelled."""
 
 
+class Reference(Section):
+    """What a model was like when all was well: what drift and estimates are measured against."""
+
+    since: datetime | None = None
+    """Predictions from this event time on; absent = from the first."""
+    until: datetime | None = None
+    """Before this event time; absent = the first predictions of the model."""
+    first: int = Field(10_000, ge=100, le=1_000_000)
+    """How many predictions at most, the oldest ones."""
+
+    @field_validator("since", "until")
+    @classmethod
+    def _an_instant(cls, value: datetime | None) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"{value} has no offset, so it is no instant; write {value}Z")
+        return value
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Reference:
+        if self.since is not None and self.until is not None and self.since >= self.until:
+            raise ValueError(f"until = {self.until} is not after since = {self.since}")
+        return self
+
+
 class Model(Section):
     """What the collector knows of one model beyond what its spans say."""
 
@@ -67,6 +92,7 @@ class Model(Section):
     """Regression: an absolute error up to this passes."""
     latency_objective_ms: float | None = Field(None, gt=0.0, strict=True)
     primary_target: str = "default"
+    reference: Reference = Field(default_factory=Reference)
     targets: dict[str, Target] = Field(default_factory=dict)
 
     def canonical(self, text: str | None) -> str | None:

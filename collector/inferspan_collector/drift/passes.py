@@ -15,12 +15,15 @@ from numpy.typing import NDArray
 
 from inferspan_collector.drift.bins import Bins, NumberBins
 from inferspan_collector.drift.checks import CHECKS
-from inferspan_collector.drift.counts import Counts, Float64
+from inferspan_collector.drift.columns import Column
+from inferspan_collector.drift.counts import Counts, Float64, Int64
 from inferspan_collector.drift.methods import CATEGORY, METHODS, NUMBER
 from inferspan_collector.drift.thresholds import Thresholds, learnt
 
 LEAST: Final = 0.0
 """No distance and no share is less."""
+PARTS: Final = 10
+"""Windows that a reference is cut into where its own are fewer than two."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +73,27 @@ def courses(
         )
         for name, before, live, limit in _figures(reference, windows)
     }
+
+
+def reference_of(column: Column, windows: Int64, n: int) -> Reference | None:
+    """Freeze a reference.
+
+    Args:
+        column: its values, N rows.
+        windows: int64[N]: the window of each row, 0 … n - 1, rising.
+        n: how many windows; of one alone nothing could be learnt, so then `PARTS` parts of equal
+            size are taken instead.
+
+    Returns:
+        None where it holds no value.
+    """
+    bins = column.freeze()
+    if bins is None:
+        return None
+    if n < 2:
+        windows, n = np.arange(len(windows)) * PARTS // max(1, len(windows)), PARTS
+    counts = column.count(bins, windows, n)
+    return Reference(bins, counts.together(), counts)
 
 
 def _figures(

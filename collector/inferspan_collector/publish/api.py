@@ -74,6 +74,8 @@ inferspan collector
 GET  /api/v1/models                        models, their versions and how much of them is labelled
 GET  /api/v1/models/{model}/quality        figures per window and group
 GET  /api/v1/models/{model}/compare        one version or variant against another
+GET  /api/v1/models/{model}/estimates      figures before their labels come, beside the truth
+GET  /api/v1/models/{model}/drift          what changed since the reference
 GET  /api/v1/models/{model}/predictions    single predictions: mistakes, unlabelled, failed
 POST /v1/labels                            labels as newline-delimited JSON
 POST /api/v1/forget                        erase the rows of a prediction id

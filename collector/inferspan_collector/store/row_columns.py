@@ -32,7 +32,7 @@ LEFT JOIN (
     FROM labels AS w JOIN label_sets AS t ON t.set_id = w.set_id
 ) AS l ON l.row_id = o.label_row
 WHERE p.current AND <conditions>
-ORDER BY p.event_time DESC, p.key_high, p.key_low, p.position, p.row_id
+ORDER BY p.event_time <order>, p.key_high, p.key_low, p.position, p.row_id
 LIMIT $most
 """
 
@@ -48,6 +48,10 @@ class RowQuery:
     version: str | None = None
     start_ns: int | None = None
     end_ns: int | None = None
+    most: int = ROWS_MAX
+    """How many rows."""
+    oldest: bool = False
+    """Where there are more: the oldest instead of the newest."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -88,18 +92,19 @@ class RowColumns:
         return replace(self, **{each.name: getattr(self, each.name)[rows] for each in fields(self)})
 
 
-def rows(cursor: duckdb.DuckDBPyConnection, query: RowQuery, most: int = ROWS_MAX) -> RowColumns:
-    """The newest rows of a query, oldest first.
+def rows(cursor: duckdb.DuckDBPyConnection, query: RowQuery) -> RowColumns:
+    """The rows of a query, by event time.
 
     Raises:
-        QueryError: `most` is not positive.
+        QueryError: it asks for no row.
     """
-    if most < 1:
-        raise QueryError(f"most = {most}; at least one row must be asked for")
+    if query.most < 1:
+        raise QueryError(f"most = {query.most}; at least one row must be asked for")
     conditions, parameters = _conditions(query)
     statement = _ROWS.replace("<conditions>", " AND ".join(conditions))
+    statement = statement.replace("<order>", "ASC" if query.oldest else "DESC")
     found = cursor.execute(
-        statement, {**parameters, "target": query.target, "most": most}
+        statement, {**parameters, "target": query.target, "most": query.most}
     ).fetchnumpy()
     columns = {each.name: _column(found[each.name], str(each.type)) for each in fields(RowColumns)}
     # Descending, so that the newest are kept; ties among them stay in the order of their keys.

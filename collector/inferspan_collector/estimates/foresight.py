@@ -1,0 +1,84 @@
+"""Which estimate a model's rows allow, fitted to a reference: CBPE of classes, DLE of numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+
+from inferspan.semconv import BINARY
+from inferspan_collector.estimates.confidence_based import Binary, Estimate, TopScore
+from inferspan_collector.estimates.direct_loss import DirectLoss
+from inferspan_collector.store.row_columns import RowColumns
+
+LABELLED_MIN: Final = 200
+"""Of fewer labelled reference rows nothing is learnt."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Foresight:
+    """Estimates of a model's figures, or why there are none."""
+
+    reason: str | None
+    """None exactly where there are some."""
+    method: str | None = None
+    """`cbpe` or `dle`."""
+    positive: str | None = None
+    fitted: Binary | TopScore | DirectLoss | None = None
+    labelled: int = 0
+    """Reference rows that were learnt from."""
+
+    def estimates(self, rows: RowColumns) -> dict[str, Estimate]:
+        """The figures to expect of rows, whatever is known of their labels; {} without a fit."""
+        rows = rows.take(~rows.failed)
+        if isinstance(self.fitted, Binary):
+            scored = rows.take(np.isfinite(rows.score))
+            return self.fitted.estimates(scored.score, scored.predicted == self.positive)
+        if isinstance(self.fitted, TopScore):
+            scored = rows.take(np.isfinite(rows.score) & (rows.predicted != None))  # noqa: E711
+            return self.fitted.estimates(scored.predicted, scored.score)
+        if isinstance(self.fitted, DirectLoss):
+            return self.fitted.estimates(np.empty((len(rows), 0)), rows.value)
+        return {}
+
+
+def foresight(reference: RowColumns, positive: str | None) -> Foresight:
+    """Learn from the labelled rows of a reference.
+
+    Args:
+        reference: its rows.
+        positive: the positive class of a binary task; None where it is not known.
+    """
+    known = reference.take((reference.correct >= -1) & ~reference.failed)
+    numbers = known.take(np.isfinite(known.value) & np.isfinite(known.truth))
+    judged = known.take(known.correct >= 0)
+    scored = judged.take(np.isfinite(judged.score) & (judged.predicted != None))  # noqa: E711
+    if len(numbers) >= LABELLED_MIN and len(numbers) >= len(scored):
+        nothing = np.empty((len(numbers), 0))
+        fitted = DirectLoss.fitted(nothing, numbers.value, numbers.truth)
+        return Foresight(None, "dle", fitted=fitted, labelled=len(numbers))
+    if len(scored) < LABELLED_MIN:
+        return Foresight(_too_few(len(judged), len(scored), len(numbers)))
+    if set(scored.task) == {BINARY}:
+        if positive is None:
+            return Foresight(
+                "the positive class is not known; declare inferspan.predict(positive=…) or "
+                "models.<name>.positive_class"
+            )
+        binary = Binary.fitted(scored.score, scored.actual == positive)
+        return Foresight(None, "cbpe", positive, binary, len(scored))
+    top = TopScore.fitted(scored.predicted, scored.score, scored.correct == 1)
+    return Foresight(None, "cbpe", fitted=top, labelled=len(scored))
+
+
+def _too_few(judged: int, scored: int, numbers: int) -> str:
+    if judged >= LABELLED_MIN and scored < LABELLED_MIN:
+        return (
+            "scores are not recorded, and without them nothing says how sure a prediction is; "
+            "return one: {'label': …, 'score': …}"
+        )
+    return (
+        f"the reference has {max(scored, numbers)} labelled rows, and {LABELLED_MIN} are needed; "
+        "wait for labels, or name a longer reference: models.<name>.reference"
+    )

@@ -1,0 +1,80 @@
+"""The same figures that are estimated, from the labels that have come: what the estimate is held
+to.
+
+From single rows, so that both speak of the same ones. Shares have Wilson's intervals, areas
+Hanley's and McNeil's, mean errors those of a mean.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from inferspan_collector.estimates.boosted_trees import Float64
+from inferspan_collector.estimates.confidence_based import Binary, roc_auc
+from inferspan_collector.estimates.direct_loss import FIGURES, LOSSES, ROOTS, DirectLoss
+from inferspan_collector.estimates.foresight import Foresight
+from inferspan_collector.quality.figure import Figure
+from inferspan_collector.quality.intervals import Z, f1_wilson, wilson
+from inferspan_collector.store.row_columns import RowColumns
+
+_NONE = "no label has joined yet"
+
+
+def realised(rows: RowColumns, foresight: Foresight) -> dict[str, Figure]:
+    """Every figure that `foresight` estimates, of the labelled ones among the rows."""
+    if isinstance(foresight.fitted, DirectLoss):
+        return _errors(rows.truth[rows.correct >= -1], rows.value[rows.correct >= -1])
+    judged = rows.take(rows.correct >= 0)
+    if foresight.fitted is None:
+        return {}
+    right = int((judged.correct == 1).sum())
+    found = {"accuracy": _share(right, len(judged))}
+    if isinstance(foresight.fitted, Binary):
+        found |= _of_class(judged, str(foresight.positive))
+    return found
+
+
+def _of_class(judged: RowColumns, positive: str) -> dict[str, Figure]:
+    predicted, actual = judged.predicted == positive, judged.actual == positive
+    right = int((predicted & actual).sum())
+    misses = int((predicted ^ actual).sum())
+    f1 = Figure.missing(_NONE)
+    if right + misses:
+        value = 2 * right / (2 * right + misses)
+        f1 = Figure(value, right + misses, *f1_wilson(right, misses))
+    scored = np.isfinite(judged.score)
+    area = roc_auc(judged.score[scored], actual[scored].astype(np.float64))
+    return {
+        "precision": _share(right, int(predicted.sum())),
+        "recall": _share(right, int(actual.sum())),
+        "f1": f1,
+        "roc_auc": Figure.missing("both classes are needed")
+        if area.value is None
+        else Figure(area.value, int(scored.sum()), area.low, area.high),
+    }
+
+
+def _share(successes: int, n: int) -> Figure:
+    return Figure(successes / n, n, *wilson(successes, n)) if n else Figure.missing(_NONE)
+
+
+def _errors(truth: Float64, value: Float64) -> dict[str, Figure]:
+    finite = np.isfinite(truth) & np.isfinite(value)
+    found = dict.fromkeys(FIGURES, Figure.missing(_NONE))
+    for name, loss in LOSSES.items():
+        errors = loss(truth[finite], value[finite])
+        if len(errors) and np.isfinite(errors).all():
+            mean = float(errors.mean())
+            half = Z * float(errors.std()) / math.sqrt(len(errors))
+            found[name] = Figure(mean, len(errors), max(0.0, mean - half), mean + half)
+        elif len(errors):
+            found[name] = Figure.missing("not defined for a truth or a value of -1 or less")
+    for name, square in ROOTS.items():
+        figure = found[square]
+        found[name] = figure
+        if figure.value is not None and figure.low is not None and figure.high is not None:
+            ends = (math.sqrt(figure.low), math.sqrt(figure.high))
+            found[name] = Figure(math.sqrt(figure.value), figure.n, *ends)
+    return found

@@ -1,0 +1,113 @@
+"""`GET /api/v1/models/{model}/drift`: what changed since the reference, window by window."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Final
+
+import numpy as np
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from inferspan_collector.config import Config
+from inferspan_collector.drift.adaptive_windowing import changes
+from inferspan_collector.drift.columns import absent, columns_of, row_masks
+from inferspan_collector.drift.passes import Course, courses, reference_of
+from inferspan_collector.drift.thresholds import Thresholds
+from inferspan_collector.publish import windowed
+from inferspan_collector.publish.answering import guarded
+from inferspan_collector.publish.parameters import rfc3339
+from inferspan_collector.publish.windowed import Windowed
+from inferspan_collector.store.row_columns import RowColumns
+from inferspan_collector.submission import Queries
+
+PATH: Final = "/api/v1/models/{model:path}/drift"
+STREAM_MAX: Final = 200_000
+"""Labelled predictions, the newest ones, that changes of the error are looked for in."""
+
+
+def routes(queries: Queries, config: Config) -> list[Route]:
+    """The route, to be mounted at the root of the API port."""
+
+    def drift(request: Request) -> Response:
+        return guarded(lambda: _drift(request, queries, config))
+
+    return [Route(PATH, drift, methods=["GET"])]
+
+
+def _drift(request: Request, queries: Queries, config: Config) -> Response:
+    found, _ = windowed.asked(request, queries, config)
+    return JSONResponse(
+        {
+            "model": found.model.model,
+            "target": found.query.target,
+            "every": found.every,
+            "reference": found.reference.json(),
+            "notes": found.notes,
+            "windows": found.windows_json(),
+            "columns": columns_json(found),
+            "error_changes": changes_json(found.rows),
+        }
+    )
+
+
+def columns_json(found: Windowed) -> dict[str, Any]:
+    """Every column that the reference has: its kind, and each figure over the windows."""
+    before, now = columns_of(found.reference.rows), columns_of(found.rows)
+    masks, reference_masks = row_masks(found.rows), row_masks(found.reference.rows)
+    answer: dict[str, Any] = {}
+    for name, column in before.items():
+        prefix = name.partition(".")[0]
+        kept = reference_masks[prefix]
+        reference = reference_of(
+            column.take(kept), found.reference_places[kept], found.reference_windows
+        )
+        if reference is None:
+            continue
+        live = now.get(name) or absent(column, len(found.rows))
+        rows = masks[prefix]
+        counts = live.take(rows).count(reference.bins, found.places[rows], len(found.starts))
+        answer[name] = {
+            "kind": reference.kind,
+            "reference_values": int(reference.whole.values[0]),
+            "values": counts.values.tolist(),
+            "figures": {
+                figure: course_json(course) for figure, course in courses(reference, counts).items()
+            },
+        }
+    return answer
+
+
+def course_json(course: Course) -> dict[str, Any]:
+    """A figure over the windows, null where it is not defined, with its thresholds and alerts."""
+    return {
+        "values": numbers_json(course.values.tolist()),
+        **thresholds_json(course.thresholds),
+        "alerts": course.alerts.tolist(),
+    }
+
+
+def thresholds_json(thresholds: Thresholds) -> dict[str, Any]:
+    """Both thresholds, null where there is none."""
+    return {"lower_threshold": thresholds.low, "upper_threshold": thresholds.high}
+
+
+def numbers_json(values: Sequence[float]) -> list[float | None]:
+    """JSON knows neither NaN nor infinities."""
+    return [value if math.isfinite(value) else None for value in values]
+
+
+def changes_json(rows: RowColumns) -> list[dict[str, Any]]:
+    """Where the share of wrong predictions changed, in the order of their events (ADWIN)."""
+    judged = np.flatnonzero(rows.correct >= 0)[-STREAM_MAX:]
+    wrong = (rows.correct[judged] == 0).astype(np.float64)
+    return [
+        {
+            "found": rfc3339(int(rows.event_time[judged[change.position]])),
+            "error_before": change.before,
+            "error_after": change.after,
+        }
+        for change in changes(wrong.tolist())
+    ]

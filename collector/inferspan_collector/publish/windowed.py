@@ -1,0 +1,119 @@
+"""What the endpoints of drift and of estimates ask alike: rows in windows, beside a reference."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from starlette.requests import Request
+
+from inferspan_collector.config import Config, Model
+from inferspan_collector.drift.counts import Int64
+from inferspan_collector.publish.answering import model_asked
+from inferspan_collector.publish.notes import notes
+from inferspan_collector.publish.parameters import (
+    MINUTES,
+    BadParameter,
+    choice,
+    given,
+    minutes_range,
+    rfc3339,
+)
+from inferspan_collector.publish.references import (
+    PARAMETERS,
+    ReferenceRows,
+    reference_rows,
+    windows_of,
+)
+from inferspan_collector.store.cells import MINUTE_NS, ModelSummary
+from inferspan_collector.store.row_columns import ROWS_MAX, RowColumns, RowQuery
+from inferspan_collector.submission import Queries
+
+KNOWN: Final = (
+    "every", "from", "to", "target", "environment", "service", "version", *PARAMETERS,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Windowed:
+    """A question's rows: N of them in W windows, and the reference's."""
+
+    model: ModelSummary
+    section: Model
+    query: RowQuery
+    every: str
+    rows: RowColumns
+    starts: Int64
+    """int64[W]: the first minute of each window that holds a row."""
+    places: Int64
+    """int64[N]: the window of each row."""
+    reference: ReferenceRows
+    reference_places: Int64
+    reference_windows: int
+    notes: list[str]
+
+    def windows_json(self) -> list[dict[str, Any]]:
+        """Start, end and length of each window."""
+        minutes = MINUTES[self.every]
+        n = np.bincount(self.places, minlength=len(self.starts)).tolist()
+        if minutes is None:
+            times = self.rows.event_time
+            ends = (
+                {"start": rfc3339(int(times[0])), "end": rfc3339(int(times[-1]) + 1)} if n else {}
+            )
+            return [{**ends, "predictions": k} for k in n]
+        return [
+            {
+                "start": rfc3339(start * MINUTE_NS),
+                "end": rfc3339((start + minutes) * MINUTE_NS),
+                "predictions": k,
+            }
+            for start, k in zip(self.starts.tolist(), n, strict=True)
+        ]
+
+
+def asked(
+    request: Request, queries: Queries, config: Config, more: Sequence[str] = ()
+) -> tuple[Windowed, dict[str, str]]:
+    """Read a question and the rows that it is about; also its parameters.
+
+    Raises:
+        BadParameter: a parameter breaks a rule, or the answer would be too long.
+        UnknownModel: there is no such model.
+    """
+    values = given(request, (*KNOWN, *more))
+    every = choice(values, "every", MINUTES) or "all"
+    start, end = minutes_range(values)
+    model = model_asked(request, queries.reader.models())
+    section = config.model(model.model)
+    query = RowQuery(
+        model=model.model,
+        target=values.get("target", section.primary_target),
+        service=values.get("service"),
+        environment=values.get("environment"),
+        version=values.get("version"),
+        start_ns=None if start is None else start * MINUTE_NS,
+        end_ns=None if end is None else end * MINUTE_NS,
+    )
+    rows = queries.reader.rows(query)
+    starts, places = windows_of(rows, MINUTES[every])
+    if len(starts) > config.limits.query_windows:
+        raise BadParameter(
+            "every",
+            every,
+            f"the answer would hold {len(starts)} windows, at most {config.limits.query_windows} "
+            "are allowed (limits.query_windows)",
+            "ask for a coarser `every`, or a shorter time with `from` and `to`",
+        )
+    reference = reference_rows(queries.reader, values, query, section)
+    before, reference_places = windows_of(reference.rows, MINUTES[every])
+    said = notes(values, model, section, {}, ())
+    if len(rows) >= ROWS_MAX:
+        said.append(f"only the newest {ROWS_MAX:,} predictions were read; ask for a shorter time")
+    found = Windowed(
+        model, section, query, every, rows, starts, places,
+        reference, reference_places, len(before), said,
+    )  # fmt: skip
+    return found, values
