@@ -12,7 +12,7 @@ from two_ways import WAYS, assert_same, facts
 from inferspan import semconv
 from inferspan_collector.decode import decode_logs, decode_traces
 from inferspan_collector.decode.row_limit import rows_max
-from inferspan_collector.testing import NOW_NS, prediction_span, traces_request
+from inferspan_collector.testing import NOW_NS, label_span, prediction_span, traces_request
 
 SLOW = settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 
@@ -77,3 +77,44 @@ def test_more_distinct_texts_and_slices_than_there_is_room_for() -> None:
         slices = {f"{semconv.SLICE_PREFIX}k{(number + key) % 40}": f"{number}" for key in range(8)}
         spans.append(prediction_span(f"p{number}", texts | slices))
     assert_same(decode_traces, traces_request(spans).SerializeToString(), NOW_NS)
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 30, 31, 32, 200])
+@pytest.mark.parametrize("step", [1, 7, -1])
+def test_values_in_any_order_shared_by_predictions_and_labels(distinct: int, step: int) -> None:
+    """The order of their values does not tell requests apart, however many there are."""
+    spans, labels = [], []
+    for number in range(211):
+        model, text = f"m{number * step % distinct}", f"class {number * step * 3 % distinct}"
+        slices = {semconv.SLICE_PREFIX + "c": text} if number % 3 else {}
+        spans.append(
+            prediction_span(f"p{number}", {semconv.OUTPUT_CLASS: text} | slices, model=model)
+        )
+        said: dict[str, str] = {semconv.LABEL_CLASS: text}
+        if number % 2:
+            said = {semconv.LABEL_ACTION: "delete", semconv.MODEL_VERSION: model}
+        labels.append(label_span(f"p{number}", said, model=f"m{number * -step % distinct}"))
+    request = traces_request(spans)
+    request.MergeFrom(traces_request(labels, scope=semconv.SCOPE_LABELS))
+    assert_same(decode_traces, request.SerializeToString(), NOW_NS)
+
+
+def test_senders_that_differ_in_one_place_are_told_apart() -> None:
+    """What is known of one sender is not said of another, however alike their requests are."""
+    spans = [prediction_span("p1"), prediction_span("p2")]
+    for where in ("production", "productiom", "production"):
+        for of_resource in (True, False):
+            request = traces_request(spans[:1])
+            request.MergeFrom(traces_request(spans[1:]))
+            if of_resource:
+                for in_resource in request.resource_spans:
+                    pair = in_resource.resource.attributes.add(
+                        key=semconv.DEPLOYMENT_ENVIRONMENT_NAME
+                    )
+                    pair.value.string_value = where
+            else:
+                scopes = [each.scope_spans[0] for each in request.resource_spans]
+                scopes[0].scope.version = where
+                request.resource_spans[0].scope_spans.append(scopes[1])
+                del request.resource_spans[1]
+            assert_same(decode_traces, request.SerializeToString(), NOW_NS)

@@ -8,7 +8,7 @@ refused there.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -19,6 +19,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from inferspan import semconv
 from inferspan_collector.batches import Bool, Float64, Int32, Int64, Strings
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord
+from inferspan_collector.decode.compiled import names
+from inferspan_collector.decode.compiled.wording import HEAD_BYTES
 from inferspan_collector.decode.label_records import read_class, read_field
 from inferspan_collector.decode.packed_columns import json_names
 from inferspan_collector.decode.predictions import read_operation, read_task
@@ -36,8 +38,8 @@ LABEL_FIELDS: Final = {
 _BAD: Final = -2
 _REMEMBERED: Final = 4096
 _REMEMBERED_BYTES_MAX: Final = 512
-_REMEMBERED_VALUES_MAX: Final = 8
-"""What is larger, or more, does not often come again."""
+"""What is larger does not often come again."""
+_REMEMBERED_TEXTS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,51 +50,155 @@ class _Refused:
 Meaning = str | int | tuple[str | None, float] | None | _Refused
 
 
-@dataclass(frozen=True, slots=True)
+_Truths = tuple[Int32, Float64, tuple[str, ...], bool]
+"""By code: the code of a class's text, and its number; the texts; whether some are refused."""
+
+
 class Meanings:
-    """What the distinct values of a column mean, by code."""
-
-    each: tuple[Meaning, ...]
-    """The text of each, None = absent; of features and classes, how many there are."""
-    texts: tuple[str, ...] | None
-    """The same where all are texts, and no two alike; else None."""
-
-    @classmethod
-    def of(cls, each: tuple[Meaning, ...]) -> Meanings:
-        """See whether all are texts."""
-        texts = tuple(meaning for meaning in each if isinstance(meaning, str))
-        return cls(each, texts if len(set(texts)) == len(each) else None)
-
-
-_NOTHING: Final = Meanings((), ())
-
-
-def of_predictions(name: str, values: Sequence[bytes]) -> Meanings:
-    """What the values of a prediction's attribute mean.
+    """What the distinct values of a column mean, by code.
 
     Args:
-        name: the attribute, or `SLICE`.
-        values: each as an `AnyValue` is encoded.
+        each: the text of each, None = absent; of features and classes, how many there are; of the
+            classes of labels, text and number.
     """
-    return _meanings(_all_of_prediction, _one_of_prediction, name, values)
+
+    def __init__(self, each: tuple[Meaning, ...]) -> None:
+        self._each = each
+        texts = tuple(meaning for meaning in each if isinstance(meaning, str))
+        self._texts = texts if len(set(texts)) == len(each) else None
+        only = each[0] if len(each) == 1 else None
+        self.count = only if isinstance(only, int) else None
+        """How many entries each row must have that names any, where all name the same; else
+        None."""
+        # What follows from them for any request, made once.
+        self._tables: dict[str | None, tuple[Int32, tuple[str, ...], bool]] = {}
+        self._classes: _Truths | None = None
+        self._counts = np.array([*(n if isinstance(n, int) else _BAD for n in each), -1], np.int64)
+
+    def coded(self, codes: Int32, absent: str | None = None) -> tuple[Strings, Bool | None]:
+        """A coded column as batches hold it.
+
+        Args:
+            codes: of each row, -1 = absent.
+            absent: what rows say that name nothing.
+
+        Returns:
+            The column, and which rows hold a value that was refused; None = none does.
+        """
+        if self._texts is not None and absent is None:
+            return Strings(codes, self._texts), None
+        if absent not in self._tables:
+            self._tables[absent] = self._table(absent)
+        table, texts, some_bad = self._tables[absent]
+        coded = table[codes]
+        return Strings(coded, texts), coded == _BAD if some_bad else None
+
+    def _table(self, absent: str | None) -> tuple[Int32, tuple[str, ...], bool]:
+        seen: dict[str, int] = {}
+        nothing = -1 if absent is None else seen.setdefault(absent, 0)
+        table = [
+            seen.setdefault(meaning, len(seen))
+            if isinstance(meaning, str)
+            else _BAD
+            if isinstance(meaning, _Refused)
+            else nothing
+            for meaning in self._each
+        ]
+        return np.array([*table, nothing], np.int32), tuple(seen), _BAD in table
+
+    def counts(self, codes: Int32) -> Int64:
+        """How many entries each row must have; -1 where it names none, -2 where it is refused."""
+        return self._counts[codes]
+
+    def classes(
+        self, codes: Int32, values: Float64, valued: Int64 | None
+    ) -> tuple[Strings, Float64, Bool | None]:
+        """What labels say is true.
+
+        Args:
+            codes: of their classes, -1 = no class.
+            values: the numbers of the labels that say one.
+            valued: which do, not 0; None = none does.
+
+        Returns:
+            The truth as text and as number, and which rows hold a class that was refused.
+        """
+        if self._classes is None:
+            self._classes = self._truths()
+        table, numbers, texts, some_bad = self._classes
+        coded, actual = table[codes], numbers[codes]
+        if valued is not None and (rows := np.flatnonzero(valued)).size:
+            seen = {text: code for code, text in enumerate(texts)}
+            said = (semconv.class_text(value) or "" for value in values[rows].tolist())
+            coded[rows] = [seen.setdefault(text, len(seen)) for text in said]
+            actual[rows] = values[rows]
+            texts = tuple(seen)
+        return Strings(coded, texts), actual, coded == _BAD if some_bad else None
+
+    def _truths(self) -> _Truths:
+        seen: dict[str, int] = {}
+        table, numbers = [], []
+        for meaning in self._each:
+            text, number = meaning if isinstance(meaning, tuple) else (None, math.nan)
+            table.append(_BAD if text is None else seen.setdefault(text, len(seen)))
+            numbers.append(number)
+        codes = np.array([*table, -1], np.int32)
+        return codes, np.array([*numbers, math.nan]), tuple(seen), _BAD in table
 
 
-def of_labels(name: str, values: Sequence[bytes]) -> Meanings:
-    """The same of a label's attribute; of its class, the text and the number it spells."""
-    return _meanings(_all_of_label, _one_of_label, name, values)
+_NOTHING: Final = Meanings(())
 
 
-def _meanings(
-    all_of: Callable[[str, tuple[bytes, ...]], Meanings],
-    one_of: Callable[[str, bytes], Meaning],
-    name: str,
-    values: Sequence[bytes],
-) -> Meanings:
-    if not values:
-        return _NOTHING
-    if len(values) > _REMEMBERED_VALUES_MAX or sum(map(len, values)) > _REMEMBERED_BYTES_MAX:
-        return Meanings.of(tuple(one_of(name, raw) for raw in values))
-    return all_of(name, tuple(values))
+class Vocabulary:
+    """The distinct values of a request's coded columns, and what they mean.
+
+    Args:
+        values: of each slot, its values by code, each as an `AnyValue` is encoded.
+    """
+
+    def __init__(self, values: Mapping[int, Sequence[bytes]]) -> None:
+        self._values = values
+        self._of_predictions: dict[int, Meanings] = {}
+        self._of_labels: dict[int, Meanings] = {}
+
+    def has(self, slot: int) -> bool:
+        """Whether a slot has values."""
+        return slot in self._values
+
+    def of_predictions(self, slot: int) -> Meanings:
+        """What the values of a slot mean where predictions have them."""
+        meanings = self._of_predictions.get(slot)
+        if meanings is None:
+            name = names.CODED[slot] if slot < names.SLICE_SLOT else SLICE
+            meanings = self._read(slot, name, _one_of_prediction)
+            self._of_predictions[slot] = meanings
+        return meanings
+
+    def of_labels(self, slot: int) -> Meanings:
+        """The same of labels; of their class, the text and the number it spells."""
+        meanings = self._of_labels.get(slot)
+        if meanings is None:
+            meanings = self._read(slot, names.CODED[slot], _one_of_label)
+            self._of_labels[slot] = meanings
+        return meanings
+
+    def _read(self, slot: int, name: str, one_of: Callable[[str, bytes], Meaning]) -> Meanings:
+        values = self._values.get(slot)
+        return Meanings(tuple(one_of(name, raw) for raw in values)) if values else _NOTHING
+
+
+# Most senders use the same few values in each of their requests.
+@lru_cache(_REMEMBERED_TEXTS)
+def told(text: bytes) -> Vocabulary:
+    """The vocabulary that `compiled.wording` writes as one text."""
+    values: dict[int, list[bytes]] = {}
+    place = 0
+    while place < len(text):
+        begin = place + HEAD_BYTES
+        end = begin + int.from_bytes(text[place + 1 : begin], "little")
+        values.setdefault(text[place], []).append(text[begin:end])
+        place = end
+    return Vocabulary(values)
 
 
 def _of_prediction(name: str, raw: bytes) -> Meaning:
@@ -127,17 +233,6 @@ def _one_of_label(name: str, raw: bytes) -> Meaning:
     return _remembered_of_label(name, raw) if known else _of_label(name, raw)
 
 
-# Most columns hold the same few values, in the same order, in each request of a sender.
-@lru_cache(_REMEMBERED)
-def _all_of_prediction(name: str, values: tuple[bytes, ...]) -> Meanings:
-    return Meanings.of(tuple(_one_of_prediction(name, raw) for raw in values))
-
-
-@lru_cache(_REMEMBERED)
-def _all_of_label(name: str, values: tuple[bytes, ...]) -> Meanings:
-    return Meanings.of(tuple(_one_of_label(name, raw) for raw in values))
-
-
 def _read_of_prediction(name: str, attributes: Attributes) -> Meaning:
     if name == semconv.OPERATION_NAME:
         return read_operation(attributes)
@@ -158,70 +253,6 @@ def _read_of_prediction(name: str, attributes: Attributes) -> Meaning:
         complete = None not in classes and len(set(classes)) == len(classes)
         return len(classes) if complete else _Refused()
     return attributes.text(name)
-
-
-def texts(
-    codes: Int32, meanings: Meanings, absent: str | None = None
-) -> tuple[Strings, Bool | None]:
-    """A coded column as batches hold it.
-
-    Args:
-        codes: of each row, -1 = absent.
-        meanings: of each code.
-        absent: what rows say that name nothing.
-
-    Returns:
-        The column, and which rows hold a value that was refused; None = none does.
-    """
-    if meanings.texts is not None and absent is None:
-        return Strings(codes, meanings.texts), None
-    seen: dict[str, int] = {}
-    nothing = -1 if absent is None else seen.setdefault(absent, 0)
-    table = [
-        seen.setdefault(meaning, len(seen))
-        if isinstance(meaning, str)
-        else _BAD
-        if isinstance(meaning, _Refused)
-        else nothing
-        for meaning in meanings.each
-    ]
-    coded = np.array([*table, nothing], np.int32)[codes]
-    return Strings(coded, tuple(seen)), coded == _BAD if _BAD in table else None
-
-
-def counts(codes: Int32, meanings: Meanings) -> Int64:
-    """How many entries each row must have; -1 where it names none, -2 where that was refused."""
-    table = [meaning if isinstance(meaning, int) else _BAD for meaning in meanings.each]
-    return np.array([*table, -1], np.int64)[codes]
-
-
-def classes(
-    codes: Int32, meanings: Meanings, values: Float64, valued: Bool
-) -> tuple[Strings, Float64, Bool]:
-    """What labels say is true.
-
-    Args:
-        codes: of their classes, -1 = no class.
-        meanings: text and number of each.
-        values: the numbers of the labels that say one.
-        valued: which do.
-
-    Returns:
-        The truth as text and as number, and which rows hold a class that was refused.
-    """
-    seen: dict[str, int] = {}
-    table, numbers = [], []
-    for meaning in meanings.each:
-        text, number = meaning if isinstance(meaning, tuple) else (None, math.nan)
-        table.append(_BAD if text is None else seen.setdefault(text, len(seen)))
-        numbers.append(number)
-    coded = np.array([*table, -1], np.int32)[codes]
-    actual = np.array([*numbers, math.nan])[codes]
-    if valued.any():
-        said = (semconv.class_text(value) or "" for value in values[valued].tolist())
-        coded[valued] = [seen.setdefault(text, len(seen)) for text in said]
-        actual[valued] = values[valued]
-    return Strings(coded, tuple(seen)), actual, coded == _BAD
 
 
 def any_of(masks: Iterable[Bool | None]) -> Bool | None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final, TypeVar
 
 import numpy as np
@@ -28,7 +27,6 @@ from inferspan_collector.decode.scanned import Outline, WantedKeys, limits, scan
 _RECORDS_AT_ONCE: Final = 8192
 """The tables of rows never hold more: what a request makes is told before the next are made."""
 _REMEMBERED: Final = 1024
-_REMEMBERED_BYTES_MAX: Final = 4096
 _NONE: Final = np.empty(0, np.int64)
 _Batch = TypeVar("_Batch", PredictionBatch, LabelBatch)
 _FATES: Final = {
@@ -39,7 +37,7 @@ _FATES: Final = {
 }
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Ordinary:
     """What was read of a request by the compiled way, in the order of its records."""
 
@@ -76,53 +74,63 @@ def read_traces(
     found = Outline.of(body)
     if found is None:
         return None
-    senders = _senders(found.skeleton(), logs=False)
-    if senders is None:
-        return None
-    fates = [_fate(scope, mapper) for scope in senders.scopes]
-    wanted = None
-    if mapper is not None and scan.MAPPED in fates:
-        wanted = WantedKeys.of([mapper.keys(scope) for scope in senders.scopes])
-    return _read(body, found, fates, senders.origins, received_ns, reserve, wanted)
+    plan = _plan(found, mapper, logs=False)
+    return None if plan is None else _read(body, found, plan, received_ns, reserve)
 
 
-@dataclass(frozen=True, slots=True)
-class _Senders:
-    """What a request says beside its records."""
+@dataclass(slots=True, eq=False)
+class _Plan:
+    """What a request says beside its records, and what becomes of them by that."""
 
     origins: tuple[Origin, ...]
     """Of each resource."""
-    scopes: tuple[str, ...]
-    """The names of the scopes of all resources."""
+    scope_table: Int64
+    """What becomes of the records of each scope, and its resource, [2, scopes]."""
+    wanted: WantedKeys | None
+    """Where some are to be mapped."""
 
 
-def _senders(skeleton: bytes, *, logs: bool) -> _Senders | None:
-    """Read a request without records; None where it is malformed, or names what is refused."""
-    if len(skeleton) > _REMEMBERED_BYTES_MAX:
-        return _read_senders(skeleton, logs)
-    return _remembered_senders(skeleton, logs)
+_Key = tuple[bytes, Mapper | None, bool]
+_plans: dict[_Key, _Plan | None] = {}
+"""A sender says the same of itself in each of its requests."""
 
 
-def _read_senders(skeleton: bytes, logs: bool) -> _Senders | None:
+def _plan(found: Outline, mapper: Mapper | None, *, logs: bool) -> _Plan | None:
+    """The plan of a request; None where it is malformed, or names what is refused."""
+    if found.frame is None:
+        return _made_plan(found, mapper, logs)
+    key = (found.frame, mapper, logs)
+    if key in _plans:
+        return _plans[key]
+    if len(_plans) >= _REMEMBERED:
+        _plans.clear()
+    plan = _plans[key] = _made_plan(found, mapper, logs)
+    return plan
+
+
+def _made_plan(found: Outline, mapper: Mapper | None, logs: bool) -> _Plan | None:
+    skeleton = found.skeleton()
     try:
         if logs:
             of_logs = wire.parse_logs(skeleton, json=False).resource_logs
             resources = [each.resource for each in of_logs]
-            scopes = [each.scope for in_resource in of_logs for each in in_resource.scope_logs]
+            scopes = [each.scope.name for group in of_logs for each in group.scope_logs]
         else:
             of_spans = wire.parse_traces(skeleton, json=False).resource_spans
             resources = [each.resource for each in of_spans]
-            scopes = [each.scope for in_resource in of_spans for each in in_resource.scope_spans]
-        return _Senders(
-            tuple(read_origin(Attributes(resource.attributes)) for resource in resources),
-            tuple(scope.name for scope in scopes),
-        )
+            scopes = [each.scope.name for group in of_spans for each in group.scope_spans]
+        origins = tuple(read_origin(Attributes(resource.attributes)) for resource in resources)
     except (wire.MalformedRequest, RefusedRecord):
         return None
+    fates = [_fate_of_logs(scope) if logs else _fate(scope, mapper) for scope in scopes]
+    wanted = None
+    if mapper is not None and scan.MAPPED in fates:
+        wanted = WantedKeys.of([mapper.keys(scope) for scope in scopes])
+    return _Plan(origins, np.array([fates, found.resource_of], np.int64), wanted)
 
 
-# A sender says the same of itself in each of its requests.
-_remembered_senders = lru_cache(_REMEMBERED)(_read_senders)
+def _fate_of_logs(scope: str) -> int:
+    return scan.LEFT if scope == semconv.SCOPE_PROCESSOR else scan.EVENTS
 
 
 def _fate(scope: str, mapper: Mapper | None) -> int:
@@ -144,26 +152,21 @@ def read_logs(
     found = Outline.of(body)
     if found is None:
         return None
-    senders = _senders(found.skeleton(), logs=True)
-    if senders is None:
+    plan = _plan(found, None, logs=True)
+    if plan is None:
         return None
-    fates = [
-        scan.LEFT if scope == semconv.SCOPE_PROCESSOR else scan.EVENTS for scope in senders.scopes
-    ]
     reserve(len(found))
-    return _read(body, found, fates, senders.origins, received_ns, lambda rows: None)
+    return _read(body, found, plan, received_ns, lambda rows: None)
 
 
 def _read(
     body: wire.Content,
     found: Outline,
-    fates: Sequence[int],
-    origins: Sequence[Origin],
+    plan: _Plan,
     received_ns: int,
     reserve: Callable[[int], None],
-    wanted: WantedKeys | None = None,
 ) -> Ordinary:
-    scope_table = np.array([fates, found.resource_of], np.int64)
+    origins = plan.origins
     packed = limits(received_ns)
     taken = np.zeros(len(found), np.uint8)
     predictions: list[Part[PredictionBatch]] = []
@@ -171,7 +174,7 @@ def _read(
     ignored = reserved = 0
     for first in range(0, len(found), _RECORDS_AT_ONCE):
         some = range(first, min(first + _RECORDS_AT_ONCE, len(found)))
-        scanned = scan_records(body, found, scope_table, packed, some, taken)
+        scanned = scan_records(body, found, plan.scope_table, packed, some, taken)
         ignored += scanned.ignored
         if len(scanned.predictions):
             part = prediction_rows(scanned, origins, received_ns)
@@ -184,8 +187,8 @@ def _read(
         if len(scanned.labels):
             labels.append(label_rows(scanned, origins, received_ns))
             taken[labels[-1].refused] = 0
-    if wanted is not None:
-        ignored += wanted.pass_by(found, taken)
+    if plan.wanted is not None:
+        ignored += plan.wanted.pass_by(found, taken)
     # Nearly always all of them were read, which bytes are told faster than numbers.
     left = [] if taken.tobytes().find(0) < 0 else np.flatnonzero(taken == 0).tolist()
     return Ordinary(

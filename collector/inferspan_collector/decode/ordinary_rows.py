@@ -10,17 +10,67 @@ import numpy as np
 
 from inferspan import semconv
 from inferspan_collector.batches import Bool, Int64, LabelBatch, PredictionBatch, Strings, Texts
-from inferspan_collector.decode import distinct
 from inferspan_collector.decode.compiled import labels, predictions
 from inferspan_collector.decode.compiled.names import slot_of
+from inferspan_collector.decode.distinct import any_of
 from inferspan_collector.decode.predictions import OTHER_ERROR, Origin
 from inferspan_collector.decode.scanned import Scanned
 
 _Batch = TypeVar("_Batch", PredictionBatch, LabelBatch)
-_FEATURE_BYTES: Final = 8
+(
+    _MODEL_NAME,
+    _MODEL_VERSION,
+    _MODEL_VARIANT,
+    _OPERATION_NAME,
+    _TASK_TYPE,
+    _OUTPUT_POSITIVE_CLASS,
+    _ERROR_TYPE,
+    _OUTPUT_CLASS,
+    _TARGET_NAME,
+    _TARGET_KIND,
+    _LABEL_CLASS,
+    _LABEL_SOURCE,
+    _LABEL_ANNOTATOR_KIND,
+    _LABEL_ID,
+    _PREDICTION_ID,
+    _ENTITY_ID,
+    _LABEL_TEXT,
+    _LABEL_VALUE,
+    _RESPONSE_ID,
+) = (
+    slot_of(name)
+    for name in (
+        semconv.MODEL_NAME,
+        semconv.MODEL_VERSION,
+        semconv.MODEL_VARIANT,
+        semconv.OPERATION_NAME,
+        semconv.TASK_TYPE,
+        semconv.OUTPUT_POSITIVE_CLASS,
+        semconv.ERROR_TYPE,
+        semconv.OUTPUT_CLASS,
+        semconv.TARGET_NAME,
+        semconv.TARGET_KIND,
+        semconv.LABEL_CLASS,
+        semconv.LABEL_SOURCE,
+        semconv.LABEL_ANNOTATOR_KIND,
+        semconv.LABEL_ID,
+        semconv.PREDICTION_ID,
+        semconv.ENTITY_ID,
+        semconv.LABEL_TEXT,
+        semconv.LABEL_VALUE,
+        semconv.GEN_AI_RESPONSE_ID,
+    )
+)
+_NAMED: Final = (
+    (predictions.FEATURE_BYTES, slot_of(semconv.FEATURE_NAMES), 8),
+    (predictions.CATEGORIES, slot_of(semconv.FEATURE_CATEGORY_NAMES), 1),
+    (predictions.PROBABILITIES, slot_of(semconv.OUTPUT_CLASSES), 1),
+)
+"""Columns of lengths, the slot that names as many, and what each of them takes."""
+_NO_BYTES: Final = np.empty(0, np.uint8)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Part(Generic[_Batch]):
     """Rows, and which records of the request they stand for."""
 
@@ -62,10 +112,8 @@ def prediction_rows(
     rows = len(found)
     refused: list[Bool | None] = []
 
-    def texts(name: str) -> Strings:
-        slot = slot_of(name)
-        values = scanned.values.get(slot, ())
-        column, bad = distinct.texts(found.codes(slot), distinct.of_predictions(name, values))
+    def texts(slot: int) -> Strings:
+        column, bad = scanned.values.of_predictions(slot).coded(found.codes(slot))
         if bad is not None:
             refused.append(bad)
         return column
@@ -74,12 +122,12 @@ def prediction_rows(
     batch = PredictionBatch(
         environment=_of_resources([origin.environment for origin in origins], resources),
         service=_of_resources([origin.service for origin in origins], resources),
-        model=texts(semconv.MODEL_NAME),
-        version=texts(semconv.MODEL_VERSION),
-        variant=texts(semconv.MODEL_VARIANT),
-        operation=texts(semconv.OPERATION_NAME),
-        task=texts(semconv.TASK_TYPE),
-        positive_class=texts(semconv.OUTPUT_POSITIVE_CLASS),
+        model=texts(_MODEL_NAME),
+        version=texts(_MODEL_VERSION),
+        variant=texts(_MODEL_VARIANT),
+        operation=texts(_OPERATION_NAME),
+        task=texts(_TASK_TYPE),
+        positive_class=texts(_OUTPUT_POSITIVE_CLASS),
         prediction_id=scanned.texts(
             found.integers(predictions.ID_START), found.integers(predictions.ID_BYTES)
         ),
@@ -92,8 +140,8 @@ def prediction_rows(
         start_time=found.integers(predictions.START_TIME),
         duration=found.integers(predictions.TAKES),
         received=np.full(rows, received_ns, np.int64),
-        error_type=_with_failures(texts(semconv.ERROR_TYPE), scanned),
-        predicted=texts(semconv.OUTPUT_CLASS),
+        error_type=_with_failures(texts(_ERROR_TYPE), scanned),
+        predicted=texts(_OUTPUT_CLASS),
         score=found.doubles(predictions.SCORE),
         value=found.doubles(predictions.VALUE),
         adjusted_count=found.doubles(predictions.ADJUSTED_COUNT),
@@ -102,7 +150,7 @@ def prediction_rows(
     refused += _wrong_lengths(scanned)
     skewed = found.integers(predictions.SKEWED) if scanned.skewed_predictions else None
     records = found.integers(predictions.RECORD)
-    return Part.of(batch, records, skewed, distinct.any_of(refused))
+    return Part.of(batch, records, skewed, any_of(refused))
 
 
 def _of_resources(texts: Sequence[str | None], resources: Int64) -> Strings:
@@ -125,11 +173,11 @@ def _with_failures(named: Strings, scanned: Scanned) -> Strings:
 
 def _slices(scanned: Scanned, refused: list[Bool | None]) -> dict[str, Strings]:
     columns = {}
-    for slot, key in sorted(scanned.slice_keys.items(), key=lambda pair: pair[1]):
-        meanings = distinct.of_predictions(distinct.SLICE, scanned.values.get(slot, ()))
-        column, bad = distinct.texts(scanned.predictions.codes(slot), meanings)
+    for slot, key in scanned.slice_keys:
+        column, bad = scanned.values.of_predictions(slot).coded(scanned.predictions.codes(slot))
         columns[key] = column
-        refused.append(bad)
+        if bad is not None:
+            refused.append(bad)
     return columns
 
 
@@ -137,16 +185,13 @@ def _wrong_lengths(scanned: Scanned) -> list[Bool | None]:
     """Rows whose features or probabilities are not as many as their names say."""
     found = scanned.predictions
     wrong: list[Bool | None] = []
-    for column, name, size in (
-        (predictions.FEATURE_BYTES, semconv.FEATURE_NAMES, _FEATURE_BYTES),
-        (predictions.CATEGORIES, semconv.FEATURE_CATEGORY_NAMES, 1),
-        (predictions.PROBABILITIES, semconv.OUTPUT_CLASSES, 1),
-    ):
-        slot = slot_of(name)
-        if slot in scanned.values:
+    for column, slot, size in _NAMED:
+        if scanned.values.has(slot):
             lengths = found.integers(column)
-            meanings = distinct.of_predictions(name, scanned.values[slot])
-            named = distinct.counts(found.codes(slot), meanings)
+            meanings = scanned.values.of_predictions(slot)
+            if meanings.count is not None and (lengths == meanings.count * size).all():
+                continue
+            named = meanings.counts(found.codes(slot))
             wrong.append((lengths >= 0) & (lengths != named * size))
     return wrong
 
@@ -155,51 +200,50 @@ def label_rows(scanned: Scanned, origins: Sequence[Origin], received_ns: int) ->
     """The labels among scanned records; arguments as `prediction_rows`."""
     found = scanned.labels
     refused: list[Bool | None] = []
+    absent = Texts(_NO_BYTES, np.zeros(len(found) + 1, np.int64))
 
-    def meanings(name: str) -> distinct.Meanings:
-        return distinct.of_labels(name, scanned.values.get(slot_of(name), ()))
-
-    def texts(name: str, absent: str | None = None) -> Strings:
-        column, bad = distinct.texts(found.codes(slot_of(name)), meanings(name), absent)
+    def texts(slot: int, absent: str | None = None) -> Strings:
+        column, bad = scanned.values.of_labels(slot).coded(found.codes(slot), absent)
         refused.append(bad)
         return column
 
-    def ids(column: int) -> Texts:
+    def ids(slot: int, column: int) -> Texts:
+        if not scanned.seen_of_labels >> slot & 1:
+            return absent
         return scanned.texts(found.integers(column), found.integers(column + 1))
 
     resources = found.integers(labels.RESOURCE)
-    actual, value, bad = distinct.classes(
-        found.codes(slot_of(semconv.LABEL_CLASS)),
-        meanings(semconv.LABEL_CLASS),
+    actual, value, bad = scanned.values.of_labels(_LABEL_CLASS).classes(
+        found.codes(_LABEL_CLASS),
         found.doubles(labels.VALUE),
-        found.integers(labels.VALUED) != 0,
+        found.integers(labels.VALUED) if scanned.seen_of_labels >> _LABEL_VALUE & 1 else None,
     )
     refused.append(bad)
     batch = LabelBatch(
-        label_id=ids(labels.LABEL_ID),
+        label_id=ids(_LABEL_ID, labels.LABEL_ID),
         revision=found.integers(labels.REVISION),
         environment=_of_resources([origin.environment for origin in origins], resources),
-        model=texts(semconv.MODEL_NAME),
-        version=texts(semconv.MODEL_VERSION),
-        prediction_id=ids(labels.PREDICTION_ID),
+        model=texts(_MODEL_NAME),
+        version=texts(_MODEL_VERSION),
+        prediction_id=ids(_PREDICTION_ID, labels.PREDICTION_ID),
         index=found.integers(labels.INDEX).astype(np.int32),
         # Labels of items are not ordinary.
-        item_id=Texts.constant(None, len(found)),
+        item_id=absent,
         link_trace=found.pairs(labels.LINK_TRACE),
         link_span=found.integers(labels.LINK_SPAN).view(np.uint64),
-        response_id=ids(labels.RESPONSE_ID),
-        entity_id=ids(labels.ENTITY_ID),
-        target=texts(semconv.TARGET_NAME, semconv.DEFAULT_TARGET),
-        kind=texts(semconv.TARGET_KIND, semconv.TARGET_KINDS[0]),
+        response_id=ids(_RESPONSE_ID, labels.RESPONSE_ID),
+        entity_id=ids(_ENTITY_ID, labels.ENTITY_ID),
+        target=texts(_TARGET_NAME, semconv.DEFAULT_TARGET),
+        kind=texts(_TARGET_KIND, semconv.TARGET_KINDS[0]),
         actual=actual,
         value=value,
-        text=ids(labels.FREE_TEXT),
+        text=ids(_LABEL_TEXT, labels.FREE_TEXT),
         time=found.integers(labels.TIME),
         received=np.full(len(found), received_ns, np.int64),
-        source=texts(semconv.LABEL_SOURCE),
-        annotator_kind=texts(semconv.LABEL_ANNOTATOR_KIND),
+        source=texts(_LABEL_SOURCE),
+        annotator_kind=texts(_LABEL_ANNOTATOR_KIND),
         deleted=found.integers(labels.DELETED) != 0,
         weight=found.doubles(labels.WEIGHT),
     )
     skewed = found.integers(labels.SKEWED) if scanned.skewed_labels else None
-    return Part.of(batch, found.integers(labels.RECORD), skewed, distinct.any_of(refused))
+    return Part.of(batch, found.integers(labels.RECORD), skewed, any_of(refused))

@@ -34,7 +34,7 @@ from inferspan_collector.decode.predictions import (
     slice_keys,
     span_context,
 )
-from inferspan_collector.decode.row_limit import RECORD_ROW_BYTES_MIN, RowLimit
+from inferspan_collector.decode.row_limit import RECORD_ROW_BYTES_MIN, RowLimit, rows_max
 from inferspan_collector.decode.slim_records import SlimRecord, read_slim_record
 
 _Request_co = TypeVar("_Request_co", covariant=True)
@@ -73,6 +73,8 @@ def decode_traces(
     ordinary = None
     if compiled and not json:
         ordinary = read_traces(body, received_ns, reserve, mapper)
+    if ordinary is not None and (whole := _all_ordinary(ordinary, len(body))) is not None:
+        return whole
     request, ordinary = _left(wire.parse_traces, body, ordinary, json=json)
     found = _Found(received_ns, len(body), reserve, ordinary, mapper)
     for in_resource in request.resource_spans:
@@ -97,6 +99,8 @@ def decode_logs(
     Arguments, result and errors as `decode_traces`.
     """
     ordinary = read_logs(body, received_ns, reserve) if compiled and not json else None
+    if ordinary is not None and (whole := _all_ordinary(ordinary, len(body))) is not None:
+        return whole
     request, ordinary = _left(wire.parse_logs, body, ordinary, json=json)
     if ordinary is None:
         reserve(sum(len(s.log_records) for r in request.resource_logs for s in r.scope_logs))
@@ -108,6 +112,20 @@ def decode_logs(
                 found.next_record()
                 found.add_log(in_scope.scope.name, record, resource)
     return found.decoded()
+
+
+def _all_ordinary(ordinary: Ordinary, size_bytes: int) -> Decoded | None:
+    """What a request held of which every record is ordinary; None where more is to be done."""
+    if ordinary.left or len(ordinary.predictions) > rows_max(size_bytes):
+        return None
+    clamped = (ordinary.predictions_skewed, ordinary.labels_skewed)
+    return Decoded(
+        predictions=ordinary.predictions,
+        labels=ordinary.labels,
+        ignored=ordinary.ignored,
+        clock_skewed=sum(int(rows.sum()) for rows in clamped if rows is not None),
+        size_bytes=size_bytes,
+    )
 
 
 class _Parse(Protocol[_Request_co]):

@@ -13,7 +13,14 @@ from inferspan import semconv
 from inferspan_collector.batches import Float64, Int8, Int32, Int64, Texts, UInt8
 from inferspan_collector.decode.attributes import TEXT_LENGTH_MAX
 from inferspan_collector.decode.compiled import foreign, labels, names, predictions, records, scan
-from inferspan_collector.decode.compiled.outline import FAILED, outline, remainder
+from inferspan_collector.decode.compiled.outline import (
+    FAILED,
+    FRAME_BYTES_MAX,
+    outline,
+    remainder,
+)
+from inferspan_collector.decode.compiled.wording import NO_TEXT, TEXT_BYTES_MAX
+from inferspan_collector.decode.distinct import Vocabulary, told
 from inferspan_collector.decode.label_records import LABEL_TEXT_LENGTH_MAX
 from inferspan_collector.decode.predictions import CLOCK_SKEW_MAX_NS, TIME_MAX_NS, TIME_MIN_NS
 from inferspan_collector.decode.wire import Content
@@ -32,11 +39,13 @@ _LIMITS: Final = np.array(
     ],
     np.int64,
 )
+_COLUMN_GAP: Final = 16
 _DISTINCT_PER_RECORD: Final = 4
 _DISTINCT_MIN: Final = 256
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# Not frozen, like its neighbours: that triples what it takes to make one, for each request.
+@dataclass(slots=True, eq=False)
 class Outline:
     """The records of a request, by their places."""
 
@@ -49,6 +58,8 @@ class Outline:
     """The number of the resource of each scope, [scopes]."""
     framed_bytes: int
     """Bytes of all records with their frames."""
+    frame: bytes | None
+    """All else, by which senders are known again; None where that is much."""
 
     @classmethod
     def of(cls, body: Content | UInt8) -> Outline | None:
@@ -57,12 +68,20 @@ class Outline:
         data.flags.writeable = False  # one type of array, so that all is compiled once
         room = len(body) // _RECORD_BYTES_MIN + 1
         places, scopes = np.empty((2, room), np.int64), np.empty(room, np.int32)
-        resource_of, counts = np.empty(room, np.int32), np.empty(3, np.int64)
-        outline(data, places[0], places[1], scopes, resource_of, counts)
-        found, in_scopes, framed_bytes = counts.tolist()
+        resource_of, counts = np.empty(room, np.int32), np.empty(4, np.int64)
+        frame = np.empty(FRAME_BYTES_MAX, np.uint8)
+        outline(data, places[0], places[1], scopes, resource_of, frame, counts)
+        found, in_scopes, framed_bytes, of_frame = counts.tolist()
         if found == FAILED or found == 0:
             return None
-        return cls(data, places[:, :found], scopes[:found], resource_of[:in_scopes], framed_bytes)
+        return cls(
+            data,
+            places[:, :found],
+            scopes[:found],
+            resource_of[:in_scopes],
+            framed_bytes,
+            None if of_frame == FAILED else frame[:of_frame].tobytes(),
+        )
 
     def __len__(self) -> int:
         return len(self.scopes)
@@ -158,7 +177,7 @@ class Columns:
         return self._codes[slot, : self._rows]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Scanned:
     """The ordinary records among some of a request, as columns; texts are places in the body."""
 
@@ -172,10 +191,12 @@ class Scanned:
     skewed_labels: bool
     failed_predictions: bool
     """Some are calls that failed."""
-    values: dict[int, list[bytes]]
-    """Of each coded slot, its distinct values by code, as an `AnyValue` is encoded."""
-    slice_keys: dict[int, str]
-    """Of the slots of slices that a prediction has."""
+    values: Vocabulary
+    """What the codes of each slot mean."""
+    slice_keys: Sequence[tuple[int, str]]
+    """The slots of slices that a prediction has, ordered by their keys."""
+    seen_of_labels: int
+    """The slots that labels have, as bits."""
 
     def texts(self, starts: Int64, lengths: Int64) -> Texts:
         """A column of texts."""
@@ -200,13 +221,14 @@ def scan_records(
         some: the numbers of the records to read.
         taken: of each record of the request, whether it was read. Written.
     """
-    room = len(some) + len(some) % 2
+    # Columns of a power of two would all fall on the same lines of the processor's cache.
+    room = len(some) + len(some) % 2 + _COLUMN_GAP
     of_predictions = np.empty(_words(predictions, room), np.int64)
     of_labels = np.empty(_words(labels, room), np.int64)
     distinct = _DISTINCT_PER_RECORD * room + _DISTINCT_MIN
     entries = np.empty(distinct * records.ENTRY_WORDS, np.int64)
     table = np.zeros(1 << (2 * distinct).bit_length(), np.int32)
-    counts = np.empty(scan.COUNTS, np.int64)
+    counts, wording = np.empty(scan.COUNTS, np.int64), np.empty(TEXT_BYTES_MAX, np.uint8)
     scan.scan(
         found.body,
         found.places,
@@ -218,7 +240,7 @@ def scan_records(
         scan.VOCABULARY,
         room,
         (of_predictions, of_labels),
-        (entries, table),
+        (entries, table, wording),
         taken,
         counts,
     )
@@ -234,8 +256,9 @@ def scan_records(
         skewed_predictions=counted[scan.SKEWED_PREDICTIONS] > 0,
         skewed_labels=counted[scan.SKEWED_LABELS] > 0,
         failed_predictions=counted[scan.FAILED_PREDICTIONS] > 0,
-        values=_values(raw, entries[: counted[scan.ENTRIES] * records.ENTRY_WORDS].tolist()),
-        slice_keys=_slice_keys(raw, counted),
+        values=_vocabulary(raw, counted, entries, wording),
+        slice_keys=_slice_keys(raw, counted) if counted[scan.SLICES] else (),
+        seen_of_labels=counted[scan.SEEN_OF_LABELS],
     )
 
 
@@ -243,17 +266,22 @@ def _words(kind: Any, room: int) -> int:
     return int(kind.COLUMNS * room + kind.CODES * room // 2)
 
 
-def _values(raw: Content, entries: list[int]) -> dict[int, list[bytes]]:
+def _vocabulary(raw: Content, counted: list[int], entries: Int64, wording: UInt8) -> Vocabulary:
+    of_text = counted[scan.TEXT_BYTES]
+    if of_text != NO_TEXT:
+        return told(wording[:of_text].tobytes())
+    words = entries[: counted[scan.ENTRIES] * records.ENTRY_WORDS].tolist()
     values: dict[int, list[bytes]] = {}
-    for slot, start, length in zip(entries[::4], entries[1::4], entries[2::4], strict=True):
+    for slot, start, length in zip(words[::4], words[1::4], words[2::4], strict=True):
         values.setdefault(slot, []).append(bytes(raw[start : start + length]))
-    return values
+    return Vocabulary(values)
 
 
-def _slice_keys(raw: Content, counted: list[int]) -> dict[int, str]:
+def _slice_keys(raw: Content, counted: list[int]) -> list[tuple[int, str]]:
     places = counted[scan.SLICE_PLACES : scan.SLICE_PLACES + 2 * counted[scan.SLICES]]
-    return {
-        names.SLICE_SLOT + number: str(raw[start : start + length], "utf-8")
+    keys = [
+        (names.SLICE_SLOT + number, str(raw[start : start + length], "utf-8"))
         for number, (start, length) in enumerate(zip(places[::2], places[1::2], strict=True))
         if counted[scan.SEEN_OF_PREDICTIONS] >> (names.SLICE_SLOT + number) & 1
-    }
+    ]
+    return sorted(keys, key=lambda pair: pair[1])

@@ -228,12 +228,3 @@ def is_context(field: int, length: int, state: int) -> bool:
         return False
     start = integer_at(state + field)
     return integer_at(start) != 0 or integer_at(start + length - 8) != 0
-
-
-@part
-def big_endian(address: int) -> int:
-    """Eight bytes of an id as an integer, in two's complement."""
-    number = 0
-    for place in range(8):
-        number = (number << 8) | byte_at(address + place)
-    return number

@@ -11,11 +11,11 @@ from inferspan_collector.compilation import constant, part
 from inferspan_collector.decode.compiled.fields import (
     SPAN_ID_BYTES,
     TRACE_ID_BYTES,
-    big_endian,
     is_context,
 )
 from inferspan_collector.decode.compiled.framing import BAD
 from inferspan_collector.decode.compiled.memory import (
+    big_endian,
     half_at,
     integer_at,
     is_plain,

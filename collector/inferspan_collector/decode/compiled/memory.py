@@ -20,13 +20,17 @@ _SHIFT: Final = np.uint64(29)
 _WORD: Final = 8
 
 
-def _reading(kind: types.Type, width: ir.Type, result: ir.Type | None = None) -> Any:
+def _reading(
+    kind: types.Type, width: ir.Type, result: ir.Type | None = None, *, swapped: bool = False
+) -> Any:
     """A compiled function that reads at an address, aligned or not."""
 
     def read(typing_context: Any, address: Any) -> tuple[Signature, Callable[..., Any]]:
         def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
             pointer = builder.inttoptr(arguments[0], width.as_pointer())
             value = builder.load(pointer, align=1)
+            if swapped:
+                value = builder.bswap(value)
             return value if result is None else builder.zext(value, result)
 
         return kind(types.int64), code
@@ -59,6 +63,8 @@ half_at: Callable[[int], int] = _reading(types.int64, _I32, _I64)
 word_at: Callable[[int], np.uint64] = _reading(types.uint64, _I64)
 """Eight bytes, as they stand in memory."""
 integer_at: Callable[[int], int] = _reading(types.int64, _I64)
+big_endian: Callable[[int], int] = _reading(types.int64, _I64, swapped=True)
+"""Eight bytes of an id as an integer, in two's complement."""
 double_at: Callable[[int], float] = _reading(types.float64, ir.DoubleType())
 put_byte: Callable[[int, int], None] = _writing(types.int64, _I8, narrow=True)
 put_half: Callable[[int, int], None] = _writing(types.int64, _I32, narrow=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from inferspan_collector.batches import Int32, Int64, UInt8
-from inferspan_collector.compilation import entry, part
+from inferspan_collector.compilation import constant, entry, part
 from inferspan_collector.decode.compiled.framing import BAD, after, content
 from inferspan_collector.decode.compiled.memory import address_of, byte_at, copy, put_byte
 
@@ -17,11 +17,20 @@ _RESOURCE: Final = 0x0A
 _SCOPE: Final = 0x12
 _RECORD: Final = 0x12
 FAILED: Final = -1
+FRAME_BYTES_MAX: Final = 4096
+_RESOURCE_BEGINS, _SCOPE_BEGINS, _ENDS = map(constant, range(3))
+"""Written where no field begins: tags are 8 and more."""
 
 
 @entry
 def outline(
-    body: UInt8, starts: Int64, ends: Int64, scopes: Int32, resource_of: Int32, counts: Int64
+    body: UInt8,
+    starts: Int64,
+    ends: Int64,
+    scopes: Int32,
+    resource_of: Int32,
+    frame: UInt8,
+    counts: Int64,
 ) -> None:
     """Find the records of a request.
 
@@ -29,52 +38,79 @@ def outline(
         body: the request.
         starts: of each record, where its content starts within the body. Written, as are:
         ends: where it ends.
-        scopes: which scope it stands in, counted from 0 over the whole request.
+        scopes: which scope it stands in, counted over the whole request.
         resource_of: of each scope, which resource it stands in.
-        counts: [records, scopes, bytes of the records with their frames]. Records are `FAILED`
-            where the request is not one whose frames can be told without the library, or holds
-            more records or scopes than there is room for.
+        frame: all that is no record, and where resources and scopes begin and end.
+        counts: [records, scopes, bytes of the records with their frames, bytes of `frame`]. Records
+            are `FAILED` where the frames cannot be told without the library, or there is no room
+            for all records or scopes; the bytes of `frame` where there is none for it.
     """
-    base = address_of(body)
-    place, end = base, base + len(body)
+    place = base = address_of(body)
+    end, out = base + len(body), address_of(frame)
+    last_out, counts[0] = out + len(frame), FAILED
     records = scope = resource = inside = 0
-    counts[0] = FAILED
     while place < end:
-        tag = byte_at(place)
+        field, tag = place, byte_at(place)
         in_resource, place = place + 1, after(tag, place + 1, end)
         if place == BAD:
             return
         if tag != _RESOURCE:
+            out = _keep(field, place, out, last_out)
             continue
+        out = _mark(_RESOURCE_BEGINS, out, last_out)
         in_resource = content(in_resource, end)[0]
         while in_resource < place:
-            tag = byte_at(in_resource)
+            field, tag = in_resource, byte_at(in_resource)
             in_scope, in_resource = in_resource + 1, after(tag, in_resource + 1, place)
             if in_resource == BAD:
                 return
             if tag != _SCOPE:
+                out = _keep(field, in_resource, out, last_out)
                 continue
             if scope >= len(resource_of):
                 return
             resource_of[scope] = resource
+            out = _mark(_SCOPE_BEGINS, out, last_out)
             in_scope = content(in_scope, in_resource)[0]
             while in_scope < in_resource:
                 tag = byte_at(in_scope)
-                frame, in_scope = in_scope, after(tag, in_scope + 1, in_resource)
+                field, in_scope = in_scope, after(tag, in_scope + 1, in_resource)
                 if in_scope == BAD:
                     return
                 if tag != _RECORD:
+                    out = _keep(field, in_scope, out, last_out)
                     continue
                 if records >= len(starts):
                     return
-                starts[records] = content(frame + 1, in_scope)[0] - base
+                starts[records] = content(field + 1, in_scope)[0] - base
                 ends[records] = in_scope - base
                 scopes[records] = scope
-                inside += in_scope - frame
+                inside += in_scope - field
                 records += 1
+            out = _mark(_ENDS, out, last_out)
             scope += 1
+        out = _mark(_ENDS, out, last_out)
         resource += 1
     counts[0], counts[1], counts[2] = records, scope, inside
+    counts[3] = FAILED if out == BAD else out - address_of(frame)
+
+
+@part
+def _keep(start: int, end: int, out: int, last: int) -> int:
+    """Write a field as it stands; returns where the next goes, `BAD` where there is no room."""
+    if out == BAD or end - start > last - out:
+        return BAD
+    copy(start, out, end - start)
+    return out + end - start
+
+
+@part
+def _mark(mark: int, out: int, last: int) -> int:
+    """The same of a byte that begins no field."""
+    if out == BAD or out == last:
+        return BAD
+    put_byte(out, mark)
+    return out + 1
 
 
 @entry

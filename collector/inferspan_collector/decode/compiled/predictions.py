@@ -17,11 +17,11 @@ from inferspan_collector.decode.compiled.fields import (
     STATUS,
     TRACE_ID,
     TRACE_ID_BYTES,
-    big_endian,
     is_context,
 )
 from inferspan_collector.decode.compiled.framing import BAD
 from inferspan_collector.decode.compiled.memory import (
+    big_endian,
     double_at,
     integer_at,
     put_byte,

@@ -218,7 +218,10 @@ def code_of(slot: int, state: int) -> int:
     start, end = value_of(slot, state)
     length = end - start
     last = state + _LAST + slot * 3 * _WORD
-    if integer_at(last + _WORD) == length and same_in_place(integer_at(last), start, length):
+    # What was found equal to the attribute before it stands at that one's place.
+    if integer_at(last + _WORD) == length and (
+        integer_at(last) == start or same_in_place(integer_at(last), start, length)
+    ):
         return integer_at(last + 2 * _WORD)
     code = _entry(slot, start, length, state)
     if code >= 0:

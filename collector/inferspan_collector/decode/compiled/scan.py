@@ -25,8 +25,9 @@ from inferspan_collector.decode.compiled.fields import (
     read_span,
 )
 from inferspan_collector.decode.compiled.framing import BAD
+from inferspan_collector.decode.compiled.labels import CODED_OF_LABELS, label_row
+from inferspan_collector.decode.compiled.labels import COLUMNS as LABEL_COLUMNS
 from inferspan_collector.decode.compiled.labels import SKEWED as SKEWED_LABEL
-from inferspan_collector.decode.compiled.labels import label_row
 from inferspan_collector.decode.compiled.memory import (
     address_of,
     copy,
@@ -34,10 +35,11 @@ from inferspan_collector.decode.compiled.memory import (
     put_integer,
     same,
 )
-from inferspan_collector.decode.compiled.names import SLICES_MAX, slot_of
+from inferspan_collector.decode.compiled.names import SLICE_SLOT, SLICES_MAX, slot_of
+from inferspan_collector.decode.compiled.predictions import CODED_OF_PREDICTIONS, prediction_row
+from inferspan_collector.decode.compiled.predictions import COLUMNS as PREDICTION_COLUMNS
 from inferspan_collector.decode.compiled.predictions import FAILED as FAILED_ROW
 from inferspan_collector.decode.compiled.predictions import SKEWED as SKEWED_ROW
-from inferspan_collector.decode.compiled.predictions import prediction_row
 from inferspan_collector.decode.compiled.records import (
     BASE,
     ENTRY_COUNT,
@@ -52,6 +54,14 @@ from inferspan_collector.decode.compiled.records import (
     slice_key,
 )
 from inferspan_collector.decode.compiled.values import text
+from inferspan_collector.decode.compiled.wording import (
+    VALUES_MAX,
+    is_in_order,
+    of_slot,
+    recode,
+    sort,
+    write,
+)
 
 LEFT, FOREIGN, MAPPED, OURS, LABELS, IGNORED, EVENTS = range(7)
 """What becomes of the records of a scope: they are left to the library; are predictions where they
@@ -65,12 +75,14 @@ labels; are nothing to us; or are labels where the event they record is called s
     SKEWED_LABELS,
     FAILED_PREDICTIONS,
     SEEN_OF_PREDICTIONS,
+    SEEN_OF_LABELS,
     ENTRIES,
+    TEXT_BYTES,
     SLICES,
     SLICE_PLACES,
-) = range(10)
-"""What is counted, and the slots that predictions have, as bits. Behind it, where the key of each
-slice starts in the body, and its length."""
+) = range(12)
+"""What is counted, and the slots that predictions and labels have, as bits. Behind it, where the
+key of each slice starts in the body, and its length."""
 COUNTS: Final = SLICE_PLACES + 2 * SLICES_MAX
 WAITING: Final = 2
 """In `taken`: a well-formed span of others that a mapping may take; `foreign` decides about it."""
@@ -107,7 +119,7 @@ def scan(
     vocabulary: tuple[UInt8, Int64, UInt8],
     rows: int,
     columns: tuple[Int64, Int64],
-    distinct: tuple[Int64, Int32],
+    distinct: tuple[Int64, Int32, UInt8],
     taken: UInt8,
     counts: Int64,
 ) -> None:
@@ -124,28 +136,22 @@ def scan(
         vocabulary: `VOCABULARY`.
         rows: how long a column is: even, and no fewer than the records to read.
         columns: room for those of predictions, and for those of labels. Written, as is all below.
-        distinct: room for distinct values (slot, place in the body, length, code), and zeros to
-            find them by: a power of two of them, more than twice as many.
+        distinct: room for distinct values (slot, place in the body, length, code); zeros to find
+            them by, a power of two and more than twice as many; room for their text.
         taken: of each record, whether it was taken: as a row, or to be ignored; or it is `WAITING`.
         counts: see `PREDICTION_ROWS`.
     """
     base, memory = address_of(body), np.empty(STATE_WORDS, np.int64)
     state = address_of(memory)
-    entries, table = distinct
-    prepare(state, address_of(vocabulary[0]), address_of(vocabulary[1]))
-    provide(state, address_of(entries), len(entries), address_of(table), len(table))
-    put_integer(state + BASE, base)
-    copy(address_of(limits), state + TIME_MIN, len(limits) * 8)
+    _begin(state, base, limits, vocabulary, distinct)
     events, predictions, labels = vocabulary[2], address_of(columns[0]), address_of(columns[1])
-    prediction = label = ignored = seen = NONE
+    prediction = label = ignored = seen = seen_of_labels = NONE
     for record in range(first, last):
         fate, resource = scope_table[0, scopes[record]], scope_table[1, scopes[record]]
         start, end = base + places[0, record], base + places[1, record]
-        if fate == LEFT:
+        if fate == LEFT or not _read(fate, start, end, state):
             continue
-        good = read_log(start, end, state) if fate == EVENTS else read_span(start, end, state)
-        if not good:
-            continue
+        good = True
         role = _role(fate, state, address_of(events))
         if role == _AS_NOTHING:
             ignored += 1
@@ -155,17 +161,83 @@ def scan(
                 prediction += 1
                 seen |= integer_at(state + SEEN)
         elif role == _AS_LABEL:
-            link = _link_of_log(state) if fate == EVENTS else _link_of_span(state)
+            link = _link(fate, state)
             good = link[1] != BAD and label_row(label, rows, record, resource, link, state, labels)
             if good:
                 label += 1
+                seen_of_labels |= integer_at(state + SEEN)
         taken[record] = good and role != _STAYS
         if good and fate == MAPPED and role == _STAYS:
             taken[record] = WAITING
     counts[PREDICTION_ROWS], counts[LABEL_ROWS] = prediction, label
-    counts[IGNORED_RECORDS], counts[SEEN_OF_PREDICTIONS] = ignored, seen
+    counts[SEEN_OF_PREDICTIONS], counts[SEEN_OF_LABELS] = seen, seen_of_labels
+    counts[IGNORED_RECORDS] = ignored
+    _end(base, state, rows, predictions, prediction, labels, label, distinct, counts)
+
+
+@part
+def _begin(
+    state: int,
+    base: int,
+    limits: Int64,
+    vocabulary: tuple[UInt8, Int64, UInt8],
+    distinct: tuple[Int64, Int32, UInt8],
+) -> None:
+    prepare(state, address_of(vocabulary[0]), address_of(vocabulary[1]))
+    entries, table = distinct[0], distinct[1]
+    provide(state, address_of(entries), len(entries), address_of(table), len(table))
+    put_integer(state + BASE, base)
+    copy(address_of(limits), state + TIME_MIN, len(limits) * 8)
+
+
+@part
+def _end(
+    base: int,
+    state: int,
+    rows: int,
+    predictions: int,
+    prediction: int,
+    labels: int,
+    label: int,
+    distinct: tuple[Int64, Int32, UInt8],
+    counts: Int64,
+) -> None:
+    """Tell what the rows hold."""
+    entries, found = address_of(distinct[0]), integer_at(state + ENTRY_COUNT)
+    _put_in_order(entries, predictions, prediction, labels, label, rows, state)
+    counts[TEXT_BYTES] = write(entries, found, address_of(distinct[2]))
     _count_marks(predictions, prediction, labels, label, rows, address_of(counts))
-    _tell_distinct(base, state, address_of(entries), address_of(counts))
+    _tell_distinct(base, state, entries, address_of(counts))
+
+
+@part
+def _put_in_order(
+    entries: int,
+    predictions: int,
+    prediction: int,
+    labels: int,
+    label: int,
+    rows: int,
+    state: int,
+) -> None:
+    """Sort the distinct values, and give rows their codes; what was read last is lost by that."""
+    found, slices = integer_at(state + ENTRY_COUNT), integer_at(state + SLICES_WRITTEN)
+    if found > VALUES_MAX:
+        return
+    sort(entries, found)
+    first = NONE
+    while first < found:
+        last = of_slot(entries, first, found)
+        if not is_in_order(entries, first, last):
+            slot = integer_at(entries + first * ENTRY_WORDS * 8)
+            if slot < CODED_OF_PREDICTIONS or SLICE_SLOT <= slot < SLICE_SLOT + slices:
+                codes = predictions + (PREDICTION_COLUMNS * 8 + slot * 4) * rows
+                recode(entries, first, last, codes, prediction, state)
+            for known in CODED_OF_LABELS:
+                if slot == known:
+                    codes = labels + (LABEL_COLUMNS * 8 + slot * 4) * rows
+                    recode(entries, first, last, codes, label, state)
+        first = last
 
 
 @part
@@ -197,6 +269,16 @@ def _role_of_event(state: int, event_names: int) -> int:
     if length == _EVALUATION_LENGTH and same(start, event_names + _LABEL_LENGTH, length):
         return _STAYS
     return _AS_NOTHING
+
+
+@part
+def _read(fate: int, start: int, end: int, state: int) -> bool:
+    return read_log(start, end, state) if fate == EVENTS else read_span(start, end, state)
+
+
+@part
+def _link(fate: int, state: int) -> tuple[int, int]:
+    return _link_of_log(state) if fate == EVENTS else _link_of_span(state)
 
 
 @part
