@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -11,6 +12,7 @@ from starlette.routing import Route
 
 from inferspan_collector.config import Config, Model
 from inferspan_collector.problems import problem
+from inferspan_collector.publish import learning
 from inferspan_collector.publish.answering import guarded, model_asked
 from inferspan_collector.publish.notes import notes
 from inferspan_collector.publish.parameters import (
@@ -54,6 +56,7 @@ QUALITY_PARAMETERS: Final = (
     "version",
     "by",
     "average",
+    *learning.PARAMETERS,
 )
 PREDICTIONS_PARAMETERS: Final = (
     "outcome",
@@ -195,16 +198,23 @@ class _Api:
         # Nothing lies outside what was seen, so an open end means the model's own.
         seen = model.first_seen // MINUTE_NS, model.last_seen // MINUTE_NS + 1
         windows = windows_json(query, cells, average, positive, seen)
-        return JSONResponse(
-            {
-                "model": model.model,
-                "target": target,
-                "every": every,
-                "average": average,
-                "notes": self._notes(values, model, by),
-                "windows": windows,
-            }
-        )
+        answer: dict[str, Any] = {
+            "model": model.model,
+            "target": target,
+            "every": every,
+            "average": average,
+            "notes": self._notes(values, model, by),
+            "windows": windows,
+        }
+        reference = learning.reference_minutes(values, section)
+        if reference is not None:
+            start, end = reference
+            asked = replace(query, start=start, end=end)
+            before = grouped_counts(self._queries.reader, asked)
+            known = windows_json(asked, before, average, positive, seen)
+            answer["reference"] = learning.reference_json(reference, len(known))
+            answer["windows"] = learning.with_alerts(windows, learning.thresholds(known))
+        return JSONResponse(answer)
 
     def _predictions(self, request: Request) -> Response:
         values = given(request, PREDICTIONS_PARAMETERS)

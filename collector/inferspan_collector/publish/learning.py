@@ -1,0 +1,96 @@
+"""Thresholds of quality figures, learnt from the windows of a reference, and who is outside of
+them.
+
+Works on windows as the API shows them, so that whatever figure there is has its thresholds too.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+
+from inferspan_collector.config import Model
+from inferspan_collector.drift.thresholds import Thresholds, learnt
+from inferspan_collector.publish.parameters import minute, rfc3339
+from inferspan_collector.store.cells import MINUTE_NS
+
+PARAMETERS: Final = ("reference_from", "reference_to")
+SIGNED: Final = frozenset(("matthews_corrcoef", "cohen_kappa", "r2_score", "mean_error", "bias"))
+"""Figures that may fall below 0; of all others no lower threshold of 0 or less can be crossed."""
+
+
+def reference_minutes(
+    values: Mapping[str, str], section: Model
+) -> tuple[int | None, int | None] | None:
+    """From and to of the reference, Unix minutes, as asked or configured; None without one.
+
+    Raises:
+        BadParameter: a time is none.
+    """
+    if any(name in values for name in PARAMETERS):
+        start, end = (minute(values, name) for name in PARAMETERS)
+        return start, end
+    configured = section.reference
+    if configured.since is None and configured.until is None:
+        return None
+    ends = (configured.since, configured.until)
+    start, end = (None if time is None else int(time.timestamp()) // 60 for time in ends)
+    return start, end
+
+
+def thresholds(reference: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Thresholds]]:
+    """Group (as JSON) → figure → thresholds, of the windows of a reference."""
+    figures: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for window in reference:
+        mine = figures[_group(window)]
+        for name, figure in window["metrics"].items():
+            if figure["value"] is not None:
+                mine[name].append(figure["value"])
+    return {
+        group: {name: _learnt(name, values) for name, values in named.items()}
+        for group, named in figures.items()
+    }
+
+
+def with_alerts(
+    windows: Sequence[dict[str, Any]], found: Mapping[str, Mapping[str, Thresholds]]
+) -> list[dict[str, Any]]:
+    """The windows, each figure with its two thresholds and whether it is outside of them."""
+    return [
+        {
+            **window,
+            "metrics": {
+                name: {**figure, **_judged(figure, found.get(_group(window), {}).get(name))}
+                for name, figure in window["metrics"].items()
+            },
+        }
+        for window in windows
+    ]
+
+
+def reference_json(minutes: tuple[int | None, int | None], windows: int) -> dict[str, Any]:
+    """What the answer says of the reference."""
+    start, end = (None if m is None else rfc3339(m * MINUTE_NS) for m in minutes)
+    return {"from": start, "to": end, "windows": windows}
+
+
+def _judged(figure: Mapping[str, Any], limits: Thresholds | None) -> dict[str, Any]:
+    limits = limits or Thresholds()
+    value = np.nan if figure["value"] is None else figure["value"]
+    return {
+        "lower_threshold": limits.low,
+        "upper_threshold": limits.high,
+        "alert": bool(limits.alerts(np.array([value]))[0]),
+    }
+
+
+def _learnt(name: str, values: Sequence[float]) -> Thresholds:
+    return learnt(np.array(values), least=None if name in SIGNED else 0.0)
+
+
+def _group(window: Mapping[str, Any]) -> str:
+    return json.dumps(window["group"], sort_keys=True)

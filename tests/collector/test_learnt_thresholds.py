@@ -1,0 +1,94 @@
+"""Thresholds of quality figures, learnt from a reference, through the API."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from asking import FilledStore, ask, labelled_predictions
+from records import MINUTE_NS, START_NS
+
+from inferspan_collector.config import Config, Model
+from inferspan_collector.config.models import Reference
+from inferspan_collector.publish import api
+from inferspan_collector.publish.parameters import rfc3339
+
+HOUR_NS = 60 * MINUTE_NS
+HOUR_START_NS = START_NS - START_NS % HOUR_NS
+RIGHT = [95, 93, 94, 96, 94, 70]
+"""Of a hundred predictions in each hour; the last one is not as the others are."""
+UNTIL = rfc3339(HOUR_START_NS + 5 * HOUR_NS)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FilledStore]:
+    filled = FilledStore(tmp_path)
+    for hour, right in enumerate(RIGHT):
+        pairs = [("fraud", "fraud")] * right + [("fraud", "legit")] * (100 - right)
+        filled.add(
+            *labelled_predictions(pairs, first=hour * 100, start=HOUR_START_NS + hour * HOUR_NS)
+        )
+    yield filled
+    filled.close()
+
+
+def quality(store: FilledStore, query: str, config: Config | None = None) -> dict[str, Any]:
+    response = ask(
+        api.routes(store, config or store.config), f"/api/v1/models/fraud/quality{query}"
+    )
+    assert response.status_code == 200, response.text
+    body: dict[str, Any] = response.json()
+    return body
+
+
+def test_thresholds_are_mean_and_three_deviations_of_the_reference(store: FilledStore) -> None:
+    body = quality(store, f"?every=1h&reference_to={UNTIL}")
+    assert body["reference"] == {"from": None, "to": UNTIL, "windows": 5}
+    shares = np.array(RIGHT[:5]) / 100
+    for window, right in zip(body["windows"], RIGHT, strict=True):
+        accuracy = window["metrics"]["accuracy"]
+        assert accuracy["value"] == right / 100
+        assert accuracy["lower_threshold"] == pytest.approx(shares.mean() - 3 * shares.std())
+        assert accuracy["upper_threshold"] == pytest.approx(shares.mean() + 3 * shares.std())
+        assert accuracy["alert"] is (right == RIGHT[-1])
+
+
+def test_a_configured_reference_needs_no_parameter(store: FilledStore) -> None:
+    end = datetime.fromtimestamp(HOUR_START_NS // 10**9, tz=UTC) + timedelta(hours=5)
+    config = Config(models={"fraud": Model(reference=Reference(until=end))})
+    asked = quality(store, f"?every=1h&reference_to={UNTIL}")
+    assert quality(store, "?every=1h", config)["windows"] == asked["windows"]
+
+
+def test_each_group_has_thresholds_of_its_own(store: FilledStore) -> None:
+    pairs = [("fraud", "fraud"), ("legit", "fraud")]
+    for hour in range(2):
+        store.add(
+            *labelled_predictions(
+                pairs,
+                first=10_000 + 2 * hour,
+                start=HOUR_START_NS + hour * HOUR_NS,
+                version="8",
+            )
+        )
+    body = quality(store, f"?every=1h&by=version&reference_to={UNTIL}")
+    eights = [window for window in body["windows"] if window["group"] == {"version": "8"}]
+    assert [window["metrics"]["accuracy"]["lower_threshold"] for window in eights] == [0.5, 0.5]
+
+
+def test_without_a_reference_an_answer_has_no_thresholds(store: FilledStore) -> None:
+    body = quality(store, "?every=1h")
+    assert "reference" not in body
+    assert "alert" not in body["windows"][0]["metrics"]["accuracy"]
+
+
+def test_one_window_teaches_nothing(store: FilledStore) -> None:
+    body = quality(store, f"?every=1h&reference_to={rfc3339(HOUR_START_NS + HOUR_NS)}")
+    for window in body["windows"]:
+        accuracy = window["metrics"]["accuracy"]
+        assert (accuracy["lower_threshold"], accuracy["upper_threshold"]) == (None, None)
+        assert accuracy["alert"] is False
