@@ -131,7 +131,8 @@ def receivers(directory: Path, way: str) -> Iterator[Server]:
         assert process.stdout is not None
         ready = json.loads(process.stdout.readline())
         took = time.perf_counter() - began
-        yield Server(way, process, ready["http"], ready["grpc"], "", took)
+        log = directory / "receivers.log"
+        yield Server(way, process, ready["http"], ready["grpc"], "", took, log)
 
 
 def measure(ways: list[str], sweeps: int) -> None:

@@ -79,7 +79,10 @@ def run(server: Server, sender: Sender, load: Load) -> Round:
     checkpoints = Checkpoints(server.data)
     with checkpoints.watching():
         before = server.cpu_seconds()
-        sent = sender.send(server.address(load.transport))
+        try:
+            sent = sender.send(server.address(load.transport))
+        except RuntimeError as error:
+            raise RuntimeError(f"{server.name}, {server.state()}: {error}") from error
         time.sleep(SETTLE_SECONDS)
         used = server.cpu_seconds() - before
     return Round(server.name, sent, used, tuple(checkpoints.seen))

@@ -96,6 +96,9 @@ class Sender:
 
 
 class _Connection(Protocol):
+    refusal: str
+    """What the last answer said that was "come again"."""
+
     def exchange(self, request: bytes) -> bool:
         """Send a request and wait for its answer; False = come again."""
 
@@ -104,6 +107,8 @@ class _Connection(Protocol):
 
 
 class _Http:
+    refusal = ""
+
     def __init__(self, address: str) -> None:
         host, _, port = address.rpartition(":")
         self._socket = socket.create_connection((host, int(port)), timeout=ANSWER_SECONDS)
@@ -119,6 +124,7 @@ class _Http:
         while len(answer) < end + 4 + length:
             answer += self._received()
         if head.split(b" ", 2)[1] == b"503":
+            self.refusal = repr(bytes(answer[:400]))
             return False
         # An answer with a body is a partial success: some of it was refused.
         if head.split(b" ", 2)[1] != b"200" or length > 4:
@@ -136,6 +142,8 @@ class _Http:
 
 
 class _Grpc:
+    refusal = ""
+
     def __init__(self, address: str) -> None:
         # Without a pool of its own every channel of a process shares one connection.
         self._channel = grpc.insecure_channel(
@@ -153,6 +161,7 @@ class _Grpc:
             answer = self._export(request, timeout=ANSWER_SECONDS)
         except grpc.RpcError as error:
             if error.code() == grpc.StatusCode.UNAVAILABLE:
+                self.refusal = f"{error.details()}"
                 return False
             raise ConnectionError(f"answered {error.code()}: {error.details()}") from error
         if len(answer) > 4:
@@ -236,7 +245,8 @@ def _send(prepared: _Prepared, address: str) -> Sent:
                 tally.tried_again += 1
                 time.sleep(RETRY_SECONDS)
             else:
-                raise ConnectionError(f"refused {TRIES_MAX} times")
+                said = f"{address} refused {TRIES_MAX} times: {connection.refusal}"
+                raise ConnectionError(said)
             tally.due.append(due)
             tally.answered.append(time.perf_counter())
             if batch.kind == "predictions":

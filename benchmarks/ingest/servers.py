@@ -57,6 +57,7 @@ class Server:
     grpc: str
     metrics_url: str
     ready_seconds: float
+    log: Path
     data: Path | None = None
     api: str = ""
 
@@ -64,6 +65,11 @@ class Server:
         """User and system time that it has used, all threads."""
         fields = self._proc("stat").rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / TICKS_PER_SECOND
+
+    def state(self) -> str:
+        """Whether it still runs, and what it said last where it does not."""
+        code = self.process.poll()
+        return "which runs" if code is None else f"which ended with {code}:\n{_tail(self.log)}\n"
 
     def memory_bytes(self, which: str = "VmRSS") -> int:
         """Resident memory now; `VmHWM`: the most so far."""
@@ -150,6 +156,7 @@ def ours(
             ready["otlp_grpc"],
             f"{ready['api']}/metrics",
             time.perf_counter() - began,
+            directory / "inferspan.log",
             data,
             ready["api"],
         )
@@ -179,7 +186,7 @@ def peer(directory: Path, pinned: bool = True) -> Iterator[Server]:
 
         _until(listens, "the peer to listen")
         took = time.perf_counter() - began
-        yield Server("otelcol", process, http, grpc, f"http://{metrics}/metrics", took)
+        yield Server("otelcol", process, http, grpc, f"http://{metrics}/metrics", took, log)
 
 
 @contextlib.contextmanager

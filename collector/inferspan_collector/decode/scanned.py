@@ -241,6 +241,7 @@ def scan_records(
         room,
         (of_predictions, of_labels),
         (entries, table, wording),
+        np.empty(records.STATE_WORDS, np.int64),
         taken,
         counts,
     )

@@ -184,5 +184,10 @@ def is_plain(start: int, end: int) -> bool:
 
 @part
 def address_of(array: NDArray[Any]) -> int:
-    """Where an array's first entry stands."""
+    """Where an array's first entry stands.
+
+    An address keeps nothing alive: of an array that a compiled function makes itself, the memory is
+    given back after its last mention, and threads that run beside it get it. So take addresses of
+    arguments, and of what is returned.
+    """
     return int(np.int64(array.ctypes.data))

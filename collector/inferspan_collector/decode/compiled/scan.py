@@ -46,7 +46,6 @@ from inferspan_collector.decode.compiled.records import (
     ENTRY_WORDS,
     SEEN,
     SLICES_WRITTEN,
-    STATE_WORDS,
     TIME_MIN,
     has,
     prepare,
@@ -120,6 +119,7 @@ def scan(
     rows: int,
     columns: tuple[Int64, Int64],
     distinct: tuple[Int64, Int32, UInt8],
+    memory: Int64,
     taken: UInt8,
     counts: Int64,
 ) -> None:
@@ -138,11 +138,12 @@ def scan(
         columns: room for those of predictions, and for those of labels. Written, as is all below.
         distinct: room for distinct values (slot, place in the body, length, code); zeros to find
             them by, a power of two and more than twice as many; room for their text.
+        memory: room for `STATE_WORDS`.
         taken: of each record, whether it was taken: as a row, or to be ignored; or it is `WAITING`.
         counts: see `PREDICTION_ROWS`.
     """
-    base, memory = address_of(body), np.empty(STATE_WORDS, np.int64)
-    state = address_of(memory)
+    # Of the caller's: what is made here is given back once only its address is used.
+    base, state = address_of(body), address_of(memory)
     _begin(state, base, limits, vocabulary, distinct)
     events, predictions, labels = vocabulary[2], address_of(columns[0]), address_of(columns[1])
     prediction = label = ignored = seen = seen_of_labels = NONE
