@@ -178,6 +178,36 @@ def test_predictions_held_and_labels_waiting(store: FilledStore) -> None:
     assert value(read, "inferspan_join_pending", model="other") == 1
 
 
+def test_what_the_store_takes_on_disk_and_in_rows(store: FilledStore, tmp_path: Path) -> None:
+    before = series(families(scrape(store)))
+    store.add(*labelled_predictions(PAIRS), Label("nobody", label_id="l1"))
+    read = series(families(scrape(store)))
+    rows = {
+        table: value(read, "inferspan_store_rows", table=table)
+        for table in ("predictions", "labels", "outcomes", "waiting_labels", "outbox")
+    }
+    assert rows == {
+        "predictions": len(PAIRS),
+        "labels": len(PAIRS) + 1,
+        "outcomes": len(PAIRS),
+        "waiting_labels": 1,
+        "outbox": 0,
+    }
+    grown = [value(found, "inferspan_store_bytes", part="log") for found in (before, read)]
+    assert grown[0] < grown[1]
+
+    (tmp_path / "inferspan.duckdb.before-v1").write_bytes(bytes(1_000))
+    sizes = store.reader.sizes()
+    beside = sum(
+        path.stat().st_size
+        for path in tmp_path.iterdir()
+        if path.name not in ("inferspan.duckdb", "inferspan.duckdb.wal")
+    )
+    assert sizes.bytes["other"] == beside >= 1_000
+    assert sizes.bytes["file"] == (tmp_path / "inferspan.duckdb").stat().st_size > 0
+    assert sizes.disk_free > 0
+
+
 def test_our_own_counters(store: FilledStore) -> None:
     store.telemetry.add(ACCEPTED, 5, signal="predictions", transport="otlp_http")
     store.telemetry.add(STAGE_TIME, 1_500_000_000, stage="decode")
@@ -197,8 +227,11 @@ def test_both_formats_say_the_same(store: FilledStore, accept: str) -> None:
     response = scrape(store, accept=accept)
     wanted = OPENMETRICS.split(";")[0] if accept else "text/plain"
     assert response.headers["content-type"].startswith(wanted)
-    plain = series(families(scrape(store)))
-    assert series(families(response)) == plain
+    plain, other = series(families(scrape(store))), series(families(response))
+    for read in (plain, other):
+        # Somebody else may write to that disk between the two.
+        del read["inferspan_store_disk_free_bytes", frozenset()]
+    assert other == plain
 
 
 @pytest.mark.parametrize(

@@ -81,6 +81,7 @@ class _Exposition(Collector):
         try:
             from_store += self._arrivals()
             from_store += self._held()
+            from_store += self._sizes()
             from_store += self._quality()
         except Exception:
             # Our own counters matter most when the store is in trouble.
@@ -179,6 +180,24 @@ class _Exposition(Collector):
                 gauge.add_metric(key, sum(parts))
             families.append(gauge)
         return families
+
+    def _sizes(self) -> list[Metric]:
+        sizes = self._queries.reader.sizes()
+        stored = GaugeMetricFamily(
+            "inferspan_store_bytes", "What the store takes on disk.", labels=("part",)
+        )
+        free = GaugeMetricFamily(
+            "inferspan_store_disk_free_bytes", "What is free where the store lies."
+        )
+        rows = GaugeMetricFamily(
+            "inferspan_store_rows", "Rows of the store's tables.", labels=("table",)
+        )
+        for part, n in sizes.bytes.items():
+            stored.add_metric((part,), n)
+        free.add_metric((), sizes.disk_free)
+        for table, n in sizes.rows.items():
+            rows.add_metric((table,), n)
+        return [stored, free, rows]
 
     def _quality(self) -> list[Metric]:
         score = GaugeMetricFamily(

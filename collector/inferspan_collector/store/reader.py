@@ -10,7 +10,7 @@ import numpy as np
 
 from inferspan_collector.batches import Bool, LabelBatch
 from inferspan_collector.config import Config
-from inferspan_collector.store import cell_queries, row_columns, row_queries
+from inferspan_collector.store import cell_queries, row_columns, row_queries, sizes
 from inferspan_collector.store.cells import (
     SERIES_KEYS,
     ArrivalCells,
@@ -24,6 +24,7 @@ from inferspan_collector.store.cells import (
 )
 from inferspan_collector.store.database import Database
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
+from inferspan_collector.store.sizes import Sizes
 
 
 class Reader(Protocol):
@@ -91,6 +92,9 @@ class Reader(Protocol):
 
     def outbox(self, limit: int) -> list[Evaluation]:
         """Evaluation spans to be sent, oldest first."""
+
+    def sizes(self) -> Sizes:
+        """How large the store is, on disk and in rows."""
 
     def ping(self) -> None:
         """Ask for almost nothing; raises what makes the store unable to answer."""
@@ -238,6 +242,11 @@ class StoreReader:
         """Evaluation spans to be sent, oldest first."""
         with self._database.cursor() as cursor:
             return row_queries.outbox(cursor, limit)
+
+    def sizes(self) -> Sizes:
+        """How large the store is, on disk and in rows."""
+        with self._database.cursor() as cursor:
+            return sizes.measure(cursor, self._database.path)
 
     def ping(self) -> None:
         """Ask for almost nothing; raises what makes the store unable to answer."""
