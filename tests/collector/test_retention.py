@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from join_oracle import DAY_NS, Cell, current_predictions, outcome_cells
 from records import MINUTE_NS, START_NS, Label, Prediction, decoded
-from test_join import CONFIG, RANKS, WINDOWS, Store, record_sets
+from test_join import RANKS, WINDOWS, Store, record_sets
 
 from inferspan_collector.config import Config, load
 from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.store import retention
 from inferspan_collector.store.cells import CellQuery, Committed
 from inferspan_collector.store.database import Database
+from inferspan_collector.store.forgetting import ToForget
 from inferspan_collector.telemetry import ERASED, Telemetry
 from inferspan_collector.testing import ManualClock
 from waiting import wait_until
@@ -35,6 +36,16 @@ def kept(rows: str = "90d", **section: object) -> Config:
 
 
 def tidied(store: Store, now_ns: int) -> int:
+    """Do all that is due up to a time, which passes and does not jump; how many steps it took."""
+    looked = getattr(store, "looked", -(2**62))
+    steps = 0
+    for at in range(max(looked, now_ns - 25 * HOUR_NS) + HOUR_NS, now_ns, HOUR_NS):
+        steps += tidied_at(store, at)
+    store.looked = now_ns  # type: ignore[attr-defined]
+    return steps + tidied_at(store, now_ns)
+
+
+def tidied_at(store: Store, now_ns: int) -> int:
     """Do all that is due at a time; how many steps it took."""
     steps = 0
     while store.writer.tidying_due(now_ns):
@@ -258,11 +269,52 @@ def test_rows_of_the_last_hour_stay_whatever_the_size(
     store.database.close()
 
 
+@pytest.mark.parametrize("reopened", [False, True])
+def test_a_clock_that_jumps_ahead_erases_nothing_at_once(tmp_path: Path, reopened: bool) -> None:
+    store = Store(tmp_path)
+    store.commit((Prediction(), Label(), Label("order-9", label_id="x")))
+    store.writer.forget(ToForget("secret"), START_NS)
+    before, kept = figures(store), rows(store)
+    tidied_at(store, START_NS)
+    wrong = START_NS + 3_000 * DAY_NS
+
+    tidied_at(store, wrong)
+    if reopened:
+        store.database.close()
+        store.open()
+    tidied_at(store, wrong + 50 * MINUTE_NS)
+    assert (figures(store), rows(store)) == (before, kept)
+    assert store.reader.sizes().held_until == wrong + DAY_NS
+    assert store.commit((Prediction("secret", span=9),)) == [Committed(0, ())]
+
+    # Set right again: the wait is over, and nothing was lost.
+    tidied_at(store, START_NS + HOUR_NS)
+    assert (figures(store), rows(store)) == (before, kept)
+    assert store.reader.sizes().held_until == 0
+    tidied(store, START_NS + 90 * DAY_NS + 2 * HOUR_NS)
+    assert rows(store) == dict.fromkeys(rows(store), 0)
+    store.database.close()
+
+
+def test_what_a_sleeping_machine_kept_too_long_leaves_when_it_was_awake_as_long(
+    store: Store,
+) -> None:
+    store.commit((Prediction(),))
+    tidied(store, START_NS + 90 * DAY_NS - HOUR_NS)
+    awake = START_NS + 90 * DAY_NS + 7 * HOUR_NS
+    for hour in range(8):
+        tidied_at(store, awake + hour * HOUR_NS)
+        assert rows(store)["predictions"] == 1
+    tidied_at(store, awake + 8 * HOUR_NS)
+    assert rows(store)["predictions"] == 0
+
+
 def test_the_pipeline_tidies_while_nobody_sends(tmp_path: Path) -> None:
     clock, telemetry = ManualClock(START_NS), Telemetry()
-    pipeline = Pipeline(Database.open(tmp_path), CONFIG, telemetry, clock.now_ns).start()
+    config = load(None, {"store": {"retention": {"rows": "30m"}}})
+    pipeline = Pipeline(Database.open(tmp_path), config, telemetry, clock.now_ns).start()
     pipeline.submit(decoded(Prediction(), Label()), "http").result(30)
-    clock.advance(91 * 86_400)
+    clock.advance(50 * 60)
 
     wait_until(lambda: telemetry.get(ERASED, table="labels") == 1, 30)
     assert pipeline.reader.predictions("fraud") == []

@@ -192,12 +192,17 @@ class _Exposition(Collector):
         rows = GaugeMetricFamily(
             "inferspan_store_rows", "Rows of the store's tables.", labels=("table",)
         )
+        held = GaugeMetricFamily(
+            "inferspan_retention_held_until_seconds",
+            "Until when nothing is erased by age, for the clock jumped (Unix time); 0 = it is.",
+        )
+        held.add_metric((), sizes.held_until / 1e9)
         for part, n in sizes.bytes.items():
             stored.add_metric((part,), n)
         free.add_metric((), sizes.disk_free)
         for table, n in sizes.rows.items():
             rows.add_metric((table,), n)
-        return [stored, free, rows]
+        return [stored, free, rows, held]
 
     def _quality(self) -> list[Metric]:
         score = GaugeMetricFamily(

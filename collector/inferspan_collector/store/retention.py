@@ -21,7 +21,7 @@ import duckdb
 
 from inferspan_collector import failpoints
 from inferspan_collector.config import Config
-from inferspan_collector.store import full_rows, scrubbing
+from inferspan_collector.store import clock_jumps, full_rows, scrubbing
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.database import ROW_GROUP_ROWS, sql
 from inferspan_collector.store.matching import matching, windows_of
@@ -135,17 +135,23 @@ class Retention:
         return step
 
     def _steps(self, now_ns: int) -> Generator[Step]:
-        self._remembered.drop_expired(now_ns)
+        # First of all: it writes to the log, and scrubbing leaves none behind.
+        by_age = clock_jumps.may_erase(self._cursor, now_ns)
         if scrubbing.due(self._cursor):
             for _ in scrubbing.scrub(self._cursor):
                 yield Step("free", 0, "request")
+        if by_age:
+            yield from self._by_age(now_ns)
+        if self._size_limit is not None:
+            yield from self._shrink(now_ns, self._size_limit)
+
+    def _by_age(self, now_ns: int) -> Generator[Step]:
+        self._remembered.drop_expired(now_ns)
         before = now_ns - self._rows_ns
         self._naming.drop_old(before)
         yield from self._erase(before, "age")
         yield from self._fold((now_ns - self._minutes_ns) // (60 * MINUTE_NS) * 60)
         yield from self._drop_cells((now_ns - self._hours_ns) // (60 * MINUTE_NS) * 60)
-        if self._size_limit is not None:
-            yield from self._shrink(now_ns, self._size_limit)
 
     def _erase(self, before_ns: int, reason: Reason, most: int | None = None) -> Generator[Step]:
         """Erase rows received before a time; of predictions at most so many, the oldest."""

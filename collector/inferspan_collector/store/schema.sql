@@ -222,6 +222,10 @@ CREATE TABLE kept (
 );
 INSERT INTO kept VALUES (0, 0, 0, 0, 0, FALSE);
 
+-- When ages were looked at last, and until when nothing is erased by them because the clock jumped;
+-- one row, or none in a file that never was looked at.
+CREATE TABLE looks (last BIGINT NOT NULL, held_until BIGINT NOT NULL);
+
 -- Ids that were forgotten on request, as keyed hashes: a retry must not bring them back. After
 -- `until` (Unix ns) nothing can, for by then their label windows have passed.
 CREATE TABLE forgetting_key (key BLOB NOT NULL);

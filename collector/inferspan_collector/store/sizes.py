@@ -10,6 +10,8 @@ from typing import Final
 
 import duckdb
 
+from inferspan_collector.store import clock_jumps
+
 TABLES: Final = (
     "predictions",
     "labels",
@@ -37,6 +39,8 @@ class Sizes:
     """Bytes that this process may still write there."""
     rows: Mapping[str, int]
     """By table."""
+    held_until: int
+    """As `clock_jumps.held_until`."""
 
 
 def measure(cursor: duckdb.DuckDBPyConnection, path: Path) -> Sizes:
@@ -58,4 +62,5 @@ def measure(cursor: duckdb.DuckDBPyConnection, path: Path) -> Sizes:
                 continue  # a log that a checkpoint has just removed
     room = os.statvfs(path.parent)
     rows = dict(cursor.execute(_ROWS).fetchall())
-    return Sizes(found, room.f_bavail * room.f_frsize, rows)
+    until = clock_jumps.held_until(cursor)
+    return Sizes(found, room.f_bavail * room.f_frsize, rows, until)

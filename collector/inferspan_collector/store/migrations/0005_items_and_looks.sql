@@ -12,3 +12,6 @@ CREATE TABLE item_outcomes (
     place INTEGER,
     relevance DOUBLE NOT NULL
 );
+
+-- When ages were looked at last: a clock that jumps must not erase everything at once.
+CREATE TABLE looks (last BIGINT NOT NULL, held_until BIGINT NOT NULL);
