@@ -136,7 +136,9 @@ class Collector:
             _logger.info("compiled code is made ready: it takes longer the first time")
             await asyncio.to_thread(warming.warm)
             pending = PendingLabels(
-                self._config.limits.pending_labels, pipeline.reader.waiting_count
+                self._config.limits.pending_labels,
+                pipeline.reader.waiting_count,
+                pipeline.reader.resolve_labels,
             )
             await self._start_receivers(stack, pipeline, sockets, pending)
             self.addresses = Addresses(

@@ -14,8 +14,14 @@ from otlp_sending import Refused, Transport, send
 from inferspan import semconv
 from inferspan_collector.config import load
 from inferspan_collector.server import Collector, running_collector
-from inferspan_collector.telemetry import REFUSED, REFUSED_REQUESTS
-from inferspan_collector.testing import label_span, prediction_span, traces_request
+from inferspan_collector.telemetry import LABELS, REFUSED, REFUSED_REQUESTS
+from inferspan_collector.testing import (
+    AttributeValue,
+    label_span,
+    prediction_span,
+    span_ids,
+    traces_request,
+)
 
 FREE = "127.0.0.1:0"
 LIMIT = 3
@@ -59,10 +65,66 @@ def test_predictions_pass_and_labels_beside_them_are_named(collector: Collector)
     send(collector, "http", labels(*(f"order-{i}" for i in range(LIMIT))))
     both = predictions("order-0", "order-9") + labels("order-9", "order-8")
     said = ExportTraceServiceResponse.FromString(send(collector, "http", both)).partial_success
-    assert said.rejected_spans == 2
+    assert said.rejected_spans == 1
     assert said.error_message.startswith("pending_labels: ")
+    # That of a prediction which was here is not among those that wait.
+    assert counts(str(collector.addresses.api)) == (2, 2)
+    assert collector.telemetry.get(REFUSED, signal="labels", reason="pending_labels") == 1
+
+
+@pytest.mark.parametrize("transport", ["http", "grpc"])
+def test_labels_that_join_at_once_are_taken_over_the_limit(
+    collector: Collector, transport: Transport
+) -> None:
+    send(collector, transport, predictions("known-1", "known-2"))
+    send(collector, transport, labels(*(f"order-{i}" for i in range(LIMIT))))
+
+    send(collector, transport, labels("known-1"))
     assert counts(str(collector.addresses.api)) == (2, 1)
-    assert collector.telemetry.get(REFUSED, signal="labels", reason="pending_labels") == 2
+    with pytest.raises(Refused):
+        send(collector, transport, labels("known-2", "one-more"))
+    # Told to come again, whole: whoever does loses nothing.
+    assert counts(str(collector.addresses.api)) == (2, 1)
+
+
+SPAN = span_ids("here")
+VERSION = {semconv.MODEL_VERSION: "7"}
+RANKED = {semconv.TASK_TYPE: "ranking"}
+
+
+@pytest.mark.parametrize(
+    ("prediction", "label", "taken"),
+    [
+        ({}, {}, True),
+        (VERSION, VERSION, True),
+        (VERSION, {semconv.MODEL_VERSION: "8"}, False),
+        ({}, {semconv.MODEL_NAME: "another"}, False),
+        ({}, {semconv.PREDICTION_INDEX: 1}, False),
+        ({}, {semconv.PREDICTION_ID: "", semconv.MODEL_NAME: ""}, True),
+        ({}, {semconv.PREDICTION_ITEM_ID: "a", semconv.LABEL_CLASS: "true"}, False),
+        (RANKED, {semconv.PREDICTION_ITEM_ID: "a", semconv.LABEL_CLASS: "true"}, True),
+    ],
+)
+def test_labels_about_predictions_of_their_own_request_are_taken_where_they_join(
+    collector: Collector,
+    prediction: dict[str, AttributeValue],
+    label: dict[str, AttributeValue],
+    taken: bool,
+) -> None:
+    send(collector, "http", labels(*(f"order-{i}" for i in range(LIMIT))))
+    links = [SPAN] if label.get(semconv.PREDICTION_ID) == "" else []
+    parts = (
+        traces_request([prediction_span("here", prediction, ids=SPAN)]),
+        traces_request(
+            [label_span("here", {semconv.LABEL_CLASS: "fraud"} | label, links=links)],
+            scope=semconv.SCOPE_LABELS,
+        ),
+    )
+    both = b"".join(part.SerializeToString() for part in parts)
+    said = ExportTraceServiceResponse.FromString(send(collector, "http", both)).partial_success
+    assert said.rejected_spans == (0 if taken else 1)
+    result = "joined" if taken else "invalid"
+    assert collector.telemetry.get(LABELS, result=result) == 1
 
 
 def test_lines_are_told_when_to_come_again(collector: Collector) -> None:

@@ -1,9 +1,10 @@
-"""How many labels may wait for their prediction: beyond that, labels are refused.
+"""How many labels may wait for their prediction: beyond that, labels that would wait are refused.
 
 Labels that match nothing stay until their time is over, for a prediction may still come. Sent with
-a wrong prefix, every one of them stays, so there is a limit. Over it a request of labels alone is
-told to come again; out of one that brings predictions too the labels are left out and named,
-because those predictions may be what the others wait for.
+a wrong prefix, every one of them stays, so there is a limit. Over it only labels that would not
+wait are taken: the store is asked which those are. A request of labels alone with others among them
+is told to come again, whole, so that nothing of it is lost; out of one that brings predictions too
+the others are left out and named, because those predictions may be what they wait for.
 """
 
 from __future__ import annotations
@@ -14,7 +15,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Final
 
-from inferspan_collector.batches import Decoded, LabelBatch, Refusal
+import numpy as np
+
+from inferspan_collector.batches import Bool, Decoded, LabelBatch, Refusal
+from inferspan_collector.several_classes import rankings
 from inferspan_collector.submission import Overloaded
 
 REASON: Final = "pending_labels"
@@ -30,11 +34,18 @@ class PendingLabels:
         limit: how many may; None = no limit.
         ask: counts them in the store, some milliseconds. Asked where the estimate, which knows of
             no label that has met its prediction since, is over the limit.
+        joining: which labels would join now; asked over the limit alone.
     """
 
-    def __init__(self, limit: int | None = None, ask: Callable[[], int] = lambda: 0) -> None:
+    def __init__(
+        self,
+        limit: int | None = None,
+        ask: Callable[[], int] = lambda: 0,
+        joining: Callable[[LabelBatch], Bool] = lambda labels: np.zeros(len(labels), np.bool_),
+    ) -> None:
         self._limit = limit
         self._ask = ask
+        self._joining = joining
         self._lock = threading.Lock()
         self._at_most: int | None = None
 
@@ -55,9 +66,13 @@ class PendingLabels:
         """What may be stored of a request now.
 
         Raises:
-            Overloaded: it brings labels alone, and as many wait as may.
+            Overloaded: it brings labels alone, some of which would wait, and as many wait as may.
+            Unstorable: as the store would say of them.
         """
         if self._limit is None or not len(decoded.labels) or self._has_room(self._limit):
+            return decoded
+        taken = self._joining(decoded.labels) | _about_its_own(decoded)
+        if taken.all():
             return decoded
         message = (
             f"{self._limit} labels wait for a prediction, limits.pending_labels; check that their "
@@ -65,8 +80,10 @@ class PendingLabels:
         )
         if not len(decoded.predictions):
             raise Overloaded(message, COME_AGAIN_SECONDS, reason=REASON)
-        refused = (Refusal("labels", REASON, message),) * len(decoded.labels)
-        return replace(decoded, labels=LabelBatch.empty(), refused=(*decoded.refused, *refused))
+        refused = (Refusal("labels", REASON, message),) * int((~taken).sum())
+        return replace(
+            decoded, labels=decoded.labels.take(taken), refused=(*decoded.refused, *refused)
+        )
 
     def note(self, results: Sequence[str]) -> None:
         """Learn what became of labels that were stored."""
@@ -82,6 +99,54 @@ class PendingLabels:
             if self._at_most is None or self._at_most >= limit:
                 self._at_most = self._ask()
             return self._at_most < limit
+
+
+def _about_its_own(decoded: Decoded) -> Bool:
+    """Which labels are about predictions of the same request: by id, or by a link to their span."""
+    labels, predictions = decoded.labels, decoded.predictions
+    known: set[tuple[object, ...]] = set()
+    ranked = rankings(predictions.task, predictions.operation).tolist()
+    columns = ("model", "environment", "version")
+    said = [getattr(predictions, name).objects().tolist() for name in columns]
+    spans = np.column_stack([predictions.trace, predictions.span]).tolist()
+    for model, environment, version, prediction_id, index, span, row, ranking in zip(
+        *said,
+        predictions.prediction_id.objects().tolist(),
+        predictions.index.tolist(),
+        spans,
+        predictions.span_row.tolist(),
+        ranked,
+        strict=True,
+    ):
+        # A label names an environment or a version, or neither; and an item of rankings alone.
+        for of in (False, True)[: 1 + ranking]:
+            known.add((of, *span, row))
+            for where in {environment, None}:
+                known.update(
+                    (of, model, prediction_id, index, where, which) for which in {version, None}
+                )
+    by_link = labels.names_no_key().tolist()
+    links = np.column_stack([labels.link_trace, labels.link_span]).tolist()
+    keys = zip(
+        *(
+            column.objects().tolist()
+            for column in (labels.model, labels.prediction_id, labels.environment, labels.version)
+        ),
+        strict=True,
+    )
+    found = [
+        ((item > 0, *link, index) if linked else (item > 0, model, id_, index, where, which))
+        in known
+        for linked, link, index, item, (model, id_, where, which) in zip(
+            by_link,
+            links,
+            labels.index.tolist(),
+            labels.item_id.lengths().tolist(),
+            keys,
+            strict=True,
+        )
+    ]
+    return np.array(found, np.bool_)
 
 
 UNLIMITED: Final = PendingLabels()
