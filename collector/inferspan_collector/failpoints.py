@@ -22,6 +22,8 @@ from collections.abc import Mapping
 from typing import Final, Literal, get_args
 
 Name = Literal[
+    "journal-written",
+    "journal-synced",
     "before-begin",
     "after-append",
     "before-commit",
@@ -33,6 +35,8 @@ Name = Literal[
 ]
 """Every failpoint; a test holds that each stands in one place, and none without a name here.
 
+- `journal-written`: requests stand in the journal's file, which is not synced.
+- `journal-synced`: they are on disk, and no sender was told so.
 - `before-begin`: requests were taken from the queue, and nothing of them is in the store.
 - `after-append`: their rows stand in the open transaction; nothing is counted.
 - `before-commit`: everything is done but the commit itself.

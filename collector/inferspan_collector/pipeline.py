@@ -1,9 +1,10 @@
 """The one room where stages, the clock and threads meet.
 
-A writer thread drains a bounded queue of decoded requests (group commit: a few milliseconds or a
-byte limit, whichever comes first) into one transaction at a time. Senders are answered when
-their transaction is on disk. If a group fails, its requests are replayed one by one, so that the
-bad one alone is refused.
+Two threads. One writes requests into the journal, as many as wait in one append and one sync of
+the disk (group commit), and then answers their senders. The other takes what was acknowledged over
+into the store, in few and large transactions. Who asks the store is answered once it has what was
+acknowledged before the question. Requests whose sender is told what became of its rows skip the
+journal: they are answered when their transaction is on disk.
 """
 
 from __future__ import annotations
@@ -11,74 +12,43 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
 import duckdb
 
 from inferspan_collector import failpoints
-from inferspan_collector.batches import Decoded
+from inferspan_collector.applying import Applier, Request, fatal, refusal
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch
 from inferspan_collector.config import Config
-from inferspan_collector.gathering import still_to_wait
+from inferspan_collector.journal.journal import Entry, Journal
+from inferspan_collector.queues import Errand, Kept, Queues, Work
 from inferspan_collector.store.backup import Backup, backup
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database
 from inferspan_collector.store.forgetting import Forgotten, ToForget
-from inferspan_collector.store.naming import TooManyPairs
 from inferspan_collector.store.reader import Reader, StoreReader
 from inferspan_collector.store.writer import Writer
-from inferspan_collector.submission import Overloaded, Unstorable
-from inferspan_collector.telemetry import (
-    COMMIT_FAILURES,
-    CONTAINED,
-    HELD,
-    HELD_LIMIT,
-    QUEUED,
-    Telemetry,
-)
+from inferspan_collector.submission import Overloaded
+from inferspan_collector.telemetry import CONTAINED, HELD, HELD_LIMIT, LOGS_CUT, QUEUED, Telemetry
 
 logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 _ROW_BYTES: Final = 512
 """What a decoded row weighs at least, for the queue's limit."""
-
-
-IDLE_SECONDS: Final = 1.0
-"""How long the writer sleeps before it looks whether something grew too old."""
 TIDY_UNDER_LOAD_NS: Final = 1_000_000_000
 """Between two steps of tidying while requests wait."""
-_REQUEST_FAULTS: Final = (
-    duckdb.DataError,
-    duckdb.IntegrityError,
-    duckdb.InvalidInputException,
-    TooManyPairs,
-)
-"""What a request's own content can cause. Every other fault is ours or the disk's: it may pass,
-and a sender that is told so keeps its data."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    decoded: Decoded
-    size: int
-    done: Future[Committed]
-
-
-@dataclass(frozen=True, slots=True)
-class _Errand:
-    """Something else for the writer to do between two transactions."""
-
-    run: Callable[[], Any]
-    done: Future[Any]
+CATCH_UP_SECONDS: Final = 30.0
+"""How long a question waits for what was acknowledged before it."""
+_REPLAYED_ROWS: Final = 100_000
+"""Rows of the journal that one transaction takes over at the start, at least."""
 
 
 class Pipeline:
-    """Receivers submit, one writer thread commits, publishers read. Implements Sink, Queries
+    """Receivers submit, the store's writer commits, publishers read. Implements Sink, Queries
     and Keeping.
 
     Args:
@@ -87,6 +57,9 @@ class Pipeline:
         telemetry: where everything refused or folded is counted.
         clock: Unix ns; a test passes its own.
         arriving: whether requests are being received, which are worth a wait.
+
+    Raises:
+        JournalError: the journal beside the store cannot be read.
     """
 
     def __init__(
@@ -98,39 +71,66 @@ class Pipeline:
         arriving: Callable[[], bool] = lambda: False,
     ) -> None:
         self._database = database
-        self._limits = config.limits
         self._telemetry = telemetry
         self._clock = clock
-        self._arriving = arriving
-        self._newest = 0.0
         self._writer = Writer(database, config, telemetry)
-        self._reader = StoreReader(database, config)
-        self._waiting: deque[_Request] = deque()
-        self._errands: deque[_Errand] = deque()
+        applied = self._writer.applied()
+        self._journal = Journal.open(database.path.parent, applied)
+        telemetry.add(LOGS_CUT, self._journal.cuts)
+        self._applier = Applier(self._writer, self._journal, telemetry)
+        self._queues = Queues(config.limits, applied or 0, time.perf_counter, arriving)
+        self._stored = StoreReader(database, config)
+        self._reader = StoreReader(_UpToDate(database, self.catch_up), config)
         self._copying = threading.Lock()
         self._memory = config.store.memory
-        self._queued_bytes = 0
-        self._changed = threading.Condition()
-        self._closing = False
         self._tidied_ns = 0
         self._committed = threading.Event()
         self._failure: Future[str] = Future()
-        self._thread = threading.Thread(target=self._run, name="inferspan-writer", daemon=True)
-        telemetry.watch(HELD, lambda: self._queued_bytes, part="queue")
-        telemetry.watch(HELD_LIMIT, lambda: self._limits.queue_bytes, part="queue")
-        telemetry.watch(HELD, lambda: self._writer.index_bytes[0], part="recent_ids")
-        telemetry.watch(HELD_LIMIT, lambda: self._writer.index_bytes[1], part="recent_ids")
-        telemetry.watch(QUEUED, lambda: len(self._waiting))
+        self._threads = [
+            threading.Thread(target=run, name=f"inferspan-{name}", daemon=True)
+            for name, run in (("journal", self._run_journal), ("writer", self._run_writer))
+        ]
+        watch = telemetry.watch
+        watch(HELD, lambda: self._queues.bytes, part="queue")
+        watch(HELD_LIMIT, lambda: config.limits.queue_bytes, part="queue")
+        watch(HELD, lambda: self._writer.index_bytes[0], part="recent_ids")
+        watch(HELD_LIMIT, lambda: self._writer.index_bytes[1], part="recent_ids")
+        watch(HELD, self._journal.held_bytes, part="journal")
+        watch(QUEUED, lambda: self._queues.waiting)
 
     def start(self) -> Self:
-        """Start the writer thread."""
-        self._thread.start()
+        """Take over what the journal holds, and start the threads.
+
+        Where the store does not take it now, as on a full disk, the writer tries again.
+        """
+        left: list[Entry] = []
+        fault: Exception | None = None
+        for entry in self._journal.left(self._queues.applied):
+            left.append(entry)
+            self._queues.acknowledged(entry, len(entry) * _ROW_BYTES)
+            if sum(map(len, left)) >= _REPLAYED_ROWS and fault is None:
+                fault = self._apply(Work(tuple(left), (), ()))
+                left = []
+        if left and fault is None:
+            fault = self._apply(Work(tuple(left), (), ()))
+        if fault is not None:
+            logger.error("the store does not take over what the journal holds yet: %s", fault)
+        for thread in self._threads:
+            thread.start()
         return self
 
     @property
     def reader(self) -> Reader:
-        """Questions to the store; safe from any thread."""
+        """Questions to the store; safe from any thread.
+
+        Whoever asks sees all that was acknowledged before.
+        """
         return self._reader
+
+    @property
+    def stored(self) -> Reader:
+        """Questions to the store as the last transaction left it; they hasten nothing."""
+        return self._stored
 
     @property
     def committed(self) -> threading.Event:
@@ -141,8 +141,24 @@ class Pipeline:
         """The current time, Unix ns."""
         return self._clock()
 
+    def keep(self, decoded: Decoded, transport: str) -> Future[Any]:
+        """Queue a request's batches; the future is done once they are on disk, for good.
+
+        Args, Raises: as `submit`.
+        """
+        if _is_answered_by_the_store(decoded):
+            return self.submit(decoded, transport)
+        kept = Kept(decoded, _size(decoded), Future())
+        # A sender that goes away must not cancel what is about to be answered.
+        kept.done.set_running_or_notify_cancel()
+        if _rows(decoded):
+            self._queues.keep(kept, transport)
+        else:
+            kept.done.set_result(None)
+        return kept.done
+
     def submit(self, decoded: Decoded, transport: str) -> Future[Committed]:
-        """Queue a request's batches; the future is done once they are on disk.
+        """Queue a request's batches; the future says what became of them, once they are on disk.
 
         Args:
             decoded: batches of one request.
@@ -151,41 +167,24 @@ class Pipeline:
         Raises:
             Overloaded: the queue is full, or the collector is shutting down.
         """
-        rows = len(decoded.predictions) + len(decoded.labels)
-        size = max(decoded.size_bytes, rows * _ROW_BYTES)
-        request = _Request(decoded, size, Future())
-        # A sender that goes away must not cancel what the writer is about to answer.
+        request = Request(decoded, _size(decoded), Future())
         request.done.set_running_or_notify_cancel()
-        if rows == 0:
+        if _rows(decoded):
+            self._queues.submit(request, transport)
+        else:
             request.done.set_result(Committed(0, ()))
-            return request.done
-        with self._changed:
-            self._check_room(size, transport)
-            self._waiting.append(request)
-            self._queued_bytes += size
-            self._newest = time.perf_counter()
-            # Woken by each, the writer would only take turns with who receives the next.
-            if len(self._waiting) == 1 or self._queued_bytes >= self._limits.group_bytes:
-                self._changed.notify_all()
         return request.done
 
     def check_room(self, size: int, transport: str) -> None:
         """Raise `Overloaded` as `submit` would of so many bytes, before they are decoded."""
-        with self._changed:
-            self._check_room(size, transport)
+        self._queues.check_room(size, transport)
 
-    def _check_room(self, size: int, transport: str) -> None:
-        if self._closing:
-            raise Overloaded(
-                "the collector is shutting down; send this again", 5, reason="stopping"
-            )
-        # An empty queue takes any one request, however large, or it could never pass.
-        if self._waiting and self._queued_bytes + size > self._limits.queue_bytes:
-            raise Overloaded(
-                f"{self._queued_bytes} bytes wait for the store, limits.queue_bytes is "
-                f"{self._limits.queue_bytes}; send this {transport} request again",
-                reason="queue_full",
-            )
+    def catch_up(self) -> None:
+        """Return once the store has all that was acknowledged until now.
+
+        Or where it cannot: after `CATCH_UP_SECONDS`, or as long as it takes nothing.
+        """
+        self._queues.catch_up(CATCH_UP_SECONDS)
 
     def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
         """Delete outbox entries that were delivered; done once that is on disk.
@@ -196,18 +195,23 @@ class Pipeline:
 
     def forget(self, asked: ToForget, *, dry_run: bool = False) -> Future[Forgotten]:
         """Erase the rows of an id for good; done once that is on disk."""
-        return self._between(lambda: self._writer.forget(asked, self._clock(), dry_run=dry_run))
+        return self._between(lambda: self._forget(asked, dry_run))
+
+    def _forget(self, asked: ToForget, dry_run: bool) -> Forgotten:
+        forgotten = self._writer.forget(asked, self._clock(), dry_run=dry_run)
+        if not dry_run:
+            # What was acknowledged before is in the store by now, and stands here as well.
+            self._journal.renew(self._queues.applied)
+        return forgotten
 
     def _between(self, run: Callable[[], _T]) -> Future[_T]:
         """Have the writer do something between two transactions."""
-        errand = _Errand(run, Future())
+        errand = Errand(run, Future())
         errand.done.set_running_or_notify_cancel()
-        with self._changed:
-            if self._closing:
-                errand.done.set_exception(Overloaded("the collector is shutting down", 5))
-                return errand.done
-            self._errands.append(errand)
-            self._changed.notify_all()
+        try:
+            self._queues.run(errand)
+        except Overloaded as error:
+            errand.done.set_exception(error)
         return errand.done
 
     def backup(self, directory: Path) -> Backup:
@@ -215,6 +219,7 @@ class Pipeline:
         if not self._copying.acquire(blocking=False):
             raise Overloaded("another backup is being written; ask again when it is done", 30)
         try:
+            self.catch_up()
             return backup(self._database, directory, self._memory)
         finally:
             self._copying.release()
@@ -230,48 +235,58 @@ class Pipeline:
 
     @property
     def alive(self) -> bool:
-        """Whether the writer runs: without it nothing is ever answered."""
-        return self._thread.is_alive() and not self._closing
+        """Whether both threads run: without them nothing is ever answered."""
+        return all(thread.is_alive() for thread in self._threads) and not self._queues.closing
 
     def close(self, timeout_seconds: float = 30.0) -> None:
         """Take nothing more, write what is queued, close the store. Idempotent."""
-        with self._changed:
-            already = self._closing
-            self._closing = True
-            self._changed.notify_all()
-        if already:
+        if self._queues.close():
             return
-        if self._thread.is_alive():
-            self._thread.join(timeout_seconds)
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(timeout_seconds)
         self._failure.cancel()
         self._committed.set()
+        self._journal.close()
         self._database.close()
 
-    def _run(self) -> None:
+    def _run_journal(self) -> None:
+        while (group := self._queues.next_kept()) is not None:
+            with self._telemetry.timed("journal"):
+                self._keep(group)
+
+    def _keep(self, group: list[Kept]) -> None:
+        size = sum(kept.size for kept in group)
+        try:
+            entry = self._journal.append(
+                PredictionBatch.concat([k.decoded.predictions for k in group]),
+                LabelBatch.concat([k.decoded.labels for k in group]),
+            )
+        except Exception as error:
+            logger.error("the journal cannot be written: %s", error)
+            if not isinstance(error, OSError):
+                self._telemetry.add(CONTAINED, where="journal")
+            self._queues.give_back(size)
+            for kept in group:
+                kept.done.set_exception(refusal(error))
+            return
+        failpoints.reach("journal-synced")
+        self._queues.acknowledged(entry, size, counted=size)
+        for kept in group:
+            kept.done.set_result(None)
+
+    def _run_writer(self) -> None:
         tidying = False
-        while True:
-            with self._changed:
-                self._changed.wait_for(
-                    lambda: self._waiting or self._errands or self._closing,
-                    # More to tidy: only look whether somebody waits.
-                    timeout=0.0 if tidying else IDLE_SECONDS,
-                )
-                if self._closing and not self._waiting and not self._errands:
-                    return
-                if self._waiting:
-                    self._gather()
-                group = self._take_group()
-                errands = [*self._errands]
-                self._errands.clear()
+        while (work := self._queues.next_work(at_once=tidying)) is not None:
             try:
-                if group:
+                if work.entries or work.requests:
                     # Around the answers, too: what cannot be counted is acknowledged all the same.
-                    with self._telemetry.timed("transaction"):
-                        self._commit(group)
-                self._run_errands(errands)
-                tidying = self._tidy(idle=not group)
+                    with self._telemetry.timed("transaction", rare=True):
+                        self._apply(work)
+                self._run_errands(work.errands)
+                tidying = self._tidy(idle=not (work.entries or work.requests))
                 if self._writer.compaction_due:
-                    with self._telemetry.timed("compaction"):
+                    with self._telemetry.timed("compaction", rare=True):
                         self._writer.compact()
             except Exception as error:
                 tidying = False
@@ -279,28 +294,29 @@ class Pipeline:
                 self._telemetry.add(CONTAINED, where="writer")
                 logger.exception("the writer met an unexpected error and goes on")
                 waiting: list[Future[Any]] = [
-                    *(request.done for request in group),
-                    *(errand.done for errand in errands),
+                    *(request.done for request in work.requests),
+                    *(errand.done for errand in work.errands),
                 ]
                 for done in waiting:
                     if not done.done():
-                        done.set_exception(_refusal(error))
-                self._note_if_fatal(error)
+                        done.set_exception(refusal(error))
+                self._note_if_fatal(fatal(error))
 
-    def _gather(self) -> None:
-        """Wait for more requests; called with the lock held."""
-        began, group_seconds = time.perf_counter(), self._limits.group_milliseconds / 1e3
-        while not self._closing and self._queued_bytes < self._limits.group_bytes:
-            wait = still_to_wait(
-                began=began,
-                newest=self._newest,
-                now=time.perf_counter(),
-                arriving=self._arriving(),
-                group_seconds=group_seconds,
-            )
-            if wait <= 0:
-                return
-            self._changed.wait(wait)
+    def _apply(self, work: Work) -> Exception | None:
+        """Bring work into the store and answer for it; what kept entries out, if anything did."""
+        applied = self._applier.apply(work.entries, work.requests, self._clock())
+        self._note_if_fatal(applied.fatal)
+        self._queues.done(applied.entries, stuck=applied.fault is not None)
+        if applied.entries:
+            self._journal.trim(self._queues.applied)
+        for request, answer in applied.answers:
+            if isinstance(answer, Exception):
+                request.done.set_exception(answer)
+            else:
+                request.done.set_result(answer)
+                failpoints.reach("between-answers")
+        self._committed.set()
+        return applied.fault
 
     def _tidy(self, idle: bool) -> bool:
         """Do a step of what age and size ask for, while nobody waits; whether more is due.
@@ -313,59 +329,51 @@ class Pipeline:
         if not idle and 0 <= now - self._tidied_ns < TIDY_UNDER_LOAD_NS:
             return False
         self._tidied_ns = now
-        with self._telemetry.timed("tidying"):
+        with self._telemetry.timed("tidying", rare=True):
             return self._writer.tidy(now)
 
-    def _note_if_fatal(self, error: Exception) -> None:
-        if isinstance(error, duckdb.FatalException) and not self._failure.done():
-            self._failure.set_result(str(error).splitlines()[0])
+    def _note_if_fatal(self, fault: str | None) -> None:
+        if fault is not None and not self._failure.done():
+            self._failure.set_result(fault)
 
-    def _take_group(self) -> list[_Request]:
-        group: list[_Request] = []
-        size = 0
-        while self._waiting and (not group or size < self._limits.group_bytes):
-            request = self._waiting.popleft()
-            size += request.size
-            group.append(request)
-        self._queued_bytes -= size
-        return group
-
-    def _commit(self, group: list[_Request]) -> None:
-        try:
-            results = self._writer.commit([r.decoded for r in group], self._clock())
-        except Exception as error:
-            self._telemetry.add(COMMIT_FAILURES)
-            if len(group) > 1:
-                # One by one, so that only what is to blame is refused: the bad request, or the one
-                # too large for the memory there is.
-                for request in group:
-                    self._commit([request])
-                return
-            logger.error("a transaction failed: %s", error)
-            if not isinstance(error, (*_REQUEST_FAULTS, duckdb.Error, OSError)):
-                self._telemetry.add(CONTAINED, where="writer")
-            group[0].done.set_exception(_refusal(error))
-            self._note_if_fatal(error)
-            return
-        for request, result in zip(group, results, strict=True):
-            request.done.set_result(result)
-            failpoints.reach("between-answers")
-        self._committed.set()
-
-    def _run_errands(self, errands: list[_Errand]) -> None:
+    def _run_errands(self, errands: Sequence[Errand]) -> None:
         for errand in errands:
             try:
                 result = errand.run()
-            except duckdb.Error as error:
-                errand.done.set_exception(_refusal(error))
-                self._note_if_fatal(error)
+            except (duckdb.Error, OSError) as error:
+                errand.done.set_exception(refusal(error))
+                self._note_if_fatal(fatal(error))
             else:
                 errand.done.set_result(result)
 
 
-def _refusal(error: Exception) -> Exception:
-    """What a sender is told: 400 only for what its own request holds, else come again."""
-    first_line = (str(error).splitlines() or [type(error).__name__])[0]
-    if isinstance(error, _REQUEST_FAULTS):
-        return Unstorable(f"this request cannot be stored: {first_line}")
-    return Overloaded(f"the store cannot write now ({first_line}); send this again", 5)
+class _UpToDate:
+    """Gives cursors on the store once it has what was acknowledged."""
+
+    def __init__(self, database: Database, catch_up: Callable[[], None]) -> None:
+        self._database = database
+        self._catch_up = catch_up
+
+    @property
+    def path(self) -> Path:
+        return self._database.path
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        self._catch_up()
+        return self._database.cursor()
+
+
+def _rows(decoded: Decoded) -> int:
+    return len(decoded.predictions) + len(decoded.labels)
+
+
+def _size(decoded: Decoded) -> int:
+    return max(decoded.size_bytes, _rows(decoded) * _ROW_BYTES)
+
+
+def _is_answered_by_the_store(decoded: Decoded) -> bool:
+    """Whether a request goes by other names than ids: the store may yet refuse it for that."""
+    labels = decoded.labels
+    return (
+        decoded.named is not None or len(labels.entity_id.data) + len(labels.response_id.data) > 0
+    )

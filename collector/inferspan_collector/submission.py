@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     # Whoever only hands requests on does not load the database for it.
@@ -48,6 +48,12 @@ class Sink(Protocol):
         (this request's own fault).
         """
 
+    def keep(self, decoded: Decoded, transport: str) -> Future[Any]:
+        """Queue a request's batches; the future is done once they are on disk, for good.
+
+        Cheaper than `submit`, for who does not ask what became of single rows; otherwise as it.
+        """
+
     def check_room(self, size: int, transport: str) -> None:
         """Raise `Overloaded` where `submit` would, for want of room for so many bytes.
 
@@ -81,7 +87,11 @@ class Queries(Protocol):
 
     @property
     def reader(self) -> Reader:
-        """Questions to the store."""
+        """Questions to the store, answered once it has all that was acknowledged before."""
+
+    @property
+    def stored(self) -> Reader:
+        """Questions to the store as the last transaction left it; they hasten nothing."""
 
     def now_ns(self) -> int:
         """The current time, Unix ns."""

@@ -80,7 +80,14 @@ ERASED = Counter(
     "Rows that left the store by age, size or request; figures of kept windows do not change.",
 )
 LOGS_CUT = Counter(
-    "inferspan_store_logs_cut", (), "Logs that ended in no whole transaction, cut at the start."
+    "inferspan_store_logs_cut",
+    (),
+    "Logs, the journal's among them, that ended in what was never acknowledged, at the start.",
+)
+SET_ASIDE = Counter(
+    "inferspan_store_set_aside_rows",
+    (),
+    "Acknowledged rows that the store could not take; each is kept in a file of the journal.",
 )
 COMMIT_FAILURES = Counter("inferspan_store_commit_failures", (), "Transactions that failed.")
 PUBLISHED = Counter(
@@ -125,6 +132,7 @@ COUNTERS: Final = (
     COMMIT_FAILURES,
     ERASED,
     LOGS_CUT,
+    SET_ASIDE,
     PUBLISHED,
     SKIPPED_EVALUATIONS,
     FOLDED,
@@ -146,7 +154,8 @@ class Gauge:
 HELD = Gauge(
     "inferspan_held_bytes",
     ("part",),
-    "Bytes held now: requests_under_way (bodies and their rows), queue (decoded, waiting).",
+    "Bytes held now: requests_under_way (bodies and their rows), queue (decoded, not stored yet), "
+    "recent_ids (index), journal (on disk).",
 )
 HELD_LIMIT = Gauge("inferspan_held_bytes_limit", ("part",), "What each part may hold.")
 CONNECTIONS = Gauge("inferspan_connections", (), "HTTP connections open now.")
@@ -191,18 +200,19 @@ class Telemetry:
             counts[key] = counts.get(key, 0) + n
 
     @contextmanager
-    def timed(self, stage: str) -> Iterator[None]:
+    def timed(self, stage: str, *, rare: bool = False) -> Iterator[None]:
         """Count the time and the CPU time of a block, whether it fails or not.
 
         Costs some 2 µs, so it stands around whole requests and statements, never around rows.
         A block within another one counts for both. The CPU's clock is read for the first use of a
         stage and for one in `CPU_SAMPLED` after it, which stands for all between: to read it is a
-        system call at which a thread loses its turn where others wait for the core.
+        system call at which a thread loses its turn where others wait for the core. A `rare` one's
+        is read each time.
         """
         uses = self._uses.get(stage, 0)
         # Threads may count one use for two: the share that is sampled changes, by nothing.
         self._uses[stage] = uses + 1
-        stands_for = 1 if uses == 0 else CPU_SAMPLED if uses % CPU_SAMPLED == 0 else 0
+        stands_for = 1 if rare or uses == 0 else 0 if uses % CPU_SAMPLED else CPU_SAMPLED
         cpu = time.thread_time_ns() if stands_for else 0
         began = time.perf_counter_ns()
         try:

@@ -93,6 +93,10 @@ class RecordingSink:
         self._resolve(decoded, future)
         return future
 
+    def keep(self, decoded: Decoded, transport: str) -> Future[Any]:
+        """As `Sink.keep`."""
+        return self.submit(decoded, transport)
+
     def check_room(self, size: int, transport: str) -> None:
         """As `Sink.check_room`; raises what `submit` would, if that is `Overloaded`."""
         if isinstance(self.refusing, Overloaded):

@@ -36,6 +36,10 @@ class FilledStore:
     def reader(self) -> Reader:
         return self._reader
 
+    @property
+    def stored(self) -> Reader:
+        return self._reader
+
     def now_ns(self) -> int:
         return self.now
 

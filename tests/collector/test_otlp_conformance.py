@@ -224,14 +224,14 @@ def test_errors_have_the_type_of_the_request(collector: Collector) -> None:
 def fault(monkeypatch: pytest.MonkeyPatch) -> list[Exception]:
     """Raised where requests are queued, one a request, until none is left."""
     faults: list[Exception] = []
-    submit = Pipeline.submit
+    keep = Pipeline.keep
 
     def faulty(pipeline: Pipeline, *arguments: Any) -> Any:
         if faults:
             raise faults.pop()
-        return submit(pipeline, *arguments)
+        return keep(pipeline, *arguments)
 
-    monkeypatch.setattr(Pipeline, "submit", faulty)
+    monkeypatch.setattr(Pipeline, "keep", faulty)
     return faults
 
 
@@ -335,17 +335,17 @@ def test_all_that_is_under_way_is_answered_before_the_end(
     tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entered = threading.Semaphore(0)
-    submit = Pipeline.submit
+    keep = Pipeline.keep
 
     def late(pipeline: Pipeline, *arguments: Any) -> Any:
-        future = submit(pipeline, *arguments)
+        future = keep(pipeline, *arguments)
         entered.release()
         return future
 
-    monkeypatch.setattr(Pipeline, "submit", late)
+    monkeypatch.setattr(Pipeline, "keep", late)
     listeners = {"otlp_http": FREE, "otlp_grpc": FREE, "api": FREE}
     store = {"data": str(tmp_path_factory.mktemp("drain") / "data")}
-    # A transaction waits for more requests, so that both are under way when the end comes.
+    # The journal waits for more requests, so that both are under way when the end comes.
     limits = {"group_milliseconds": 1000.0}
     settings = load(None, {"receivers": dict(listeners), "store": store, "limits": limits})
     bodies = {one: request_of("m", one).SerializeToString() for one in ("http", "grpc")}

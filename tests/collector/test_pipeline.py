@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,11 +16,14 @@ from records import START_NS, Label, Prediction, decoded
 from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Config, load
 from inferspan_collector.driver import Driver
+from inferspan_collector.journal import segment
 from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.store.cells import CellQuery, Committed
 from inferspan_collector.store.database import Database, StoreError
+from inferspan_collector.store.forgetting import ToForget
 from inferspan_collector.submission import Overloaded, Unstorable
-from inferspan_collector.telemetry import COMMIT_FAILURES, COMMITS, Telemetry
+from inferspan_collector.telemetry import COMMIT_FAILURES, COMMITS, SET_ASIDE, Telemetry
+from waiting import wait_until
 
 DEADLINE_SECONDS = 30.0
 
@@ -130,6 +135,74 @@ def test_closing_writes_what_is_queued_and_takes_nothing_more(tmp_path: Path) ->
     assert sum(a.result(0).predictions for a in answers) == 9
     with pytest.raises(Overloaded, match="shutting down"):
         pipeline.submit(decoded(Prediction("late", span=99)), "http")
+
+
+def test_what_is_kept_is_answered_before_the_store_has_it_and_survives(tmp_path: Path) -> None:
+    clock = Held()
+    pipeline = make(tmp_path / "data", clock, apply_milliseconds=0)
+    pipeline.keep(decoded(Prediction("a"), Label("a")), "http").result(DEADLINE_SECONDS)
+    assert clock.reached.wait(DEADLINE_SECONDS)
+    pipeline.keep(decoded(Prediction("b", span=2)), "http").result(DEADLINE_SECONDS)
+    # As the disk is when the process is killed now.
+    shutil.copytree(tmp_path / "data", tmp_path / "killed")
+    clock.open.set()
+
+    after = make(tmp_path / "killed", lambda: START_NS)
+    for one in (pipeline, after):
+        assert counted(one) == 2
+        assert one.reader.outcome_cells(CellQuery()).n.tolist() == [1]
+        one.close()
+
+
+def test_a_question_is_answered_with_all_that_was_acknowledged_before_it(tmp_path: Path) -> None:
+    pipeline = make(tmp_path, lambda: START_NS, apply_milliseconds=10_000)
+    for number in range(1, 4):
+        row = decoded(Prediction(str(number), span=number))
+        pipeline.keep(row, "http").result(DEADLINE_SECONDS)
+        assert pipeline.stored.prediction_cells(CellQuery()).n.sum() == number - 1
+        assert counted(pipeline) == number
+    pipeline.close()
+
+
+def test_what_is_kept_is_in_the_store_without_a_question(tmp_path: Path) -> None:
+    pipeline = make(tmp_path, lambda: START_NS, apply_milliseconds=1)
+    pipeline.keep(decoded(Prediction()), "http").result(DEADLINE_SECONDS)
+    stored = pipeline.stored
+    wait_until(lambda: stored.prediction_cells(CellQuery()).n.sum() == 1, DEADLINE_SECONDS, "row")
+    pipeline.close()
+
+
+def test_a_row_that_the_store_cannot_take_is_set_aside_alone(tmp_path: Path) -> None:
+    pipeline = make(tmp_path, lambda: START_NS, apply_milliseconds=10_000)
+    rows = [Prediction(str(n), span=n + 1) for n in range(7)]
+    rows[3] = replace(rows[3], model=None)  # type: ignore[arg-type]
+    pipeline.keep(decoded(*rows, Label("0")), "http").result(DEADLINE_SECONDS)
+
+    assert counted(pipeline) == 6
+    assert pipeline.reader.outcome_cells(CellQuery()).n.tolist() == [1]
+    assert pipeline._telemetry.get(SET_ASIDE) == 1
+    (kept,) = (tmp_path / "journal").glob("*.refused")
+    assert len(segment.read(kept.read_bytes()).records) == 1
+    pipeline.close()
+    # Nor does it come back.
+    again = make(tmp_path, lambda: START_NS)
+    assert counted(again) == 6
+    again.close()
+
+
+def test_what_goes_by_another_name_is_answered_by_the_store(pipeline: Pipeline) -> None:
+    answer = pipeline.keep(decoded(Prediction(entity_id="customer-1")), "http")
+    assert answer.result(DEADLINE_SECONDS) == Committed(1, ())
+
+
+def test_what_is_forgotten_does_not_stay_in_the_journal(tmp_path: Path) -> None:
+    pipeline = make(tmp_path, lambda: START_NS)
+    pipeline.keep(decoded(Prediction("secret-id")), "http").result(DEADLINE_SECONDS)
+    journal = tmp_path / "journal"
+    assert any(b"secret-id" in path.read_bytes() for path in journal.iterdir())
+    assert pipeline.forget(ToForget("secret-id")).result(DEADLINE_SECONDS).predictions == 1
+    assert [*journal.iterdir()] == []
+    pipeline.close()
 
 
 def test_a_sender_that_goes_away_does_not_stop_the_writer(pipeline: Pipeline) -> None:

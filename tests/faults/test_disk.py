@@ -25,7 +25,7 @@ from waiting import wait_until
 SENDERS = 3
 PREDICTIONS = 200
 SECONDS = 60.0
-ROOM_BYTES = 200_000
+ROOM_BYTES = 30_000
 """What a file may hold while the disk is full: the empty store and some transactions."""
 STORE_CLOSED = 5
 """The exit code of a collector whose store DuckDB has closed; it is to be started again."""

@@ -1,11 +1,14 @@
-"""A power cut: of the log, what was on disk at the last acknowledgement, and then anything."""
+"""A power cut: of each log, what was on disk at an acknowledgement, and then anything.
+
+There are two: the journal, which acknowledges, and the store's own, which is often behind it.
+"""
 
 from __future__ import annotations
 
 import random
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,24 +23,33 @@ from truth import Figures, Truth, check, counted, listed
 
 VERSION = "cut"
 PREDICTIONS = 120
-LOG = ".wal"
+LABELS = "/v1/labels"
+"""Answered by the store itself."""
+LOGS = ("*.wal", "journal/*.journal")
 
 
 @dataclass(frozen=True)
 class Cut:
-    """The files of a running collector, and how much of their log was acknowledged when."""
+    """The files of a running collector, and how much of their logs was acknowledged when."""
 
     directory: Path
     sent: Sequence[Request]
     """In order; each was acknowledged before the next was sent."""
-    lengths: Sequence[int]
-    """Of the log, when each was acknowledged."""
+    lengths: Sequence[dict[str, int]]
+    """Of each log by its name, when each was acknowledged; those that there were."""
 
-    def copied(self, directory: Path, acknowledged: int, log: bytes) -> Path:
-        """What the disk holds if the log up to an acknowledgement is on it, and then `log`."""
+    def copied(self, directory: Path, acknowledged: int, tail: str, rng: random.Random) -> Path:
+        """What the disk holds if the logs end at an acknowledgement, and one has a tail."""
         shutil.copytree(self.directory, directory)
-        (path,) = (path for path in directory.iterdir() if path.name.endswith(LOG))
-        path.write_bytes(path.read_bytes()[: self.lengths[acknowledged]] + log)
+        logs = _logs(directory)
+        torn = rng.choice(sorted(logs))
+        for name, path in logs.items():
+            log, length = path.read_bytes(), self.lengths[acknowledged].get(name, 0)
+            behind = TAILS[tail](rng, log[length:]) if name == torn else b""
+            if length or behind:
+                path.write_bytes(log[:length] + behind)
+            else:
+                path.unlink()
         return directory
 
 
@@ -52,37 +64,45 @@ def cut(tmp_path_factory: pytest.TempPathFactory) -> Cut:
         with closing(OverHttp(collector.otlp_http, collector.api, PATIENT_SECONDS)) as way:
             for request in sent:
                 way.send(request)
-                lengths.append(_log_length(data))
+                lengths.append(_log_lengths(data))
         copied = directory / "copied"
         shutil.copytree(data, copied)
-    assert lengths == sorted(lengths), "a checkpoint began a new log: send less"
+    for name, last in lengths[-1].items():
+        grown = [each.get(name, 0) for each in lengths]
+        assert grown == sorted(grown), f"{name} was begun anew after {last} bytes: send less"
     return Cut(copied, sent, lengths)
 
 
-def _log_length(data: Path) -> int:
-    return sum(path.stat().st_size for path in data.iterdir() if path.name.endswith(LOG))
+def _logs(data: Path) -> dict[str, Path]:
+    return {path.name: path for pattern in LOGS for path in data.glob(pattern)}
 
 
-def tails(rng: random.Random, cut: Cut, acknowledged: int) -> list[tuple[str, bytes]]:
-    """What may stand behind what was synced: nothing, a part, zeros, what was there before."""
-    (path,) = (path for path in cut.directory.iterdir() if path.name.endswith(LOG))
-    rest = path.read_bytes()[cut.lengths[acknowledged] :]
-    part = rest[: rng.randrange(len(rest))]
-    return [
-        ("nothing", b""),
-        ("a part of it", part),
-        ("zeros", bytes(rng.randrange(1, 8_192))),
-        ("a part, and zeros", part + bytes(len(rest) - len(part))),
-        ("a part, and noise", part + rng.randbytes(rng.randrange(1, 4_096))),
-    ]
+def _log_lengths(data: Path) -> dict[str, int]:
+    return {name: path.stat().st_size for name, path in _logs(data).items()}
+
+
+def _part(rng: random.Random, rest: bytes) -> bytes:
+    return rest[: rng.randrange(len(rest))] if rest else b""
+
+
+TAILS: dict[str, Callable[[random.Random, bytes], bytes]] = {
+    "nothing": lambda rng, rest: b"",
+    "a part of it": _part,
+    "zeros": lambda rng, rest: bytes(rng.randrange(1, 8_192)),
+    "a part, and zeros": lambda rng, rest: _part(rng, rest).ljust(len(rest), b"\0"),
+    "a part, and noise": lambda rng, rest: (
+        _part(rng, rest) + rng.randbytes(rng.randrange(1, 4_096))
+    ),
+}
+"""What may stand behind what was synced: nothing, a part, zeros, what was there before."""
 
 
 def test_nothing_acknowledged_is_lost_with_the_tail_of_the_log(cut: Cut, tmp_path: Path) -> None:
     rng = random.Random(SEED)
     for number in range(max(2, ROUNDS // 10)):
         acknowledged = rng.randrange(len(cut.sent) - 1)
-        for what, tail in tails(rng, cut, acknowledged):
-            data = cut.copied(tmp_path / f"{number} {what}", acknowledged, tail)
+        for tail in TAILS:
+            data = cut.copied(tmp_path / f"{number} {tail}", acknowledged, tail, rng)
             with running(data) as collector:
                 _check_acknowledged(collector, cut, acknowledged)
                 # Whoever was not answered sends again, and some who were.
@@ -94,13 +114,20 @@ def test_nothing_acknowledged_is_lost_with_the_tail_of_the_log(cut: Cut, tmp_pat
 
 
 def _check_acknowledged(collector: Running, cut: Cut, acknowledged: int) -> None:
-    """What is there is what the first requests say: all of those acknowledged, or a few more."""
+    """What is there is what the first requests say: all of those acknowledged, or a few more.
+
+    The store's log may hold any that follow, in their order; the journal those that go by it.
+    """
     found = listed(collector.api, MODEL, version=VERSION)
     assert counted(collector.api, MODEL, version=VERSION) == Figures.of(found)
-    truth, possible = Truth(), []
-    for number, request in enumerate(cut.sent):
-        for record in request.records:
-            truth.add(record)
-        if number >= acknowledged:
-            possible.append(truth.rows())
+    first, rest = cut.sent[: acknowledged + 1], cut.sent[acknowledged + 1 :]
+    kept = [request for request in rest if request.path != LABELS]
+    possible = []
+    for more in (rest, kept):
+        truth = Truth()
+        for number, request in enumerate([*first, *more]):
+            for record in request.records:
+                truth.add(record)
+            if number >= acknowledged:
+                possible.append(truth.rows())
     assert found in possible

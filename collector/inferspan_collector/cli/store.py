@@ -71,7 +71,7 @@ def repair(data: Data = DEFAULT_DATA, as_json: AsJson = False) -> None:
     except StoreError as error:
         fail(Exit.STORE_UNUSABLE, str(error))
     typer.echo(json.dumps(_repaired_json(done)) if as_json else _repaired_text(done))
-    if done.before is not None or any(cut.lost for cut in done.cuts):
+    if done.before is not None or done.journal is not None or any(c.lost for c in done.cuts):
         raise typer.Exit(Exit.FAILED)
 
 
@@ -93,6 +93,15 @@ def _condition_json(condition: Condition) -> dict[str, Any]:
             for path, log in condition.logs.items()
         ],
         "tables": [_table_json(table) for table in condition.tables],
+        "journal": [
+            {
+                "path": str(file.path),
+                "records": file.records,
+                "torn_bytes": file.torn,
+                "fault": file.fault,
+            }
+            for file in condition.journal
+        ],
     }
 
 
@@ -111,6 +120,16 @@ def _condition_text(condition: Condition) -> str:
                 f"  {path.name}: damaged at byte {log.valid} of {log.length}, {log.transactions} "
                 f"transactions before it and at least {log.beyond} behind it: restore a backup, or "
                 "give the latter up with `inferspan store repair`"
+            )
+    for file in condition.journal:
+        if file.fault:
+            lines.append(
+                f"  journal/{file.path.name}: {file.fault}: restore a backup, or save what "
+                "can be read with `inferspan store repair`"
+            )
+        elif file.torn:
+            lines.append(
+                f"  journal/{file.path.name}: {file.torn} bytes at its end were never acknowledged"
             )
     lines += [_table_text(table) for table in condition.tables if table.unreadable]
     rows = sum(table.rows for table in condition.tables)
@@ -133,6 +152,7 @@ def _repaired_json(done: Repaired) -> dict[str, Any]:
         ],
         "before": None if done.before is None else str(done.before),
         "tables": [_table_json(table) for table in done.tables],
+        "journal_records": done.journal,
     }
 
 
@@ -147,6 +167,11 @@ def _repaired_text(done: Repaired) -> str:
         + f"; the rest is kept in {cut.tail}"
         for cut in done.cuts
     ]
+    if done.journal is not None:
+        lines.append(
+            f"the journal was damaged; {done.journal} records of it could be read, which the next "
+            "start takes over, and what was is kept beside it as ….before-repair"
+        )
     if done.before is not None:
         lines.append(f"the file was written anew; the damaged one is kept as {done.before}")
         lines += [_table_text(table) for table in done.tables if table.unreadable]

@@ -136,7 +136,7 @@ class _Api:
         if not self._queries.alive:
             return _not_ready("the writer does not run, so nothing that is sent gets an answer")
         try:
-            self._queries.reader.ping()
+            self._queries.stored.ping()
         except Exception as error:
             # Whatever it is, a balancer must learn that we cannot answer.
             return _not_ready(f"the store cannot be read: {error}")

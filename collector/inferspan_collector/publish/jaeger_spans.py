@@ -87,7 +87,7 @@ class EvaluationPublisher:
             NotDelivered: Jaeger did not take them now, or the store did not delete what was
                 taken; the next call sends what is still there.
         """
-        evaluations = self._queries.reader.outbox(SPANS_PER_REQUEST)
+        evaluations = self._queries.stored.outbox(SPANS_PER_REQUEST)
         if not evaluations:
             return 0
         rejected = self._deliver(evaluations)
@@ -142,7 +142,7 @@ class EvaluationPublisher:
         originals = {(evaluation.service, evaluation.model) for evaluation in evaluations}
         if all(name and safe_name(name) == name for pair in originals for name in pair):
             return Names()
-        return Names.of(self._queries.reader.models())
+        return Names.of(self._queries.stored.models())
 
     def _send(self, body: bytes) -> int:
         """POST one OTLP request; returns how many of its spans Jaeger rejected for good."""

@@ -6,12 +6,12 @@ import asyncio
 from collections import Counter
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
+from typing import TypeVar
 
 from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Refusal
 from inferspan_collector.receivers.access import INGEST, Rights
 from inferspan_collector.receivers.access import LABELS as LABELLING
 from inferspan_collector.receivers.bodies import STOPPING
-from inferspan_collector.store.cells import Committed
 from inferspan_collector.submission import Overloaded
 from inferspan_collector.telemetry import (
     ACCEPTED,
@@ -22,6 +22,8 @@ from inferspan_collector.telemetry import (
     REFUSED,
     Telemetry,
 )
+
+_T = TypeVar("_T")
 
 FORBIDDEN = "forbidden"
 _NEED = "need a token with the right `{}`; use one that has it, or add it in auth.tokens"
@@ -51,7 +53,7 @@ def permitted(decoded: Decoded, rights: Rights) -> Decoded:
     return decoded
 
 
-async def committed(future: Future[Committed]) -> Committed:
+async def committed(future: Future[_T]) -> _T:
     """Wait for a commit in an event loop.
 
     Raises:
@@ -68,14 +70,14 @@ async def committed(future: Future[Committed]) -> Committed:
         raise Overloaded(STOPPING, reason="stopping") from None
 
 
-def outcome(future: Future[Committed]) -> Committed:
+def outcome(future: Future[_T]) -> _T:
     """What became of a commit that has ended; raises as `committed`."""
     if future.cancelled():
         raise Overloaded(STOPPING, reason="stopping")
     return future.result()
 
 
-def committed_within(future: Future[Committed], seconds: float) -> Committed:
+def committed_within(future: Future[_T], seconds: float) -> _T:
     """Wait for a commit in a thread, at most so long.
 
     Raises:

@@ -206,9 +206,10 @@ class GrpcReceiver:
                 body, json=False, received_ns=self._sink.now_ns(), reserve=reserve
             )
         decoded = self._pending.admit(permitted(decoded, rights))
-        future = self._sink.submit(decoded, TRANSPORT)
+        future = self._sink.keep(decoded, TRANSPORT)
         wait = self._commit_seconds if seconds_left is None else seconds_left
-        self._pending.note(committed_within(future, min(wait, self._commit_seconds)).labels)
+        committed_within(future, min(wait, self._commit_seconds))
+        self._pending.note_at_most(len(decoded.labels))
         count(decoded, self._telemetry, TRANSPORT)
         return signal.answer(decoded)
 

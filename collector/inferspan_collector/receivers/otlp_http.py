@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from google.protobuf import json_format
@@ -31,7 +31,6 @@ from inferspan_collector.receivers.intake import committed, count, outcome, perm
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
 from inferspan_collector.receivers.pending_labels import UNLIMITED, PendingLabels
 from inferspan_collector.receivers.waking import Waker
-from inferspan_collector.store.cells import Committed
 from inferspan_collector.submission import Overloaded, Sink
 from inferspan_collector.telemetry import REQUESTS, Telemetry
 
@@ -235,12 +234,12 @@ class _Receiver:
     async def stored(self, asked: _Asked, decoded: Decoded) -> _Answer:
         """Have it stored, and answer."""
         decoded = await self.pending.admit_here(permitted(decoded, asked.rights))
-        future = self.sink.submit(decoded, TRANSPORT)
-        return self.done(asked, decoded, await committed(future))
+        await committed(self.sink.keep(decoded, TRANSPORT))
+        return self.done(asked, decoded)
 
-    def done(self, asked: _Asked, decoded: Decoded, stored: Committed) -> _Answer:
+    def done(self, asked: _Asked, decoded: Decoded) -> _Answer:
         """Count what is stored, and answer."""
-        self.pending.note(stored.labels)
+        self.pending.note_at_most(len(decoded.labels))
         count(decoded, self.telemetry, TRANSPORT)
         return _Answer(200, asked.signal.answer(decoded, json=asked.json), asked.json)
 
@@ -269,7 +268,7 @@ class _Upload:
                 return
             self._let_go()
             decoded = receiver.pending.admit(permitted(decoded, asked.rights))
-            future = receiver.sink.submit(decoded, TRANSPORT)
+            future = receiver.sink.keep(decoded, TRANSPORT)
         except Exception as error:
             self._fail(error)
             return
@@ -293,9 +292,10 @@ class _Upload:
     def give_up(self) -> None:
         self._fail(Overloaded(bodies.STOPPING, 5, reason="stopping"))
 
-    def _end(self, decoded: Decoded, future: Future[Committed]) -> None:
+    def _end(self, decoded: Decoded, future: Future[Any]) -> None:
         try:
-            answer = self._receiver.done(self._asked, decoded, outcome(future))
+            outcome(future)
+            answer = self._receiver.done(self._asked, decoded)
         except Exception as error:
             self._fail(error)
         else:

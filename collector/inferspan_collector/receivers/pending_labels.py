@@ -89,7 +89,10 @@ class PendingLabels:
         """Learn what became of labels that were stored."""
         if self._limit is None or not results:
             return
-        waiting = sum(result == WAITING for result in results)
+        self.note_at_most(sum(result == WAITING for result in results))
+
+    def note_at_most(self, waiting: int) -> None:
+        """Learn that so many labels more may wait."""
         with self._lock:
             if self._at_most is not None:
                 self._at_most += waiting

@@ -24,7 +24,7 @@ _SETTINGS: Final[dict[str, str | int]] = {
     # Of statements as small as ours a second thread doubles the CPU time.
     "threads": 1,
     # How long a checkpoint stalls grows with it; how much all of them cost shrinks.
-    "checkpoint_threshold": "24MiB",
+    "checkpoint_threshold": "64MiB",
 }
 _ATTACHED: Final = "store"
 _HEADER_BYTES: Final = 64

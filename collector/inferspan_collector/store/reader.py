@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
 import duckdb
@@ -22,7 +23,6 @@ from inferspan_collector.store.cells import (
     PredictionCells,
     PredictionRow,
 )
-from inferspan_collector.store.database import Database
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
 from inferspan_collector.store.sizes import Sizes
 
@@ -100,10 +100,21 @@ class Reader(Protocol):
         """Ask for almost nothing; raises what makes the store unable to answer."""
 
 
+class Cursors(Protocol):
+    """Gives connections to the store, one for each question."""
+
+    @property
+    def path(self) -> Path:
+        """Of the store's file."""
+
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """A connection of its own, for one thread."""
+
+
 class StoreReader:
     """Answers from the DuckDB file, beside the writer and never in its way."""
 
-    def __init__(self, database: Database, config: Config | None = None) -> None:
+    def __init__(self, database: Cursors, config: Config | None = None) -> None:
         self._database = database
         self._config = config or Config()
 

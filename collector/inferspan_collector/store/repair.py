@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from inferspan_collector.journal import repair as journal_repair
 from inferspan_collector.store import durably
 from inferspan_collector.store.database import (
     FILE_NAME,
@@ -51,6 +52,8 @@ class Condition:
     """Empty where a log must be cut first, or the file cannot be opened."""
     fault: str | None
     """Why the file cannot be opened at all."""
+    journal: tuple[journal_repair.File, ...] = ()
+    """What is acknowledged and not in the file's tables, or was taken over a moment ago."""
 
     @property
     def sound(self) -> bool:
@@ -59,6 +62,7 @@ class Condition:
             self.fault is None
             and not any(log.state == "broken" for log in self.logs.values())
             and not any(table.unreadable for table in self.tables)
+            and not any(file.fault for file in self.journal)
         )
 
 
@@ -70,6 +74,8 @@ class Repaired:
     before: Path | None
     """The damaged file, where it had to be written anew."""
     tables: tuple[Table, ...]
+    journal: int | None = None
+    """Records of a damaged journal that could be read; None where nothing of it was damaged."""
 
 
 def check(directory: Path, memory: str = "1GB") -> Condition:
@@ -80,17 +86,17 @@ def check(directory: Path, memory: str = "1GB") -> Condition:
     """
     path = directory / FILE_NAME
     with _held(directory):
-        logs = logs_of(path)
+        logs, journal = logs_of(path), tuple(journal_repair.inspect(directory))
         if any(log.state in ("torn", "broken") for log in logs.values()):
-            return Condition(path, 0, logs, (), None)
+            return Condition(path, 0, logs, (), None, journal)
         try:
             with connect(path, memory, read_only=True) as connection:
                 version = format_of(connection, path)
                 names = _table_names(connection)
             tables = tuple(_read(path, memory, name) for name in names)
         except duckdb.Error as error:
-            return Condition(path, 0, logs, (), _first_line(error))
-    return Condition(path, version, logs, tables, None)
+            return Condition(path, 0, logs, (), _first_line(error), journal)
+    return Condition(path, version, logs, tables, None, journal)
 
 
 def repair(directory: Path, memory: str = "1GB") -> Repaired:
@@ -102,6 +108,8 @@ def repair(directory: Path, memory: str = "1GB") -> Repaired:
     path = directory / FILE_NAME
     with _held(directory):
         cuts = tuple(mend_logs(path, even_broken=True))
+        damaged = any(file.fault for file in journal_repair.inspect(directory))
+        gathered = journal_repair.gather(directory) if damaged else None
         try:
             with connect(path, memory) as connection:
                 version = format_of(connection, path)
@@ -112,13 +120,13 @@ def repair(directory: Path, memory: str = "1GB") -> Repaired:
                 f"nothing can be read of {path} ({_first_line(error)}); restore a backup"
             ) from error
         if not any(table.unreadable for table in tables):
-            return Repaired(cuts, None, tables)
+            return Repaired(cuts, None, tables, gathered)
         if version != FORMAT_VERSION:
             raise StoreError(
                 f"{path} is damaged and of format {version}; repair it with the collector that "
                 "wrote it"
             )
-        return Repaired(cuts, _write_anew(path, memory, names), tables)
+        return Repaired(cuts, _write_anew(path, memory, names), tables, gathered)
 
 
 @contextlib.contextmanager

@@ -226,6 +226,10 @@ INSERT INTO kept VALUES (0, 0, 0, 0, 0, FALSE);
 -- one row, or none in a file that never was looked at.
 CREATE TABLE looks (last BIGINT NOT NULL, held_until BIGINT NOT NULL);
 
+-- The last record of the journal that is in these tables; one row.
+CREATE TABLE journal (applied UBIGINT NOT NULL);
+INSERT INTO journal VALUES (0);
+
 -- Ids that were forgotten on request, as keyed hashes: a retry must not bring them back. After
 -- `until` (Unix ns) nothing can, for by then their label windows have passed.
 CREATE TABLE forgetting_key (key BLOB NOT NULL);

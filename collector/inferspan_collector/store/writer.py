@@ -42,6 +42,7 @@ from inferspan_collector.telemetry import (
 logger = logging.getLogger(__name__)
 
 _COMPACT = sql("inferspan_collector.store", "compact.sql")
+_APPLIED = "UPDATE journal SET applied = ?"
 
 
 class Writer:
@@ -68,7 +69,12 @@ class Writer:
         self._take_in()
 
     def commit(
-        self, group: Sequence[Decoded], now_ns: int, *, implied: bool = False
+        self,
+        group: Sequence[Decoded],
+        now_ns: int,
+        *,
+        implied: bool = False,
+        applied: int | None = None,
     ) -> list[Committed]:
         """Store a group of requests in one transaction; it is on disk when this returns.
 
@@ -76,6 +82,7 @@ class Writer:
             group: requests' batches; rows keep their order.
             now_ns: the current time, Unix ns.
             implied: its labels are what silence means, and counted as such.
+            applied: the sequence of the journal up to which the store has everything with this.
 
         Returns:
             What became of each request's rows, in the order of `group`.
@@ -97,6 +104,8 @@ class Writer:
                     part if not mask.any() else replace(part, labels=_with_forgotten(part, mask))
                     for part, mask in zip(committed, forgotten, strict=True)
                 ]
+            if applied is not None:
+                self._cursor.execute(_APPLIED, [applied])
             failpoints.reach("before-commit")
             self._cursor.commit()
             self._database.settle()
@@ -117,6 +126,17 @@ class Writer:
             self._telemetry.add(CONTAINED, where="after commit")
             logger.exception("what was committed could not be counted")
         return committed
+
+    def applied(self) -> int | None:
+        """The last sequence of the journal that the file has; None where that was lost with it."""
+        found = self._cursor.execute("SELECT applied FROM journal").fetchall()
+        if not found:
+            self._cursor.execute("INSERT INTO journal VALUES (0)")
+        return int(found[0][0]) if found else None
+
+    def note_applied(self, sequence: int) -> None:
+        """Say how far the store has taken the journal over, where nothing else is to be written."""
+        self._cursor.execute(_APPLIED, [sequence])
 
     def delete_outbox(self, sequences: Sequence[int]) -> None:
         """Forget outbox entries whose spans were accepted."""
@@ -261,7 +281,10 @@ class Writer:
         for reason, n in tally.filled.skipped.items():
             telemetry.add(SKIPPED_EVALUATIONS, n, reason=reason)
         telemetry.add(LABELS, tally.met, result="joined")
-        for result, n in Counter(r for part in committed for r in part.labels).items():
+        results: Counter[str] = Counter()
+        for part in committed:
+            results.update(part.labels)
+        for result, n in results.items():
             telemetry.add(LABELS, n, result=result)
         for label, n in self._known.interner.take_folded().items():
             telemetry.add(FOLDED, n, label=label)

@@ -15,3 +15,8 @@ CREATE TABLE item_outcomes (
 
 -- When ages were looked at last: a clock that jumps must not erase everything at once.
 CREATE TABLE looks (last BIGINT NOT NULL, held_until BIGINT NOT NULL);
+
+-- How far the store has taken over the journal, which a file of before does not have.
+
+CREATE TABLE journal (applied UBIGINT NOT NULL);
+INSERT INTO journal VALUES (0);

@@ -1,0 +1,220 @@
+"""Batches as bytes and back, column by column; what repeats in all rows is written once.
+
+Bytes mean what the columns say that stand in the head of their file (`COLUMNS`): a batch of a later
+version, with more columns, reads what an earlier one wrote.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inferspan_collector.batches import LabelBatch, PredictionBatch, Strings, Texts
+
+_SLICES: Final = "slices"
+_U32: Final = struct.Struct("<I")
+_RAW, _CONSTANT = b"\0", b"\1"
+_DTYPES: Final = {
+    "Int8": "<i1",
+    "Int32": "<i4",
+    "Int64": "<i8",
+    "UInt64": "<u8",
+    "Float64": "<f8",
+    "Bool": "|b1",
+}
+_PAIRS: Final = ("trace", "link_trace")
+"""Columns of two numbers a row."""
+_NARROW: Final = (("<u1", 0xFF), ("<u2", 0xFFFF), ("<i4", -1))
+"""What codes of a dictionary are written as, and what is -1 there."""
+
+Columns = Sequence[tuple[str, str]]
+"""Names and types of a batch's columns, as `batches` spells them, in order."""
+
+
+class UnknownColumns(ValueError):
+    """Rows have columns that this collector does not know: a newer one wrote them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """What the bytes of a file mean."""
+
+    predictions: Columns
+    labels: Columns
+
+    def text(self) -> str:
+        """As a head says it."""
+        return json.dumps({"predictions": self.predictions, "labels": self.labels})
+
+    @classmethod
+    def of(cls, text: str) -> Layout:
+        """Read what a head says.
+
+        Raises:
+            UnknownColumns: it names columns that rows here do not have.
+        """
+        said = json.loads(text)
+        layout = cls(*([(str(n), str(t)) for n, t in said[kind]] for kind in _KINDS))
+        for found, known in zip(
+            (layout.predictions, layout.labels), (CURRENT.predictions, CURRENT.labels), strict=True
+        ):
+            if unknown := sorted({name for name, _ in set(found) - set(known)}):
+                raise UnknownColumns(f"columns {', '.join(unknown)} are not known here")
+        return layout
+
+
+_KINDS: Final = ("predictions", "labels")
+
+
+def _columns(batch: type) -> Columns:
+    return [(each.name, str(each.type)) for each in fields(batch) if each.name != _SLICES]
+
+
+CURRENT: Final = Layout(_columns(PredictionBatch), _columns(LabelBatch))
+"""What this collector writes."""
+
+
+def packed(predictions: PredictionBatch, labels: LabelBatch, layout: Layout = CURRENT) -> bytes:
+    """Both batches as bytes; some 120 bytes a prediction."""
+    parts: list[bytes] = []
+    _pack(parts, predictions, layout.predictions)
+    if len(predictions):
+        parts.append(_U32.pack(len(predictions.slices)))
+        for key, column in predictions.slices.items():
+            _pack_bytes(parts, key.encode())
+            _pack_strings(parts, column)
+    _pack(parts, labels, layout.labels)
+    return b"".join(parts)
+
+
+def unpacked(content: bytes, layout: Layout) -> tuple[PredictionBatch, LabelBatch]:
+    """What `packed` was given, in a layout that may be an older one.
+
+    Columns that it lacks are absent in all rows.
+    """
+    source = _Source(content)
+    columns, rows = _unpack(source, layout.predictions, CURRENT.predictions)
+    predictions = PredictionBatch.empty()
+    if rows:
+        slices = {
+            source.bytes(source.number()).decode(): _strings(source, rows)
+            for _ in range(source.number())
+        }
+        predictions = PredictionBatch(**columns, slices=slices)
+    columns, rows = _unpack(source, layout.labels, CURRENT.labels)
+    return predictions, LabelBatch(**columns) if rows else LabelBatch.empty()
+
+
+def _pack(parts: list[bytes], batch: Any, columns: Columns) -> None:
+    parts.append(_U32.pack(len(batch)))
+    if not len(batch):
+        return
+    for name, kind in columns:
+        column = getattr(batch, name)
+        if kind == "Strings":
+            _pack_strings(parts, column)
+        elif kind == "Texts":
+            _pack_texts(parts, column)
+        elif name in _PAIRS:
+            parts.append(column.astype(_DTYPES[kind], copy=False).tobytes())
+        else:
+            _pack_numbers(parts, column.astype(_DTYPES[kind], copy=False))
+
+
+def _pack_numbers(parts: list[bytes], column: NDArray[Any]) -> None:
+    # As bits: what is not a number is equal to itself, and -0.0 is not 0.0.
+    bits = column.view(f"u{column.itemsize}")
+    if (bits == bits[0]).all():
+        parts += (_CONSTANT, column[:1].tobytes())
+    else:
+        parts += (_RAW, column.tobytes())
+
+
+def _pack_bytes(parts: list[bytes], content: bytes) -> None:
+    parts += (_U32.pack(len(content)), content)
+
+
+def _pack_strings(parts: list[bytes], column: Strings) -> None:
+    encoded = [value.encode() for value in column.values]
+    parts.append(_U32.pack(len(encoded)))
+    for one in encoded:
+        _pack_bytes(parts, one)
+    _pack_numbers(parts, column.codes.astype(_code_type(len(encoded))[0]))
+
+
+def _code_type(values: int) -> tuple[str, int]:
+    """The narrowest type for codes of so many values, with what absent is in it."""
+    return next(each for each in _NARROW if each[1] < 0 or values < each[1])
+
+
+def _pack_texts(parts: list[bytes], column: Texts) -> None:
+    _pack_numbers(parts, column.lengths().astype("<u4"))
+    _pack_bytes(parts, column.data.tobytes())
+
+
+class _Source:
+    """Bytes, read from the front."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+        self._at = 0
+
+    def bytes(self, size: int) -> bytes:
+        self._at += size
+        return self._content[self._at - size : self._at]
+
+    def number(self) -> int:
+        return int(_U32.unpack(self.bytes(_U32.size))[0])
+
+    def numbers(self, dtype: str, rows: int) -> NDArray[Any]:
+        constant = self.bytes(1) == _CONSTANT
+        size = np.dtype(dtype).itemsize * (1 if constant else rows)
+        found = np.frombuffer(self.bytes(size), dtype)
+        # A copy in any case: compiled code is made for arrays that are aligned and may be written.
+        return np.repeat(found, rows) if constant else found.copy()
+
+
+def _unpack(source: _Source, stored: Columns, wanted: Columns) -> tuple[dict[str, Any], int]:
+    rows = source.number()
+    if not rows:
+        return {}, 0
+    found = {name: _column(source, name, kind, rows) for name, kind in stored}
+    return {
+        name: found[name] if name in found else _absent(name, kind, rows) for name, kind in wanted
+    }, rows
+
+
+def _column(source: _Source, name: str, kind: str, rows: int) -> Any:
+    if kind == "Strings":
+        return _strings(source, rows)
+    if kind == "Texts":
+        offsets = np.zeros(rows + 1, np.int64)
+        np.cumsum(source.numbers("<u4", rows), out=offsets[1:])
+        return Texts(np.frombuffer(source.bytes(source.number()), np.uint8).copy(), offsets)
+    if name in _PAIRS:
+        size = 2 * rows * np.dtype(_DTYPES[kind]).itemsize
+        return np.frombuffer(source.bytes(size), _DTYPES[kind]).reshape(rows, 2).copy()
+    return source.numbers(_DTYPES[kind], rows)
+
+
+def _strings(source: _Source, rows: int) -> Strings:
+    values = tuple(source.bytes(source.number()).decode() for _ in range(source.number()))
+    dtype, absent = _code_type(len(values))
+    codes = source.numbers(dtype, rows).astype(np.int32)
+    codes[codes == absent] = -1
+    return Strings(codes, values)
+
+
+def _absent(name: str, kind: str, rows: int) -> Any:
+    if kind == "Strings":
+        return Strings.constant(None, rows)
+    if kind == "Texts":
+        return Texts.constant(None, rows)
+    shape = (rows, 2) if name in _PAIRS else (rows,)
+    return np.full(shape, np.nan if kind == "Float64" else 0, np.dtype(_DTYPES[kind]))

@@ -1,0 +1,83 @@
+"""A journal that no collector has open: is all of it readable, and what can be saved of it?"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from inferspan_collector.journal import packing, segment
+from inferspan_collector.journal.journal import DIRECTORY
+from inferspan_collector.store import durably
+
+BEFORE_REPAIR: Final = ".before-repair"
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """One of its files. `fault` says what is damaged; None where nothing is."""
+
+    path: Path
+    records: int
+    """Whole records."""
+    torn: int
+    """Bytes at its end that were never acknowledged."""
+    fault: str | None
+
+
+def inspect(data: Path) -> list[File]:
+    """Look at the files of a data directory's journal, oldest first; changes nothing.
+
+    Raises:
+        OSError: one of them cannot be read.
+    """
+    return [_inspected(path) for path in _files(data)]
+
+
+def gather(data: Path) -> int:
+    """Bring all whole records into one new file; what was is kept as `….before-repair`.
+
+    Returns:
+        How many records there are.
+
+    Raises:
+        OSError: nothing was changed.
+    """
+    files = _files(data)
+    pieces: dict[int, bytes] = {}
+    for path in files:
+        content = path.read_bytes()
+        for one in segment.found_behind(content, 0):
+            pieces[one.sequence] = content[one.begin : one.end]
+    directory = data / DIRECTORY
+    partial = directory / "gathered.partial"
+    first = min(pieces, default=1)
+    with partial.open("wb") as file:
+        # Before it there was nothing, as far as anybody knows.
+        file.write(segment.head(first, 0))
+        for sequence, content in sorted(pieces.items()):
+            file.write(segment.record(sequence, content))
+    for path in files:
+        os.replace(path, path.with_name(f"{path.name}{BEFORE_REPAIR}"))
+    durably.publish(partial, directory / segment.file_name(first))
+    return len(pieces)
+
+
+def _files(data: Path) -> list[Path]:
+    return sorted((data / DIRECTORY).glob(f"*{segment.SUFFIX}"))
+
+
+def _inspected(path: Path) -> File:
+    content = path.read_bytes()
+    try:
+        found = segment.read(content)
+    except segment.NoHead:
+        whole = len(segment.found_behind(content, 0))
+        return File(path, whole, len(content), "its head is damaged" if whole else None)
+    except packing.UnknownColumns as error:
+        return File(path, 0, 0, f"a newer collector wrote it ({error})")
+    fault = None
+    if found.beyond:
+        fault = f"{found.torn} bytes are damaged, {found.beyond} whole records lie behind them"
+    return File(path, len(found.records), found.torn, fault)

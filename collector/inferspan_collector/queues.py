@@ -1,0 +1,306 @@
+"""What waits for whom between receivers, the journal and the store, and how much of it may.
+
+    keep  ->  kept requests  ->  journal  ->  backlog  ->  store
+    submit  ->  requests that wait for the store's answer  ->  store
+
+No thread is started here and no clock read: who takes from a queue says what time it is.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+from inferspan_collector.applying import Request
+from inferspan_collector.batches import Decoded
+from inferspan_collector.config.limits import Limits
+from inferspan_collector.gathering import still_to_wait
+from inferspan_collector.journal.journal import Entry
+from inferspan_collector.submission import Overloaded
+
+IDLE_SECONDS: Final = 1.0
+"""How long the writer sleeps before it looks whether something grew too old."""
+AGAIN_SECONDS: Final = 1.0
+"""Between two attempts to take over what the store would not take."""
+BACKLOG_SHARE: Final = 0.5
+"""Of the queue's limit, for what is acknowledged and not stored; with more, answers wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A request that is answered once it is in the journal."""
+
+    decoded: Decoded
+    size: int
+    done: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """Something else for the writer to do between two transactions."""
+
+    run: Callable[[], Any]
+    done: Future[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What the writer does next: one transaction, then the errands."""
+
+    entries: tuple[Entry, ...]
+    requests: tuple[Request, ...]
+    errands: tuple[Errand, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Acknowledged:
+    entry: Entry
+    size: int
+    since: float
+
+
+_Sized = TypeVar("_Sized", Kept, Request)
+
+
+class Queues:
+    """All that waits, behind one lock.
+
+    Args:
+        limits: bytes and times.
+        applied: the last sequence of the journal that the store has.
+        clock: seconds of any monotonic clock.
+        arriving: whether requests are being received, which are worth a wait.
+    """
+
+    def __init__(
+        self,
+        limits: Limits,
+        applied: int,
+        clock: Callable[[], float],
+        arriving: Callable[[], bool],
+    ) -> None:
+        self._limits = limits
+        self._clock = clock
+        self._arriving = arriving
+        self._lock = threading.Lock()
+        self._for_journal = threading.Condition(self._lock)
+        self._for_writer = threading.Condition(self._lock)
+        self._taken_over = threading.Condition(self._lock)
+        self._kept: deque[Kept] = deque()
+        self._backlog: deque[_Acknowledged] = deque()
+        self._requests: deque[Request] = deque()
+        self._errands: deque[Errand] = deque()
+        self._bytes = self._backlog_bytes = 0
+        self._newest = 0.0
+        self._applied = self._acknowledged = self._asked = applied
+        self._again_at = 0.0
+        """Not before then is what the store would not take tried again; 0 = it takes all."""
+        self._journal_ended = False
+        self.closing = False
+
+    @property
+    def bytes(self) -> int:
+        """Of requests that wait, for the journal or for the store."""
+        return self._bytes
+
+    @property
+    def waiting(self) -> int:
+        """Requests that nobody has answered."""
+        return len(self._kept) + len(self._requests)
+
+    @property
+    def applied(self) -> int:
+        """The last sequence of the journal that the store has."""
+        return self._applied
+
+    def check_room(self, size: int, transport: str) -> None:
+        """Raise `Overloaded` where so many bytes more are too many."""
+        with self._lock:
+            self._check_room(size, transport)
+
+    def _check_room(self, size: int, transport: str) -> None:
+        if self.closing:
+            raise Overloaded(
+                "the collector is shutting down; send this again", 5, reason="stopping"
+            )
+        # An empty queue takes any one request, however large, or it could never pass.
+        if self._bytes and self._bytes + size > self._limits.queue_bytes:
+            raise Overloaded(
+                f"{self._bytes} bytes wait for the store, limits.queue_bytes is "
+                f"{self._limits.queue_bytes}; send this {transport} request again",
+                reason="queue_full",
+            )
+
+    def keep(self, kept: Kept, transport: str) -> None:
+        """Queue a request for the journal; raises `Overloaded`."""
+        self._add(kept, self._kept, self._for_journal, transport)
+
+    def submit(self, request: Request, transport: str) -> None:
+        """Queue a request for the store itself; raises `Overloaded`."""
+        self._add(request, self._requests, self._for_writer, transport)
+
+    def _add(
+        self, one: _Sized, queue: deque[_Sized], taker: threading.Condition, transport: str
+    ) -> None:
+        with self._lock:
+            self._check_room(one.size, transport)
+            queue.append(one)
+            self._bytes += one.size
+            self._newest = self._clock()
+            # Woken by each, the taker would only take turns with who receives the next.
+            if len(queue) == 1 or self._bytes >= self._limits.group_bytes:
+                taker.notify()
+
+    def run(self, errand: Errand) -> None:
+        """Queue an errand; raises `Overloaded`."""
+        with self._lock:
+            if self.closing:
+                raise Overloaded("the collector is shutting down", 5, reason="stopping")
+            self._errands.append(errand)
+            self._for_writer.notify()
+
+    def next_kept(self) -> list[Kept] | None:
+        """Wait for requests for the journal; None once there will be none."""
+        with self._lock:
+            self._for_journal.wait_for(lambda: self._kept or self.closing)
+            if not self._kept:
+                self._journal_ended = True
+                self._for_writer.notify()
+                return None
+            self._gather(self._for_journal)
+            # What comes faster than the store takes it waits for its answer.
+            most = BACKLOG_SHARE * self._limits.queue_bytes
+            self._for_journal.wait_for(lambda: self._backlog_bytes < most or self.closing)
+            return _taken(self._kept, self._limits.group_bytes)
+
+    def acknowledged(self, entry: Entry, size: int, counted: int = 0) -> None:
+        """Take what is in the journal now; `counted` of its bytes were counted as kept requests."""
+        with self._lock:
+            self._acknowledged = entry.sequence
+            self._backlog.append(_Acknowledged(entry, size, self._clock()))
+            self._backlog_bytes += size
+            self._bytes += size - counted
+            if len(self._backlog) == 1 or self._backlog_bytes >= self._limits.apply_bytes:
+                self._for_writer.notify()
+
+    def give_back(self, size: int) -> None:
+        """Count bytes no more of kept requests that were refused."""
+        with self._lock:
+            self._bytes -= size
+
+    def next_work(self, *, at_once: bool) -> Work | None:
+        """Wait for something to do, `IDLE_SECONDS` at most; None once there will be nothing.
+
+        Args:
+            at_once: only look.
+        """
+        with self._lock:
+            until = self._clock() + (0.0 if at_once else IDLE_SECONDS)
+            while not (self._requests or self._errands or self._due()):
+                if self.closing and self._journal_ended:
+                    return None
+                patience = min(until, self._due_at()) - self._clock()
+                if patience <= 0:
+                    break
+                self._for_writer.wait(patience)
+            if self._requests:
+                self._gather(self._for_writer)
+            requests = tuple(_taken(self._requests, self._limits.group_bytes))
+            self._bytes -= sum(request.size for request in requests)
+            entries: tuple[Entry, ...] = ()
+            if self._due() or ((requests or self._errands) and not self._again_at):
+                entries = self._oldest()
+            errands: tuple[Errand, ...] = ()
+            # They are about all that was acknowledged before them.
+            if len(entries) == len(self._backlog) or self._again_at:
+                errands = tuple(self._errands)
+                self._errands.clear()
+            return Work(entries, requests, errands)
+
+    def done(self, entries: int, *, stuck: bool) -> None:
+        """Say what became of work: so many entries are in the store; whether it takes no more."""
+        with self._lock:
+            for _ in range(entries):
+                one = self._backlog.popleft()
+                self._applied = one.entry.sequence
+                self._backlog_bytes -= one.size
+                self._bytes -= one.size
+            self._again_at = self._clock() + AGAIN_SECONDS if stuck else 0.0
+            self._taken_over.notify_all()
+            self._for_journal.notify()
+
+    def catch_up(self, seconds: float) -> None:
+        """Wait until the store has what was acknowledged by now; not while it takes nothing."""
+        with self._lock:
+            wanted = self._acknowledged
+            if self._applied >= wanted:
+                return
+            self._asked = max(self._asked, wanted)
+            self._for_writer.notify()
+            self._taken_over.wait_for(
+                lambda: self._applied >= wanted or self._again_at or self.closing, seconds
+            )
+
+    def close(self) -> bool:
+        """Take nothing more; whether it was closed already."""
+        with self._lock:
+            before, self.closing = self.closing, True
+            for condition in (self._for_journal, self._for_writer, self._taken_over):
+                condition.notify_all()
+        return before
+
+    def _gather(self, taker: threading.Condition) -> None:
+        """Wait for more requests; called with the lock held."""
+        began, group_seconds = self._clock(), self._limits.group_milliseconds / 1e3
+        while not self.closing and self._bytes - self._backlog_bytes < self._limits.group_bytes:
+            wait = still_to_wait(
+                began=began,
+                newest=self._newest,
+                now=self._clock(),
+                arriving=self._arriving(),
+                group_seconds=group_seconds,
+            )
+            if wait <= 0:
+                return
+            taker.wait(wait)
+
+    def _due(self) -> bool:
+        """Whether the store is to take over what is acknowledged."""
+        if not self._backlog or self._clock() < self._again_at:
+            return False
+        enough = self._backlog_bytes >= self._limits.apply_bytes
+        return enough or self._asked > self._applied or self._clock() >= self._due_at()
+
+    def _due_at(self) -> float:
+        """When the store takes over what is acknowledged if nothing makes it do so before."""
+        if not self._backlog:
+            return float("inf")
+        if self._again_at:
+            return self._again_at
+        if self.closing:
+            return 0.0
+        return self._backlog[0].since + self._limits.apply_milliseconds / 1e3
+
+    def _oldest(self) -> tuple[Entry, ...]:
+        entries: list[Entry] = []
+        size = 0
+        for one in self._backlog:
+            if entries and size >= self._limits.apply_bytes:
+                break
+            entries.append(one.entry)
+            size += one.size
+        return tuple(entries)
+
+
+def _taken(queue: deque[_Sized], most: int) -> list[_Sized]:
+    """The oldest of a queue, so many bytes of them, or the first."""
+    taken: list[_Sized] = []
+    size = 0
+    while queue and (not taken or size < most):
+        taken.append(queue.popleft())
+        size += taken[-1].size
+    return taken

@@ -1,0 +1,214 @@
+"""The journal: what it acknowledged is there after any end of its process, once and unchanged."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from records import Label, Prediction, decoded
+
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Strings, Texts
+from inferspan_collector.journal import journal as files
+from inferspan_collector.journal import packing, segment
+from inferspan_collector.journal.journal import DIRECTORY, Journal, JournalError
+
+TEXTS = st.none() | st.text("aé€\x00", min_size=1, max_size=3)
+PREDICTIONS = st.builds(
+    Prediction,
+    st.text("abc-é", min_size=1, max_size=5),
+    TEXTS,
+    span=st.integers(1, 9),
+    score=st.floats(),
+    version=TEXTS,
+    slices=st.dictionaries(st.sampled_from(["country", "tier"]), st.sampled_from("xyz")),
+)
+LABELS = st.builds(Label, st.text("abc", min_size=1, max_size=3), TEXTS, label_id=st.just("l"))
+ROWS = st.lists(PREDICTIONS | LABELS, max_size=8)
+
+
+def content(batch: PredictionBatch | LabelBatch) -> dict[str, object]:
+    """A batch as plain values, bit by bit, whatever its columns are coded as."""
+    found: dict[str, object] = {}
+    for field in dataclasses.fields(batch):
+        column = getattr(batch, field.name)
+        if isinstance(column, dict):
+            found[field.name] = {key: value.objects().tolist() for key, value in column.items()}
+        elif isinstance(column, np.ndarray):
+            found[field.name] = (column.dtype.str, column.shape, column.tobytes())
+        else:
+            found[field.name] = column.objects().tolist()
+    return found
+
+
+def contents(predictions: PredictionBatch, labels: LabelBatch) -> list[dict[str, object]]:
+    """Both batches of a record as plain values."""
+    return [content(predictions), content(labels)]
+
+
+def written(data: Path, requests: Sequence[Decoded], applied: int = 0) -> Journal:
+    """A journal with a record for each request, still open."""
+    data.mkdir(exist_ok=True)
+    opened = Journal.open(data, applied)
+    for request in requests:
+        opened.append(request.predictions, request.labels)
+    return opened
+
+
+def left(data: Path, applied: int = 0) -> list[list[dict[str, object]]]:
+    """What a store that has taken over so much still finds."""
+    return [contents(e.predictions, e.labels) for e in Journal.open(data, applied).left(applied)]
+
+
+REQUESTS = [decoded(Prediction(f"p{n}", span=n + 1), Label(f"p{n}")) for n in range(6)]
+EXPECTED = [contents(each.predictions, each.labels) for each in REQUESTS]
+
+
+@given(ROWS)
+def test_rows_come_back_as_they_were(rows: list[Prediction | Label]) -> None:
+    request = decoded(*rows)
+    packed = packing.packed(request.predictions, request.labels)
+    assert contents(*packing.unpacked(packed, packing.CURRENT)) == contents(
+        request.predictions, request.labels
+    )
+
+
+@pytest.mark.parametrize("values", [0, 1, 254, 255, 256, 65_534, 65_535, 65_600])
+def test_dictionaries_of_any_size_come_back(values: int) -> None:
+    batch = decoded(*[Prediction(str(n), span=n + 1) for n in range(3)]).predictions
+    names = tuple(f"v{n}" for n in range(values))
+    codes = np.array([values - 1, -1, min(0, values - 1)], np.int32)
+    batch = dataclasses.replace(batch, version=Strings(codes, names))
+    back, _ = packing.unpacked(packing.packed(batch, LabelBatch.empty()), packing.CURRENT)
+    assert content(back) == content(batch)
+
+
+def test_what_the_store_has_not_taken_over_is_found_in_order(tmp_path: Path) -> None:
+    written(tmp_path, REQUESTS).close()
+    assert left(tmp_path) == EXPECTED
+    assert left(tmp_path, applied=4) == EXPECTED[4:]
+    assert left(tmp_path, applied=6) == []
+
+
+def test_sequences_go_on_after_a_restart(tmp_path: Path) -> None:
+    written(tmp_path, REQUESTS[:2]).close()
+    again = written(tmp_path, REQUESTS[2:4])
+    assert again.last == 4
+    again.close()
+    assert left(tmp_path, applied=1) == EXPECTED[1:4]
+
+
+@pytest.mark.parametrize("tail", ["nothing", "zeros", "noise"])
+def test_a_torn_tail_takes_only_what_was_not_acknowledged(tmp_path: Path, tail: str) -> None:
+    rng = random.Random(0)
+    written(tmp_path / "whole", REQUESTS).close()
+    (path,) = (tmp_path / "whole" / DIRECTORY).iterdir()
+    whole = path.read_bytes()
+    ends = [record.end for record in segment.read(whole).records]
+    for cut in {*rng.sample(range(len(whole)), 60), *ends, *(end - 1 for end in ends)}:
+        data = tmp_path / f"{cut}"
+        shutil.copytree(tmp_path / "whole", data)
+        behind = {"nothing": b"", "zeros": bytes(97), "noise": rng.randbytes(97)}[tail]
+        (data / DIRECTORY / path.name).write_bytes(whole[:cut] + behind)
+        acknowledged = sum(end <= cut for end in ends)
+        assert left(data) == EXPECTED[:acknowledged]
+        # And it goes on from there.
+        more = written(data, REQUESTS[acknowledged:])
+        more.close()
+        assert left(data) == EXPECTED
+
+
+def test_damage_in_the_middle_is_refused_and_names_the_remedy(tmp_path: Path) -> None:
+    written(tmp_path, REQUESTS).close()
+    (path,) = (tmp_path / DIRECTORY).iterdir()
+    whole = path.read_bytes()
+    third = segment.read(whole).records[2]
+    for place in (third.begin + 3, third.begin - 20, 4):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+        with pytest.raises(JournalError, match="inferspan store repair --data"):
+            Journal.open(tmp_path, 0)
+
+
+def test_a_missing_part_and_an_older_store_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SEGMENT_BYTES", 1)
+    written(tmp_path, REQUESTS).close()
+    first, second, *_ = sorted((tmp_path / DIRECTORY).iterdir())
+
+    assert left(tmp_path) == EXPECTED
+    second.unlink()
+    with pytest.raises(JournalError, match="a part of the journal is missing"):
+        Journal.open(tmp_path, 0)
+    assert left(tmp_path, applied=2) == EXPECTED[2:]
+    first.unlink()
+    with pytest.raises(JournalError, match="or the store is an older copy"):
+        Journal.open(tmp_path, 1)
+
+
+def test_files_are_deleted_once_the_store_has_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SEGMENT_BYTES", 1)
+    opened = written(tmp_path, REQUESTS)
+    opened.trim(3)
+    assert left(tmp_path, applied=3) == EXPECTED[3:]
+    held = opened.held_bytes()
+    assert held == sum(path.stat().st_size for path in (tmp_path / DIRECTORY).iterdir()) > 0
+    opened.renew(6)
+    assert [*(tmp_path / DIRECTORY).iterdir()] == []
+    assert opened.append(REQUESTS[0].predictions, REQUESTS[0].labels).sequence == 7
+
+
+def test_nothing_stays_of_what_was_taken_over_when_it_is_renewed(tmp_path: Path) -> None:
+    opened = written(tmp_path, REQUESTS)
+    opened.renew(5)
+    assert left(tmp_path, applied=5) == EXPECTED[5:]
+    opened.renew(6)
+    assert [*(tmp_path / DIRECTORY).iterdir()] == []
+
+
+def test_a_store_that_does_not_know_takes_all_over_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SEGMENT_BYTES", 1)
+    opened = written(tmp_path, REQUESTS)
+    opened.trim(2)
+    found = Journal.open(tmp_path, None)
+    assert [entry.sequence for entry in found.left(0)] == [3, 4, 5, 6]
+    assert found.last == 6
+
+
+def test_a_column_that_an_older_collector_did_not_write_is_absent(tmp_path: Path) -> None:
+    older = packing.Layout(
+        [column for column in packing.CURRENT.predictions if column[0] not in ("variant", "value")],
+        [column for column in packing.CURRENT.labels if column[0] != "response_id"],
+    )
+    request = decoded(Prediction("a", value=2.0, variant="b"), Label("a"))
+    packed = packing.packed(request.predictions, request.labels, older)
+    predictions, labels = packing.unpacked(packed, older)
+    assert content(predictions) == content(
+        dataclasses.replace(
+            request.predictions, variant=Strings.constant(None, 1), value=np.array([np.nan])
+        )
+    )
+    assert content(labels) == content(
+        dataclasses.replace(request.labels, response_id=Texts.constant(None, 1))
+    )
+
+
+def test_what_a_newer_collector_wrote_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    newer = packing.Layout([*packing.CURRENT.predictions, ("mood", "Strings")], [])
+    with monkeypatch.context() as changed:
+        changed.setattr(segment, "CURRENT", newer)
+        written(tmp_path, REQUESTS).close()
+    with pytest.raises(JournalError, match=r"newer collector \(columns mood are not known here\)"):
+        Journal.open(tmp_path, 0)
