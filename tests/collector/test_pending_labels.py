@@ -124,7 +124,8 @@ def test_labels_about_predictions_of_their_own_request_are_taken_where_they_join
     said = ExportTraceServiceResponse.FromString(send(collector, "http", both)).partial_success
     assert said.rejected_spans == (0 if taken else 1)
     result = "joined" if taken else "invalid"
-    assert collector.telemetry.get(LABELS, result=result) == 1
+    shown = httpx.get(f"{collector.addresses.api}/metrics").text
+    assert f'inferspan_labels_total{{result="{result}"}} 1.0' in shown.splitlines()
 
 
 def test_lines_are_told_when_to_come_again(collector: Collector) -> None:
