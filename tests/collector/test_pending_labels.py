@@ -14,7 +14,7 @@ from otlp_sending import Refused, Transport, send
 from inferspan import semconv
 from inferspan_collector.config import load
 from inferspan_collector.server import Collector, running_collector
-from inferspan_collector.telemetry import LABELS, REFUSED, REFUSED_REQUESTS
+from inferspan_collector.telemetry import REFUSED, REFUSED_REQUESTS
 from inferspan_collector.testing import (
     AttributeValue,
     label_span,
