@@ -16,6 +16,7 @@ from test_faults import FaultyCursor
 from test_join import CONFIG, Store, record_sets
 
 from inferspan_collector.config import Config
+from inferspan_collector.config.memory import COLD_KEY_BYTES, HOT_KEY_BYTES
 from inferspan_collector.store.cells import CellQuery, Committed
 
 QUERIES = (CellQuery(), CellQuery(by=("slice.country",)), CellQuery(by=("version", "environment")))
@@ -65,6 +66,17 @@ def store(tmp_path: Path) -> Iterator[FaultyStore]:
     opened = FaultyStore(tmp_path)
     yield opened
     opened.database.close()
+
+
+def test_the_index_holds_no_more_than_is_said_of_it(tmp_path: Path) -> None:
+    # One more of each than fits into a table: twice the room for one key.
+    store = Store(tmp_path, holding(2_458, 3_277))
+    for first in range(0, 6_000, 500):
+        ids = range(first, first + 500)
+        store.commit(tuple(Prediction(f"order-{n}", span=n + 1) for n in ids))
+        held, limit = store.writer.index_bytes
+        assert 0 < held <= limit == 2_458 * HOT_KEY_BYTES + 3_277 * COLD_KEY_BYTES
+    store.database.close()
 
 
 @settings(

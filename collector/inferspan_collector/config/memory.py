@@ -6,8 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from inferspan_collector.config.store import Store
+
 BASE_BYTES: Final = 400_000_000
 """The interpreter, libraries, compiled code, threads, and freed memory that is kept."""
+HOT_KEY_BYTES: Final = 91
+"""At most, of each of `store.hot_keys`: an entry, and a place in a table that has just doubled."""
+COLD_KEY_BYTES: Final = 10
+"""At most, of each of `store.cold_keys`: its place in a table whose size is a power of two."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +43,8 @@ PARTS: Final = (
     # Once for requests under way, once for those that wait for the writer.
     Part("limits", "queue_bytes", 0.20, bytes_each=2),
     Part("store", "memory", 0.40, least=64_000_000),
-    Part("store", "hot_keys", 0.36, bytes_each=91, most=10_000_000),
-    Part("store", "cold_keys", 0.04, bytes_each=10, most=25_000_000),
+    Part("store", "hot_keys", 0.36, bytes_each=HOT_KEY_BYTES, most=Store().hot_keys),
+    Part("store", "cold_keys", 0.04, bytes_each=COLD_KEY_BYTES, most=Store().cold_keys),
 )
 
 

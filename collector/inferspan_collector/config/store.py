@@ -88,9 +88,10 @@ class Store(Section):
         return value
 
     hot_keys: int = Field(10_000_000, ge=0, strict=True)
-    """Newest prediction ids that memory holds, 77 bytes each; older ones are found in the file."""
+    """Newest prediction ids that memory holds; older ones are found in the file. What each of them
+    takes says `config.memory`."""
     cold_keys: int = Field(25_000_000, ge=0, strict=True)
-    """Older ids that memory knows of, 5 bytes each; with more, new ids are sought in the file."""
+    """Older ids that memory knows of; with more, new ids are sought in the file."""
 
     @field_validator("memory")
     @classmethod

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector.batches import Bool, Float64, Int8, Int32, Int64, UInt64
+from inferspan_collector.config.memory import COLD_KEY_BYTES, HOT_KEY_BYTES
 from inferspan_collector.store.cold_keys import ColdKeys
 from inferspan_collector.store.compiled import entries as hot_entries
 from inferspan_collector.store.compiled import rows as hot_rows
@@ -27,9 +28,6 @@ from inferspan_collector.store.nearby import Since
 
 _BITS_MIN: Final = 12
 _LOAD: Final = 0.6
-ENTRY_BYTES_MAX: Final = 91
-"""An entry, and its place in a table that has just doubled."""
-COLD_BYTES_MAX: Final = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,9 +85,9 @@ class RecentKeys:
     """Entries of the newest keys, and which keys have left.
 
     Args:
-        capacity: most entries, 77 bytes each; with 0 everything is left to SQL.
-        cold: most keys that have left, 5 bytes each; with more, every unknown key is looked for
-            in the file.
+        capacity: most entries, `HOT_KEY_BYTES` each; with 0 everything is left to SQL.
+        cold: most keys that have left, `COLD_KEY_BYTES` each; with more, every unknown key is looked
+            for in the file.
     """
 
     def __init__(self, capacity: int, cold: int) -> None:
@@ -115,7 +113,7 @@ class RecentKeys:
     @property
     def limit_bytes(self) -> int:
         """What it may hold at most."""
-        return self.capacity * ENTRY_BYTES_MAX + self.cold.limit * COLD_BYTES_MAX
+        return self.capacity * HOT_KEY_BYTES + self.cold.limit * COLD_KEY_BYTES
 
     def __len__(self) -> int:
         return int(self._ring[hot_entries.COUNT])
