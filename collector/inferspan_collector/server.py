@@ -22,6 +22,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from inferspan_collector import listening, warming
+from inferspan_collector.certificates import Certificates
 from inferspan_collector.config import OFF, Config, Tls
 from inferspan_collector.decode import Mapper
 from inferspan_collector.driver import Driver
@@ -105,6 +106,7 @@ class Collector:
         self._budget = Budget.of(config.limits)
         self._access = Access(config.auth)
         self._signals = otlp.signals(Mapper(config.mappings) if config.mappings else None)
+        self._certificates = Certificates(config.receivers.tls)
         self._gate = Gate(config.limits.connections)
         self._running = contextlib.AsyncExitStack()
         watch = self.telemetry.watch
@@ -232,7 +234,7 @@ class Collector:
             self.telemetry,
             key,
             self._gate,
-            self._config.receivers.tls.context(),
+            self._certificates.context(),
             uploads=app,
         )
         await listener.start()
@@ -251,7 +253,7 @@ class Collector:
             self._budget,
             address,
             access=self._access,
-            tls=self._config.receivers.tls,
+            certificates=self._certificates,
             pending=pending,
             signals=self._signals,
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -92,6 +93,65 @@ def test_the_stock_exporters_speak_it(
     tracer.start_span("predict fraud", attributes=attributes | own).end()
     provider.shutdown()
     assert collector.telemetry.get(ACCEPTED, transport=transport) == 1
+
+
+def served(collector: Collector, port: str) -> bytes:
+    """The certificate that a listener shows, whoever has signed it."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2"])
+    host, _, number = str(getattr(collector.addresses, port)).rpartition(":")
+    address = host.removeprefix("https://"), int(number)
+    with socket.create_connection(address, 20) as plain, context.wrap_socket(plain) as connection:
+        return connection.getpeercert(binary_form=True) or b""
+
+
+def first_of(pem: str) -> bytes:
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----"
+    return ssl.PEM_cert_to_DER_cert(pem[pem.index(begin) : pem.index(end) + len(end)] + "\n")
+
+
+@pytest.mark.parametrize("port", ["api", "otlp_http", "otlp_grpc"])
+def test_a_renewed_certificate_is_shown_without_a_restart(
+    tmp_path: Path, port: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    old = [Path(SERVER[name]).read_text(encoding="utf-8") for name in ("certificate", "key")]
+    new = [Path(name).read_text(encoding="utf-8") for name in CLIENT]
+    certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
+
+    def write(pem: str, private: str) -> None:
+        for path, text in ((certificate, pem), (key, private)):
+            beside = path.with_suffix(".new")
+            beside.write_text(text, encoding="utf-8")
+            beside.replace(path)
+
+    write(*old)
+    tls = {"certificate": str(certificate), "key": str(key)}
+    with running_collector(settings(tmp_path / "data", tls=tls)) as collector:
+        assert served(collector, port) == first_of(old[0])
+        write(new[0], old[1])
+        # A key of another certificate, as in the middle of a renewal.
+        assert served(collector, port) == first_of(old[0])
+        assert served(collector, port) == first_of(old[0])
+        assert caplog.text.count("that were read before stay in use") == 1
+        write(*new)
+        assert served(collector, port) == first_of(new[0])
+        certificate.unlink()
+        assert served(collector, port) == first_of(new[0])
+
+
+def test_authorities_of_clients_are_renewed_too(tmp_path: Path) -> None:
+    authorities = tmp_path / "authorities.pem"
+    # Some certificate that has not signed the client's.
+    authorities.write_bytes(Path(CLIENT[0]).read_bytes())
+    tls = SERVER | {"client_ca": str(authorities)}
+    with running_collector(settings(tmp_path / "data", tokens=False, tls=tls)) as collector:
+        url = f"{collector.addresses.api}/api/v1/models"
+        with httpx.Client(verify=trusting(client=True)) as client:
+            with pytest.raises(httpx.TransportError):
+                client.get(url)
+            authorities.write_bytes(AUTHORITY.read_bytes())
+            assert client.get(url).status_code == 200
 
 
 def test_only_clients_with_a_certificate_get_in(mutual: Collector) -> None:

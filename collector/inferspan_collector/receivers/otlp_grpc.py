@@ -18,7 +18,8 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
-from inferspan_collector.config import Limits, Tls, split_address
+from inferspan_collector.certificates import NO_CERTIFICATES, Certificates
+from inferspan_collector.config import Limits, split_address
 from inferspan_collector.listening import AddressTaken, holder
 from inferspan_collector.receivers.access import EVERYBODY, INGEST, LABELS, Access, Denied, Rights
 from inferspan_collector.receivers.bodies import Budget, too_large
@@ -37,7 +38,6 @@ SHEDDING_THREADS: Final = 4
 COMMIT_SECONDS_MAX: Final = 30.0
 """How long a request waits for its commit, where its sender does not wait less."""
 DETAILS_KEY: Final = "grpc-status-details-bin"
-NO_TLS: Final = Tls()
 _CODES: Final = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -57,7 +57,7 @@ class GrpcReceiver:
         budget: what requests under way may hold, shared with the other receivers.
         address: `HOST:PORT`; port 0 takes a free one.
         access: knows the tokens.
-        tls: the server's certificate; without one, requests come in the clear.
+        certificates: the server's; without one, requests come in the clear.
         pending: limits the labels that wait.
         calls_max: requests under way at once; surplus ones are told to come again.
         commit_seconds: the longest wait for a commit; after it the sender is told to come again.
@@ -73,7 +73,7 @@ class GrpcReceiver:
         address: str,
         *,
         access: Access = EVERYBODY,
-        tls: Tls = NO_TLS,
+        certificates: Certificates = NO_CERTIFICATES,
         pending: PendingLabels = UNLIMITED,
         calls_max: int = CALLS_MAX,
         commit_seconds: float = COMMIT_SECONDS_MAX,
@@ -85,7 +85,7 @@ class GrpcReceiver:
         self._budget = budget
         self._address = address
         self._access = access
-        self._tls = tls
+        self._certificates = certificates
         self._pending = pending
         self._commit_seconds = commit_seconds
         # Not gRPC's own `maximum_concurrent_rpcs`: it refuses the surplus with RESOURCE_EXHAUSTED
@@ -127,15 +127,9 @@ class GrpcReceiver:
         self._workers.shutdown(wait=False, cancel_futures=True)
 
     def _bind(self) -> int:
-        tls = self._tls
-        if tls.certificate is None or tls.key is None:
+        credentials = self._certificates.grpc_credentials()
+        if credentials is None:
             return int(self._server.add_insecure_port(self._address))
-        authorities = tls.client_ca.read_bytes() if tls.client_ca else None
-        credentials = grpc.ssl_server_credentials(
-            [(tls.key.read_bytes(), tls.certificate.read_bytes())],
-            root_certificates=authorities,
-            require_client_auth=authorities is not None,
-        )
         return int(self._server.add_secure_port(self._address, credentials))
 
     def _handlers(self, signal: Signal) -> grpc.GenericRpcHandler:

@@ -86,8 +86,8 @@ class RecentKeys:
 
     Args:
         capacity: most entries, `HOT_KEY_BYTES` each; with 0 everything is left to SQL.
-        cold: most keys that have left, `COLD_KEY_BYTES` each; with more, every unknown key is looked
-            for in the file.
+        cold: most keys that have left, `COLD_KEY_BYTES` each; with more, every unknown key is
+            looked for in the file.
     """
 
     def __init__(self, capacity: int, cold: int) -> None:
