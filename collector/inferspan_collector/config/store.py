@@ -64,7 +64,7 @@ class Store(Section):
     """The DuckDB file."""
 
     data: Path = Path("inferspan-data")
-    memory: str = "1GB"
+    memory: str = "512MB"
     """DuckDB's memory limit: an amount, or a share of the machine's (`50%`)."""
     compact_every: int = Field(500, ge=1, strict=True)
     """Transactions between two compactions of the counter tables."""
@@ -87,7 +87,7 @@ class Store(Section):
             )
         return value
 
-    hot_keys: int = Field(10_000_000, ge=0, strict=True)
+    hot_keys: int = Field(5_000_000, ge=0, strict=True)
     """Newest prediction ids that memory holds; older ones are found in the file. What each of them
     takes says `config.memory`."""
     cold_keys: int = Field(25_000_000, ge=0, strict=True)
