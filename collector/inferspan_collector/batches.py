@@ -7,14 +7,17 @@ not coded; absent numbers are NaN, absent trace ids are zero.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
-from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
+
+from inferspan_collector.text_columns import NO_STRINGS, NO_TEXTS
+from inferspan_collector.text_columns import Strings as Strings
+from inferspan_collector.text_columns import Texts as Texts
 
 Int8 = NDArray[np.int8]
 Int32 = NDArray[np.int32]
@@ -27,143 +30,6 @@ Objects = NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Strings:
-    """A dictionary-encoded text column: `codes[i]` indexes `values`, -1 = absent.
-
-    For texts with few distinct values (model, class, slice); ids are `Texts`.
-    """
-
-    codes: Int32
-    values: tuple[str, ...]
-
-    @classmethod
-    def of(cls, texts: Iterable[str | None]) -> Self:
-        """Encode texts, in order of first appearance; None is absent."""
-        seen: dict[str, int] = {}
-        codes = [-1 if text is None else seen.setdefault(text, len(seen)) for text in texts]
-        return cls(np.array(codes, dtype=np.int32), tuple(seen))
-
-    @classmethod
-    def constant(cls, text: str | None, rows: int) -> Self:
-        """A column that says the same in every row."""
-        if text is None:
-            return cls(np.full(rows, -1, dtype=np.int32), ())
-        return cls(np.zeros(rows, dtype=np.int32), (text,))
-
-    @classmethod
-    def concat(cls, parts: Sequence[Self]) -> Self:
-        """Stack columns, merging their dictionaries."""
-        if not parts:
-            return cls.of([])
-        first = parts[0].values
-        if all(part.values == first for part in parts):
-            return cls(np.concatenate([part.codes for part in parts]), first)
-        seen: dict[str, int] = {}
-        codes = []
-        for part in parts:
-            merged = [seen.setdefault(value, len(seen)) for value in part.values]
-            if merged == list(range(len(merged))):
-                codes.append(part.codes)
-            else:
-                # The extra last entry makes code -1 map to itself.
-                codes.append(np.array([*merged, -1], dtype=np.int32)[part.codes])
-        return cls(np.concatenate(codes), tuple(seen))
-
-    def objects(self) -> Objects:
-        """Decode to an object array of str and None."""
-        table = np.empty(len(self.values) + 1, dtype=np.object_)
-        table[:-1] = self.values
-        return table[self.codes]
-
-    def text(self, row: int) -> str | None:
-        """The text of one row."""
-        code = self.codes[row]
-        return None if code < 0 else self.values[code]
-
-    def take(self, rows: NDArray[Any]) -> Strings:
-        """Select rows by index or mask."""
-        return Strings(self.codes[rows], self.values)
-
-    def map(self, texts: Mapping[str, str]) -> Strings:
-        """Replace texts by others; what the mapping does not name stays."""
-        return Strings.of(
-            None if text is None else texts.get(text, text) for text in self.objects()
-        )
-
-    def __len__(self) -> int:
-        return len(self.codes)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Texts:
-    """A text column of N rows with few repetitions: its UTF-8, one entry behind the other.
-
-    Entry i is `data[offsets[i]:offsets[i + 1]]`; `offsets` is int64[N + 1] and rises from 0 to the
-    length of `data`. An entry without bytes is absent: no id is the empty text.
-    """
-
-    data: UInt8
-    offsets: Int64
-
-    @classmethod
-    def of(cls, texts: Iterable[str | None]) -> Self:
-        """Write texts one behind the other; None and the empty text are absent."""
-        encoded = [b"" if text is None else text.encode() for text in texts]
-        return cls._stacked(np.frombuffer(b"".join(encoded), np.uint8), list(map(len, encoded)))
-
-    @classmethod
-    def constant(cls, text: str | None, rows: int) -> Self:
-        """A column that says the same in every row."""
-        one = np.frombuffer((text or "").encode(), np.uint8)
-        return cls._stacked(np.tile(one, rows), np.full(rows, len(one), np.int64))
-
-    @classmethod
-    def concat(cls, parts: Sequence[Self]) -> Self:
-        """Stack columns."""
-        if not parts:
-            return cls.of([])
-        offsets = np.zeros(1 + sum(map(len, parts)), np.int64)
-        rows = size = 0
-        for part in parts:
-            end = rows + len(part)
-            np.add(part.offsets[1:], size, out=offsets[rows + 1 : end + 1])
-            rows, size = end, size + len(part.data)
-        return cls(np.concatenate([part.data for part in parts]), offsets)
-
-    @classmethod
-    def _stacked(cls, data: UInt8, lengths: Sequence[int] | Int64) -> Self:
-        offsets = np.zeros(len(lengths) + 1, np.int64)
-        np.cumsum(lengths, out=offsets[1:])
-        return cls(data, offsets)
-
-    def lengths(self) -> Int64:
-        """Bytes of each entry."""
-        return np.diff(self.offsets)
-
-    def take(self, rows: NDArray[Any]) -> Texts:
-        """Select rows by index or mask."""
-        lengths = self.lengths()[rows]
-        taken = Texts._stacked(self.data, lengths)
-        shift = np.repeat(self.offsets[:-1][rows] - taken.offsets[:-1], lengths)
-        return Texts(self.data[shift + np.arange(len(shift))], taken.offsets)
-
-    def objects(self) -> Objects:
-        """Decode to an object array of str and None."""
-        raw, ends = self.data.tobytes(), self.offsets.tolist()
-        column = np.empty(len(self), np.object_)
-        # Offsets count bytes: only of ASCII they count characters as well.
-        if raw.isascii():
-            text = raw.decode("ascii")
-            column[:] = [text[start:end] or None for start, end in pairwise(ends)]
-        else:
-            column[:] = [raw[start:end].decode() or None for start, end in pairwise(ends)]
-        return column
-
-    def __len__(self) -> int:
-        return len(self.offsets) - 1
-
-
-@dataclass(frozen=True, slots=True, eq=False)
 class PredictionBatch:
     """Predictions, one row each; a batch call of K rows gives K rows.
 
@@ -172,7 +38,8 @@ class PredictionBatch:
     Times are Unix nanoseconds, durations nanoseconds. `trace` is uint64[N, 2], the big-endian
     halves of the trace id. `predicted` is the class as `semconv.class_text` writes it (of
     a multilabel row or a ranking, as `several_classes` does); `score` and `value` are NaN when
-    absent.
+    absent. `probabilities` are those of a multiclass row: a little-endian double for each class
+    that its `probability_classes` lists, a JSON array. Both are absent in all rows unless given.
     """
 
     environment: Strings
@@ -199,6 +66,14 @@ class PredictionBatch:
     value: Float64
     adjusted_count: Float64
     slices: Mapping[str, Strings] = field(default_factory=dict)
+    probability_classes: Strings = NO_STRINGS
+    probabilities: Texts = NO_TEXTS
+
+    def __post_init__(self) -> None:
+        rows = len(self.index)
+        if len(self.probabilities) != rows:
+            object.__setattr__(self, "probability_classes", Strings.constant(None, rows))
+            object.__setattr__(self, "probabilities", Texts.constant(None, rows))
 
     def __len__(self) -> int:
         return len(self.index)

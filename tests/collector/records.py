@@ -74,6 +74,7 @@ class Label:
     entity_id: str | None = None
     response_id: str | None = None
     item_id: str | None = None
+    kind: str = "ground_truth"
 
 
 def _halves(traces: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
@@ -136,7 +137,7 @@ def label_batch(rows: Sequence[Label]) -> LabelBatch:
         response_id=Texts.of(row.response_id for row in rows),
         entity_id=Texts.of(row.entity_id for row in rows),
         target=Strings.of(row.target for row in rows),
-        kind=Strings.constant("ground_truth", len(rows)),
+        kind=Strings.of(row.kind for row in rows),
         actual=Strings.of(row.actual for row in rows),
         value=np.array([row.value for row in rows], np.float64),
         text=absent,

@@ -16,6 +16,7 @@ from inferspan_collector.publish import api, prometheus
 from inferspan_collector.quality import FAMILIES
 from inferspan_collector.quality.counts import Counts
 from inferspan_collector.quality.figure import AVERAGES, Question
+from inferspan_collector.quality.measures import MEMBERS
 from inferspan_collector.telemetry import GAUGES
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -83,6 +84,7 @@ def test_every_figure_is_documented() -> None:
     documented = set(re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE))
     question = Question(AVERAGES[0])
     figures = {name for f in FAMILIES.values() for name in f.figures(Counts(), question)}
+    figures |= {name for member in MEMBERS.values() for name in member.FIGURES}
     assert figures <= documented
 
 

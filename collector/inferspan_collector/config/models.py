@@ -53,6 +53,8 @@ class Target(Section):
     """How far before a label of an entity its predictions may lie; absent = as far as `window`."""
     absent_means: AbsentMeans | None = None
     """What it means that no label came; absent = nothing: the prediction stays unlabelled."""
+    passes_from: float | None = Field(None, strict=True)
+    """An evaluation whose class does not say so passes from this score on."""
 
 
 class Reference(Section):
@@ -90,6 +92,8 @@ class Model(Section):
     """Other spellings → the class: `{"1": fraud, "0": legit}`; applied to outputs and labels."""
     tolerance: float | None = Field(None, ge=0.0, strict=True)
     """Regression: an absolute error up to this passes."""
+    minimum_n: int = Field(30, ge=1, strict=True)
+    """A figure that rests on fewer predictions is marked as not yet known."""
     latency_objective_ms: float | None = Field(None, gt=0.0, strict=True)
     primary_target: str = "default"
     reference: Reference = Field(default_factory=Reference)

@@ -47,6 +47,8 @@ class PredictionRows:
     """The span ended before it started; its duration counts as 0."""
     entity_id: str | None = None
     response_id: str | None = None
+    probability_classes: str | None = None
+    probabilities: list[bytes] | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -128,6 +130,18 @@ def prediction_batch(spans: list[PredictionRows], received_ns: int) -> Predictio
         value=np.array(rows("value"), np.float64),
         adjusted_count=numbers("adjusted_count", np.float64),
         slices=slices,
+        probability_classes=_of_rows_with_probabilities(spans),
+        probabilities=Texts.of_bytes(
+            [row for span in spans for row in span.probabilities or [b""] * len(span)]
+        ),
+    )
+
+
+def _of_rows_with_probabilities(spans: list[PredictionRows]) -> Strings:
+    return Strings.of(
+        span.probability_classes if row else None
+        for span in spans
+        for row in span.probabilities or [b""] * len(span)
     )
 
 

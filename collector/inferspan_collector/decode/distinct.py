@@ -24,6 +24,7 @@ from inferspan_collector.decode.compiled.wording import HEAD_BYTES
 from inferspan_collector.decode.label_records import read_class, read_field
 from inferspan_collector.decode.packed_columns import json_names
 from inferspan_collector.decode.predictions import read_operation, read_task
+from inferspan_collector.decode.probabilities import classes_text
 
 SLICE: Final = semconv.SLICE_PREFIX
 """Stands for the name of any slice."""
@@ -58,8 +59,8 @@ class Meanings:
     """What the distinct values of a column mean, by code.
 
     Args:
-        each: the text of each, None = absent; of features and classes, how many there are; of the
-            classes of labels, text and number.
+        each: the text of each, None = absent; of features, how many there are; of classes, all of
+            them as `probabilities.classes_text` writes them; of those of labels, text and number.
     """
 
     def __init__(self, each: tuple[Meaning, ...]) -> None:
@@ -250,8 +251,9 @@ def _read_of_prediction(name: str, attributes: Attributes) -> Meaning:
         return len(json_names(attributes, name))
     if name == semconv.OUTPUT_CLASSES:
         classes = attributes.class_texts(name) or []
-        complete = None not in classes and len(set(classes)) == len(classes)
-        return len(classes) if complete else _Refused()
+        names = [text for text in classes if text is not None]
+        complete = len(set(names)) == len(classes)
+        return classes_text(names) if complete else _Refused()
     return attributes.text(name)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Generic, TypeVar
 
 import numpy as np
 
 from inferspan import semconv
 from inferspan_collector.batches import Bool, Int64, LabelBatch, PredictionBatch, Strings, Texts
+from inferspan_collector.decode import probabilities
 from inferspan_collector.decode.compiled import labels, predictions
 from inferspan_collector.decode.compiled.names import slot_of
 from inferspan_collector.decode.distinct import any_of
@@ -64,9 +65,9 @@ _Batch = TypeVar("_Batch", PredictionBatch, LabelBatch)
 _NAMED: Final = (
     (predictions.FEATURE_BYTES, slot_of(semconv.FEATURE_NAMES), 8),
     (predictions.CATEGORIES, slot_of(semconv.FEATURE_CATEGORY_NAMES), 1),
-    (predictions.PROBABILITIES, slot_of(semconv.OUTPUT_CLASSES), 1),
 )
 """Columns of lengths, the slot that names as many, and what each of them takes."""
+_CLASSES: Final = slot_of(semconv.OUTPUT_CLASSES)
 _NO_BYTES: Final = np.empty(0, np.uint8)
 
 
@@ -148,6 +149,9 @@ def prediction_rows(
         slices=_slices(scanned, refused),
     )
     refused += _wrong_lengths(scanned)
+    if scanned.values.has(_CLASSES):
+        batch, wrong = _with_probabilities(scanned, batch)
+        refused.append(wrong)
     skewed = found.integers(predictions.SKEWED) if scanned.skewed_predictions else None
     records = found.integers(predictions.RECORD)
     return Part.of(batch, records, skewed, any_of(refused))
@@ -182,7 +186,7 @@ def _slices(scanned: Scanned, refused: list[Bool | None]) -> dict[str, Strings]:
 
 
 def _wrong_lengths(scanned: Scanned) -> list[Bool | None]:
-    """Rows whose features or probabilities are not as many as their names say."""
+    """Rows whose features are not as many as their names say."""
     found = scanned.predictions
     wrong: list[Bool | None] = []
     for column, slot, size in _NAMED:
@@ -194,6 +198,25 @@ def _wrong_lengths(scanned: Scanned) -> list[Bool | None]:
             named = meanings.counts(found.codes(slot))
             wrong.append((lengths >= 0) & (lengths != named * size))
     return wrong
+
+
+def _with_probabilities(scanned: Scanned, batch: PredictionBatch) -> tuple[PredictionBatch, Bool]:
+    """The batch with its probabilities, and the rows that have not one for each class."""
+    found = scanned.predictions
+    classes, bad = scanned.values.of_predictions(_CLASSES).coded(found.codes(_CLASSES))
+    counts = [len(probabilities.classes_of(text)) for text in classes.values]
+    entries = found.integers(predictions.PROBABILITIES)
+    wrong = (entries >= 0) & (entries != np.array([*counts, -1, -1])[classes.codes])
+    wrong |= (entries >= 0) & (False if bad is None else bad)
+    kept = (entries > 0) & ~wrong
+    for code, task in [(-1, None), *enumerate(batch.task.values)]:
+        for number, count in enumerate(counts):
+            if not probabilities.are_kept(task, count):
+                kept &= ~((batch.task.codes == code) & (classes.codes == number))
+    starts = found.integers(predictions.PROBABILITIES_START)
+    encoded = scanned.texts(starts, np.where(kept, entries, 0) * probabilities.ENTRY_BYTES)
+    listed, rows = probabilities.of_encoded(encoded, classes, kept)
+    return replace(batch, probability_classes=listed, probabilities=rows), wrong
 
 
 def label_rows(scanned: Scanned, origins: Sequence[Origin], received_ns: int) -> Part[LabelBatch]:

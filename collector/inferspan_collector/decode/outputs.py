@@ -10,6 +10,7 @@ import numpy as np
 
 from inferspan import semconv
 from inferspan_collector.batches import Bool, Float64
+from inferspan_collector.decode import probabilities
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord
 from inferspan_collector.several_classes import class_set_text, is_ranking, ranking_text
 
@@ -21,6 +22,10 @@ class Outputs:
     predicted: list[str | None]
     score: list[float]
     value: list[float]
+    probability_classes: str | None = None
+    """The classes whose probabilities are kept, as a JSON array."""
+    probabilities: list[bytes] | None = None
+    """Of each row, as little-endian doubles; none where a number of them is missing."""
 
 
 def read_outputs(
@@ -49,6 +54,7 @@ def read_outputs(
         score = score or [attributes.number(semconv.OUTPUT_SCORE)]
         value = value or [attributes.number(semconv.OUTPUT_VALUE)]
     score = score or [math.nan] * rows
+    classes, kept = None, None
     if semconv.OUTPUT_PROBABILITIES in attributes:
         found = _Probabilities.read(attributes, rows)
         if predicted is None and not ranking:
@@ -57,7 +63,15 @@ def read_outputs(
             )
         if all(math.isnan(entry) for entry in score):
             score = found.scores(task, positive, predicted)
-    return Outputs(predicted or [None] * rows, score, value or [math.nan] * rows)
+        if probabilities.are_kept(task, len(found.classes)):
+            classes, kept = probabilities.classes_text(found.classes), found.matrix
+    return Outputs(
+        predicted or [None] * rows,
+        score,
+        value or [math.nan] * rows,
+        classes,
+        None if kept is None else probabilities.as_bytes(kept),
+    )
 
 
 def disagree(name: str, length: int, rule: str) -> RefusedRecord:

@@ -131,6 +131,8 @@ def read_prediction(
         predicted=outputs.predicted,
         score=outputs.score,
         value=outputs.value,
+        probability_classes=outputs.probability_classes,
+        probabilities=outputs.probabilities,
         adjusted_count=_adjusted_count(attributes),
         slices=_slices(attributes, len(ids)),
         skewed=skewed,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,12 +15,14 @@ from inferspan_collector.config import Config, Model
 from inferspan_collector.problems import problem
 from inferspan_collector.publish import learning
 from inferspan_collector.publish.answering import guarded, model_asked
+from inferspan_collector.publish.measuring import INCLUDE, measurements
 from inferspan_collector.publish.notes import notes
 from inferspan_collector.publish.parameters import (
     MINUTES,
     SLICE_PARAMETER,
     BadParameter,
     choice,
+    choices,
     given,
     group_keys,
     minutes_range,
@@ -27,9 +30,9 @@ from inferspan_collector.publish.parameters import (
     slice_filter,
     whole_number,
 )
-from inferspan_collector.publish.quality_json import default_average, windows_json
+from inferspan_collector.publish.quality_json import Rest, default_average, windows_json
 from inferspan_collector.quality import classification
-from inferspan_collector.quality.counts import grouped_counts, merged
+from inferspan_collector.quality.counts import Counts, Key, grouped_counts, merged
 from inferspan_collector.quality.figure import AVERAGES
 from inferspan_collector.store.cell_queries import SLICE
 from inferspan_collector.store.cells import (
@@ -57,6 +60,7 @@ QUALITY_PARAMETERS: Final = (
     "by",
     "average",
     *learning.PARAMETERS,
+    "include",
 )
 PREDICTIONS_PARAMETERS: Final = (
     "outcome",
@@ -167,6 +171,7 @@ class _Api:
         values = given(request, QUALITY_PARAMETERS)
         every = choice(values, "every", MINUTES) or "all"
         average = choice(values, "average", AVERAGES)
+        include = choices(values, "include", INCLUDE)
         by = group_keys(values)
         asked_start, asked_end = minutes_range(values)
         model = self._model(request)
@@ -197,7 +202,15 @@ class _Api:
         average = average or default_average(total, positive)
         # Nothing lies outside what was seen, so an open end means the model's own.
         seen = model.first_seen // MINUTE_NS, model.last_seen // MINUTE_NS + 1
-        windows = windows_json(query, cells, average, positive, seen)
+        limits = self._config.limits
+        reader = self._queries.reader
+
+        def shown(asked: CellQuery, counted: Mapping[Key, Counts]) -> list[dict[str, Any]]:
+            measured = measurements(reader, asked, counted, section, limits.query_rows)
+            rest = Rest(measured, include, section.minimum_n)
+            return windows_json(asked, counted, average or "", positive, seen, rest)
+
+        windows = shown(query, cells)
         answer: dict[str, Any] = {
             "model": model.model,
             "target": target,
@@ -210,8 +223,7 @@ class _Api:
         if reference is not None:
             start, end = reference
             asked = replace(query, start=start, end=end)
-            before = grouped_counts(self._queries.reader, asked)
-            known = windows_json(asked, before, average, positive, seen)
+            known = shown(asked, grouped_counts(reader, asked))
             answer["reference"] = learning.reference_json(reference, len(known))
             answer["windows"] = learning.with_alerts(windows, learning.thresholds(known))
         return JSONResponse(answer)

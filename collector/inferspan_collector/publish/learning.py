@@ -16,10 +16,21 @@ import numpy as np
 from inferspan_collector.config import Model
 from inferspan_collector.drift.thresholds import Thresholds, learnt
 from inferspan_collector.publish.parameters import minute, rfc3339
+from inferspan_collector.quality.measures import errors, evaluations
 from inferspan_collector.store.cells import MINUTE_NS
 
 PARAMETERS: Final = ("reference_from", "reference_to")
-SIGNED: Final = frozenset(("matthews_corrcoef", "cohen_kappa", "r2_score", "mean_error", "bias"))
+SIGNED: Final = frozenset(
+    (
+        "matthews_corrcoef",
+        "cohen_kappa",
+        "r2_score",
+        "bias",
+        "score_mean",
+        *errors.QUANTILES,
+        *evaluations.QUANTILES,
+    )
+)
 """Figures that may fall below 0; of all others no lower threshold of 0 or less can be crossed."""
 
 

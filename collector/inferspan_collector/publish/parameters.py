@@ -77,6 +77,18 @@ def choice(values: Mapping[str, str], name: str, allowed: Iterable[str]) -> str 
     return value
 
 
+def choices(values: Mapping[str, str], name: str, allowed: Iterable[str]) -> tuple[str, ...]:
+    """Several of a few words, separated by commas; none where the parameter is absent."""
+    text = values.get(name, "")
+    words = tuple(dict.fromkeys(word.strip() for word in text.split(","))) if text else ()
+    known = tuple(allowed)
+    for word in words:
+        if word not in known:
+            rule = f"{word!r} is not one of the known values"
+            raise BadParameter(name, text, rule, f"use {', '.join(known)}")
+    return words
+
+
 def whole_number(values: Mapping[str, str], name: str, default: int, largest: int) -> int:
     """An integer from 1 to `largest`."""
     value = values.get(name)

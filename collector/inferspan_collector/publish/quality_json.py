@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
+from inferspan_collector.publish.measuring import Measurements
 from inferspan_collector.publish.parameters import rfc3339
 from inferspan_collector.quality import FAMILIES, classification, quality_figures
 from inferspan_collector.quality.counts import Counts, Key, merged
 from inferspan_collector.quality.figure import BINARY, MACRO, Figure, Question, positive_class
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """What a window shows beside its counts."""
+
+    measurements: Measurements = field(default_factory=Measurements)
+    include: tuple[str, ...] = ()
+    minimum_n: int = 1
 
 
 def default_average(total: Counts, configured_positive: str | None) -> str:
@@ -23,6 +34,7 @@ def windows_json(
     average: str,
     configured_positive: str | None,
     seen: tuple[int, int],
+    rest: Rest,
 ) -> list[dict[str, Any]]:
     """The list `windows`, in the order of the cells.
 
@@ -34,6 +46,7 @@ def windows_json(
         configured_positive: the model's configured positive class.
         seen: first minute of the model and the minute after its last, Unix: the ends of a
             single window where the query leaves them open.
+        rest: what is said beside the counts.
     """
     overall = positive_class(merged(cells.values()), configured_positive)
     windows = []
@@ -47,12 +60,18 @@ def windows_json(
             end = end if query.end is None else min(end, query.end)
         question = Question(average, positive_class(counts, configured_positive) or overall)
         named = dict(zip(query.by, group, strict=True))
-        windows.append(window_json(start, end, named, counts, question))
+        shown = window_json(start, end, named, counts, question, rest.minimum_n)
+        windows.append(_with_rest(shown, (window, group), counts, question, rest))
     return windows
 
 
 def window_json(
-    start: int, end: int, group: dict[str, str | None], counts: Counts, question: Question
+    start: int,
+    end: int,
+    group: dict[str, str | None],
+    counts: Counts,
+    question: Question,
+    minimum_n: int = 1,
 ) -> dict[str, Any]:
     """One entry of `windows`.
 
@@ -62,6 +81,7 @@ def window_json(
         group: the texts of what was grouped by, None = absent.
         counts: what was counted in it.
         question: average and positive class.
+        minimum_n: a figure that rests on fewer predictions is not yet known.
     """
     figures = quality_figures(counts, question)
     names, rows = classification.confusion_matrix(counts)
@@ -75,10 +95,10 @@ def window_json(
         "errors": counts.errors,
         "labeled": counts.labelled,
         "coverage": figures["coverage"].value,
-        "metrics": {name: figure_json(figure) for name, figure in figures.items()},
+        "metrics": {name: figure_json(figure, minimum_n) for name, figure in figures.items()},
         "per_class": {
             name: {
-                **{key: figure_json(figure) for key, figure in table.items()},
+                **{key: figure_json(figure, minimum_n) for key, figure in table.items()},
                 "support": matrix[name].actual,
             }
             for name, table in classification.per_class(counts).items()
@@ -91,8 +111,25 @@ def window_json(
     }
 
 
-def figure_json(figure: Figure) -> dict[str, Any]:
-    """A figure with its interval and n, or null with the reason."""
+def figure_json(figure: Figure, minimum_n: int = 1) -> dict[str, Any]:
+    """A figure with its interval and n, or null with the reason.
+
+    One that rests on fewer than `minimum_n` predictions says that it is not yet known.
+    """
     if figure.value is None:
         return {"value": None, "reason": figure.reason, "n": figure.n}
-    return {"value": figure.value, "low": figure.low, "high": figure.high, "n": figure.n}
+    found = {"value": figure.value, "low": figure.low, "high": figure.high, "n": figure.n}
+    return found if figure.n >= minimum_n else {**found, "known": False}
+
+
+def _with_rest(
+    shown: dict[str, Any], key: Key, counts: Counts, question: Question, rest: Rest
+) -> dict[str, Any]:
+    """A window with the figures of its rows; of two of one name that which can be computed."""
+    for name, figure in rest.measurements.figures(key, counts, question).items():
+        if shown["metrics"].get(name, {"value": None})["value"] is None:
+            shown["metrics"][name] = figure_json(figure, rest.minimum_n)
+    for name, table in rest.measurements.per_class(key).items():
+        mine = shown["per_class"].setdefault(name, {})
+        mine |= {each: figure_json(figure, rest.minimum_n) for each, figure in table.items()}
+    return shown | rest.measurements.more(key, rest.include)

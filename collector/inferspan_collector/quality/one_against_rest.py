@@ -20,42 +20,75 @@ def _none() -> Int64:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OneAgainstRest:
-    """Units of weight by bin of `score_bins`, bins rising, those that hold something."""
+    """Units of weight by bin of `score_bins`, bins rising, those that hold something.
+
+    `shift` is how many bits of the scores are not told apart.
+    """
 
     bins: Int64 = field(default_factory=_none)
     positive: Int64 = field(default_factory=_none)
     negative: Int64 = field(default_factory=_none)
     positives: Weights = NO_WEIGHTS
     negatives: Weights = NO_WEIGHTS
+    shift: int = 0
 
     @classmethod
-    def of(cls, score: Float64, actual: Bool, weight: Float64) -> OneAgainstRest:
-        """Of the rows that have the class's probability."""
-        bins, place = np.unique(score_bins.bins_of(score), return_inverse=True)
+    def of(
+        cls, score: Float64, actual: Bool, weight: Float64, most: int = score_bins.BINS_MAX
+    ) -> OneAgainstRest:
+        """Of the rows that have the class's probability, in [0, 1].
+
+        Args:
+            score: float64[N].
+            actual: which rows are of the class.
+            weight: float64[N], greater than 0.
+            most: bins that are kept.
+        """
         weighed = units(weight)
-        sides = []
-        for side in (actual, ~actual):
-            counted = np.zeros(len(bins), np.int64)
-            np.add.at(counted, place[side], weighed[side])
-            sides.append(counted)
-        return cls(
-            bins, sides[0], sides[1], Weights.of(weight[actual]), Weights.of(weight[~actual])
+        return cls._counted(
+            score_bins.bins_of(score),
+            (np.where(actual, weighed, 0), np.where(actual, 0, weighed)),
+            (Weights.of(weight[actual]), Weights.of(weight[~actual])),
+            0,
+            most,
         )
 
     def __add__(self, other: OneAgainstRest) -> OneAgainstRest:
-        bins, place = np.unique(np.concatenate((self.bins, other.bins)), return_inverse=True)
-        sides = []
-        for mine, others in ((self.positive, other.positive), (self.negative, other.negative)):
-            counted = np.zeros(len(bins), np.int64)
-            np.add.at(counted, place, np.concatenate((mine, others)))
-            sides.append(counted)
-        return OneAgainstRest(
-            bins,
-            sides[0],
-            sides[1],
-            self.positives + other.positives,
-            self.negatives + other.negatives,
+        return self.merged(other)
+
+    def merged(self, other: OneAgainstRest, most: int = score_bins.BINS_MAX) -> OneAgainstRest:
+        """The histogram of both their rows."""
+        return self._counted(
+            np.concatenate((self.bins, other.bins)),
+            (
+                np.concatenate((self.positive, other.positive)),
+                np.concatenate((self.negative, other.negative)),
+            ),
+            (self.positives + other.positives, self.negatives + other.negatives),
+            max(self.shift, other.shift),
+            most,
         )
+
+    @classmethod
+    def _counted(
+        cls,
+        bins: Int64,
+        sides: tuple[Int64, Int64],
+        weights: tuple[Weights, Weights],
+        shift: int,
+        most: int,
+    ) -> OneAgainstRest:
+        distinct, place = np.unique(score_bins.coarser(bins, shift), return_inverse=True)
+        while len(distinct) > most:
+            shift += 1
+            distinct, again = np.unique(score_bins.coarser(distinct, shift), return_inverse=True)
+            place = again[place]
+        counted = []
+        for side in sides:
+            total = np.zeros(len(distinct), np.int64)
+            np.add.at(total, place, side)
+            counted.append(total)
+        return cls(distinct, counted[0], counted[1], *weights, shift)
 
     @property
     def rows(self) -> int:
@@ -95,17 +128,18 @@ class OneAgainstRest:
             low, high = wilson_share(value, positives)
         return Figure(value, self.rows, min(low, value), max(high, value))
 
-    def thresholds(self) -> list[tuple[float, float, float, float, float]]:
-        """The confusion at every threshold that changes it, rising.
+    def thresholds(self, most: int = 1_000) -> list[tuple[float, float, float, float, float]]:
+        """The confusion at every threshold that changes it, rising; at most so many, spread evenly.
 
         Returns:
             (threshold, tp, fp, fn, tn) each, in weight: positive is answered from the threshold on.
         """
         tp = np.cumsum(self.positive[::-1])[::-1] / UNIT
         fp = np.cumsum(self.negative[::-1])[::-1] / UNIT
-        lower = score_bins.LOWER[self.bins]
+        lower = score_bins.scores_of(self.bins)
         columns = (lower, tp, fp, tp[:1] - tp, fp[:1] - fp)
-        return list(zip(*(column.tolist() for column in columns), strict=True))
+        some = np.unique(np.linspace(0, len(tp) - 1, min(most, len(tp))).astype(np.int64))
+        return list(zip(*(column[some].tolist() for column in columns), strict=True))
 
 
 def _rows(weighed: Int64, weights: Weights) -> Float64:

@@ -1,45 +1,56 @@
 """Histograms of scores: which bin a score is in, and what the counts of two histograms say.
 
-A histogram is an integer per bin, so histograms merge by addition, exactly and in any order. A bin
-is three significant digits: of the score up to one half, of what is missing to 1 above it. So bins
-are thousandths of [0, 1] from 0.1 to 0.9 and finer towards both ends, down to 1e-8, since scores of
-rare events crowd there and a bin that holds most of both classes would say little of their order.
-All edges are decimals, so the confusion at a threshold of three decimals is exact.
+A bin is a distinct score while there are `BINS_MAX` of them at most. With more, bins are made
+coarser until that many are left: they then have one relative width, of the score up to one half and
+of what it lacks to 1 above, since scores of rare events and of models too sure of themselves crowd
+at the ends (and a sigmoid crowds them anywhere: equal bins of a thousandth missed an AUC by 0.008).
+Bins nest, so how coarse they are follows from the set of scores alone: histograms merge by adding
+integers, in any order, to the same histogram.
 
-Guarantee: what rests on order alone (AUC, average precision) is exact if no two scores of
-different classes share a bin without being equal, as with scores of three decimals. Otherwise the
-error of an AUC is at most Σ over bins of positives·negatives ÷ (2·P·N), `auc_error`: 1e-4 or less,
-and in practice some 1e-6, on continuous scores of 1,000 rows and more.
+Guarantee: what rests on order (AUC, average precision) is exact up to `BINS_MAX` distinct scores.
+Beyond, the error of an AUC is at most Σ over bins of positives·negatives ÷ (2·P·N), `auc_error`:
+some 1e-9 for continuous scores, and 1e-4 at most unless more than that many crowd within a relative
+width of 1e-4.
 """
 
 from __future__ import annotations
 
-from fractions import Fraction
 from typing import Final
 
 import numpy as np
 
 from inferspan_collector.batches import Float64, Int64
 
-
-def _edges() -> Float64:
-    below = {Fraction(k, 10 ** (decade + 3)) for decade in range(6) for k in range(100, 1000)}
-    lower = {edge for edge in below if edge <= Fraction(1, 2)}
-    edges = sorted(lower | {1 - edge for edge in lower})
-    return np.array([float(edge) for edge in edges])
-
-
-EDGES: Final = _edges()
-"""float64[BINS - 1], rising: bin b holds the scores s with EDGES[b - 1] <= s < EDGES[b]. Scores
-outside [0, 1], as margins are, fall into the first and the last."""
-BINS: Final = len(EDGES) + 1
-LOWER: Final = np.concatenate(([0.0], EDGES))
-"""float64[BINS]: where each bin begins."""
+BINS_MAX: Final = 1 << 17
+"""Bins of a histogram that are occupied."""
+_HALF: Final = int(np.float64(0.5).view(np.int64))
+_WHOLE: Final = 2 * _HALF + 1
 
 
 def bins_of(scores: Float64) -> Int64:
-    """The bin of each of float64[N] scores, none NaN: int64[N], from 0 to BINS - 1."""
-    return np.searchsorted(EDGES, scores, side="right").astype(np.int64)
+    """The finest bin of each of float64[N] scores in [0, 1]: int64[N], rising with the score.
+
+    Up to one half that is the double's bits, above it those of what is missing to 1, from above.
+    """
+    # Exact: of a double from 0.5 to 1, the difference to 1 is a double. Adding 0.0 makes -0.0 that.
+    below = scores <= 0.5
+    bits = (np.where(below, scores, 1.0 - scores) + 0.0).view(np.int64)
+    return np.where(below, bits, _WHOLE - bits)
+
+
+def scores_of(bins: Int64) -> Float64:
+    """The score that a bin holds; of a coarser one, that at its outer end."""
+    below = bins <= _HALF
+    ends = np.where(below, bins, _WHOLE - bins).astype(np.int64).view(np.float64)
+    scores: Float64 = np.where(below, ends, 1.0 - ends)
+    return scores
+
+
+def coarser(bins: Int64, shift: int) -> Int64:
+    """The bin of each bin where the last `shift` bits of its score are the same."""
+    below = bins <= _HALF
+    ends = np.where(below, bins, _WHOLE - bins) >> shift << shift
+    return np.where(below, ends, _WHOLE - ends)
 
 
 def placements(positive: Int64, negative: Int64) -> tuple[Float64, Float64]:
@@ -87,20 +98,3 @@ def average_precision(positive: Int64, negative: Int64) -> float:
     with np.errstate(invalid="ignore"):
         precision = np.where(answered > 0, hits / np.maximum(answered, 1), 0.0)
     return float(np.dot(positive[::-1] / positive.sum(), precision))
-
-
-def average_precision_bounds(positive: Int64, negative: Int64) -> tuple[float, float]:
-    """The least and the greatest average precision that scores in these bins can have.
-
-    Within a bin all negatives stand before the positives, or all behind them. Arguments as
-    `placements`; `positive` has rows. Each bin's Σ of hits ÷ rank is bounded by its first and last
-    term, so the bounds hold, and are not the tightest.
-    """
-    p, n = positive[::-1], negative[::-1]
-    hits, misses = np.cumsum(p), np.cumsum(n)
-    before = hits - p
-    low = (before + 1) / np.maximum(before + 1 + misses, 1)
-    least = np.minimum(low, hits / np.maximum(hits + misses, 1))
-    most = np.where(hits > 0, hits / np.maximum(hits + misses - n, 1), 0.0)
-    share = p / p.sum()
-    return float(np.dot(share, least)), float(np.dot(share, np.minimum(most, 1.0)))

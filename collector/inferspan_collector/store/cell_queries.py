@@ -54,7 +54,7 @@ _ITEMS: Final = """(
 
 # Older cells are those of whole hours. A correction that came later stands at its own minute, and
 # so may what a fold has not reached: all of it is read as if it were folded.
-_FOLDED: Final = """(
+FOLDED: Final = """(
     SELECT * REPLACE (
         CASE WHEN minute < (SELECT minutes_since FROM kept) THEN minute // 60 * 60 ELSE minute END
         AS minute
@@ -98,12 +98,12 @@ def _statement(
     target: str | None = None,
 ) -> tuple[str, dict[str, Any]]:
     slice_keys = [key.removeprefix(SLICE) for key in query.by if key.startswith(SLICE)]
-    conditions, parameters = _conditions(query)
+    wanted, parameters = conditions(query)
     joins: list[str] = []
     groups: dict[str, str] = {}
     if cells is not None and len(slice_keys) <= 1:
         source = cells
-        conditions.append("c.slice_key = $slice_key")
+        wanted.append("c.slice_key = $slice_key")
         parameters["slice_key"] = slice_keys[0] if slice_keys else ""
         groups = {key: "c.slice_value" for key in slice_keys}
     else:
@@ -116,12 +116,12 @@ def _statement(
             parameters[f"slice_{i}"] = key
             groups[key] = f"k{i}.slice_value"
     if target is not None:
-        conditions.append(f"{target} = $target")
-    keys = [f"{_group(key, groups)} AS group_{i}" for i, key in enumerate(query.by)]
-    if _finer_than_hours(query):
-        source = _FOLDED.format(source=source)
-    selected = [f"{_window(query)} AS window_start", *keys, *(f"c.{name}" for name in columns)]
-    where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        wanted.append(f"{target} = $target")
+    keys = [f"{group(key, groups)} AS group_{i}" for i, key in enumerate(query.by)]
+    if finer_than_hours(query):
+        source = FOLDED.format(source=source)
+    selected = [f"{window(query)} AS window_start", *keys, *(f"c.{name}" for name in columns)]
+    where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
     statement = f"""
         SELECT {", ".join(selected)}, sum(c.n)::BIGINT AS n
         FROM {source} AS c
@@ -135,31 +135,33 @@ def _statement(
     return statement, parameters
 
 
-def _finer_than_hours(query: CellQuery) -> bool:
+def finer_than_hours(query: CellQuery) -> bool:
     """Whether it matters at which minute of its hour something is counted."""
     bounds = (query.every, query.start, query.end)
     return any(minutes is not None and minutes % 60 for minutes in bounds)
 
 
-def _conditions(query: CellQuery) -> tuple[list[str], dict[str, Any]]:
-    conditions: list[str] = []
+def conditions(query: CellQuery) -> tuple[list[str], dict[str, Any]]:
+    """What `s`, a series, and `c`, a counted row, have to fulfil, and the parameters of that."""
+    found: list[str] = []
     parameters: dict[str, Any] = {}
     for key in ("model", "service", "environment", "version"):
         wanted = getattr(query, key)
         if wanted is not None:
             # "" asks for those that have none.
-            conditions.append(f"coalesce(s.{key}, '') = ${key}")
+            found.append(f"coalesce(s.{key}, '') = ${key}")
             parameters[key] = wanted
     if query.start is not None:
-        conditions.append("c.minute >= $start_minute")
+        found.append("c.minute >= $start_minute")
         parameters["start_minute"] = query.start
     if query.end is not None:
-        conditions.append("c.minute < $end_minute")
+        found.append("c.minute < $end_minute")
         parameters["end_minute"] = query.end
-    return conditions, parameters
+    return found, parameters
 
 
-def _window(query: CellQuery) -> str:
+def window(query: CellQuery) -> str:
+    """The first minute of the window of `c`."""
     if query.every is None:
         return "0::BIGINT"
     if query.every < 1:
@@ -167,7 +169,8 @@ def _window(query: CellQuery) -> str:
     return f"(c.minute // {int(query.every)}) * {int(query.every)}"
 
 
-def _group(key: str, slice_columns: dict[str, str]) -> str:
+def group(key: str, slice_columns: dict[str, str]) -> str:
+    """What a key of `by` groups by; slices have columns of their own."""
     if key.startswith(SLICE):
         return slice_columns[key.removeprefix(SLICE)]
     if key not in SERIES_KEYS:

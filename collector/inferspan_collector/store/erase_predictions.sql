@@ -8,6 +8,7 @@ DELETE FROM predictions
 WHERE row_id BETWEEN (SELECT min(row_id) FROM leaving) AND (SELECT max(row_id) FROM leaving)
     AND row_id IN (SELECT row_id FROM leaving);
 DELETE FROM prediction_details WHERE row_id IN (SELECT row_id FROM leaving);
+DELETE FROM prediction_probabilities WHERE row_id IN (SELECT row_id FROM leaving);
 DELETE FROM superseded_predictions WHERE row_id IN (SELECT row_id FROM leaving);
 DELETE FROM outcomes WHERE prediction_row IN (SELECT row_id FROM leaving);
 DELETE FROM item_outcomes WHERE prediction_row IN (SELECT row_id FROM leaving);

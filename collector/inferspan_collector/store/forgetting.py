@@ -36,13 +36,17 @@ _NAMED: Final = {
 _OTHERWISE: Final = {
     "VARCHAR": "CASE WHEN {0} = '' THEN '-' ELSE '' END",
     "BOOLEAN": "{0} IS NOT TRUE",
+    "BLOB": "CASE WHEN {0} = ''::BLOB THEN '-'::BLOB ELSE ''::BLOB END",
 } | dict.fromkeys(
     ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UBIGINT", "DOUBLE"),
     "CASE WHEN {0} = 0 THEN 1 ELSE 0 END",
 )
 """Type → another value that says nothing; what is absent becomes one, too."""
 _TABLES: Final = {"predictions": _ERASE_PREDICTIONS, "labels": _ERASE_LABELS}
-_DETAILS: Final = {"predictions": "prediction_details", "labels": "label_details"}
+_DETAILS: Final = {
+    "predictions": ("prediction_details", "prediction_probabilities"),
+    "labels": ("label_details",),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +145,8 @@ class Forgetting:
                 f"CREATE OR REPLACE TEMP TABLE leaving AS SELECT row_id FROM forgetting_{table}"
             )
             self._overwrite(table)
-            self._overwrite(_DETAILS[table])
+            for details in _DETAILS[table]:
+                self._overwrite(details)
             self._cursor.execute(erase)
         self._cursor.execute("UPDATE kept SET scrub_due = TRUE")
         return found

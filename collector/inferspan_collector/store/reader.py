@@ -11,7 +11,7 @@ import numpy as np
 
 from inferspan_collector.batches import Bool, LabelBatch
 from inferspan_collector.config import Config
-from inferspan_collector.store import cell_queries, row_columns, row_queries, sizes
+from inferspan_collector.store import cell_queries, judged_rows, row_columns, row_queries, sizes
 from inferspan_collector.store.cells import (
     SERIES_KEYS,
     ArrivalCells,
@@ -23,6 +23,7 @@ from inferspan_collector.store.cells import (
     PredictionCells,
     PredictionRow,
 )
+from inferspan_collector.store.judged_rows import JudgedRows
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
 from inferspan_collector.store.sizes import Sizes
 
@@ -41,6 +42,9 @@ class Reader(Protocol):
 
     def judged_items(self, query: CellQuery) -> JudgedItems:
         """Labelled items of rankings, corrections applied, of predictions whose rows are kept."""
+
+    def judged_rows(self, query: CellQuery, most: int) -> JudgedRows:
+        """Labelled predictions whose call did not raise, at most so many."""
 
     def count_windows(self, query: CellQuery) -> int:
         """How many (window, group) hold a prediction: what an answer would be long."""
@@ -168,6 +172,11 @@ class StoreReader:
             relevance=columns["relevance"].astype(np.float64),
             shown=columns["shown"].astype(np.int64),
         )
+
+    def judged_rows(self, query: CellQuery, most: int) -> JudgedRows:
+        """Labelled predictions whose call did not raise, at most so many."""
+        with self._database.cursor() as cursor:
+            return judged_rows.judged_rows(cursor, query, most)
 
     def count_windows(self, query: CellQuery) -> int:
         """How many (window, group) hold a prediction: what an answer would be long."""

@@ -68,6 +68,14 @@ CREATE TABLE prediction_details (
     adjusted_count DOUBLE NOT NULL
 );
 
+-- Probabilities of multiclass predictions, where they came: a little-endian double for each of the
+-- classes, which are a JSON array.
+CREATE TABLE prediction_probabilities (
+    row_id BIGINT NOT NULL,
+    classes VARCHAR NOT NULL,
+    doubles BLOB NOT NULL
+);
+
 -- Rows of `predictions` whose key another row has won.
 CREATE TABLE superseded_predictions (row_id BIGINT NOT NULL);
 

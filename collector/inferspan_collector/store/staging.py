@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Final
 
 import duckdb
@@ -116,6 +117,23 @@ def prediction_columns(known: Predictions, new: NDArray[Any]) -> tuple[Columns, 
         "adjusted_count": batch.adjusted_count[unusual],
     }
     return _taken(columns, new), details
+
+
+def probability_columns(known: Predictions, new: NDArray[Any]) -> Columns:
+    """The columns of `prediction_probabilities` for rows chosen by mask, of those that have any."""
+    batch = known.batch
+    if not len(batch.probabilities.data):
+        return {"row_id": known.rows[:0]}
+    rows = np.flatnonzero((batch.probabilities.lengths() > 0) & new)
+    column = batch.probabilities.take(rows)
+    raw, ends = column.data.tobytes(), column.offsets.tolist()
+    doubles = np.empty(len(rows), np.object_)
+    doubles[:] = [raw[start:end] for start, end in pairwise(ends)]
+    return {
+        "row_id": known.rows[rows],
+        "classes": batch.probability_classes.take(rows).objects(),
+        "doubles": doubles,
+    }
 
 
 def label_columns(known: Labels, new: NDArray[Any], sets: Dictionary) -> tuple[Columns, Columns]:

@@ -150,6 +150,8 @@ class Transaction:
         rows, details = staging.prediction_columns(self._predictions, new)
         _insert(cursor, "predictions", rows)
         _insert(cursor, "prediction_details", details)
+        probabilities = staging.probability_columns(self._predictions, new)
+        _insert(cursor, "prediction_probabilities", probabilities)
         rows, details = staging.label_columns(self._labels, new_labels, self._known.label_sets)
         _insert(cursor, "labels", rows)
         _insert(cursor, "label_details", details)

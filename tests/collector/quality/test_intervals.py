@@ -22,7 +22,7 @@ from inferspan_collector.quality.intervals import (
     wilson,
     wilson_share,
 )
-from inferspan_collector.quality.score_bins import BINS, auc, bins_of, placements
+from inferspan_collector.quality.score_bins import auc, bins_of, placements
 
 
 def test_z_is_the_quantile_of_the_normal_distribution() -> None:
@@ -79,12 +79,12 @@ def test_the_method_of_variance_estimates_is_newcombes_for_two_shares() -> None:
 
 
 def histograms(rows: list[tuple[int, float]]) -> tuple[np.ndarray, np.ndarray]:
-    bins = bins_of(np.array([score for _, score in rows]))
-    truth = np.array([actual for actual, _ in rows], dtype=bool)
-    return (
-        np.bincount(bins[truth], minlength=BINS),
-        np.bincount(bins[~truth], minlength=BINS),
+    _, place = np.unique(
+        bins_of(np.array([score for _, score in rows], np.float64)), return_inverse=True
     )
+    truth = np.array([actual for actual, _ in rows], dtype=bool)
+    width = place.max() + 1
+    return np.bincount(place[truth], minlength=width), np.bincount(place[~truth], minlength=width)
 
 
 @given(

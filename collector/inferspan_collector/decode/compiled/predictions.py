@@ -53,6 +53,7 @@ from inferspan_collector.decode.compiled.records import (
 from inferspan_collector.decode.compiled.values import (
     bytes_length,
     doubles_count,
+    entries_start,
     integer,
     number,
     text,
@@ -73,12 +74,13 @@ from inferspan_collector.decode.compiled.values import (
     FEATURE_BYTES,
     CATEGORIES,
     PROBABILITIES,
+    PROBABILITIES_START,
     SCORE,
     VALUE,
     ADJUSTED_COUNT,
     KIND_BYTES,
     TRACE,
-) = range(18)
+) = range(19)
 """Columns of predictions, of 8 bytes a row; the trace ids take two, pair by pair. Of features and
 probabilities, how much of them came: -1 = none. Behind them `CODES` columns of 4 bytes, by slot."""
 COLUMNS: Final = TRACE + 2
@@ -209,6 +211,7 @@ def _put_numbers(at: int, column: int, state: int) -> bool:
 def _put_lengths(at: int, column: int, state: int) -> bool:
     """How many features and probabilities came: whether that is right, their names will say."""
     features = categories = probabilities = -1
+    place = 0
     if has(_FEATURE_NAMES, state) != has(_FEATURE_DATA, state):
         return False
     if has(_CATEGORY_NAMES, state) != has(_CATEGORY_VALUES, state):
@@ -227,9 +230,11 @@ def _put_lengths(at: int, column: int, state: int) -> bool:
         stated = has(_CLASS, state) and not np.isnan(double_at(at + SCORE * column))
         if probabilities == BAD or not stated or not has(_CLASSES, state):
             return False
+        place = entries_start(_PROBABILITIES, state) - integer_at(state + BASE)
     put_integer(at + FEATURE_BYTES * column, features)
     put_integer(at + CATEGORIES * column, categories)
     put_integer(at + PROBABILITIES * column, probabilities)
+    put_integer(at + PROBABILITIES_START * column, place)
     return True
 
 

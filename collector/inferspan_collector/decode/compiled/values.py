@@ -84,6 +84,14 @@ def doubles_count(slot: int, state: int) -> int:
 
 
 @part
+def entries_start(slot: int, state: int) -> int:
+    """Where the entries of an array begin."""
+    start, end = value_of(slot, state)
+    place, _ = content(start + 1, end)
+    return place
+
+
+@part
 def texts_count(slot: int, state: int, length_max: int) -> int:
     """The entries of an array of texts; `BAD` for another type, or where one is too long."""
     start, end = value_of(slot, state)

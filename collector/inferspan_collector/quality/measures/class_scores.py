@@ -47,8 +47,8 @@ FIGURES: Final = (
 )
 _EPSILON: Final = float(np.finfo(np.float64).eps)
 _UNRECORDED: Final = (
-    "probabilities are not recorded, or sum to something else than 1; answer a probability per "
-    'class, with classes=[…] declared or as {"probabilities": …}'
+    "probabilities in [0, 1] are not recorded; answer one per class, "
+    'with classes=[…] declared or as {"probabilities": …}'
 )
 
 
@@ -77,8 +77,8 @@ class State:
         order = np.argsort(np.array(rows.classes, np.object_), kind="stable")
         names = [rows.classes[column] for column in order.tolist()]
         known = np.isfinite(rows.probabilities).all(axis=1) & (rows.actual.codes >= 0)
-        # Margins and shares of a few classes are no probabilities; scikit-learn's own tolerance.
-        known &= np.abs(rows.probabilities.sum(axis=1) - 1) <= 1e-6
+        # Margins are no probabilities; rounded ones, which do not quite sum to 1, are.
+        known &= ((rows.probabilities >= 0) & (rows.probabilities <= 1)).all(axis=1)
         matrix, weight = rows.probabilities[known][:, order], rows.weight[known]
         actual = rows.actual.take(known)
         is_it = np.stack([is_text(actual, name) for name in names], axis=1)

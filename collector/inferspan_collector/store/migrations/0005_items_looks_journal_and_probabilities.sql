@@ -20,3 +20,11 @@ CREATE TABLE looks (last BIGINT NOT NULL, held_until BIGINT NOT NULL);
 
 CREATE TABLE journal (applied UBIGINT NOT NULL);
 INSERT INTO journal VALUES (0);
+
+-- Probabilities of all classes of multiclass predictions.
+
+CREATE TABLE prediction_probabilities (
+    row_id BIGINT NOT NULL,
+    classes VARCHAR NOT NULL,
+    doubles BLOB NOT NULL
+);

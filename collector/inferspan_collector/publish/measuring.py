@@ -1,0 +1,132 @@
+"""Figures of the quality endpoint that need the labelled rows, not their counts alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from inferspan_collector.config import Model
+from inferspan_collector.quality.counts import Counts, Key
+from inferspan_collector.quality.figure import Figure, Question, nothing_to_judge
+from inferspan_collector.quality.measures import MEMBERS, binary_scores, class_scores, label_sets
+from inferspan_collector.quality.row_figures import Measured, measured
+from inferspan_collector.store.cells import CellQuery
+from inferspan_collector.store.reader import Reader
+
+WINDOWS_MAX: Final = 500
+"""Windows × groups whose rows are read: each costs some 10 ms."""
+SHORT_NAMES: Final[Mapping[str, str]] = {
+    "mean_absolute_error": "mae",
+    "mean_squared_error": "mse",
+    "root_mean_squared_error": "rmse",
+    "mean_absolute_percentage_error": "mape",
+    "symmetric_mean_absolute_percentage_error": "smape",
+    "weighted_absolute_percentage_error": "wape",
+    "mean_squared_log_error": "msle",
+    "root_mean_squared_log_error": "rmsle",
+}
+"""What errors are called where people speak of them; shown beside the long names."""
+CALIBRATION: Final = "calibration"
+THRESHOLDS: Final = "thresholds"
+INCLUDE: Final = (CALIBRATION, THRESHOLDS)
+"""What an answer holds only where it is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurements:
+    """The measures of an answer's windows; `reason` is why there are none."""
+
+    states: Mapping[Key, Measured] = field(default_factory=dict)
+    names: tuple[str, ...] = ()
+    """Figures that any of the windows has."""
+    reason: str | None = None
+
+    def figures(self, key: Key, counts: Counts, question: Question) -> dict[str, Figure]:
+        """The figures of a window and group, the same names in every one."""
+        mine = self.states.get(key, Measured()).figures(question)
+        missing = Figure.missing(self.reason or nothing_to_judge(counts))
+        found = {name: mine.get(name, missing) for name in self.names}
+        return found | {short: found[long] for long, short in SHORT_NAMES.items() if long in found}
+
+    def per_class(self, key: Key) -> dict[str, dict[str, Figure]]:
+        """Figures of each class."""
+        for state in self.states.get(key, Measured()).states.values():
+            if isinstance(state, class_scores.State | label_sets.State):
+                return state.per_class()
+        return {}
+
+    def more(self, key: Key, include: tuple[str, ...]) -> dict[str, Any]:
+        """Those of `INCLUDE` that are asked for."""
+        states = list(self.states.get(key, Measured()).states.values())
+        found: dict[str, Any] = {}
+        if CALIBRATION in include:
+            curves = [
+                state.calibration.curve()
+                for state in states
+                if isinstance(state, binary_scores.State | class_scores.State)
+            ]
+            found[CALIBRATION] = [
+                {"mean_score": score, "share": share, "n": n}
+                for score, share, n in (curves[0] if curves else ())
+            ]
+        if THRESHOLDS in include:
+            tables = [s.scores.thresholds() for s in states if isinstance(s, binary_scores.State)]
+            names = ("threshold", "tp", "fp", "fn", "tn")
+            found[THRESHOLDS] = [
+                dict(zip(names, row, strict=True)) for row in (tables[0] if tables else ())
+            ]
+        return found
+
+
+def measurements(
+    reader: Reader,
+    query: CellQuery,
+    cells: Mapping[Key, Counts],
+    section: Model,
+    rows_max: int,
+) -> Measurements:
+    """Read the labelled rows of a query, and measure them.
+
+    Args:
+        reader: the store.
+        query: as for the counts.
+        cells: what was counted: it says how many rows there are to read.
+        section: the model's configuration.
+        rows_max: `limits.query_rows`.
+    """
+    labelled = sum(counts.labelled for counts in cells.values())
+    tasks: frozenset[str | None] = frozenset().union(*(counts.tasks for counts in cells.values()))
+    target = section.targets.get(query.target)
+
+    def question_of(declared: str | None) -> Question:
+        positive = section.canonical(section.positive_class) or declared
+        return Question("macro", positive, None if target is None else target.passes_from)
+
+    if labelled > rows_max or len(cells) > WINDOWS_MAX:
+        return Measurements(names=_names(tasks), reason=_too_many(labelled, rows_max, len(cells)))
+    states = measured(reader.judged_rows(query, rows_max), question_of)
+    names: dict[str, None] = {}
+    for state in states.values():
+        names |= dict.fromkeys(state.figures(question_of(None)))
+    return Measurements(states, tuple(names))
+
+
+def _too_many(labelled: int, rows_max: int, windows: int) -> str:
+    if labelled > rows_max:
+        return (
+            f"{labelled} labelled predictions would have to be read, at most {rows_max} are "
+            "(limits.query_rows); ask for a shorter time with `from` and `to`"
+        )
+    return (
+        f"figures of scores and numbers are made for at most {WINDOWS_MAX} windows × groups, "
+        f"this answer has {windows}; ask for a coarser `every`, or a shorter time"
+    )
+
+
+def _names(tasks: frozenset[str | None]) -> tuple[str, ...]:
+    names: dict[str, None] = {}
+    for member in MEMBERS.values():
+        if member.TASKS & tasks:
+            names |= dict.fromkeys(member.FIGURES)
+    return tuple(names)

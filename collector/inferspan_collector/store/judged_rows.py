@@ -1,0 +1,173 @@
+"""Labelled predictions with what they said, per window and group: what scores and numbers need."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from inferspan_collector.batches import Float64, Int32, Int64, Strings, UInt64
+from inferspan_collector.store import cell_queries, full_rows
+from inferspan_collector.store.cell_queries import FOLDED, SLICE
+from inferspan_collector.store.cells import CellQuery
+
+# What a sender does not say of a row stands in no table of details.
+_ROWS: Final = f"""(
+    SELECT
+        o.minute, o.series_id, o.slices_id, o.target, t.kind,
+        hash(p.prediction_id, p.position) AS identity, p.predicted, p.score, p.value,
+        l.actual, l.value AS truth, p.adjusted_count * coalesce(d.weight, 1) AS weight,
+        q.classes, q.doubles
+    FROM ({full_rows.outcomes()}) AS o
+    JOIN ({full_rows.predictions()}) AS p ON p.row_id = o.prediction_row
+    JOIN labels AS l ON l.row_id = o.label_row
+    JOIN label_sets AS t ON t.set_id = l.set_id
+    LEFT JOIN label_details AS d ON d.row_id = l.row_id
+    LEFT JOIN prediction_probabilities AS q ON q.row_id = o.prediction_row
+    WHERE o.counted
+)"""
+_COLUMNS: Final = (
+    "kind",
+    "identity",
+    "predicted",
+    "score",
+    "value",
+    "actual",
+    "truth",
+    "weight",
+    "doubles",
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class JudgedRows:
+    """Labelled predictions whose call did not raise, N rows of G groups.
+
+    A group has one window, one tuple of the texts of `by`, one task, positive class, kind of label,
+    and list of classes whose probabilities its rows have (none: no probabilities). `group` is
+    int64[N]: the group of each row; `doubles` are its probabilities as bytes. Numbers that are
+    absent are NaN.
+    """
+
+    window: Sequence[int]
+    groups: Sequence[tuple[str | None, ...]]
+    task: Sequence[str | None]
+    positive_class: Sequence[str | None]
+    kind: Sequence[str]
+    classes: Sequence[tuple[str, ...]]
+    group: Int64
+    identity: UInt64
+    predicted: Strings
+    actual: Strings
+    score: Float64
+    value: Float64
+    truth: Float64
+    weight: Float64
+    doubles: NDArray[np.object_]
+
+    def __len__(self) -> int:
+        return len(self.group)
+
+    def probabilities(self, rows: Int64) -> Float64:
+        """Those of rows of one group: float64[rows, classes]."""
+        raw = b"".join(self.doubles[rows].tolist())
+        return np.frombuffer(raw, "<f8").reshape(len(rows), -1)
+
+
+def judged_rows(cursor: duckdb.DuckDBPyConnection, query: CellQuery, most: int) -> JudgedRows:
+    """The rows of a query, at most `most` of them (which, is not said)."""
+    statement, parameters = _statement(query)
+    columns = cursor.execute(statement, {**parameters, "most": most}).fetchnumpy()
+    keys = ["window_start", *(f"group_{i}" for i in range(len(query.by)))]
+    keys += ["task", "positive_class", "kind", "classes"]
+    coded = [_coded(columns[key]) for key in keys]
+    first, group = _groups([column.codes for column in coded])
+    distinct = [[column.values[code] if code >= 0 else None for code in column.codes[first]]
+                for column in coded]  # fmt: skip
+    window, *by, task, positive_class, kind, classes = distinct
+    return JudgedRows(
+        window=[int(start or 0) for start in window],
+        groups=list(zip(*by, strict=True)) if by else [()] * len(first),
+        task=task,
+        positive_class=positive_class,
+        kind=[str(text) for text in kind],
+        classes=[tuple(json.loads(text)) if text else () for text in classes],
+        group=group,
+        identity=np.asarray(columns["identity"]).astype(np.uint64),
+        predicted=_strings(columns["predicted"]),
+        actual=_strings(columns["actual"]),
+        score=_numbers(columns["score"]),
+        value=_numbers(columns["value"]),
+        truth=_numbers(columns["truth"]),
+        weight=_numbers(columns["weight"]),
+        doubles=columns["doubles"],
+    )
+
+
+def _statement(query: CellQuery) -> tuple[str, dict[str, Any]]:
+    wanted, parameters = cell_queries.conditions(query)
+    joins, groups = [], {}
+    for i, key in enumerate(key for key in query.by if key.startswith(SLICE)):
+        joins.append(
+            f"JOIN slice_sets AS k{i}"
+            f" ON k{i}.slices_id = c.slices_id AND k{i}.slice_key = $slice_{i}"
+        )
+        groups[key.removeprefix(SLICE)] = f"k{i}.slice_value"
+        parameters[f"slice_{i}"] = key.removeprefix(SLICE)
+    keys = [f"{cell_queries.group(key, groups)} AS group_{i}" for i, key in enumerate(query.by)]
+    source = FOLDED.format(source=_ROWS) if cell_queries.finer_than_hours(query) else _ROWS
+    selected = [
+        f"{cell_queries.window(query)} AS window_start",
+        *keys,
+        "s.task",
+        "s.positive_class",
+        "c.classes",
+        *(f"c.{name}" for name in _COLUMNS),
+    ]
+    statement = f"""
+        SELECT {", ".join(selected)}
+        FROM {source} AS c
+        JOIN series AS s ON s.series_id = c.series_id
+        {" ".join(joins)}
+        WHERE {" AND ".join(("c.target = $target", *wanted))}
+        LIMIT $most
+    """
+    return statement, {**parameters, "target": query.target}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Coded:
+    codes: Int32
+    values: Sequence[Any]
+
+
+def _coded(column: NDArray[Any]) -> _Coded:
+    seen: dict[Any, int] = {}
+    codes = [-1 if entry is None else seen.setdefault(entry, len(seen))
+             for entry in column.tolist()]  # fmt: skip
+    return _Coded(np.array(codes, np.int32), list(seen))
+
+
+def _strings(column: NDArray[Any]) -> Strings:
+    coded = _coded(column)
+    return Strings(coded.codes, tuple(coded.values))
+
+
+def _numbers(column: NDArray[Any]) -> Float64:
+    numbers: Float64 = np.ma.filled(column.astype(np.float64), np.nan)
+    return numbers
+
+
+def _groups(columns: Sequence[Int32]) -> tuple[Int64, Int64]:
+    """The first row of each combination, and the combination of each row."""
+    combined = np.zeros(len(columns[0]), np.int64)
+    for column in columns:
+        # Numbered anew at every step, so that products stay small.
+        pairs = combined * (int(column.max(initial=-1)) + 2) + column + 1
+        _, first, combined = np.unique(pairs, return_index=True, return_inverse=True)
+    return first, combined
