@@ -28,6 +28,8 @@ AGAIN_SECONDS: Final = 1.0
 """Between two attempts to take over what the store would not take."""
 BACKLOG_SHARE: Final = 0.5
 """Of the queue's limit, for what is acknowledged and not stored; with more, answers wait."""
+APPLY_SHARE: Final = 0.25
+"""Of the queue's limit, at most for what one transaction takes over: the next gathers meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +99,7 @@ class Queues:
         self._bytes = self._backlog_bytes = 0
         self._newest = 0.0
         self._applied = self._acknowledged = self._asked = applied
+        self._apply_bytes = min(limits.apply_bytes, int(APPLY_SHARE * limits.queue_bytes))
         self._again_at = 0.0
         """Not before then is what the store would not take tried again; 0 = it takes all."""
         self._journal_ended = False
@@ -184,7 +187,7 @@ class Queues:
             self._backlog.append(_Acknowledged(entry, size, self._clock()))
             self._backlog_bytes += size
             self._bytes += size - counted
-            if len(self._backlog) == 1 or self._backlog_bytes >= self._limits.apply_bytes:
+            if len(self._backlog) == 1 or self._backlog_bytes >= self._apply_bytes:
                 self._for_writer.notify()
 
     def give_back(self, size: int) -> None:
@@ -272,7 +275,7 @@ class Queues:
         """Whether the store is to take over what is acknowledged."""
         if not self._backlog or self._clock() < self._again_at:
             return False
-        enough = self._backlog_bytes >= self._limits.apply_bytes
+        enough = self._backlog_bytes >= self._apply_bytes
         return enough or self._asked > self._applied or self._clock() >= self._due_at()
 
     def _due_at(self) -> float:
@@ -289,7 +292,7 @@ class Queues:
         entries: list[Entry] = []
         size = 0
         for one in self._backlog:
-            if entries and size >= self._limits.apply_bytes:
+            if entries and size >= self._apply_bytes:
                 break
             entries.append(one.entry)
             size += one.size

@@ -27,9 +27,10 @@ class Limits(Section):
     group_milliseconds: float = Field(5.0, ge=0.0, le=1000.0)
     """How long a transaction waits for more requests, and up to five times as long for those that
     are being received."""
-    apply_bytes: int = Field(48 * 1024 * 1024, ge=1024)
-    """Acknowledged requests that the store takes over together, at once when there are so many."""
-    apply_milliseconds: float = Field(500.0, ge=0.0, le=10_000.0)
+    apply_bytes: int = Field(64 * 1024 * 1024, ge=1024)
+    """Acknowledged requests that the store takes over together, at once when there are so many; a
+    quarter of `queue_bytes` at most."""
+    apply_milliseconds: float = Field(1000.0, ge=0.0, le=10_000.0)
     """How long acknowledged requests wait to be taken over, where no question asks for them."""
     models: int = Field(1_000, ge=1)
     """Distinct combinations of all `SERIES_KEYS`, from environment to positive class."""

@@ -13,24 +13,25 @@ from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import DTypeLike, NDArray
 
 from inferspan_collector.batches import LabelBatch, PredictionBatch, Strings, Texts
 
 _SLICES: Final = "slices"
 _U32: Final = struct.Struct("<I")
 _RAW, _CONSTANT = b"\0", b"\1"
-_DTYPES: Final = {
-    "Int8": "<i1",
-    "Int32": "<i4",
-    "Int64": "<i8",
-    "UInt64": "<u8",
-    "Float64": "<f8",
-    "Bool": "|b1",
+_DTYPES: Final[dict[str, np.dtype[Any]]] = {
+    "Int8": np.dtype(np.int8),
+    "Int32": np.dtype(np.int32),
+    "Int64": np.dtype(np.int64),
+    "UInt64": np.dtype(np.uint64),
+    "Float64": np.dtype(np.float64),
+    "Bool": np.dtype(np.bool_),
 }
+"""In the order of this machine's bytes: a journal is not carried to another kind."""
 _PAIRS: Final = ("trace", "link_trace")
 """Columns of two numbers a row."""
-_NARROW: Final = (("<u1", 0xFF), ("<u2", 0xFFFF), ("<i4", -1))
+_NARROW: Final = ((np.uint8, 0xFF), (np.uint16, 0xFFFF), (np.int32, -1))
 """What codes of a dictionary are written as, and what is -1 there."""
 
 Columns = Sequence[tuple[str, str]]
@@ -122,18 +123,26 @@ def _pack(parts: list[bytes], batch: Any, columns: Columns) -> None:
         elif kind == "Texts":
             _pack_texts(parts, column)
         elif name in _PAIRS:
-            parts.append(column.astype(_DTYPES[kind], copy=False).tobytes())
+            parts.append(_as(column, kind).tobytes())
         else:
-            _pack_numbers(parts, column.astype(_DTYPES[kind], copy=False))
+            _pack_numbers(parts, _as(column, kind))
+
+
+def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
+    wanted = _DTYPES[kind]
+    # Asking a type whether it is another costs more than to pack a column.
+    return column if column.dtype is wanted else column.astype(wanted)
 
 
 def _pack_numbers(parts: list[bytes], column: NDArray[Any]) -> None:
-    # As bits: what is not a number is equal to itself, and -0.0 is not 0.0.
-    bits = column.view(f"u{column.itemsize}")
-    if (bits == bits[0]).all():
-        parts += (_CONSTANT, column[:1].tobytes())
+    # As bytes: what is not a number is equal to itself, and -0.0 is not 0.0.
+    content, size = column.tobytes(), column.itemsize
+    one = content[:size]
+    # Few columns that are not constant end as they begin.
+    if content[-size:] == one and content == one * len(column):
+        parts += (_CONSTANT, one)
     else:
-        parts += (_RAW, column.tobytes())
+        parts += (_RAW, content)
 
 
 def _pack_bytes(parts: list[bytes], content: bytes) -> None:
@@ -148,13 +157,13 @@ def _pack_strings(parts: list[bytes], column: Strings) -> None:
     _pack_numbers(parts, column.codes.astype(_code_type(len(encoded))[0]))
 
 
-def _code_type(values: int) -> tuple[str, int]:
+def _code_type(values: int) -> tuple[type[np.integer[Any]], int]:
     """The narrowest type for codes of so many values, with what absent is in it."""
     return next(each for each in _NARROW if each[1] < 0 or values < each[1])
 
 
 def _pack_texts(parts: list[bytes], column: Texts) -> None:
-    _pack_numbers(parts, column.lengths().astype("<u4"))
+    _pack_numbers(parts, column.lengths().astype(np.uint32))
     _pack_bytes(parts, column.data.tobytes())
 
 
@@ -172,7 +181,7 @@ class _Source:
     def number(self) -> int:
         return int(_U32.unpack(self.bytes(_U32.size))[0])
 
-    def numbers(self, dtype: str, rows: int) -> NDArray[Any]:
+    def numbers(self, dtype: DTypeLike, rows: int) -> NDArray[Any]:
         constant = self.bytes(1) == _CONSTANT
         size = np.dtype(dtype).itemsize * (1 if constant else rows)
         found = np.frombuffer(self.bytes(size), dtype)
@@ -195,10 +204,10 @@ def _column(source: _Source, name: str, kind: str, rows: int) -> Any:
         return _strings(source, rows)
     if kind == "Texts":
         offsets = np.zeros(rows + 1, np.int64)
-        np.cumsum(source.numbers("<u4", rows), out=offsets[1:])
+        np.cumsum(source.numbers(np.uint32, rows), out=offsets[1:])
         return Texts(np.frombuffer(source.bytes(source.number()), np.uint8).copy(), offsets)
     if name in _PAIRS:
-        size = 2 * rows * np.dtype(_DTYPES[kind]).itemsize
+        size = 2 * rows * _DTYPES[kind].itemsize
         return np.frombuffer(source.bytes(size), _DTYPES[kind]).reshape(rows, 2).copy()
     return source.numbers(_DTYPES[kind], rows)
 
@@ -217,4 +226,4 @@ def _absent(name: str, kind: str, rows: int) -> Any:
     if kind == "Texts":
         return Texts.constant(None, rows)
     shape = (rows, 2) if name in _PAIRS else (rows,)
-    return np.full(shape, np.nan if kind == "Float64" else 0, np.dtype(_DTYPES[kind]))
+    return np.full(shape, np.nan if kind == "Float64" else 0, _DTYPES[kind])
