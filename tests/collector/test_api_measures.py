@@ -206,3 +206,30 @@ def test_evaluations_pass_from_a_configured_score_on(store: FilledStore) -> None
     assert window["metrics"]["pass_rate"]["value"] == pytest.approx(2 / 3)
     (window,) = quality(store, "target=helpfulness")
     assert "passes_from" in window["metrics"]["pass_rate"]["reason"]
+
+
+def test_a_teams_own_figures_and_costs(store: FilledStore) -> None:
+    config = Config(
+        models={
+            "fraud": Model(
+                figures={
+                    "missed_in_germany": "count() where actual = 'fraud' and predicted != 'fraud'"
+                    " and country = 'DE'",
+                    "mean_score": "mean(score)",
+                },
+                costs={"fraud": {"legit": 100.0}},
+            )
+        }
+    )
+    predictions, labels = scored(90)
+    store.add(*predictions, *labels)
+    (window,) = quality(store, config=config)
+    missed = [
+        prediction.slices["country"]
+        for prediction, label in zip(predictions, labels, strict=True)
+        if label.actual == "fraud" and prediction.predicted == "legit"
+    ]
+    assert window["metrics"]["missed_in_germany"]["value"] == missed.count("DE")
+    expected = sum(prediction.score for prediction in predictions) / 90
+    assert window["metrics"]["mean_score"]["value"] == pytest.approx(expected)
+    assert window["metrics"]["cost_total"]["value"] == 100.0 * len(missed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import datetime
 
 from pydantic import Field, field_validator, model_validator
@@ -92,12 +93,57 @@ class Model(Section):
     """Other spellings → the class: `{"1": fraud, "0": legit}`; applied to outputs and labels."""
     tolerance: float | None = Field(None, ge=0.0, strict=True)
     """Regression: an absolute error up to this passes."""
+    figures: dict[str, str] = Field(default_factory=dict)
+    """Figures of the team's own: name → expression, as `quality.business.expressions` says."""
+    costs: dict[str, dict[str, float]] = Field(default_factory=dict)
+    """What a prediction costs: actual class → predicted class → price, 0 where none is given."""
+    measures: tuple[str, ...] = ()
+    """Entry points of the group `inferspan_metrics` that measure this model too."""
     minimum_n: int = Field(30, ge=1, strict=True)
     """A figure that rests on fewer predictions is marked as not yet known."""
     latency_objective_ms: float | None = Field(None, gt=0.0, strict=True)
     primary_target: str = "default"
     reference: Reference = Field(default_factory=Reference)
     targets: dict[str, Target] = Field(default_factory=dict)
+
+    @field_validator("figures")
+    @classmethod
+    def _expressions(cls, figures: dict[str, str]) -> dict[str, str]:
+        # Imported here: the language is of a stage that reads this configuration.
+        from inferspan_collector.quality import names
+        from inferspan_collector.quality.business import parsing
+
+        for name, text in figures.items():
+            if name in names():
+                raise ValueError(f"{name} is the name of a figure that there is; choose another")
+            if not re.fullmatch(r"[a-z][a-z0-9_]{0,63}", name):
+                raise ValueError(f"{name!r} is no name: use a-z, 0-9 and _, a letter first")
+            try:
+                parsing.parsed(text)
+            except parsing.BadExpression as error:
+                raise ValueError(f"figure {name}: {error}") from error
+        return figures
+
+    @field_validator("measures")
+    @classmethod
+    def _installed(cls, measures: tuple[str, ...]) -> tuple[str, ...]:
+        from inferspan_collector.quality.business import plugged_in
+
+        for name in measures:
+            try:
+                plugged_in.load(name)
+            except plugged_in.UnknownMeasure as error:
+                raise ValueError(str(error)) from error
+        return measures
+
+    @field_validator("costs")
+    @classmethod
+    def _prices(cls, costs: dict[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+        for actual, prices in costs.items():
+            for predicted, price in prices.items():
+                if not math.isfinite(price):
+                    raise ValueError(f"costs.{actual}.{predicted} = {price} is no price")
+        return costs
 
     def canonical(self, text: str | None) -> str | None:
         """The class that a spelling means: its alias, else itself; None stays None."""

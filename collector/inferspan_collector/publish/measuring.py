@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from inferspan_collector.config import Model
+from inferspan_collector.quality.business import costs, parsing, plugged_in
+from inferspan_collector.quality.business.costs import Costs
 from inferspan_collector.quality.counts import Counts, Key
 from inferspan_collector.quality.figure import Figure, Question, nothing_to_judge
 from inferspan_collector.quality.measures import MEMBERS, binary_scores, class_scores, label_sets
-from inferspan_collector.quality.row_figures import Measured, measured
+from inferspan_collector.quality.row_figures import Measured, Own, measured
 from inferspan_collector.store.cells import CellQuery
 from inferspan_collector.store.reader import Reader
 
@@ -41,12 +43,15 @@ class Measurements:
     names: tuple[str, ...] = ()
     """Figures that any of the windows has."""
     reason: str | None = None
+    costs: Costs = field(default_factory=dict)
 
     def figures(self, key: Key, counts: Counts, question: Question) -> dict[str, Figure]:
         """The figures of a window and group, the same names in every one."""
         mine = self.states.get(key, Measured()).figures(question)
         missing = Figure.missing(self.reason or nothing_to_judge(counts))
         found = {name: mine.get(name, missing) for name in self.names}
+        if self.costs:
+            found |= costs.figures(counts, self.costs)
         return found | {short: found[long] for long, short in SHORT_NAMES.items() if long in found}
 
     def per_class(self, key: Key) -> dict[str, dict[str, Figure]]:
@@ -104,12 +109,19 @@ def measurements(
         return Question("macro", positive, None if target is None else target.passes_from)
 
     if labelled > rows_max or len(cells) > WINDOWS_MAX:
-        return Measurements(names=_names(tasks), reason=_too_many(labelled, rows_max, len(cells)))
-    states = measured(reader.judged_rows(query, rows_max), question_of)
-    names: dict[str, None] = {}
+        names = (*_names(tasks), *section.figures)
+        reason = _too_many(labelled, rows_max, len(cells))
+        return Measurements(names=names, reason=reason, costs=section.costs)
+    own = Own(
+        [(name, parsing.parsed(text)) for name, text in section.figures.items()],
+        [(name, plugged_in.load(name)) for name in section.measures],
+    )
+    states = measured(reader.judged_rows(query, rows_max), question_of, own)
+    shown: dict[str, None] = {}
     for state in states.values():
-        names |= dict.fromkeys(state.figures(question_of(None)))
-    return Measurements(states, tuple(names))
+        shown |= dict.fromkeys(state.figures(question_of(None)))
+    shown |= dict.fromkeys(section.figures)
+    return Measurements(states, tuple(shown), costs=section.costs)
 
 
 def _too_many(labelled: int, rows_max: int, windows: int) -> str:

@@ -7,8 +7,10 @@ from types import MappingProxyType
 from typing import Final
 
 from inferspan_collector.quality import accuracy, classification, coverage, latency
+from inferspan_collector.quality.business import costs
 from inferspan_collector.quality.counts import Counts
-from inferspan_collector.quality.figure import Family, Figure, Question
+from inferspan_collector.quality.figure import AVERAGES, Family, Figure, Question
+from inferspan_collector.quality.measures import MEMBERS
 
 FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
     {
@@ -22,6 +24,17 @@ FAMILIES: Final[Mapping[str, Family]] = MappingProxyType(
 
 QUALITY: Final = ("accuracy", "classification", "coverage")
 """The families that speak of right and wrong; latency is shown apart."""
+
+
+def names() -> frozenset[str]:
+    """The names of all figures that there are for any model."""
+    shown = {
+        name
+        for family in FAMILIES.values()
+        for name in family.figures(Counts(), Question(AVERAGES[0]))
+    }
+    measured = {name for member in MEMBERS.values() for name in member.FIGURES}
+    return frozenset(shown | measured | set(costs.FIGURES))
 
 
 def quality_figures(counts: Counts, question: Question) -> dict[str, Figure]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from inferspan_collector.store.cells import CellQuery
 # What a sender does not say of a row stands in no table of details.
 _ROWS: Final = f"""(
     SELECT
-        o.minute, o.series_id, o.slices_id, o.target, t.kind,
+        o.minute, o.series_id, o.slices_id, o.target, t.kind, o.prediction_row AS row_id,
         hash(p.prediction_id, p.position) AS identity, p.predicted, p.score, p.value,
         l.actual, l.value AS truth, p.adjusted_count * coalesce(d.weight, 1) AS weight,
         q.classes, q.doubles
@@ -41,6 +41,8 @@ _COLUMNS: Final = (
     "truth",
     "weight",
     "doubles",
+    "row_id",
+    "slices_id",
 )
 
 
@@ -69,6 +71,9 @@ class JudgedRows:
     truth: Float64
     weight: Float64
     doubles: NDArray[np.object_]
+    row_id: Int64
+    slices: Mapping[str, NDArray[np.object_]]
+    """Of each slice key, the text of each row, None = it has none."""
 
     def __len__(self) -> int:
         return len(self.group)
@@ -106,6 +111,8 @@ def judged_rows(cursor: duckdb.DuckDBPyConnection, query: CellQuery, most: int) 
         truth=_numbers(columns["truth"]),
         weight=_numbers(columns["weight"]),
         doubles=columns["doubles"],
+        row_id=np.asarray(columns["row_id"]).astype(np.int64),
+        slices=_slices(cursor, np.asarray(columns["slices_id"]).astype(np.int64)),
     )
 
 
@@ -138,6 +145,21 @@ def _statement(query: CellQuery) -> tuple[str, dict[str, Any]]:
         LIMIT $most
     """
     return statement, {**parameters, "target": query.target}
+
+
+def _slices(cursor: duckdb.DuckDBPyConnection, sets: Int64) -> dict[str, NDArray[np.object_]]:
+    distinct, place = np.unique(sets, return_inverse=True)
+    found = cursor.execute(
+        "SELECT slices_id, slice_key, slice_value FROM slice_sets"
+        " WHERE slice_key <> '' AND list_contains(?, slices_id)",
+        [distinct.tolist()],
+    ).fetchall()
+    numbers = {slices_id: number for number, slices_id in enumerate(distinct.tolist())}
+    tables: dict[str, NDArray[np.object_]] = {}
+    for slices_id, key, value in found:
+        table = tables.setdefault(key, np.full(len(distinct), None, np.object_))
+        table[numbers[slices_id]] = value
+    return {key: table[place] for key, table in tables.items()}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
