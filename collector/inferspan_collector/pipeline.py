@@ -300,6 +300,8 @@ class Pipeline:
                 for done in waiting:
                     if not done.done():
                         done.set_exception(refusal(error))
+                if work.entries:
+                    self._queues.done(0, stuck=True)
                 self._note_if_fatal(fatal(error))
 
     def _apply(self, work: Work) -> Exception | None:

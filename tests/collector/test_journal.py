@@ -13,11 +13,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from records import Label, Prediction, decoded
+from typer.testing import CliRunner
 
 from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Strings, Texts
+from inferspan_collector.cli.store import app
+from inferspan_collector.config import load
 from inferspan_collector.journal import journal as files
 from inferspan_collector.journal import packing, segment
 from inferspan_collector.journal.journal import DIRECTORY, Journal, JournalError
+from inferspan_collector.pipeline import Pipeline
+from inferspan_collector.store.cells import CellQuery
+from inferspan_collector.store.database import Database
+from inferspan_collector.telemetry import Telemetry
 
 TEXTS = st.none() | st.text("aé€\x00", min_size=1, max_size=3)
 PREDICTIONS = st.builds(
@@ -66,6 +73,7 @@ def left(data: Path, applied: int = 0) -> list[list[dict[str, object]]]:
     return [contents(e.predictions, e.labels) for e in Journal.open(data, applied).left(applied)]
 
 
+runner = CliRunner()
 REQUESTS = [decoded(Prediction(f"p{n}", span=n + 1), Label(f"p{n}")) for n in range(6)]
 EXPECTED = [contents(each.predictions, each.labels) for each in REQUESTS]
 
@@ -212,3 +220,32 @@ def test_what_a_newer_collector_wrote_is_refused(
         written(tmp_path, REQUESTS).close()
     with pytest.raises(JournalError, match=r"newer collector \(columns mood are not known here\)"):
         Journal.open(tmp_path, 0)
+
+
+@pytest.mark.parametrize("damaged", ["head", "record", "a record lost"])
+def test_a_damaged_journal_is_said_and_what_can_be_read_is_saved(
+    tmp_path: Path, damaged: str
+) -> None:
+    Database.open(tmp_path).close()
+    written(tmp_path, REQUESTS).close()
+    (path,) = (tmp_path / DIRECTORY).iterdir()
+    whole = path.read_bytes()
+    third = segment.read(whole).records[2]
+    if damaged == "a record lost":
+        path.write_bytes(whole[: third.begin - 24] + whole[third.end :])
+    else:
+        place = 5 if damaged == "head" else third.begin
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+
+    said = runner.invoke(app, ["check", "--data", str(tmp_path)])
+    read = len(REQUESTS) - (damaged != "head")
+    assert said.exit_code == 1
+    assert path.name in said.output
+    mended = runner.invoke(app, ["repair", "--data", str(tmp_path)])
+    assert mended.exit_code == 1
+    assert f"{read} records of it could be read" in mended.output
+    assert runner.invoke(app, ["check", "--data", str(tmp_path)]).exit_code == 0
+    assert path.with_name(f"{path.name}.before-repair").exists()
+    pipeline = Pipeline(Database.open(tmp_path), load(None), Telemetry()).start()
+    assert pipeline.reader.prediction_cells(CellQuery()).n.sum() == read
+    pipeline.close()

@@ -138,7 +138,7 @@ class Journal:
         for n in itertools.count(1):
             path = self._directory / f"row-{n:06d}{SET_ASIDE}"
             with contextlib.suppress(FileExistsError), path.open("xb") as file:
-                file.write(segment.head(self._last, 0) + content)
+                file.write(segment.head(self._last, 0, gaps=True) + content)
                 break
         durably.sync_file(path)
         durably.sync_directory(self._directory)
@@ -234,7 +234,7 @@ def _read_all(directory: Path) -> dict[Path, Segment]:
                 "takes it over into the store"
             ) from None
         if one.beyond:
-            rest = f"{one.beyond} whole records lie behind {one.torn} bytes that are none"
+            rest = f"{one.beyond} whole records follow behind record {one.last}, which ends whole"
             raise JournalError(_damage(path, rest))
         if one.torn:
             _logger.warning(

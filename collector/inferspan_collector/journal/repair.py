@@ -55,7 +55,7 @@ def gather(data: Path) -> int:
     first = min(pieces, default=1)
     with partial.open("wb") as file:
         # Before it there was nothing, as far as anybody knows.
-        file.write(segment.head(first, 0))
+        file.write(segment.head(first, 0, gaps=True))
         for sequence, content in sorted(pieces.items()):
             file.write(segment.record(sequence, content))
     for path in files:
@@ -79,5 +79,6 @@ def _inspected(path: Path) -> File:
         return File(path, 0, 0, f"a newer collector wrote it ({error})")
     fault = None
     if found.beyond:
-        fault = f"{found.torn} bytes are damaged, {found.beyond} whole records lie behind them"
+        behind = f"behind record {found.last}"
+        fault = f"something {behind} is damaged or missing, {found.beyond} whole records follow"
     return File(path, len(found.records), found.torn, fault)

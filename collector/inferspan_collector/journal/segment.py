@@ -13,7 +13,7 @@ import json
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from inferspan_collector.journal.packing import CURRENT, Layout
 
@@ -47,7 +47,7 @@ class Segment:
     torn: int
     """Bytes behind the last valid record."""
     beyond: int
-    """Valid records behind these bytes: it is damaged in its middle."""
+    """Valid records behind these bytes, or behind a gap: it is damaged in its middle."""
 
     @property
     def last(self) -> int:
@@ -64,9 +64,10 @@ def file_name(first: int) -> str:
     return f"{first:020d}{SUFFIX}"
 
 
-def head(first: int, before: int) -> bytes:
-    """How a file begins."""
-    text = json.dumps({"first": first, "before": before, "layout": CURRENT.text()}).encode()
+def head(first: int, before: int, *, gaps: bool = False) -> bytes:
+    """How a file begins; with `gaps` its sequences may leave some out, as after a repair."""
+    said = {"first": first, "before": before, "gaps": gaps, "layout": CURRENT.text()}
+    text = json.dumps(said).encode()
     return _HEAD.pack(_HEAD_MAGIC, zlib.crc32(text), len(text)) + text
 
 
@@ -85,10 +86,13 @@ def read(content: bytes) -> Segment:
         UnknownColumns: a newer collector wrote it.
     """
     said, at = _head(content)
-    records = []
+    records: list[Record] = []
+    wanted = int(said["first"])
     while (found := _record_at(content, at)) is not None:
+        if found.sequence != wanted and not said["gaps"]:
+            break
         records.append(found)
-        at = found.end
+        at, wanted = found.end, found.sequence + 1
     return Segment(
         first=int(said["first"]),
         before=int(said["before"]),
@@ -110,14 +114,14 @@ def found_behind(content: bytes, at: int) -> list[Record]:
     return found
 
 
-def _head(content: bytes) -> tuple[dict[str, str], int]:
+def _head(content: bytes) -> tuple[dict[str, Any], int]:
     if len(content) < _HEAD.size:
         raise NoHead
     magic, checksum, length = _HEAD.unpack_from(content)
     text = content[_HEAD.size : _HEAD.size + length]
     if magic != _HEAD_MAGIC or len(text) < length or zlib.crc32(text) != checksum:
         raise NoHead
-    said: dict[str, str] = json.loads(text)
+    said: dict[str, Any] = json.loads(text)
     return said, _HEAD.size + length
 
 
