@@ -39,7 +39,9 @@ class PredictionBatch:
     halves of the trace id. `predicted` is the class as `semconv.class_text` writes it (of
     a multilabel row or a ranking, as `several_classes` does); `score` and `value` are NaN when
     absent. `probabilities` are those of a multiclass row: a little-endian double for each class
-    that its `probability_classes` lists, a JSON array. Both are absent in all rows unless given.
+    that its `probability_classes` lists, a JSON array. Of
+    declared features, names are JSON arrays, values bytes of float64 (NaN = missing) or of an OTLP
+    `ArrayValue` of texts ("" = missing). These six are absent in all rows unless given.
     """
 
     environment: Strings
@@ -68,12 +70,21 @@ class PredictionBatch:
     slices: Mapping[str, Strings] = field(default_factory=dict)
     probability_classes: Strings = NO_STRINGS
     probabilities: Texts = NO_TEXTS
+    feature_names: Strings = NO_STRINGS
+    feature_values: Texts = NO_TEXTS
+    category_names: Strings = NO_STRINGS
+    category_values: Texts = NO_TEXTS
 
     def __post_init__(self) -> None:
         rows = len(self.index)
-        if len(self.probabilities) != rows:
-            object.__setattr__(self, "probability_classes", Strings.constant(None, rows))
-            object.__setattr__(self, "probabilities", Texts.constant(None, rows))
+        for names, values in (
+            ("probability_classes", "probabilities"),
+            ("feature_names", "feature_values"),
+            ("category_names", "category_values"),
+        ):
+            if len(getattr(self, values)) != rows:
+                object.__setattr__(self, names, Strings.constant(None, rows))
+                object.__setattr__(self, values, Texts.constant(None, rows))
 
     def __len__(self) -> int:
         return len(self.index)

@@ -141,6 +141,8 @@ class Texts:
         if not len(self.data):
             return Texts(self.data, np.zeros(len(lengths) + 1, np.int64))
         taken = Texts._stacked(self.data, lengths)
+        if not taken.offsets[-1]:
+            return Texts(self.data[:0], taken.offsets)
         shift = np.repeat(self.offsets[:-1][rows] - taken.offsets[:-1], lengths)
         return Texts(self.data[shift + np.arange(len(shift))], taken.offsets)
 

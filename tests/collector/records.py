@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -15,6 +16,7 @@ from inferspan_collector.batches import (
     Strings,
     Texts,
 )
+from inferspan_collector.feature_texts import array_bytes
 
 START_NS = 1_795_000_000_000_000_000
 SECOND_NS = 1_000_000_000
@@ -47,6 +49,7 @@ class Prediction:
     score: float = float("nan")
     value: float = float("nan")
     slices: dict[str, str] = field(default_factory=dict, hash=False)
+    features: dict[str, float | str] = field(default_factory=dict, hash=False)
     entity_id: str | None = None
     response_id: str | None = None
 
@@ -83,6 +86,21 @@ def _halves(traces: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.ui
     return np.array(pairs, np.uint64).reshape(-1, 2)
 
 
+def _names(features: dict[str, float | str], kind: type) -> str | None:
+    names = [name for name, value in features.items() if isinstance(value, kind)]
+    return json.dumps(names, separators=(",", ":")) if names else None
+
+
+def _numbers(features: dict[str, float | str]) -> bytes:
+    values = [value for value in features.values() if isinstance(value, float)]
+    return np.array(values, "<f8").tobytes()
+
+
+def _texts(features: dict[str, float | str]) -> bytes:
+    values = tuple(value for value in features.values() if isinstance(value, str))
+    return array_bytes(values) if values else b""
+
+
 def prediction_batch(rows: Sequence[Prediction]) -> PredictionBatch:
     """Turn records into the batch that a decoder would make of them."""
     texts = {
@@ -116,6 +134,10 @@ def prediction_batch(rows: Sequence[Prediction]) -> PredictionBatch:
         score=np.array([row.score for row in rows], np.float64),
         value=np.array([row.value for row in rows], np.float64),
         adjusted_count=np.ones(len(rows)),
+        feature_names=Strings.of(_names(row.features, float) for row in rows),
+        feature_values=Texts.of_bytes([_numbers(row.features) for row in rows]),
+        category_names=Strings.of(_names(row.features, str) for row in rows),
+        category_values=Texts.of_bytes([_texts(row.features) for row in rows]),
         slices={key: Strings.of(row.slices.get(key) for row in rows) for key in keys},
     )
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from feature_rows import FEATURE_COLUMNS, features_of
 from inferspan import semconv
 from inferspan_collector.batches import PredictionBatch
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord
@@ -92,6 +93,8 @@ def read_rows(span: Span, received_ns: int, size_bytes: int) -> list[dict[str, A
                     "value": value[number],
                     "adjusted_count": 1.0,
                     "slices": {k: c[number] for k, c in slices.items() if c[number] is not None},
+                    # Their columns have tests of their own: `test_decode_features.py`.
+                    "features": {},
                 }
             )
     return rows
@@ -101,14 +104,18 @@ def rows_of(batch: PredictionBatch) -> list[dict[str, Any]]:
     """A batch as the same rows; NaN as None, so that rows compare."""
     columns: dict[str, list[Any]] = {}
     for name in PredictionBatch.__slots__:
-        if name != "slices":
+        if name not in (*FEATURE_COLUMNS, "probability_classes", "probabilities", "slices"):
             column = getattr(batch, name)
             texts = column.objects() if hasattr(column, "objects") else column
             columns[name] = [None if x != x else x for x in texts.tolist()]
     slices = {key: column.objects().tolist() for key, column in batch.slices.items()}
+    features = features_of(batch)
     return [
         {name: column[row] for name, column in columns.items()}
-        | {"slices": {k: c[row] for k, c in slices.items() if c[row] is not None}}
+        | {
+            "slices": {k: c[row] for k, c in slices.items() if c[row] is not None},
+            "features": features[row],
+        }
         for row in range(len(batch))
     ]
 

@@ -77,6 +77,7 @@ def test_every_column_of_a_record(json: bool) -> None:
             "score": 0.9,
             "value": 1.5,
             "slices": {"country": "DE"},
+            "features": {},
         },
         shared
         | {
@@ -91,6 +92,7 @@ def test_every_column_of_a_record(json: bool) -> None:
             "score": None,
             "value": None,
             "slices": {"country": "FR"},
+            "features": {},
         },
     ]
     assert (decoded.refused, decoded.slim_records, decoded.clock_skewed) == ((), 1, 0)
@@ -245,7 +247,7 @@ def test_surplus_slices_are_left_out_and_said() -> None:
     assert "'fraud'" in decoded.refused[0].message
 
 
-# --- features: checked, not kept ------------------------------------------------------------------
+# --- features that are wrong ----------------------------------------------------------------------
 
 PAIR = [Call("x"), Call("y", span=2)]
 FEATURES = feature_columns({"a": [0.5, 1.5], "b": [0.1, math.nan]}, {"c.d": ["x", None]})

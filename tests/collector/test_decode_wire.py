@@ -10,8 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feature_rows import FEATURE_COLUMNS, features_of
 from inferspan import semconv
-from inferspan_collector.batches import Decoded
+from inferspan_collector.batches import Decoded, PredictionBatch
 from inferspan_collector.decode import MalformedRequest, decode_logs, decode_traces
 from inferspan_collector.testing import (
     NOW_NS,
@@ -71,7 +72,11 @@ def facts(decoded: Decoded) -> object:
 
     def columns(batch):
         found = {}
+        if isinstance(batch, PredictionBatch):
+            found["features"] = features_of(batch)
         for name in type(batch).__slots__:
+            if name in FEATURE_COLUMNS:
+                continue
             column = getattr(batch, name)
             if name == "slices":
                 found[name] = {key: value.objects().tolist() for key, value in column.items()}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from feature_rows import FEATURE_COLUMNS, features_of
 from inferspan_collector.batches import Decoded, LabelBatch, NamedBatch, PredictionBatch
 from inferspan_collector.decode import MalformedRequest, decode_logs, decode_traces
 
@@ -31,7 +32,11 @@ def facts(decoded: Decoded) -> object:
 
 def _columns(batch: PredictionBatch | LabelBatch | NamedBatch) -> dict[str, Any]:
     found: dict[str, Any] = {}
+    if isinstance(batch, PredictionBatch):
+        found["features"] = features_of(batch)
     for name in type(batch).__slots__:
+        if name in FEATURE_COLUMNS:
+            continue
         column = getattr(batch, name)
         if name == "slices":
             # A slice that no row has says nothing.

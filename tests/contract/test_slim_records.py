@@ -14,6 +14,7 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
 import inferspan
+from feature_rows import FEATURE_COLUMNS, features_of
 from inferspan.testing import START_TIME_NS, capture_spans
 from inferspan_collector.batches import PredictionBatch, Strings, Texts
 from inferspan_collector.decode.requests import decode_traces
@@ -128,7 +129,15 @@ def sent(calls: Sequence[Call], sampler: Sampler) -> PredictionBatch:
 def rows(batch: PredictionBatch) -> list[dict[str, object]]:
     """A batch row by row, in an order that does not depend on that of arrival."""
     columns: dict[str, list[Any]] = {}
+    # A record names what any of its calls has, a span what its own has.
+    features = [
+        {name: value for name, value in row.items() if value is not None}
+        for row in features_of(batch)
+    ]
+    columns["features"] = [sorted(row.items()) for row in features]
     for field in dataclasses.fields(batch):
+        if field.name in FEATURE_COLUMNS:
+            continue
         column = getattr(batch, field.name)
         if field.name == "slices":
             columns |= {f"slice {key}": each.objects().tolist() for key, each in column.items()}

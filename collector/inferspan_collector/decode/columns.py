@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,19 @@ from inferspan_collector.batches import LabelBatch, NamedBatch, PredictionBatch,
 
 NO_LINK = ((0, 0), 0)
 """A label that names no span."""
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """The declared features of a span's rows, as `PredictionBatch` has them; () = of no row."""
+
+    names: str | None = None
+    values: Sequence[bytes] = ()
+    category_names: str | None = None
+    category_values: Sequence[bytes] = ()
+
+
+NO_FEATURES: Final = Features()
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +63,7 @@ class PredictionRows:
     response_id: str | None = None
     probability_classes: str | None = None
     probabilities: list[bytes] | None = None
+    features: Features = NO_FEATURES
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -99,6 +114,15 @@ def prediction_batch(spans: list[PredictionRows], received_ns: int) -> Predictio
     def rows(name: str) -> list[Any]:
         return [entry for span in spans for entry in getattr(span, name)]
 
+    def feature_names(name: str) -> Strings:
+        column = Strings.of(getattr(span.features, name) for span in spans)
+        return Strings(np.repeat(column.codes, lengths), column.values)
+
+    def feature_bytes(name: str) -> Texts:
+        return Texts.of_bytes(
+            [entry for span in spans for entry in getattr(span.features, name) or [b""] * len(span)]
+        )
+
     slices = {
         key: Strings.of(
             entry for span in spans for entry in span.slices.get(key) or [None] * len(span)
@@ -129,6 +153,10 @@ def prediction_batch(spans: list[PredictionRows], received_ns: int) -> Predictio
         score=np.array(rows("score"), np.float64),
         value=np.array(rows("value"), np.float64),
         adjusted_count=numbers("adjusted_count", np.float64),
+        feature_names=feature_names("names"),
+        feature_values=feature_bytes("values"),
+        category_names=feature_names("category_names"),
+        category_values=feature_bytes("category_values"),
         slices=slices,
         probability_classes=_of_rows_with_probabilities(spans),
         probabilities=Texts.of_bytes(

@@ -22,7 +22,7 @@ from inferspan_collector.decode.attributes import Attributes, RefusedRecord
 from inferspan_collector.decode.compiled import names
 from inferspan_collector.decode.compiled.wording import HEAD_BYTES
 from inferspan_collector.decode.label_records import read_class, read_field
-from inferspan_collector.decode.packed_columns import json_names
+from inferspan_collector.decode.packed_columns import json_names, names_text
 from inferspan_collector.decode.predictions import read_operation, read_task
 from inferspan_collector.decode.probabilities import classes_text
 
@@ -175,6 +175,10 @@ class Vocabulary:
             self._of_predictions[slot] = meanings
         return meanings
 
+    def names(self, slot: int) -> tuple[str | None, ...]:
+        """What the names of features are as texts, by code; None where they are refused."""
+        return tuple(_names_text(raw) for raw in self._values[slot])
+
     def of_labels(self, slot: int) -> Meanings:
         """The same of labels; of their class, the text and the number it spells."""
         meanings = self._of_labels.get(slot)
@@ -255,6 +259,15 @@ def _read_of_prediction(name: str, attributes: Attributes) -> Meaning:
         complete = len(set(names)) == len(classes)
         return classes_text(names) if complete else _Refused()
     return attributes.text(name)
+
+
+@lru_cache(_REMEMBERED)
+def _names_text(raw: bytes) -> str | None:
+    attributes = Attributes([KeyValue(key=semconv.FEATURE_NAMES, value=AnyValue.FromString(raw))])
+    try:
+        return names_text(tuple(json_names(attributes, semconv.FEATURE_NAMES)))
+    except RefusedRecord:
+        return None
 
 
 def any_of(masks: Iterable[Bool | None]) -> Bool | None:

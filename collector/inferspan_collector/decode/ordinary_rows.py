@@ -62,9 +62,11 @@ _Batch = TypeVar("_Batch", PredictionBatch, LabelBatch)
         semconv.GEN_AI_RESPONSE_ID,
     )
 )
+_FEATURES: Final = slot_of(semconv.FEATURE_NAMES)
+_CATEGORIES: Final = slot_of(semconv.FEATURE_CATEGORY_NAMES)
 _NAMED: Final = (
-    (predictions.FEATURE_BYTES, slot_of(semconv.FEATURE_NAMES), 8),
-    (predictions.CATEGORIES, slot_of(semconv.FEATURE_CATEGORY_NAMES), 1),
+    (predictions.FEATURE_BYTES, _FEATURES, 8),
+    (predictions.CATEGORIES, _CATEGORIES, 1),
 )
 """Columns of lengths, the slot that names as many, and what each of them takes."""
 _CLASSES: Final = slot_of(semconv.OUTPUT_CLASSES)
@@ -146,6 +148,14 @@ def prediction_rows(
         score=found.doubles(predictions.SCORE),
         value=found.doubles(predictions.VALUE),
         adjusted_count=found.doubles(predictions.ADJUSTED_COUNT),
+        feature_names=_feature_names(scanned, _FEATURES),
+        feature_values=_feature_bytes(
+            scanned, _FEATURES, predictions.FEATURE_START, predictions.FEATURE_BYTES
+        ),
+        category_names=_feature_names(scanned, _CATEGORIES),
+        category_values=_feature_bytes(
+            scanned, _CATEGORIES, predictions.CATEGORY_START, predictions.CATEGORY_BYTES
+        ),
         slices=_slices(scanned, refused),
     )
     refused += _wrong_lengths(scanned)
@@ -183,6 +193,25 @@ def _slices(scanned: Scanned, refused: list[Bool | None]) -> dict[str, Strings]:
         if bad is not None:
             refused.append(bad)
     return columns
+
+
+def _feature_names(scanned: Scanned, slot: int) -> Strings:
+    """What each row's features are named, as one text."""
+    found = scanned.predictions
+    if not scanned.values.has(slot):
+        return Strings.constant(None, len(found))
+    texts = scanned.values.names(slot)
+    column = Strings.of(texts)
+    return Strings(np.append(column.codes, np.int32(-1))[found.codes(slot)], column.values)
+
+
+def _feature_bytes(scanned: Scanned, slot: int, start: int, length: int) -> Texts:
+    """The bytes of each row's features as they came; what has no names has none."""
+    found = scanned.predictions
+    if not scanned.values.has(slot):
+        return Texts.constant(None, len(found))
+    lengths = np.where(found.codes(slot) >= 0, found.integers(length), 0)
+    return scanned.texts(found.integers(start), np.maximum(lengths, 0))
 
 
 def _wrong_lengths(scanned: Scanned) -> list[Bool | None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -19,6 +20,7 @@ from inferspan_collector.decode.attributes import Attributes, RefusedRecord, sho
 CODE_WIDTHS: Final = (1, 2, 4)
 FLOAT_WIDTHS: Final = (4, 8)
 TIME_WIDTHS: Final = (4, 8)
+_REMEMBERED: Final = 1024
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -147,6 +149,12 @@ def coded(
             "bad_code", f"{codes_name} holds code {greatest}; {name} has {len(texts)} entries"
         )
     return Coded(codes, texts)
+
+
+@lru_cache(_REMEMBERED)
+def names_text(names: tuple[str, ...]) -> str:
+    """Names as batches hold them: one text, however it was spaced."""
+    return json.dumps(names, ensure_ascii=False, separators=(",", ":"))
 
 
 def json_names(attributes: Attributes, name: str) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Protocol, TypeVar
 
@@ -22,7 +23,7 @@ from inferspan_collector.decode.columns import (
     named_batch,
     prediction_batch,
 )
-from inferspan_collector.decode.features import fault_in_record, fault_in_span
+from inferspan_collector.decode.features import with_record_features, with_span_features
 from inferspan_collector.decode.label_records import ATTRIBUTES, Link, read_label, scored
 from inferspan_collector.decode.mapping import Mapper, SpanView
 from inferspan_collector.decode.mapping.labels import mapped_label
@@ -241,6 +242,7 @@ class _Found:
             return
         if mapping is not None:
             self._mapped[mapping] += 1
+        rows = with_span_features(rows, attributes, self._refused)
         self._predictions.append(rows)
         if rows.ends_early:
             message = (
@@ -249,7 +251,6 @@ class _Found:
             )
             self._refused.append(Refusal("durations", "negative_duration", message))
         self._say_surplus(slice_keys(attributes, semconv.SLICE_PREFIX)[1], attributes)
-        self._say_fault(fault_in_span(attributes, len(rows)))
 
     def _add_mapped(self, mapper: Mapper, view: SpanView) -> bool:
         """Add what a foreign span is by a mapping; False where none takes it."""
@@ -293,9 +294,9 @@ class _Found:
         except RefusedRecord as refused:
             self._refused.append(Refusal("slim_records", refused.reason, str(refused)))
             return
-        self._records.append(record)
+        batch = with_record_features(record.batch, attributes, self._refused)
+        self._records.append(replace(record, batch=batch))
         self._say_surplus(record.surplus_slices, attributes)
-        self._say_fault(fault_in_record(attributes, len(record.batch)))
 
     def _say_surplus(self, keys: Sequence[str], attributes: Attributes) -> None:
         for key in keys:
@@ -305,11 +306,6 @@ class _Found:
                 "hold no dot"
             )
             self._refused.append(Refusal("slices", "surplus_slice", message))
-
-    def _say_fault(self, in_features: RefusedRecord | None) -> None:
-        if in_features is not None:
-            message = f"{in_features}; the predictions were taken without these features"
-            self._refused.append(Refusal("features", in_features.reason, message))
 
     def _add_label(self, read: Callable[[], LabelRow]) -> None:
         try:

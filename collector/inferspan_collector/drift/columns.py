@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from inferspan_collector.drift.bins import Bins, NumberBins, freeze_categories, freeze_numbers
 from inferspan_collector.drift.counts import Counts, Float64, Int64
 from inferspan_collector.store.row_columns import RowColumns
+
+FEATURE: Final = "feature."
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -63,14 +66,45 @@ class Categories:
         return Categories(self.codes[rows], self.texts)
 
 
-Column = Numbers | Categories
+@dataclass(frozen=True, slots=True, eq=False)
+class Mixed:
+    """A feature whose values are numbers in some rows and texts in others."""
+
+    numbers: Numbers
+    categories: Categories
+
+    def freeze(self) -> Bins | None:
+        """Bins of the type that most rows have; of numbers where both have as many."""
+        texts = int((self.categories.codes >= 0).sum())
+        if texts > int((~np.isnan(self.numbers.values)).sum()):
+            return self.categories.freeze()
+        return self.numbers.freeze()
+
+    def count(self, bins: Bins, windows: Int64, n: int) -> Counts:
+        """Count the type of the bins; a value of the other one is of another type."""
+        if isinstance(bins, NumberBins):
+            counts = self.numbers.count(bins, windows, n)
+            other = (self.categories.codes >= 0) & np.isnan(self.numbers.values)
+        else:
+            counts = self.categories.count(bins, windows, n)
+            other = ~np.isnan(self.numbers.values) & (self.categories.codes < 0)
+        mistyped = np.bincount(windows[other], minlength=n).astype(np.int64)
+        return replace(counts, missing=counts.missing - mistyped, mistyped=mistyped)
+
+    def take(self, rows: NDArray[np.bool_]) -> Mixed:
+        """Select rows."""
+        return Mixed(self.numbers.take(rows), self.categories.take(rows))
+
+
+Column = Numbers | Categories | Mixed
 
 
 def columns_of(rows: RowColumns) -> dict[str, Column]:
     """Every column that some row has a value in, by name; failed calls have none of them.
 
     `predicted.class`, `predicted.score`, `predicted.value`: what the model said. `label.class`,
-    `label.value`: what was true; only labelled rows have them.
+    `label.value`: what was true; only labelled rows have them. `feature.<name>`: what the model
+    was declared to see.
     """
     found: dict[str, Column] = {}
     for name, texts in (("predicted.class", rows.predicted), ("label.class", rows.actual)):
@@ -83,14 +117,25 @@ def columns_of(rows: RowColumns) -> dict[str, Column]:
     ):
         if not np.isnan(numbers).all():
             found[name] = Numbers(numbers)
+    return found | _features(rows)
+
+
+def _features(rows: RowColumns) -> dict[str, Column]:
+    found: dict[str, Column] = {}
+    numbers, texts = rows.features.numbers, rows.features.texts
+    for name in sorted({*numbers, *texts}):
+        if name not in texts:
+            found[FEATURE + name] = Numbers(numbers[name])
+        elif name not in numbers:
+            found[FEATURE + name] = Categories.of(texts[name])
+        else:
+            found[FEATURE + name] = Mixed(Numbers(numbers[name]), Categories.of(texts[name]))
     return found
 
 
-def absent(like: Column, rows: int) -> Column:
-    """A column of the same kind in which every row is missing."""
-    if isinstance(like, Numbers):
-        return Numbers(np.full(rows, np.nan))
-    return Categories(np.full(rows, -1, np.int32), ())
+def absent(rows: int) -> Column:
+    """A column in which every row is missing."""
+    return Mixed(Numbers(np.full(rows, np.nan)), Categories(np.full(rows, -1, np.int32), ()))
 
 
 def row_masks(rows: RowColumns) -> Mapping[str, NDArray[np.bool_]]:

@@ -8,12 +8,46 @@ from typing import Final
 import numpy as np
 
 from inferspan.semconv import BINARY
+from inferspan_collector.estimates.boosted_trees import Float64
 from inferspan_collector.estimates.confidence_based import Binary, Estimate, TopScore
 from inferspan_collector.estimates.direct_loss import DirectLoss
 from inferspan_collector.store.row_columns import RowColumns
 
 LABELLED_MIN: Final = 200
 """Of fewer labelled reference rows nothing is learnt."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The features that errors are learnt from, in an order that stays."""
+
+    numbers: tuple[str, ...]
+    texts: tuple[tuple[str, tuple[str, ...]], ...]
+    """Name → the texts that the reference holds, each known by its place."""
+
+    @classmethod
+    def of(cls, rows: RowColumns) -> Seen:
+        """All features of a reference, the names sorted."""
+        texts = {
+            name: tuple(sorted({text for text in column if text is not None}))
+            for name, column in rows.features.texts.items()
+        }
+        return cls(tuple(sorted(rows.features.numbers)), tuple(sorted(texts.items())))
+
+    def matrix(self, rows: RowColumns) -> Float64:
+        """float64[N, F]; NaN where a row lacks a feature, or says what the reference does not."""
+        none = np.full(len(rows), np.nan)
+        columns = [rows.features.numbers.get(name, none) for name in self.numbers]
+        for name, known in self.texts:
+            places = {text: float(place) for place, text in enumerate(known)}
+            texts = rows.features.texts.get(name)
+            columns.append(
+                none if texts is None else np.array([places.get(text, np.nan) for text in texts])
+            )
+        return np.column_stack(columns) if columns else np.empty((len(rows), 0))
+
+
+NOTHING_SEEN: Final = Seen((), ())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -28,6 +62,7 @@ class Foresight:
     fitted: Binary | TopScore | DirectLoss | None = None
     labelled: int = 0
     """Reference rows that were learnt from."""
+    seen: Seen = NOTHING_SEEN
 
     def estimates(self, rows: RowColumns) -> dict[str, Estimate]:
         """The figures to expect of rows, whatever is known of their labels; {} without a fit."""
@@ -39,7 +74,7 @@ class Foresight:
             scored = rows.take(np.isfinite(rows.score) & (rows.predicted != None))  # noqa: E711
             return self.fitted.estimates(scored.predicted, scored.score)
         if isinstance(self.fitted, DirectLoss):
-            return self.fitted.estimates(np.empty((len(rows), 0)), rows.value)
+            return self.fitted.estimates(self.seen.matrix(rows), rows.value)
         return {}
 
 
@@ -55,9 +90,9 @@ def foresight(reference: RowColumns, positive: str | None) -> Foresight:
     judged = known.take(known.correct >= 0)
     scored = judged.take(np.isfinite(judged.score) & (judged.predicted != None))  # noqa: E711
     if len(numbers) >= LABELLED_MIN and len(numbers) >= len(scored):
-        nothing = np.empty((len(numbers), 0))
-        fitted = DirectLoss.fitted(nothing, numbers.value, numbers.truth)
-        return Foresight(None, "dle", fitted=fitted, labelled=len(numbers))
+        seen = Seen.of(numbers)
+        fitted = DirectLoss.fitted(seen.matrix(numbers), numbers.value, numbers.truth)
+        return Foresight(None, "dle", fitted=fitted, labelled=len(numbers), seen=seen)
     if len(scored) < LABELLED_MIN:
         return Foresight(_too_few(len(judged), len(scored), len(numbers)))
     if set(scored.task) == {BINARY}:

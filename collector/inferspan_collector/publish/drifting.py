@@ -38,7 +38,7 @@ def routes(queries: Queries, config: Config) -> list[Route]:
 
 
 def _drift(request: Request, queries: Queries, config: Config) -> Response:
-    found, _ = windowed.asked(request, queries, config)
+    found = windowed.asked(request, queries, config)
     return JSONResponse(
         {
             "model": found.model.model,
@@ -66,7 +66,7 @@ def columns_json(found: Windowed) -> dict[str, Any]:
         )
         if reference is None:
             continue
-        live = now.get(name) or absent(column, len(found.rows))
+        live = now.get(name) or absent(len(found.rows))
         rows = masks[prefix]
         counts = live.take(rows).count(reference.bins, found.places[rows], len(found.starts))
         answer[name] = {

@@ -46,7 +46,7 @@ def routes(queries: Queries, config: Config) -> list[Route]:
 
 
 def _estimates(request: Request, queries: Queries, config: Config) -> Response:
-    found, _ = windowed.asked(request, queries, config)
+    found = windowed.asked(request, queries, config)
     rows, reference = found.rows, found.reference.rows
     foreseen = foresight(reference, _positive(found))
     now_ns = queries.now_ns()

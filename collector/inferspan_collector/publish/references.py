@@ -14,7 +14,7 @@ from inferspan_collector.drift.counts import Int64
 from inferspan_collector.publish.parameters import minute, rfc3339
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.reader import Reader
-from inferspan_collector.store.row_columns import ROWS_MAX, RowColumns, RowQuery
+from inferspan_collector.store.row_columns import RowColumns, RowQuery
 
 PARAMETERS: Final = ("reference_from", "reference_to", "reference_version")
 
@@ -57,11 +57,11 @@ def reference_rows(
     version = values.get("reference_version", query.version)
     asked = start is not None or end is not None or "reference_version" in values
     configured = section.reference
-    source, most = "asked", ROWS_MAX
+    source, most = "asked", query.most
     if not asked:
         start_ns, end_ns = _unix_ns(configured.since), _unix_ns(configured.until)
         source = "configured" if start_ns is not None or end_ns is not None else "first"
-        most = ROWS_MAX if end_ns is not None else configured.first
+        most = query.most if end_ns is not None else configured.first
     else:
         start_ns, end_ns = (None if m is None else m * MINUTE_NS for m in (start, end))
     rows = reader.rows(
@@ -75,6 +75,7 @@ def reference_rows(
             end_ns=end_ns,
             most=most,
             oldest=True,
+            features=query.features,
         )
     )
     return ReferenceRows(rows, source)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -28,9 +27,11 @@ from inferspan_collector.publish.references import (
     windows_of,
 )
 from inferspan_collector.store.cells import MINUTE_NS, ModelSummary
-from inferspan_collector.store.row_columns import ROWS_MAX, RowColumns, RowQuery
+from inferspan_collector.store.row_columns import RowColumns, RowQuery
 from inferspan_collector.submission import Queries
 
+ROWS_MAX: Final = 500_000
+"""Rows that are read, and as many of the reference: with 25 features some 0.2 GB each."""
 KNOWN: Final = (
     "every", "from", "to", "target", "environment", "service", "version", *PARAMETERS,
 )  # fmt: skip
@@ -74,16 +75,14 @@ class Windowed:
         ]
 
 
-def asked(
-    request: Request, queries: Queries, config: Config, more: Sequence[str] = ()
-) -> tuple[Windowed, dict[str, str]]:
-    """Read a question and the rows that it is about; also its parameters.
+def asked(request: Request, queries: Queries, config: Config) -> Windowed:
+    """Read a question and the rows that it is about.
 
     Raises:
         BadParameter: a parameter breaks a rule, or the answer would be too long.
         UnknownModel: there is no such model.
     """
-    values = given(request, (*KNOWN, *more))
+    values = given(request, KNOWN)
     every = choice(values, "every", MINUTES) or "all"
     start, end = minutes_range(values)
     model = model_asked(request, queries.reader.models())
@@ -96,6 +95,8 @@ def asked(
         version=values.get("version"),
         start_ns=None if start is None else start * MINUTE_NS,
         end_ns=None if end is None else end * MINUTE_NS,
+        most=ROWS_MAX,
+        features=True,
     )
     rows = queries.reader.rows(query)
     starts, places = windows_of(rows, MINUTES[every])
@@ -112,8 +113,7 @@ def asked(
     said = notes(values, model, section, {}, ())
     if len(rows) >= ROWS_MAX:
         said.append(f"only the newest {ROWS_MAX:,} predictions were read; ask for a shorter time")
-    found = Windowed(
+    return Windowed(
         model, section, query, every, rows, starts, places,
         reference, reference_places, len(before), said,
     )  # fmt: skip
-    return found, values

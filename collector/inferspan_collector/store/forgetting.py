@@ -14,6 +14,7 @@ import duckdb
 
 from inferspan_collector.batches import Texts
 from inferspan_collector.config import Config
+from inferspan_collector.store import feature_blocks
 from inferspan_collector.store.database import sql
 from inferspan_collector.store.keys import PADDING, Secret
 from inferspan_collector.store.naming import waiting_rows
@@ -147,6 +148,8 @@ class Forgetting:
             self._overwrite(table)
             for details in _DETAILS[table]:
                 self._overwrite(details)
+            if table == "predictions":
+                feature_blocks.forget(self._cursor)
             self._cursor.execute(erase)
         self._cursor.execute("UPDATE kept SET scrub_due = TRUE")
         return found

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 from typing import Any, Final
 
 import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.store import full_rows
+from inferspan_collector.store import feature_blocks, full_rows
 from inferspan_collector.store.cells import QueryError
+from inferspan_collector.store.feature_blocks import Features
 
 ROWS_MAX: Final = 1_000_000
 """Rows of one answer, the newest by event time where there are more: about 0.2 GB and 2 s."""
@@ -52,6 +53,8 @@ class RowQuery:
     """How many rows."""
     oldest: bool = False
     """Where there are more: the oldest instead of the newest."""
+    features: bool = False
+    """Whether declared features are read as well."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -83,13 +86,17 @@ class RowColumns:
     lag: NDArray[np.int64]
     """ns from the event to the receipt of the winning label, -1 = none, or one that silence
     implied."""
+    features: Features
 
     def __len__(self) -> int:
         return len(self.row_id)
 
     def take(self, rows: NDArray[Any]) -> RowColumns:
         """Select rows by index or mask."""
-        return replace(self, **{each.name: getattr(self, each.name)[rows] for each in fields(self)})
+        return RowColumns(
+            **{name: getattr(self, name)[rows] for name in _names()},
+            features=self.features.take(rows),
+        )
 
 
 def rows(cursor: duckdb.DuckDBPyConnection, query: RowQuery) -> RowColumns:
@@ -106,10 +113,20 @@ def rows(cursor: duckdb.DuckDBPyConnection, query: RowQuery) -> RowColumns:
     found = cursor.execute(
         statement, {**parameters, "target": query.target, "most": query.most}
     ).fetchnumpy()
-    columns = {each.name: _column(found[each.name], str(each.type)) for each in fields(RowColumns)}
+    kinds = {each.name: str(each.type) for each in fields(RowColumns)}
+    columns = {name: _column(found[name], kinds[name]) for name in _names()}
     # Descending, so that the newest are kept; ties among them stay in the order of their keys.
     order = np.argsort(columns["event_time"], kind="stable")
-    return RowColumns(**{name: column[order] for name, column in columns.items()})
+    columns = {name: column[order] for name, column in columns.items()}
+    features = Features()
+    if query.features:
+        ids, times = columns["row_id"], columns["event_time"]
+        features = feature_blocks.read(cursor, query.model, ids, times)
+    return RowColumns(**columns, features=features)
+
+
+def _names() -> list[str]:
+    return [each.name for each in fields(RowColumns) if each.name != "features"]
 
 
 def _conditions(query: RowQuery) -> tuple[list[str], Mapping[str, Any]]:

@@ -76,6 +76,21 @@ CREATE TABLE prediction_probabilities (
     doubles BLOB NOT NULL
 );
 
+-- The declared features of predictions: a row for those of a transaction that have the same names.
+CREATE TABLE feature_blocks (
+    first_row BIGINT NOT NULL,
+    last_row BIGINT NOT NULL,
+    first_time BIGINT NOT NULL,     -- event times of its predictions
+    last_time BIGINT NOT NULL,
+    model VARCHAR NOT NULL,
+    names VARCHAR,                  -- of the numbers: a JSON array; NULL = it has none
+    category_names VARCHAR,         -- of the texts
+    rows BLOB NOT NULL,             -- int64[n], rising
+    numbers BLOB NOT NULL,          -- float64[n, names], NaN = missing
+    text_ends BLOB NOT NULL,        -- int64[n]: where each row's part of `texts` ends
+    texts BLOB NOT NULL             -- OTLP's `ArrayValue` of each row, '' = missing
+);
+
 -- Rows of `predictions` whose key another row has won.
 CREATE TABLE superseded_predictions (row_id BIGINT NOT NULL);
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from inferspan_collector import failpoints, join, latency_sketch
 from inferspan_collector.batches import Bool, Int64, LabelBatch, Objects, PredictionBatch, Texts
 from inferspan_collector.join import Said
-from inferspan_collector.store import counting, keys, nearby, outbox, staging
+from inferspan_collector.store import counting, feature_blocks, keys, nearby, outbox, staging
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.compiled import rows as hot_rows
 from inferspan_collector.store.compiled.rows import EXCEPTIONAL, MAYBE_COLD
@@ -152,6 +152,7 @@ class Transaction:
         _insert(cursor, "prediction_details", details)
         probabilities = staging.probability_columns(self._predictions, new)
         _insert(cursor, "prediction_probabilities", probabilities)
+        feature_blocks.write(cursor, self._predictions, new)
         rows, details = staging.label_columns(self._labels, new_labels, self._known.label_sets)
         _insert(cursor, "labels", rows)
         _insert(cursor, "label_details", details)

@@ -51,11 +51,12 @@ from inferspan_collector.decode.compiled.records import (
     has,
 )
 from inferspan_collector.decode.compiled.values import (
-    bytes_length,
+    array,
     doubles_count,
     entries_start,
     integer,
     number,
+    octets,
     text,
     texts_count,
 )
@@ -75,14 +76,18 @@ from inferspan_collector.decode.compiled.values import (
     CATEGORIES,
     PROBABILITIES,
     PROBABILITIES_START,
+    FEATURE_START,
+    CATEGORY_START,
+    CATEGORY_BYTES,
     SCORE,
     VALUE,
     ADJUSTED_COUNT,
     KIND_BYTES,
     TRACE,
-) = range(19)
+) = range(22)
 """Columns of predictions, of 8 bytes a row; the trace ids take two, pair by pair. Of features and
-probabilities, how much of them came: -1 = none. Behind them `CODES` columns of 4 bytes, by slot."""
+probabilities, how much of them came: -1 = none; of features, where they are. Behind them `CODES`
+columns of 4 bytes, by slot."""
 COLUMNS: Final = TRACE + 2
 CODES: Final = CODED_SLOTS
 CODED_OF_PREDICTIONS: Final = slot_of(semconv.OUTPUT_CLASSES) + 1
@@ -217,13 +222,17 @@ def _put_lengths(at: int, column: int, state: int) -> bool:
     if has(_CATEGORY_NAMES, state) != has(_CATEGORY_VALUES, state):
         return False
     if has(_FEATURE_DATA, state):
-        features = bytes_length(_FEATURE_DATA, state)
+        first, features = octets(_FEATURE_DATA, state)
         if features == BAD:
             return False
+        put_integer(at + FEATURE_START * column, first - integer_at(state + BASE))
     if has(_CATEGORY_VALUES, state):
         categories = texts_count(_CATEGORY_VALUES, state, integer_at(state + TEXT_LENGTH))
         if categories == BAD:
             return False
+        first, length = array(_CATEGORY_VALUES, state)
+        put_integer(at + CATEGORY_START * column, first - integer_at(state + BASE))
+        put_integer(at + CATEGORY_BYTES * column, length)
     if has(_PROBABILITIES, state):
         probabilities = doubles_count(_PROBABILITIES, state)
         # Without a class or a score of its own, the prediction's follow from them.

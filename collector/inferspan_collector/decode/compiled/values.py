@@ -57,13 +57,21 @@ def integer(slot: int, state: int) -> tuple[int, bool]:
 
 
 @part
-def bytes_length(slot: int, state: int) -> int:
-    """The length of bytes; `BAD` for another type."""
+def octets(slot: int, state: int) -> tuple[int, int]:
+    """Where bytes start, and their length, which is `BAD` for another type."""
     start, end = value_of(slot, state)
     if byte_at(start) != BYTES:
-        return BAD
+        return 0, BAD
     first, last = content(start + 1, end)
-    return last - first
+    return first, last - first
+
+
+@part
+def array(slot: int, state: int) -> tuple[int, int]:
+    """Where an array's entries start, and how many bytes they have; see that it is one first."""
+    start, end = value_of(slot, state)
+    first, last = content(start + 1, end)
+    return first, last - first
 
 
 @part

@@ -28,3 +28,19 @@ CREATE TABLE prediction_probabilities (
     classes VARCHAR NOT NULL,
     doubles BLOB NOT NULL
 );
+
+-- Declared features of predictions.
+
+CREATE TABLE feature_blocks (
+    first_row BIGINT NOT NULL,
+    last_row BIGINT NOT NULL,
+    first_time BIGINT NOT NULL,
+    last_time BIGINT NOT NULL,
+    model VARCHAR NOT NULL,
+    names VARCHAR,
+    category_names VARCHAR,
+    rows BLOB NOT NULL,
+    numbers BLOB NOT NULL,
+    text_ends BLOB NOT NULL,
+    texts BLOB NOT NULL
+);

@@ -1,0 +1,247 @@
+"""Declared features are kept with their predictions, leave with them, and are read by row."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from asking import FilledStore, ask
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from join_oracle import DAY_NS
+from records import MINUTE_NS, START_NS, Label, Prediction
+from test_forget import bytes_of
+from test_join import Store
+from test_retention import tidied
+
+from inferspan_collector.publish import drifting, foreseeing
+from inferspan_collector.publish.parameters import rfc3339
+from inferspan_collector.store.forgetting import ToForget
+from inferspan_collector.store.row_columns import RowQuery
+
+HOUR_NS = 60 * MINUTE_NS
+HOUR_START_NS = START_NS - START_NS % HOUR_NS
+UNTIL = rfc3339(HOUR_START_NS + 2 * HOUR_NS)
+Kept = dict[str, dict[str, float | str]]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    opened = Store(tmp_path)
+    yield opened
+    opened.database.close()
+
+
+def kept(store: Store, model: str = "fraud") -> Kept:
+    """Features by prediction id, of current predictions; what is missing is left out."""
+    rows = store.reader.rows(RowQuery(model, features=True))
+    ids = {
+        (row.trace_id, row.span_id): row.prediction_id
+        for row in store.reader.predictions(model, limit=1000)
+    }
+    with store.database.cursor() as cursor:
+        spans = dict(
+            cursor.execute(
+                "SELECT row_id, (trace_high, trace_low, span) FROM predictions"
+            ).fetchall()
+        )
+    found: Kept = {}
+    for place, row_id in enumerate(rows.row_id.tolist()):
+        high, low, span = spans[row_id]
+        features: dict[str, float | str] = {}
+        for name, numbers in rows.features.numbers.items():
+            if not math.isnan(numbers[place]):
+                features[name] = float(numbers[place])
+        for name, texts in rows.features.texts.items():
+            if texts[place] is not None:
+                features[name] = texts[place]
+        found[ids[f"{high:016x}{low:016x}", f"{span:016x}"]] = features
+    return found
+
+
+def test_features_are_read_of_the_rows_that_had_them(store: Store) -> None:
+    store.commit(
+        (
+            Prediction("a", features={"amount": 1.5, "country": "DE"}),
+            Prediction("b", span=2),
+            Prediction("c", span=3, features={"amount": 2.5, "country": "FR"}),
+            Prediction("d", span=4, features={"age": 30.0}),
+        ),
+        (Prediction("e", span=5, model="other", features={"amount": 9.0}),),
+    )
+    store.commit((Prediction("f", span=6, features={"amount": "much"}),))
+    assert kept(store) == {
+        "a": {"amount": 1.5, "country": "DE"},
+        "b": {},
+        "c": {"amount": 2.5, "country": "FR"},
+        "d": {"age": 30.0},
+        "f": {"amount": "much"},
+    }
+    assert kept(store, "other") == {"e": {"amount": 9.0}}
+
+
+def test_retries_bring_nothing_and_the_winner_of_a_key_has_its_own(store: Store) -> None:
+    first = Prediction("a", features={"amount": 1.0})
+    store.commit((first,), (first,))
+    store.commit(
+        (first, Prediction("a", span=2, event_time=START_NS + 1, features={"amount": 2.0}))
+    )
+    assert kept(store) == {"a": {"amount": 2.0}}
+    with store.database.cursor() as cursor:
+        rows = cursor.execute("SELECT sum(octet_length(rows)) // 8 FROM feature_blocks").fetchall()
+    assert rows == [(2,)]
+
+
+def test_they_outlive_a_restart_and_leave_with_their_rows(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    store.commit((Prediction("a", features={"amount": 1.0}),))
+    late = START_NS + 60 * DAY_NS
+    store.commit(
+        (Prediction("b", span=2, event_time=late, received=late, features={"amount": 2.0}),)
+    )
+    store.database.close()
+    store.open()
+    assert kept(store) == {"a": {"amount": 1.0}, "b": {"amount": 2.0}}
+    tidied(store, START_NS + 100 * DAY_NS)
+    assert kept(store) == {"b": {"amount": 2.0}}
+    with store.database.cursor() as cursor:
+        assert cursor.execute("SELECT count(*) FROM feature_blocks").fetchall() == [(1,)]
+    store.database.close()
+
+
+def test_a_forgotten_prediction_takes_its_features_along_and_no_others(store: Store) -> None:
+    secret = 123456.789012345
+    store.commit(
+        (
+            Prediction("a", features={"amount": 1.0, "country": "DE"}),
+            Prediction("secret", span=2, features={"amount": secret, "country": "Atlantis"}),
+            Prediction("c", span=3, features={"amount": 3.0, "country": ""}),
+        ),
+        (Prediction("secret", span=4, model="other", features={"amount": secret}),),
+    )
+    store.writer.forget(ToForget("secret"), START_NS + DAY_NS)
+    assert kept(store) == {"a": {"amount": 1.0, "country": "DE"}, "c": {"amount": 3.0}}
+    assert kept(store, "other") == {}
+    tidied(store, START_NS + DAY_NS)
+    directory = store.database.path.parent
+    store.database.close()
+    content = bytes_of(directory)
+    assert np.array([secret]).tobytes() not in content
+    assert b"Atlantis" not in content
+    store.open()
+    assert kept(store)["a"] == {"amount": 1.0, "country": "DE"}
+
+
+values = st.floats(allow_nan=False, allow_infinity=False) | st.sampled_from(["x", "y", "Ä"])
+rows_of_features = st.dictionaries(st.sampled_from(["a", "b", "c d"]), values, max_size=3)
+
+
+@settings(max_examples=20)
+@given(
+    groups=st.lists(st.lists(rows_of_features, max_size=5), max_size=4),
+    gone=st.sets(st.integers(0, 19)),
+)
+def test_any_features_come_back_but_the_forgotten(
+    groups: list[list[dict[str, float | str]]],
+    gone: set[int],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    store = Store(tmp_path_factory.mktemp("store"))
+    expected: Kept = {}
+    for group in groups:
+        rows = []
+        for features in group:
+            number = len(expected)
+            expected[f"order-{number}"] = features
+            rows.append(Prediction(f"order-{number}", span=number + 1, features=features))
+        store.commit(tuple(rows))
+    assert kept(store) == expected
+    for number in sorted(gone):
+        store.writer.forget(ToForget(f"order-{number}"), START_NS + DAY_NS)
+        expected.pop(f"order-{number}", None)
+    assert kept(store) == expected
+    store.database.close()
+
+
+def hours(*features: dict[str, float | str]) -> list[Prediction]:
+    """A hundred predictions an hour, a row's features in turn; the first one's in all hours."""
+    return [
+        Prediction(
+            f"order-{hour}-{i}",
+            trace=hour * 100 + i + 1,
+            span=hour * 100 + i + 1,
+            event_time=HOUR_START_NS + hour * HOUR_NS + i,
+            features={
+                name: value + (i % 10) if isinstance(value, float) else value
+                for name, value in each.items()
+            },
+        )
+        for hour, each in enumerate(features)
+        for i in range(100)
+    ]
+
+
+def test_a_feature_that_shifts_breaks_or_changes_its_type_is_seen(tmp_path: Path) -> None:
+    store = FilledStore(tmp_path)
+    usual: dict[str, float | str] = {"amount": 10.0, "country": "DE"}
+    store.add(
+        *hours(
+            usual,
+            usual,
+            {"amount": 500.0, "country": "DE"},
+            {"amount": "10", "country": "DE"},
+            {"amount": 10.0, "country": "Atlantis"},
+            {"country": "DE"},
+        )
+    )
+    url = f"/api/v1/models/fraud/drift?every=1h&reference_to={UNTIL}"
+    columns = ask(drifting.routes(store, store.config), url).json()["columns"]
+    amount, country = (columns[f"feature.{name}"] for name in ("amount", "country"))
+    assert (amount["kind"], country["kind"]) == ("number", "category")
+    assert amount["values"] == [100, 100, 100, 0, 100, 0]
+    figures = {name: course["values"] for name, course in amount["figures"].items()}
+    assert figures["out_of_range"] == [0, 0, 1, None, 0, None]
+    assert figures["changed_type"] == [0, 0, 0, 1, 0, 0]
+    assert figures["missing"] == [0, 0, 0, 0, 0, 1]
+    assert figures["wasserstein"][2] == pytest.approx(490, abs=1)
+    assert figures["jensen_shannon"][:3] == [0, 0, 1]
+    assert amount["figures"]["wasserstein"]["alerts"] == [False, False, True, False, False, False]
+    assert country["figures"]["unseen_categories"]["values"] == [0, 0, 0, 0, 1, 0]
+    store.database.close()
+
+
+def test_errors_are_foreseen_by_the_features_that_make_them(tmp_path: Path) -> None:
+    store = FilledStore(tmp_path)
+    rng = np.random.default_rng(1)
+    rows: list[Prediction | Label] = []
+    for i in range(3_000):
+        # The last third is rough where the first two seldom are; no label has come of it.
+        rough = bool(rng.random() < (0.2 if i < 2_000 else 0.9))
+        predicted = float(rng.uniform(50, 100))
+        error = float(rng.normal() * (20 if rough else 1))
+        rows.append(
+            Prediction(
+                f"order-{i}",
+                predicted=None,
+                value=predicted,
+                task="regression",
+                positive_class=None,
+                trace=i + 1,
+                span=i + 1,
+                event_time=HOUR_START_NS + i // 1_000 * HOUR_NS + i,
+                features={"road": "rough" if rough else "smooth", "noise": float(rng.random())},
+            )
+        )
+        if i < 2_000:
+            rows.append(Label(f"order-{i}", actual=None, value=predicted + error, label_id=f"l{i}"))
+    store.add(*rows)
+    url = f"/api/v1/models/fraud/estimates?every=1h&reference_to={UNTIL}"
+    windows = ask(foreseeing.routes(store, store.config), url).json()["windows"]
+    errors = [window["metrics"]["mean_absolute_error"]["estimated"]["value"] for window in windows]
+    mean = math.sqrt(2 / math.pi)
+    assert errors[0] == pytest.approx(mean * (0.2 * 20 + 0.8), rel=0.15)
+    assert errors[2] == pytest.approx(mean * (0.9 * 20 + 0.1), rel=0.15)
+    store.database.close()
