@@ -308,8 +308,8 @@ class Pipeline:
         """Bring work into the store and answer for it; what kept entries out, if anything did."""
         applied = self._applier.apply(work.entries, work.requests, self._clock())
         self._note_if_fatal(applied.fatal)
-        self._queues.done(applied.entries, stuck=applied.fault is not None)
-        if applied.entries:
+        if work.entries:
+            self._queues.done(applied.entries, stuck=applied.fault is not None)
             self._journal.trim(self._queues.applied)
         for request, answer in applied.answers:
             if isinstance(answer, Exception):

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, TypeVar
 
 from inferspan_collector.applying import Request
@@ -47,6 +47,8 @@ class Errand:
 
     run: Callable[[], Any]
     done: Future[Any]
+    after: int = 0
+    """It is about all that was acknowledged up to this sequence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +165,7 @@ class Queues:
         with self._lock:
             if self.closing:
                 raise Overloaded("the collector is shutting down", 5, reason="stopping")
-            self._errands.append(errand)
+            self._errands.append(replace(errand, after=self._acknowledged))
             self._for_writer.notify()
 
     def next_kept(self) -> list[Kept] | None:
@@ -217,12 +219,7 @@ class Queues:
             entries: tuple[Entry, ...] = ()
             if self._due() or ((requests or self._errands) and not self._again_at):
                 entries = self._oldest()
-            errands: tuple[Errand, ...] = ()
-            # They are about all that was acknowledged before them.
-            if len(entries) == len(self._backlog) or self._again_at:
-                errands = tuple(self._errands)
-                self._errands.clear()
-            return Work(entries, requests, errands)
+            return Work(entries, requests, tuple(self._errands_after(entries)))
 
     def done(self, entries: int, *, stuck: bool) -> None:
         """Say what became of work: so many entries are in the store; whether it takes no more."""
@@ -287,6 +284,12 @@ class Queues:
         if self.closing:
             return 0.0
         return self._backlog[0].since + self._limits.apply_milliseconds / 1e3
+
+    def _errands_after(self, entries: tuple[Entry, ...]) -> Iterator[Errand]:
+        """Those that are about nothing beyond these entries; where the store is stuck, all."""
+        reached = entries[-1].sequence if entries else self._applied
+        while self._errands and (self._again_at or self._errands[0].after <= reached):
+            yield self._errands.popleft()
 
     def _oldest(self) -> tuple[Entry, ...]:
         entries: list[Entry] = []
