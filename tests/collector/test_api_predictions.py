@@ -72,6 +72,7 @@ def test_single_predictions_newest_first(store: FilledStore) -> None:
             "time": rfc3339(START_NS + 3 * SECOND_NS),
             "duration": 0.005,
             "label_time": rfc3339(START_NS + MINUTE_NS),
+            "implied": False,
             "slices": {"country": "DE"},
         }
     ]

@@ -156,6 +156,30 @@ def test_labels_that_wait_too_long_are_counted_once_and_join_later(store: Store)
     assert store.cells().total() == 2
 
 
+def test_what_silence_implied_is_told_from_what_was_said(store: Store) -> None:
+    store.commit(
+        (
+            Prediction("silent", slices={"country": "DE"}),
+            Prediction("said", span=2, slices={"country": "DE"}),
+            Prediction("failed", span=3, error_type="ValueError"),
+            Prediction("late word", span=4, slices={"country": "FR"}),
+            Label("said", "legit"),
+        )
+    )
+    assert store.reader.implied(CellQuery()) == {}
+    tidied(store, DUE + implied.CHECK_NS)
+    by_country = CellQuery(every=60, by=("slice.country",))
+    hour = START_NS // (60 * MINUTE_NS) * 60
+    assert store.reader.implied(CellQuery()) == {(0, ()): 2}
+    assert store.reader.implied(by_country) == {(hour, ("DE",)): 1, (hour, ("FR",)): 1}
+    assert store.reader.implied(CellQuery(target="chargeback")) == {}
+    rows = {row.prediction_id: row.implied for row in store.reader.predictions("fraud")}
+    assert rows == {"silent": True, "said": False, "failed": False, "late word": True}
+
+    store.commit((Label("late word", "fraud", "l4", received=DUE),))
+    assert store.reader.implied(by_country) == {(hour, ("DE",)): 1}
+
+
 def test_the_pipeline_says_what_silence_means_by_its_clock(tmp_path: Path) -> None:
     clock = ManualClock(START_NS)
     pipeline = Pipeline(Database.open(tmp_path), CONFIG, Telemetry(), clock.now_ns).start()

@@ -211,6 +211,9 @@ class _Api:
             return windows_json(asked, counted, average or "", positive, seen, rest)
 
         windows = shown(query, cells)
+        implied = reader.implied(query)
+        for key, window in zip(cells, windows, strict=True):
+            window["implied"] = implied.get(key, 0)
         answer: dict[str, Any] = {
             "model": model.model,
             "target": target,
@@ -318,6 +321,7 @@ def _prediction_json(row: PredictionRow) -> dict[str, Any]:
         "time": rfc3339(row.event_time),
         "duration": row.duration / 1e9,
         "label_time": None if row.label_time is None else rfc3339(row.label_time),
+        "implied": row.implied,
         "slices": row.slices,
     }
 

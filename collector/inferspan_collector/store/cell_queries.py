@@ -52,6 +52,17 @@ _ITEMS: Final = """(
 )"""
 
 
+IMPLIES: Final = "SELECT count(*) FROM label_sets WHERE kind = 'implied' AND target = $target"
+"""Whether silence ever implied a label of a target."""
+_IMPLIED_ROWS: Final = """(
+    SELECT o.minute, o.series_id, o.slices_id, j.target, 1 AS n
+    FROM outcomes AS o
+    JOIN judgements AS j ON j.judgement_id = o.judgement_id AND j.counted
+    JOIN labels AS l ON l.row_id = o.label_row
+    JOIN label_sets AS s ON s.set_id = l.set_id AND s.kind = 'implied'
+)"""
+
+
 # Older cells are those of whole hours. A correction that came later stands at its own minute, and
 # so may what a fold has not reached: all of it is read as if it were folded.
 FOLDED: Final = """(
@@ -87,6 +98,12 @@ def items(query: CellQuery) -> tuple[str, dict[str, Any]]:
     """The statement for labelled items of rankings, with the window and group of each."""
     columns = ("ranking", "place", "relevance", "shown")
     statement, parameters = _statement(query, None, _ITEMS, columns, "c.target")
+    return statement, {**parameters, "target": query.target}
+
+
+def implied(query: CellQuery) -> tuple[str, dict[str, Any]]:
+    """The statement for labelled predictions per (window, group) whose label silence implied."""
+    statement, parameters = _statement(query, None, _IMPLIED_ROWS, (), "c.target")
     return statement, {**parameters, "target": query.target}
 
 

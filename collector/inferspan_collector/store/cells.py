@@ -152,6 +152,8 @@ class PredictionRow:
     event_time: int
     duration: int
     label_time: int | None
+    implied: bool = False
+    """Nobody said what was true: silence did."""
     slices: dict[str, str] = field(default_factory=dict)
 
 

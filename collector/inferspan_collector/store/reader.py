@@ -43,6 +43,12 @@ class Reader(Protocol):
     def judged_items(self, query: CellQuery) -> JudgedItems:
         """Labelled items of rankings, corrections applied, of predictions whose rows are kept."""
 
+    def implied(self, query: CellQuery) -> dict[tuple[int, tuple[str | None, ...]], int]:
+        """Per (window, group) the labelled predictions that nobody labelled: silence implied it.
+
+        Of predictions whose rows are kept; windows and groups without any are left out.
+        """
+
     def judged_rows(self, query: CellQuery, most: int) -> JudgedRows:
         """Labelled predictions whose call did not raise, at most so many."""
 
@@ -172,6 +178,18 @@ class StoreReader:
             relevance=columns["relevance"].astype(np.float64),
             shown=columns["shown"].astype(np.int64),
         )
+
+    def implied(self, query: CellQuery) -> dict[tuple[int, tuple[str | None, ...]], int]:
+        """Per (window, group) the labelled predictions that nobody labelled: silence implied it."""
+        with self._database.cursor() as cursor:
+            # Nearly no target means anything by silence, and then no row need be read.
+            asked = {"target": query.target}
+            if not cursor.execute(cell_queries.IMPLIES, asked).fetchall()[0][0]:
+                return {}
+            statement, parameters = cell_queries.implied(query)
+            columns = _fetch(cursor, statement, parameters)
+        keys = zip(columns["window_start"].tolist(), _groups(columns, len(query.by)), strict=True)
+        return dict(zip(keys, columns["n"].tolist(), strict=True))
 
     def judged_rows(self, query: CellQuery, most: int) -> JudgedRows:
         """Labelled predictions whose call did not raise, at most so many."""

@@ -73,11 +73,13 @@ SELECT
     s.environment, s.service, s.version, s.variant,
     p.predicted, p.score, p.value,
     coalesce(l.actual, CASE WHEN isnan(l.value) THEN NULL ELSE l.value::VARCHAR END),
-    o.correct, p.error_type, p.event_time, p.duration, l.time, p.slices_id
+    o.correct, coalesce(ls.kind = 'implied', FALSE), p.error_type, p.event_time, p.duration, l.time,
+    p.slices_id
 FROM ({full_rows.predictions()}) AS p
 JOIN series AS s ON s.series_id = p.series_id
 LEFT JOIN ({full_rows.outcomes()}) AS o ON o.prediction_row = p.row_id AND o.target = $target
 LEFT JOIN labels AS l ON l.row_id = o.label_row
+LEFT JOIN label_sets AS ls ON ls.set_id = l.set_id
 WHERE p.current AND <conditions>
 ORDER BY p.event_time DESC, p.row_id DESC
 LIMIT $most
@@ -288,7 +290,7 @@ def _slices(cursor: duckdb.DuckDBPyConnection, ids: set[int]) -> dict[int, dict[
 
 def _prediction_row(row: tuple[Any, ...], slices: dict[int, dict[str, str]]) -> PredictionRow:
     (prediction_id, position, high, low, span, environment, service, version, variant, *rest) = row
-    predicted, score, value, expected, correct, error_type, *times, slices_id = rest
+    predicted, score, value, expected, correct, implied, error_type, *times, slices_id = rest
     event_time, duration, label_time = times
     return PredictionRow(
         prediction_id=prediction_id,
@@ -308,6 +310,7 @@ def _prediction_row(row: tuple[Any, ...], slices: dict[int, dict[str, str]]) -> 
         event_time=event_time,
         duration=duration,
         label_time=label_time,
+        implied=implied,
         slices=slices.get(slices_id, {}),
     )
 
