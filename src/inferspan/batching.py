@@ -134,7 +134,7 @@ class BatchScope(SpanScope):
         )
         self.recording = self.span.is_recording()
         self.attributes: Attributes = {}
-        self._context = made_current(self, set_span_in_context(self.span, current))
+        self.context = made_current(self, set_span_in_context(self.span, current))
         if self.recording:
             with _LINKS:
                 self._link_more(linked)

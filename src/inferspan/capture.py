@@ -34,7 +34,7 @@ Call = tuple[Arguments, Keywords, int]
 """Positional arguments, keywords, and 1 where binding took the first parameter."""
 Members = list[tuple[str, object]]
 
-OPENINFERENCE_KIND: Final = "CHAIN"
+_OPENINFERENCE_KIND: Final = "CHAIN"
 SLICE_LENGTH_MAX: Final = 128
 """Characters of a slice's value."""
 _ARGUMENTS_MAX: Final = 16
@@ -43,14 +43,16 @@ _MEMBERS_MAX: Final = 256
 """Members of an input or output that may find room; no others are looked at."""
 _ROWLESS: Final = frozenset((list, dict, str, float, int))
 """Types of most inputs without rows."""
-_INPUT_SHOWN: Final = {
+INPUT_SHOWN: Final = {
     semconv.INPUT_MIME_TYPE: semconv.MIME_JSON,
-    semconv.OPENINFERENCE_SPAN_KIND: OPENINFERENCE_KIND,
+    semconv.OPENINFERENCE_SPAN_KIND: _OPENINFERENCE_KIND,
 }
-_OUTPUT_SHOWN: Final = {
+"""What goes with `input.value`."""
+OUTPUT_SHOWN: Final = {
     semconv.OUTPUT_MIME_TYPE: semconv.MIME_JSON,
-    semconv.OPENINFERENCE_SPAN_KIND: OPENINFERENCE_KIND,
+    semconv.OPENINFERENCE_SPAN_KIND: _OPENINFERENCE_KIND,
 }
+"""What goes with `output.value`."""
 _INPUT_TENSOR: Final = "inferspan.input."
 _OUTPUT_TENSOR: Final = "inferspan.output."
 
@@ -202,7 +204,7 @@ def show_input(
         plain = plain_object(zip(names, arguments, strict=False), semconv.JSON_BYTES_MAX)
         if plain is not None:  # nothing in it is large, so nothing is packed
             attributes[semconv.INPUT_VALUE] = plain
-            attributes.update(_INPUT_SHOWN)
+            attributes.update(INPUT_SHOWN)
             return
     # More arguments than names: the rest went into *args.
     members: Members = [
@@ -227,7 +229,7 @@ def show_output(
         plain = plain_object(value.items(), semconv.JSON_BYTES_MAX)
         if plain is not None:
             attributes[semconv.OUTPUT_VALUE_JSON] = plain
-            attributes.update(_OUTPUT_SHOWN)
+            attributes.update(OUTPUT_SHOWN)
             return
     members: Members = [("output", value)]
     if type(value) is dict:
@@ -258,10 +260,10 @@ def add_json(
     )
     if what == "input":
         attributes[semconv.INPUT_VALUE] = written
-        attributes.update(_INPUT_SHOWN)
+        attributes.update(INPUT_SHOWN)
     else:
         attributes[semconv.OUTPUT_VALUE_JSON] = written
-        attributes.update(_OUTPUT_SHOWN)
+        attributes.update(OUTPUT_SHOWN)
     if left_out + beyond:
         said = f"{left_out + beyond} of {len(members) + beyond} members"
         dropped.append(f"{what}.value:{said} beyond {semconv.JSON_BYTES_MAX} bytes")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from functools import partial, partialmethod
+from functools import partialmethod
 from types import TracebackType
 from typing import Any, Final, TypeVar, overload
 
@@ -16,10 +16,10 @@ from inferspan.attributes import Attributes, text
 from inferspan.containment import Contained
 from inferspan.current import running
 from inferspan.declaration import Declaration, Names, refuse_unknown
-from inferspan.predictions import PredictionCall
 from inferspan.redaction import PLACEHOLDER, Redaction
 from inferspan.spans import SpanScope
 from inferspan.tensors import statistics, tensor
+from inferspan.usual_calls import starter
 
 # Quoted: these two take parameters for type checkers only.
 F = TypeVar("F", bound="Callable[..., Any] | classmethod[Any, ..., Any] | staticmethod[..., Any]")
@@ -137,10 +137,7 @@ def _traced(function: Any, declaration: Declaration) -> Any:
         )
     parameters = Parameters(function)
     plan = declaration.plan(parameters, default_model=_name_of(function))
-
-    # A partial: it costs no frame of its own.
-    start = partial(PredictionCall, plan)
-    return _proxy(function, start, parameters.binds, (_traced, declaration))
+    return _proxy(function, starter(plan), parameters.binds, (_traced, declaration))
 
 
 def _as_in_its_class(decorator: str, function: Any) -> Any:

@@ -8,11 +8,17 @@ from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
+from opentelemetry.util.re import parse_env_headers
 
 from inferspan import settings
 from inferspan.containment import errors
-from inferspan.span_queue import Rejection
+from inferspan.sampling import SettableIds
+from inferspan.settings import HEADERS_VARIABLE, OTLP_ENDPOINTS
+from inferspan.span_queue import Rejection, SpanQueue
 
 _CREDENTIALS_VARIABLES: Final = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
@@ -22,6 +28,7 @@ _PROTOCOL_VARIABLES: Final = (
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     "OTEL_EXPORTER_OTLP_PROTOCOL",
 )
+_OTLP_HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
 _MESSAGE_LENGTH_MAX: Final = 500
 """Characters of a receiver's message that are passed on."""
 
@@ -37,12 +44,42 @@ def otlp_exporter(url: str | None) -> SpanExporter:
         from inferspan.grpc_exporter import GrpcSpanExporter
 
         return GrpcSpanExporter()
-    if any(os.environ.get(name) for name in _CREDENTIALS_VARIABLES):
+    elsewhere = url is not None and _is_elsewhere(url)
+    if not elsewhere and any(os.environ.get(name) for name in _CREDENTIALS_VARIABLES):
         # A session that OpenTelemetry is told to load carries credentials, so it goes before ours.
         return OTLPSpanExporter(endpoint=url)
     from inferspan.http_exporter import HttpSpanExporter
 
-    return HttpSpanExporter(url)
+    own = {} if url is None else _headers_of(HEADERS_VARIABLE)
+    withheld = _headers_of(*_OTLP_HEADERS) if elsewhere else {}
+    if withheld and not own:
+        errors.warn_once(
+            f"headers:{url}",
+            f"inferspan: {_origin(url or '')} is not where OTEL_EXPORTER_OTLP_* points, so it gets "
+            f"none of {_OTLP_HEADERS[1]}; set {HEADERS_VARIABLE} where it needs headers.",
+        )
+    return HttpSpanExporter(url, own, frozenset(withheld))
+
+
+def _is_elsewhere(url: str) -> bool:
+    """Whether `OTEL_*` points to another server, whose headers and credentials are none of this."""
+    named = next((found for name in OTLP_ENDPOINTS if (found := os.environ.get(name))), None)
+    return named is not None and _origin(named) != _origin(url)
+
+
+def _origin(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        return f"{parts.scheme}://{parts.hostname}:{port}"
+    except ValueError:  # a port that is none, of OTEL_*, which others read too
+        return url
+
+
+def _headers_of(*variables: str) -> dict[str, str]:
+    """Headers as `OTEL_EXPORTER_OTLP_HEADERS` writes them, of the first variable that is set."""
+    written = next((found for name in variables if (found := os.environ.get(name))), "")
+    return parse_env_headers(written, liberal=True)
 
 
 def labels_receiver() -> str:
@@ -112,3 +149,23 @@ def _without_credentials(url: str) -> str:
 def _speaks_grpc() -> bool:
     protocol = next(filter(None, map(os.environ.get, _PROTOCOL_VARIABLES)), "http/protobuf")
     return protocol == "grpc"
+
+
+def exporting_provider(
+    resource: Resource, waiting: SpanQueue, sampler: Sampler | None
+) -> TracerProvider:
+    """A provider of ours in front of a queue; one that samples every span loses no attribute."""
+    provider = TracerProvider(
+        sampler,
+        resource=resource,
+        id_generator=SettableIds(),
+        shutdown_on_exit=False,  # `delivery` empties all queues in one time
+        span_limits=SpanLimits(
+            # A record that loses an attribute, or a part of an id, loses its meaning.
+            max_span_attributes=SpanLimits.UNSET if sampler is ALWAYS_ON else None,
+            max_attribute_length=SpanLimits.UNSET,
+            max_span_attribute_length=SpanLimits.UNSET,
+        ),
+    )
+    provider.add_span_processor(waiting)
+    return provider

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import requests
@@ -24,10 +24,17 @@ _ANSWER_BYTES_MAX: Final = 64 * 1024
 
 
 class TellingSession(requests.Session):
-    """An HTTP session that says in our words that nobody answers, before OpenTelemetry retries."""
+    """An HTTP session that says in our words that nobody answers, before OpenTelemetry retries.
 
-    def __init__(self) -> None:
+    Args:
+        own: headers of each request.
+        withheld: names of headers that no request has unless they are `own`.
+    """
+
+    def __init__(self, own: Mapping[str, str], withheld: frozenset[str]) -> None:
         super().__init__()
+        self._own = own
+        self._withheld = withheld
         self.answer: Answer | None = None
         """What became of the last request."""
         self.rejection: Rejection | None = None
@@ -35,6 +42,10 @@ class TellingSession(requests.Session):
 
     def send(self, request: Any, **options: Any) -> Any:
         """Send, and tell; what is raised or answered passes through."""
+        # Here, because OpenTelemetry adds those of its variables whatever it is given.
+        for name in self._withheld:
+            request.headers.pop(name, None)
+        request.headers.update(self._own)
         try:
             # What an answer holds is read below: that it cannot be read makes it no other answer.
             response = super().send(request, **{**options, "stream": True})
@@ -56,10 +67,17 @@ class HttpSpanExporter(OTLPSpanExporter):
 
     Args:
         url: where to; None = where OTEL_* says.
+        own: headers of each request.
+        withheld: names of headers of OTEL_* that are for another server.
     """
 
-    def __init__(self, url: str | None) -> None:
-        self._told = TellingSession()
+    def __init__(
+        self,
+        url: str | None,
+        own: Mapping[str, str] | None = None,
+        withheld: frozenset[str] = frozenset(),
+    ) -> None:
+        self._told = TellingSession(own or {}, withheld)
         super().__init__(endpoint=url, session=self._told)
 
     @property

@@ -62,8 +62,12 @@ _series: Final = _Series()
 _replaced: Callable[[], str] | None = None
 
 
-def new_record_id() -> str:
-    """A new id for a prediction or a label that came without one: UUIDv7, 32 hex digits."""
+def new_record_id(now_ns: int | None = None) -> str:
+    """A new id for a prediction or a label that came without one: UUIDv7, 32 hex digits.
+
+    Args:
+        now_ns: Unix time in nanoseconds, where the caller has just read it.
+    """
     # All in one frame: a call of a function costs as much as the id.
     if _replaced is not None:
         return _replaced()
@@ -72,7 +76,8 @@ def new_record_id() -> str:
     if low >= last:
         _series.start()
     # Formatting integers costs twice as much.
-    return _pack(time.time_ns() // 1_000_000 << 16 | high, low).hex()
+    milliseconds = (now_ns or time.time_ns()) // 1_000_000
+    return _pack((milliseconds << 16 | high) & 0xFFFF_FFFF_FFFF_FFFF, low).hex()
 
 
 def uuid7s(times_ns: Sequence[int]) -> list[str]:

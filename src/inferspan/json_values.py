@@ -47,7 +47,6 @@ _STRING_ARRAY_BYTES_MAX: Final = 1 << 18
 _KEYS_MAX: Final = 1024
 _KEYS: Final[dict[str, str]] = {}
 """Names of members that were written before, as JSON, with the colon."""
-_FLOATS: Final = {float}
 
 Judge = Callable[[tuple[str, ...], object], object]
 """Names and value of a member → what may be shown of it."""
@@ -118,7 +117,8 @@ def plain_object(members: Iterable[tuple[Any, Any]], bytes_max: int) -> str | No
                 return None
             written = quoted(value)
         elif kind is list:
-            if not 0 < len(value) <= ITEMS_MAX or set(map(type, value)) != _FLOATS:
+            count = len(value)
+            if not 0 < count <= ITEMS_MAX or list(map(type, value)).count(float) != count:
                 return None
             written = repr(value).replace(" ", "")
             if "n" in written:
@@ -135,8 +135,28 @@ def plain_object(members: Iterable[tuple[Any, Any]], bytes_max: int) -> str | No
             if len(_KEYS) < _KEYS_MAX:
                 _KEYS[name] = key
         parts.append(key + written)
-    whole = "{" + ",".join(parts) + "}"
-    return whole if size_of(whole) <= bytes_max else None
+    whole = f"{{{','.join(parts)}}}"
+    return whole if len(whole) * 4 <= bytes_max or size_of(whole) <= bytes_max else None
+
+
+def plain_answer(
+    answer: dict[Any, Any], label: str | None, score: float | None, bytes_max: int
+) -> str | None:
+    """What `plain_object` makes of an answer, at half its price where it is the usual pair.
+
+    Args:
+        answer: what was returned.
+        label: the class that was read of it, of ASCII; None = none.
+        score: likewise, and finite.
+        bytes_max: as of `json_object`.
+    """
+    if len(answer) == 2 and label is not None and score is not None:
+        # Both were read of it, so there is nothing else; in which order is to be seen.
+        first = next(iter(answer))
+        fits = len(label) <= TEXT_LENGTH_MAX and 6 * len(label) + 64 <= bytes_max
+        if first == "label" and fits and type(answer["label"]) is str:
+            return f'{{"label":{quoted(label)},"score":{score!r}}}'
+    return plain_object(answer.items(), bytes_max) if len(answer) <= ITEMS_MAX else None
 
 
 def _write(value: object, room: int, depth: int, judge: Judge | None) -> str:

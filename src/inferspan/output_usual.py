@@ -43,16 +43,22 @@ def _read_int(value: int, rule: OutputRule) -> Found | None:
     return semconv.class_text(value), None, None
 
 
-def _read_mapping(value: dict[Any, Any], rule: OutputRule) -> Found | None:
+def read_mapping(value: dict[Any, Any], rule: OutputRule) -> Found | None:
+    """Read a class and its score, if the answer is no more than that."""
     if rule.form != "class" or "probabilities" in value:
         return None
-    label, score = value.get("label"), value.get("score")
-    if type(label) is not str or type(score) is not float or not 0.0 <= score <= 1.0:
-        return _read_pair(label, score, rule)
+    label = value.get("label")
+    score = value.get("score")
     # Most answers, without a further call.
-    if label.isascii() and len(label) <= CLASS_LENGTH_MAX:
+    if (
+        type(label) is str
+        and type(score) is float
+        and 0.0 <= score <= 1.0
+        and label.isascii()
+        and len(label) <= CLASS_LENGTH_MAX
+    ):
         return label, score, None
-    return None
+    return _read_pair(label, score, rule)
 
 
 def _read_tuple(value: tuple[Any, ...], rule: OutputRule) -> Found | None:
@@ -81,7 +87,7 @@ USUAL: Final[dict[type, Callable[[Any, OutputRule], Found | None]]] = {
     float: _read_float,
     int: _read_int,
     bool: _read_int,
-    dict: _read_mapping,
+    dict: read_mapping,
     tuple: _read_tuple,
     np.float64: lambda value, rule: _read_float(value.item(), rule),
     np.float32: lambda value, rule: _read_float(value.item(), rule),

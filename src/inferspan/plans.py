@@ -9,6 +9,7 @@ from typing import Any
 from inferspan import semconv, settings
 from inferspan.arguments import Source
 from inferspan.attributes import Attributes
+from inferspan.capture import INPUT_SHOWN, OUTPUT_SHOWN
 from inferspan.output_columns import OutputRule
 from inferspan.redaction import Redactor
 from inferspan.sampling import Thresholds
@@ -45,9 +46,12 @@ class PredictionPlan:
     """From where on a call counts as slow or unsure."""
 
     fixed: Mapping[str, Attributes] = field(init=False)
-    """Capture policy → the constants, with the policy itself unless it is the default."""
+    """Capture policy → the constants, with the policy itself unless it is the default. See
+    `fixed_beside`."""
     keyed: Redactor | None = field(init=False)
     """What redacts where ids leave the process keyed: it shows the id as it is sent."""
+    templates: Mapping[str, Attributes] = field(init=False)
+    """Capture policy → all attributes of a usual call, in their order, to be copied and filled."""
     declares: bool = field(init=False)
     """Whether anything declared is to be read from the call's arguments."""
     returns_as_is: bool = field(init=False)
@@ -66,11 +70,36 @@ class PredictionPlan:
             for policy in semconv.CAPTURE_POLICIES
         }
         object.__setattr__(self, "fixed", fixed)
+        sized = {semconv.INPUT_SHAPE: "", semconv.INPUT_DTYPE: ""}
+        answered = {semconv.OUTPUT_CLASS: "", semconv.OUTPUT_SCORE: 0.0}
+        shown = {
+            semconv.INPUT_VALUE: "",
+            **INPUT_SHOWN,
+            semconv.OUTPUT_VALUE_JSON: "",
+            **OUTPUT_SHOWN,
+        }
+        templates = {
+            policy: {
+                **sized,
+                **(shown if policy == "values" else {}),
+                **answered,
+                **(self.constants if policy == "values" else fixed[policy]),
+                semconv.PREDICTION_ID: "",
+            }
+            for policy in semconv.CAPTURE_POLICIES
+        }
+        object.__setattr__(self, "templates", templates)
         keyed = self.redact
         if self.prediction_id is not None:
             names = frozenset(name.casefold() for name in self.prediction_id.names)
             keyed = replace(keyed or Redactor(), ids=names)
         object.__setattr__(self, "keyed", keyed)
+
+    def fixed_beside(self, attributes: Attributes, policy: str) -> Attributes:
+        """The constants, and the policy where nothing beside them tells it."""
+        # Only `values` shows answers; inputs that are declared as features are shown under all.
+        told = semconv.OUTPUT_VALUE_JSON in attributes
+        return self.constants if told else self.fixed[policy]
 
     @property
     def redactor(self) -> Redactor | None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import weakref
 from typing import Any, Final
 
-from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import (
     INVALID_SPAN_CONTEXT,
@@ -15,7 +14,7 @@ from opentelemetry.trace import (
     TraceFlags,
 )
 
-from inferspan import capture, semconv, settings, spans
+from inferspan import attaching, capture, semconv, settings, spans
 from inferspan.arguments import Arguments, Keywords
 from inferspan.attributes import TEXT_LENGTH_MAX, Attributes, text, type_name
 from inferspan.capture import said_by
@@ -24,26 +23,34 @@ from inferspan.current import CURRENT_KEY, running
 from inferspan.features import pack_features
 from inferspan.identity import new_record_id
 from inferspan.labels import PredictionRef, Taken
-from inferspan.output_usual import USUAL
 from inferspan.outputs import Output, read_output
 from inferspan.plans import PredictionPlan
 from inferspan.providers import prediction_tracer
 from inferspan.records import RecordBuffer, buffer_in_force
-from inferspan.sampling import SPAN_KEY, RatioSampler, start_late, start_prediction
-from inferspan.spans import SpanScope
+from inferspan.sampling import SPAN_KEY, start_late, start_prediction
+from inferspan.spans import CAPTURE, NO_CONTEXT, SpanScope
 
 _DROPPED_MAX: Final = 32
 """Reasons on one span."""
 _IDENTITY: Final = Contained("read the prediction id")
 _ROWS: Final = Contained("write slices and features")
 _RECORD: Final = "leave a slim record"
-_INPUT: Final = "capture the input"
+INPUT: Final = "capture the input"
 _BUILT_LATE: Final = "stages:the span was built at the call's end, without input, stages, snapshots"
 _SAMPLED: Final = TraceFlags.SAMPLED
 _FLAGS: Final = 3
 """Where a `SpanContext`, which is a tuple, has its flags: the property costs a frame."""
 _NOTHING: Final[dict[str, object]] = {}
-_NO_CONTEXT: Final = Context()
+
+
+Started = tuple[Context, int, Span]
+"""What was current, when the call began (Unix ns), and its span."""
+
+
+def _start(plan: PredictionPlan) -> Started:
+    parent, start_ns = attaching.current(), spans.now_ns()
+    tracer, name = prediction_tracer(), plan.span_name
+    return parent, start_ns, start_prediction(tracer, name, parent, start_ns, plan.sample_ratio)
 
 
 class PredictionCall(SpanScope):
@@ -62,44 +69,33 @@ class PredictionCall(SpanScope):
     _noted: Attributes | None = None
 
     def __init__(
-        self, plan: PredictionPlan, arguments: Arguments, keywords: Keywords, bound: int
+        self,
+        plan: PredictionPlan,
+        arguments: Arguments,
+        keywords: Keywords,
+        bound: int,
+        started: Started | None = None,
     ) -> None:
         self.plan = plan
         self._call: capture.Call | None = (call := (arguments, keywords, bound))
         self._settings = told = settings.current()
-        self._policy = policy = plan.capture or told.capture
-        self._parent = parent = otel_context.get_current()
-        self.start_ns = start_ns = spans.now_ns()
-        tracer, ratio = prediction_tracer(), plan.sample_ratio
-        if ratio is None and type(getattr(tracer, "sampler", None)) is not RatioSampler:
-            # Most providers, where `start_prediction` would come to this, too.
-            span = tracer.start_span(
-                plan.span_name,
-                parent,
-                start_time=start_ns,
-                record_exception=False,
-                set_status_on_exception=False,
-            )
-        else:
-            span = start_prediction(tracer, plan.span_name, parent, start_ns, ratio)
+        self._policy = plan.capture or told.capture
+        parent, start_ns, span = _start(plan) if started is None else started
+        self._parent, self.start_ns = parent, start_ns
         self.span = span
         self.recording = recording = span.is_recording()
         self.attributes: Attributes = {}
-        self._context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: self})
+        self.context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: self})
         self._span_context = span_context = span.get_span_context()
         if not recording or told.records == "all" or not span_context[_FLAGS] & _SAMPLED:
             self._buffer = buffer_in_force(told)
         if recording or self._buffer is not None:
             try:
-                if recording and policy == "shapes" and not plan.declares:
-                    # Most calls: `_capture` would come to this, too.
-                    self._input_rows = capture.describe_input(call, self.attributes)
-                else:
-                    self._capture(plan, call)
+                self._capture(plan, call)
             except BaseException as error:
                 if from_outside(error):
                     self.fail(error)
-                errors.contain(_INPUT, error)
+                errors.contain(INPUT, error)
 
     @property
     def generates(self) -> bool:  # type: ignore[override]
@@ -158,23 +154,11 @@ class PredictionCall(SpanScope):
         """End the span of a call that returned `value`, and leave a slim record where due."""
         try:
             if self.recording or self._buffer is not None:
-                plan = self.plan
-                reader = USUAL.get(type(value)) if plan.returns_as_is else None
-                if reader is not None and (found := reader(value, plan.rule)) is not None:
-                    # Most calls: `returned` would come to this, too.
-                    self._output = output = Output()
-                    output.label, output.score, output.value = found
-                    if self._policy == "values":
-                        self._show_output(value)
-                else:
-                    self.returned(value)
+                self.returned(value)
         except BaseException as error:
-            errors.contain("capture what was returned", error)
+            errors.contain(CAPTURE, error)
         finally:
-            if self._buffer is None:
-                self._write_and_end(spans.now_ns())
-            else:
-                self._finish()
+            self._finish()
 
     def returned(self, value: object) -> None:
         """Read the typed output, and under `values` what a person wants to see of it."""
@@ -235,7 +219,7 @@ class PredictionCall(SpanScope):
             self._complete_rows(attributes, key)
         if self._noted is not None:
             attributes.update(self._noted)
-        attributes.update(plan.fixed[self._policy])
+        attributes.update(plan.fixed_beside(attributes, self._policy))
         if self._dropped:
             more = len(self._dropped) - _DROPPED_MAX
             said = [f"more:{more} further reasons"] if more > 0 else []
@@ -247,7 +231,7 @@ class PredictionCall(SpanScope):
     def release(self) -> None:
         """Let go of the user's arguments, and of everything large, as `SpanScope.release`."""
         self.attributes = {}
-        self._context = self._parent = _NO_CONTEXT
+        self.context = self._parent = NO_CONTEXT
         self._call = self._output = None
         if self.plan.declares:
             self._ids = None

@@ -11,19 +11,23 @@ from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import SpanLimits, TracerProvider
+from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
-from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
+from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 from inferspan import delivery, semconv, settings, unfollowed
 from inferspan.containment import Contained, errors
-from inferspan.exporters import otlp_exporter
-from inferspan.sampling import RatioSampler, SettableIds
+from inferspan.exporters import exporting_provider, otlp_exporter
+from inferspan.sampling import RatioSampler
 from inferspan.settings import Settings
 from inferspan.span_queue import SpanQueue
 
 FLUSH_SECONDS: Final = 5.0
 FLUSH_SECONDS_MAX: Final = 86_400.0
+
+Tracing = tuple[trace.TracerProvider | None, trace.Tracer, bool]
+"""A provider, its tracer of predictions, and whether that leaves sampling to another than us."""
+_NO_TRACING: Final[Tracing] = (None, trace.NoOpTracer(), False)
 
 
 class _State:
@@ -36,7 +40,8 @@ class _State:
         """Used in place of the global provider; tests set it."""
         self.label_exporter: Callable[[], SpanExporter] | None = None
         """Makes label exporters in place of OTLP ones; tests set it."""
-        self.tracer: tuple[trace.TracerProvider | None, trace.Tracer] = (None, trace.NoOpTracer())
+        self.tracing: Tracing = _NO_TRACING
+        """Of the provider that was used last."""
         self.labels: TracerProvider | None = None
         self.records: TracerProvider | None = None
         self.label_queue: SpanQueue | None = None
@@ -49,12 +54,12 @@ class _State:
         """Of each that has not ended, in the order of their beginnings, what it replaced."""
 
 
-_state = _State()
+state = _State()
 
 
 def _after_fork() -> None:
     # A thread that the child does not have may have held the lock.
-    _state.lock = threading.RLock()
+    state.lock = threading.RLock()
     delivery.after_fork()
 
 
@@ -118,12 +123,12 @@ def configure(
         sample_ratio=sample_ratio,
         records=records,
         keep=keep,
-        earlier=settings.in_force(),
+        earlier=settings.latest,
         configured=True,
     )
     settings.install(told)
     _end_private_providers()
-    installed = _state.predictions or trace.get_tracer_provider()
+    installed = state.predictions or trace.get_tracer_provider()
     if isinstance(installed, trace.ProxyTracerProvider):
         _install_provider(told)
         return
@@ -141,7 +146,7 @@ def configure(
 
 
 def _say_what_is_ignored(installed: trace.TracerProvider, given: Mapping[str, object]) -> None:
-    built, followed = _state.built
+    built, followed = state.built
     if installed is built:
         # What is kept is looked up at the end of each call, so that may be said anew.
         unfollowed.say_arguments({**given, "keep": None}, followed)
@@ -153,8 +158,8 @@ def _say_what_is_ignored(installed: trace.TracerProvider, given: Mapping[str, ob
 def _end_private_providers() -> None:
     """Send what waits for where labels and records went until now."""
     delivery.gather()
-    with _state.lock:
-        stale, _state.labels, _state.records = [_state.labels, _state.records], None, None
+    with state.lock:
+        stale, state.labels, state.records = [state.labels, state.records], None, None
     for provider in stale:
         if provider is not None:
             provider.shutdown()
@@ -165,7 +170,7 @@ def _install_provider(told: Settings) -> None:
         # Others may ask for the global provider; the tracers of this one do nothing.
         trace.set_tracer_provider(TracerProvider(resource=Resource({}), shutdown_on_exit=False))
         return
-    provider = _exporting_provider(
+    provider = exporting_provider(
         Resource.create(told.resource_attributes()),
         delivery.exporting("predictions", partial(otlp_exporter, told.traces_url())),
         sampler=None if told.sample_ratio is None else RatioSampler(told.sample_ratio),
@@ -173,20 +178,29 @@ def _install_provider(told: Settings) -> None:
     # After our own queue, which then is empty: others may have added processors of theirs.
     delivery.at_end(provider.shutdown)
     trace.set_tracer_provider(provider)
-    _state.built = (provider, told)
+    state.built = (provider, told)
 
 
 def prediction_tracer() -> trace.Tracer:
     """The tracer of prediction and stage spans, of whichever provider is installed now."""
-    provider = _state.predictions or trace.get_tracer_provider()
-    known, tracer = _state.tracer
-    if provider is not known:
+    return tracing()[1]
+
+
+def tracing() -> Tracing:
+    """As `prediction_tracer`, with what is known of it: asking that anew costs every call."""
+    provider = state.predictions or trace.get_tracer_provider()
+    known = state.tracing
+    if provider is not known[0]:
         tracer = provider.get_tracer(semconv.SCOPE_PREDICTIONS, _version(), semconv.SCHEMA_URL)
-        _state.tracer = (provider, tracer)
-    # By its type: `isinstance` would ask an abstract base class in every call.
+        usual = (
+            # By its type: `isinstance` would ask an abstract base class.
+            type(provider) is not trace.ProxyTracerProvider
+            and type(getattr(tracer, "sampler", None)) is not RatioSampler
+        )
+        state.tracing = known = (provider, tracer, usual)
     if type(provider) is trace.ProxyTracerProvider:
         _say_that_there_is_no_provider()
-    return tracer
+    return known
 
 
 def _say_that_there_is_no_provider() -> None:
@@ -196,7 +210,7 @@ def _say_that_there_is_no_provider() -> None:
     if told.records != "none" and records_have_a_way(told):
         left = "predictions leave slim records, and no spans"
     else:
-        _state.dropped = True
+        state.dropped = True
         left = "predictions are not recorded"
     errors.warn_once(
         "no provider",
@@ -214,13 +228,13 @@ def label_tracer() -> trace.Tracer | None:
     """
     if settings.current().disabled:
         return None
-    with _state.lock:
-        if _state.labels is None and (make := _label_exporters()) is not None:
-            _state.label_queue = delivery.exporting("labels", make)
-            _state.labels = label_provider(_state.label_queue)
-        provider, waiting = _state.labels, _state.label_queue
+    with state.lock:
+        if state.labels is None and (make := _label_exporters()) is not None:
+            state.label_queue = delivery.exporting("labels", make)
+            state.labels = label_provider(state.label_queue)
+        provider, waiting = state.labels, state.label_queue
     if provider is None:
-        _state.dropped = True
+        state.dropped = True
         errors.warn_once(
             "no endpoint",
             "inferspan: nothing says where labels go, so they are dropped. Set INFERSPAN_ENDPOINT="
@@ -228,7 +242,7 @@ def label_tracer() -> trace.Tracer | None:
         )
         return None
     if waiting is not None and not waiting.has_room():
-        _state.dropped = True
+        state.dropped = True
         errors.warn_sometimes(
             "labels wait",
             f"inferspan: {waiting.size} labels wait for export, so more are not sent. Call "
@@ -240,7 +254,7 @@ def label_tracer() -> trace.Tracer | None:
 
 def records_have_a_way(told: Settings) -> bool:
     """Whether anything says where slim records go."""
-    return _state.label_exporter is not None or told.labels_have_a_way
+    return state.label_exporter is not None or told.labels_have_a_way
 
 
 def record_tracer() -> trace.Tracer | None:
@@ -249,13 +263,13 @@ def record_tracer() -> trace.Tracer | None:
     Returns:
         None where nothing says where they go.
     """
-    with _state.lock:
-        if _state.records is None and (make := _label_exporters()) is not None:
+    with state.lock:
+        if state.records is None and (make := _label_exporters()) is not None:
             waiting = delivery.exporting(
                 "records", make, delivery.RECORDS_WAITING_MAX, delivery.RECORDS_PER_REQUEST
             )
-            _state.records = label_provider(waiting)
-        provider = _state.records
+            state.records = label_provider(waiting)
+        provider = state.records
     if provider is None:
         return None
     return provider.get_tracer(semconv.SCOPE_RECORDS, _version(), semconv.SCHEMA_URL)
@@ -263,7 +277,7 @@ def record_tracer() -> trace.Tracer | None:
 
 def note_loss() -> None:
     """Let the next flush know of a loss before any queue."""
-    _state.dropped = True
+    state.dropped = True
 
 
 def label_exporter() -> SpanExporter | None:
@@ -273,8 +287,8 @@ def label_exporter() -> SpanExporter | None:
 
 
 def _label_exporters() -> Callable[[], SpanExporter] | None:
-    if _state.label_exporter is not None:
-        return _state.label_exporter
+    if state.label_exporter is not None:
+        return state.label_exporter
     told = settings.current()
     return partial(otlp_exporter, told.labels_url()) if told.labels_have_a_way else None
 
@@ -282,13 +296,13 @@ def _label_exporters() -> Callable[[], SpanExporter] | None:
 def label_provider(waiting: SpanQueue) -> TracerProvider:
     """A private provider of labels or records in front of a queue; samples every span."""
     named = settings.current().resource_attributes()
-    installed = _state.predictions or trace.get_tracer_provider()
+    installed = state.predictions or trace.get_tracer_provider()
     # Labels of a process come from the service that its predictions come from.
     if isinstance(installed, TracerProvider):
         resource = installed.resource.merge(Resource(named))
     else:
         resource = Resource.create(named)
-    return _exporting_provider(resource, waiting, ALWAYS_ON)
+    return exporting_provider(resource, waiting, ALWAYS_ON)
 
 
 def flush(timeout: float = FLUSH_SECONDS) -> bool:
@@ -304,7 +318,7 @@ def flush(timeout: float = FLUSH_SECONDS) -> bool:
         were refused do not count here: `label` answers None. Never raises.
     """
     delivery.gather()
-    providers = [_state.predictions or trace.get_tracer_provider(), _state.labels, _state.records]
+    providers = [state.predictions or trace.get_tracer_provider(), state.labels, state.records]
     flushes = [f for p in providers if callable(f := getattr(p, "force_flush", None))]
     done: list[bool] = []
     seconds = _seconds(timeout)
@@ -324,7 +338,7 @@ def flush(timeout: float = FLUSH_SECONDS) -> bool:
         thread.join(seconds)
     if thread.is_alive():
         return False
-    dropped, _state.dropped = _state.dropped, False
+    dropped, state.dropped = state.dropped, False
     lost = [waiting for waiting in delivery.queues() if waiting.lost_since_asked()]
     return not dropped and not lost and len(done) == len(flushes) and all(done)
 
@@ -345,48 +359,29 @@ def divert(
     """
     names = ("predictions", "label_exporter", "labels", "label_queue", "records")
     delivery.gather()
-    with _state.lock:
-        mine = {name: getattr(_state, name) for name in names}
-        _state.diversions.append(mine)
-        vars(_state).update(
+    with state.lock:
+        mine = {name: getattr(state, name) for name in names}
+        state.diversions.append(mine)
+        vars(state).update(
             dict.fromkeys(names), predictions=predictions, label_exporter=label_exporter
         )
 
     def restore() -> None:
         delivery.gather()
-        with _state.lock:
-            place = next(i for i, each in enumerate(_state.diversions) if each is mine)
-            del _state.diversions[place]
+        with state.lock:
+            place = next(i for i, each in enumerate(state.diversions) if each is mine)
+            del state.diversions[place]
             # What holds what was diverted to: the state, or the diversion that replaced it.
-            holder = (*_state.diversions, vars(_state))[place]
+            holder = (*state.diversions, vars(state))[place]
             diverted = [holder["labels"], holder["records"]]
             holder.update(mine)
             # Its cached tracer would keep the test's provider alive.
-            _state.tracer = (None, trace.NoOpTracer())
+            state.tracing = _NO_TRACING
         for provider in diverted:
             if provider is not None:
                 provider.shutdown()
 
     return restore
-
-
-def _exporting_provider(
-    resource: Resource, waiting: SpanQueue, sampler: Sampler | None
-) -> TracerProvider:
-    provider = TracerProvider(
-        sampler,
-        resource=resource,
-        id_generator=SettableIds(),
-        shutdown_on_exit=False,  # `delivery` empties all queues in one time
-        span_limits=SpanLimits(
-            # A record that loses an attribute, or a part of an id, loses its meaning.
-            max_span_attributes=SpanLimits.UNSET if sampler is ALWAYS_ON else None,
-            max_attribute_length=SpanLimits.UNSET,
-            max_span_attribute_length=SpanLimits.UNSET,
-        ),
-    )
-    provider.add_span_processor(waiting)
-    return provider
 
 
 def labels_of(provider: TracerProvider) -> trace.Tracer:

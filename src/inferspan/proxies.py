@@ -10,7 +10,7 @@ from typing import Any
 
 import wrapt
 
-from inferspan.calls import CallShape, Start, wrapper_of
+from inferspan.calls import CallShape, Start, caller_of, wrapper_of
 
 
 class _ReducedByItself:
@@ -79,12 +79,17 @@ class TracedFunction(_ReducedByItself, wrapt.FunctionWrapper):  # type: ignore[t
             function and of one thing more, and that thing.
     """
 
+    # What a call of it runs, one for each function: wrapt's own call costs as much as three others.
+    __slots__ = ("__call__",)
     __bound_function_wrapper__ = BoundTracedFunction
 
     def __init__(
         self, function: Callable[..., Any], start: Start, binds: bool, again: tuple[Any, Any]
     ) -> None:
-        super().__init__(function, wrapper_of(CallShape.of(function), start, binds))
+        shape = CallShape.of(function)
+        super().__init__(function, wrapper_of(shape, start, binds))
+        # Not by assignment, which reaches the user's function.
+        vars(TracedFunction)["__call__"].__set__(self, caller_of(shape, start, function))
         self._self_again = again
 
     def __reduce_ex__(self, protocol: object) -> Any:

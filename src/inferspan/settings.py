@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from inferspan import semconv
 
 ENDPOINT_VARIABLE: Final = "INFERSPAN_ENDPOINT"
+HEADERS_VARIABLE: Final = "INFERSPAN_HEADERS"
 CAPTURE_VARIABLE: Final = "INFERSPAN_CAPTURE"
 ID_KEY_VARIABLE: Final = "INFERSPAN_ID_KEY"
 SAMPLE_RATIO_VARIABLE: Final = "INFERSPAN_SAMPLE_RATIO"
@@ -22,7 +23,7 @@ KEEP: Final = tuple(reason for reason in semconv.KEEP_REASONS if reason != "mark
 """Reasons for a full span that can be switched; a call that is marked always gets one."""
 KEEP_DEFAULT: Final = ("error", "slow")
 _DISABLED_VARIABLE: Final = "OTEL_SDK_DISABLED"
-_OTLP_VARIABLES: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _TRACES_PATH: Final = "/v1/traces"
 
 
@@ -55,6 +56,8 @@ class Settings:
     """OTEL_SDK_DISABLED is true: nothing is built, queued, sent or warned of."""
     labels_have_a_way: bool = field(init=False)
     """Whether anything says where labels go; records go there, too."""
+    usual: bool = field(init=False)
+    """Whether a span is all that a sampled prediction leaves, and bears its id as it is."""
     told: Mapping[str, Any] = field(default_factory=dict)
     """What `configure()` was given of capture, sample_ratio, records and keep."""
 
@@ -120,7 +123,7 @@ class Settings:
             environment=environment,
             endpoint=_checked_url("configure(endpoint=…)", endpoint),
             own_endpoint=_checked_url(ENDPOINT_VARIABLE, environ.get(ENDPOINT_VARIABLE)),
-            otlp_endpoint_set=any(environ.get(name) for name in _OTLP_VARIABLES),
+            otlp_endpoint_set=any(environ.get(name) for name in OTLP_ENDPOINTS),
             configured=configured,
             # Read as OpenTelemetry reads it.
             disabled=environ.get(_DISABLED_VARIABLE, "").strip().lower() == "true",
@@ -150,6 +153,7 @@ class Settings:
         named = self.endpoint or self.own_endpoint
         way = bool(named) or self.otlp_endpoint_set or self.configured
         object.__setattr__(self, "labels_have_a_way", way and not self.disabled)
+        object.__setattr__(self, "usual", self.records != "all" and self.id_key is None)
 
 
 def checked_ratio(what: str, value: object) -> float:
@@ -233,7 +237,9 @@ def _signal_url(base: str | None) -> str | None:
     return base.rstrip("/") + _TRACES_PATH
 
 
-_current: Settings | None = None
+latest: Settings | None = None
+"""The settings in force; None where nobody has needed them yet. For the path of every call, which
+falls back to `current()`."""
 
 
 def current() -> Settings:
@@ -242,15 +248,10 @@ def current() -> Settings:
     Raises:
         ValueError: the environment holds a value that breaks its rule.
     """
-    global _current
-    if _current is None:
-        _current = Settings.read(os.environ)
-    return _current
-
-
-def in_force() -> Settings | None:
-    """The settings in force; None where nobody has needed them yet."""
-    return _current
+    global latest
+    if latest is None:
+        latest = Settings.read(os.environ)
+    return latest
 
 
 def install(settings: Settings | None) -> Settings | None:
@@ -259,6 +260,6 @@ def install(settings: Settings | None) -> Settings | None:
     Returns:
         What was in force before.
     """
-    global _current
-    previous, _current = _current, settings
+    global latest
+    previous, latest = latest, settings
     return previous

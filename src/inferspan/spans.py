@@ -17,7 +17,7 @@ from opentelemetry.trace import (
     Tracer,
 )
 
-from inferspan import semconv
+from inferspan import attaching, semconv
 from inferspan.attributes import TEXT_LENGTH_MAX, Attributes, text, type_name
 from inferspan.containment import Contained, errors
 from inferspan.providers import prediction_tracer
@@ -25,10 +25,10 @@ from inferspan.sampling import SPAN_KEY
 
 _FAIL: Final = Contained("record a failure")
 _ATTACH: Final = "attach a span"
-_CAPTURE: Final = "capture what was returned"
-_END: Final = "end a span"
+CAPTURE: Final = "capture what was returned"
+END: Final = "end a span"
 
-_NO_CONTEXT: Final = Context()
+NO_CONTEXT: Final = Context()
 now_ns: Callable[[], int] = time.time_ns
 """Unix time of spans, in ns. Look it up in this module at each use: tests replace it."""
 
@@ -57,10 +57,11 @@ class SpanScope:
     ended = False
     generates = False
     """Whether it is the task `generation`, whose streams have names of their own."""
-    _token: Token[Context] | None = None
+    token: Token[Context] | None = None
+    """What attaching gave, while the span is current."""
 
     def __init__(self, name: str) -> None:
-        self._parent = context = otel_context.get_current()
+        self._parent = context = attaching.current()
         self.start_ns = now_ns()
         self.span: Span = prediction_tracer().start_span(
             name,
@@ -71,7 +72,7 @@ class SpanScope:
         )
         self.recording = self.span.is_recording()
         self.attributes: Attributes = {}
-        self._context = Context({**context, SPAN_KEY: self.span})
+        self.context = Context({**context, SPAN_KEY: self.span})
 
     def complete(self, attributes: Attributes) -> None:
         """Add what must survive; OpenTelemetry evicts the oldest attributes of a span."""
@@ -86,32 +87,39 @@ class SpanScope:
     def attach(self) -> None:
         """Make the span current."""
         try:
-            self._token = otel_context.attach(self._context)
+            self.token = attaching.attach(self.context)
         except BaseException as error:
-            # Interrupted on the way, it may be attached without a token.
-            if self._token is None and otel_context.get_current() is self._context:
-                otel_context.attach(self._parent)
-            errors.contain(_ATTACH, error)
+            self.unsettled(self.token, error)
 
     def detach(self) -> None:
         """Make current again what was so before `attach`."""
-        token = self._token
+        token = self.token
         if token is not None:
             try:
-                # As OpenTelemetry's `detach`, which keeps to itself what is raised in it, and with
-                # that what a signal handler of the user's raises.
-                token.var.reset(token)
-                self._token = None
+                attaching.detach(token)
+                self.token = None
             except BaseException as error:
-                self._token = None
-                # Interrupted on the way, it may be done or not.
-                if otel_context.get_current() is self._context:
-                    otel_context.detach(token)
-                errors.contain(_ATTACH, error)
+                self.token = None
+                self.unsettled(token, error)
+
+    def unsettled(self, token: Token[Context] | None, error: BaseException) -> None:
+        """Make current what was so before `attach`, where attaching or detaching went wrong.
+
+        Args:
+            token: what attaching gave, where it came so far.
+            error: is reported, or raised again where it comes from outside.
+        """
+        # Interrupted on the way, it may be done or not.
+        if attaching.current() is self.context:
+            if token is None:
+                otel_context.attach(self._parent)
+            else:
+                otel_context.detach(token)
+        errors.contain(_ATTACH, error)
 
     def pause(self) -> None:
         """Detach between two steps of a generator; `attach` goes on where its body was."""
-        self._context = otel_context.get_current()
+        self.context = attaching.current()
         self.detach()
 
     def succeed(self, value: object) -> None:
@@ -120,7 +128,7 @@ class SpanScope:
             if self.recording:
                 self.returned(value)
         except BaseException as error:
-            errors.contain(_CAPTURE, error)
+            errors.contain(CAPTURE, error)
         finally:
             self._finish()
 
@@ -153,7 +161,7 @@ class SpanScope:
     def release(self) -> None:
         """Let go of everything large: a task that outlives the call keeps its context, and us."""
         self.attributes = {}
-        self._context = self._parent = _NO_CONTEXT
+        self.context = self._parent = NO_CONTEXT
 
     def _message(self, error: BaseException) -> str | None:
         if not self.records_messages():
@@ -173,12 +181,12 @@ class SpanScope:
                 self.complete(attributes)
                 self.span.set_attributes(attributes)
         except BaseException as error:
-            errors.contain(_END, error)
+            errors.contain(END, error)
         finally:
             try:
                 self.span.end(end_ns)
             except BaseException as error:
-                errors.contain(_END, error)
+                errors.contain(END, error)
             finally:
                 self.release()
 

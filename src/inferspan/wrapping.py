@@ -6,7 +6,6 @@ import copy
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
@@ -17,9 +16,10 @@ from inferspan.calls import CallShape, wrapper_of
 from inferspan.declaration import Declaration, Names, options_known
 from inferspan.output_columns import Misfit, OutputRule, class_of
 from inferspan.plans import PredictionPlan
-from inferspan.predictions import PredictionCall, current_call
+from inferspan.predictions import current_call
 from inferspan.proxies import AttributeProxy
 from inferspan.redaction import Redaction
+from inferspan.usual_calls import starter
 
 Model = TypeVar("Model")
 
@@ -135,7 +135,7 @@ class _Method:
             owner=model,
             live_rule=self._live_rule,
         )
-        self._traced = wrapper_of(CallShape.of(found), partial(PredictionCall, self._plan), False)
+        self._traced = wrapper_of(CallShape.of(found), starter(self._plan), False)
 
     def call(
         self,

@@ -23,6 +23,8 @@ class Receiver(ThreadingHTTPServer):
         self.requests: list[tuple[str, ExportTraceServiceRequest]] = []
         self.clients: list[tuple[str, int]] = []
         """Address of the sender of each request."""
+        self.headers: list[dict[str, str]] = []
+        """Those of each request, with small letters."""
         self.release = threading.Event()
         self.release.set()
 
@@ -54,6 +56,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_POST(self) -> None:
+        self.server.headers.append({n.lower(): value for n, value in self.headers.items()})
         body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)

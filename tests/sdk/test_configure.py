@@ -209,7 +209,7 @@ from inferspan import providers
 logging.disable()
 inferspan.configure(endpoint={refusing.url!r})
 inferspan.label("a", 1, model="m")
-providers._state.labels.force_flush()  # the failure is over when flush() is called
+providers.state.labels.force_flush()  # the failure is over when flush() is called
 print(inferspan.flush(timeout=30), inferspan.flush(timeout=30))
 """
         )

@@ -212,7 +212,7 @@ from inferspan.containment import errors
 inferspan.configure(endpoint={server.url!r})
 score("parent")
 inferspan.label("parent", 1, model="fraud")
-locks = [providers._state.lock, delivery._registry.lock, errors._lock]
+locks = [providers.state.lock, delivery._registry.lock, errors._lock]
 locks += [queue._lock for queue in delivery.queues()]
 assert len(locks) == 5
 held, release = threading.Event(), threading.Event()

@@ -1,0 +1,113 @@
+"""What a traced call costs in instructions: the same on a busy machine as on a quiet one.
+
+Each variant runs in a process of its own under `valgrind --tool=callgrind`, which counts what the
+caller's thread executes in a loop of calls: all of Python and OpenTelemetry, nothing of the kernel.
+The collector of garbage is off and the exporting thread asleep, so a count repeats to 0.1 %. R is
+the span written by hand of `bench_call.py`, on the stock SDK in both. Needs valgrind; without it,
+the program says so and counts nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import gc
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import version
+from typing import Final
+
+import traced_calls as calls
+from exporters import Dropping
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from rounds import Variant
+
+from inferspan import providers
+from inferspan.sampling import RatioSampler, SettableIds
+
+WARMING: Final = 300
+"""Calls before the count: Python specialises its code as it runs."""
+UNSAMPLED: Final = "unsampled: "
+"""Begins the names of variants under a sampler that takes next to nothing."""
+_COUNTED: Final = "functools_reduce"
+"""The C function within which is counted; it runs the loop, and nothing else of ours calls it."""
+
+
+def variants(sampled: bool) -> dict[str, Variant]:
+    """What is counted, by name, through a provider that is installed as users do it."""
+    ids, sampler = (None, None) if sampled else (SettableIds(), RatioSampler(0.0))
+    provider = TracerProvider(sampler, id_generator=ids, shutdown_on_exit=False)
+    provider.add_span_processor(
+        BatchSpanProcessor(Dropping(), 1 << 20, 3_600_000, max_export_batch_size=1 << 20)
+    )
+    trace.set_tracer_provider(provider)
+    # Records go to an exporter that drops them; predictions as users have them.
+    providers.divert(None, Dropping)
+    found = calls.recorded(provider.get_tracer("bench"))
+    return {variant.name: variant for variant in found}
+
+
+def loop(variant: Variant, times: int) -> None:
+    """Call a variant; the first calls are not counted."""
+
+    def step(_: object, arguments: tuple[object, ...]) -> None:
+        variant.call(*arguments)
+
+    for _ in range(WARMING):
+        step(None, variant.arguments)
+    gc.collect()
+    gc.disable()
+    functools.reduce(step, [variant.arguments] * times, None)
+
+
+def counted(name: str, times: int) -> float:
+    """Thousands of instructions of one call."""
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
+    command += [f"--toggle-collect={_COUNTED}", sys.executable, __file__]
+    done = subprocess.run(
+        [*command, "--child", name, "--calls", str(times)],
+        env={**os.environ, "PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    if found is None or found[1] == "0":
+        raise SystemExit(f"nothing was counted of {name!r}:\n{done.stderr[-2_000:]}")
+    return int(found[1]) / times / 1_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--calls", type=int, default=500, help="calls of a count (default: 500)")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    told = parser.parse_args()
+    if told.child:
+        sampled = not told.child.startswith(UNSAMPLED)
+        loop(variants(sampled)[told.child.removeprefix(UNSAMPLED)], told.calls)
+        os._exit(0)
+    if shutil.which("valgrind") is None:
+        print("valgrind is not installed, so no instructions are counted")
+        return
+    names = list(variants(sampled=True))
+    reference, *others = names
+    base = counted(reference, told.calls)
+    print(f"Python {platform.python_version()}, OpenTelemetry {version('opentelemetry-sdk')}")
+    print(f"  {reference:<44} {base:>8.1f} k instructions")
+    for name in [*others, UNSAMPLED + names[2]]:
+        count = counted(name, told.calls)
+        print(f"  {name:<44} {count:>8.1f} k {count / base:>8.3f} R", flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

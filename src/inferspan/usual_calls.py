@@ -1,0 +1,203 @@
+"""Most calls: recorded by a span, nothing declared, an answer of a usual type; in few frames.
+
+A frame costs as much as an attribute. What is said here a second time is what `PredictionCall` says
+in parts; where a call turns out not to be usual, those parts take over.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import TraceFlags, get_tracer_provider
+
+from inferspan import attaching, capture, semconv, settings, spans
+from inferspan.arguments import Arguments, Keywords
+from inferspan.attributes import Attributes, extent_of, row_count
+from inferspan.containment import errors, from_outside
+from inferspan.current import CURRENT_KEY
+from inferspan.identity import new_record_id
+from inferspan.json_values import plain_answer, plain_object
+from inferspan.output_usual import USUAL, read_mapping
+from inferspan.outputs import Output
+from inferspan.plans import PredictionPlan
+from inferspan.predictions import INPUT, PredictionCall
+from inferspan.providers import state
+from inferspan.sampling import SPAN_KEY
+from inferspan.spans import CAPTURE, END, NO_CONTEXT, SpanScope
+
+if TYPE_CHECKING:
+    from inferspan.calls import Start
+
+_FLAGS: Final = 3
+"""Where a `SpanContext`, which is a tuple, has its flags: the property costs a frame."""
+_SAMPLED: Final = TraceFlags.SAMPLED
+_LISTS_MAX: Final = 1_024
+_LISTS: Final = tuple((str(length), "list") for length in range(_LISTS_MAX))
+"""Length → shape and type of a list."""
+_SHAPE, _DTYPE = semconv.INPUT_SHAPE, semconv.INPUT_DTYPE
+_CLASS, _SCORE = semconv.OUTPUT_CLASS, semconv.OUTPUT_SCORE
+_INPUT, _OUTPUT = semconv.INPUT_VALUE, semconv.OUTPUT_VALUE_JSON
+_ID: Final = semconv.PREDICTION_ID
+
+
+class UsualCall(PredictionCall):
+    """One call of a model whose span is recorded and sampled. `starter` makes it."""
+
+    recording = True
+    _extent: tuple[str, str] | None = None
+    """Shape and type of the input, until somebody asks for the attributes."""
+    _shown: str | None = None
+    """The input for people, likewise."""
+    _gathered: Attributes | None = None
+    # `starter` sets what there is: an `__init__` costs a frame from C, three times one of Python.
+    __init__ = object.__init__
+
+    @property
+    def attributes(self) -> Attributes:
+        """Attributes so far; a usual call never asks."""
+        if self._gathered is None:
+            extent = self._extent
+            self._gathered = {} if extent is None else {_SHAPE: extent[0], _DTYPE: extent[1]}
+            if self._shown is not None:
+                self._gathered[_INPUT] = self._shown
+                self._gathered.update(capture.INPUT_SHOWN)
+        return self._gathered
+
+    @attributes.setter
+    def attributes(self, gathered: Attributes) -> None:
+        self._gathered = gathered
+
+    def succeed(self, value: Any) -> None:
+        """As `PredictionCall.succeed`, in one frame for a usual answer."""
+        found = shown = None
+        try:
+            plan = self.plan
+            reader = read_mapping if type(value) is dict else USUAL.get(type(value))
+            if reader is not None:
+                found = reader(value, plan.rule)
+            if found is not None and self._policy == "values":
+                if self._shown is not None and type(value) is dict:
+                    shown = plain_answer(value, found[0], found[1], semconv.JSON_BYTES_MAX)
+                if shown is None:
+                    capture.show_output(value, plan.redact, self.attributes, self.dropped)
+        except BaseException as error:
+            self._end_without(error)
+            return
+        if found is None:
+            super().succeed(value)
+            return
+        end_ns = spans.now_ns()
+        label, score, _ = found
+        if (
+            label is None
+            or score is None
+            or self._extent is None
+            or self._gathered is not None
+            or self._noted is not None
+            or self._dropped
+        ):
+            if shown is not None:
+                self.attributes.update({_OUTPUT: shown, **capture.OUTPUT_SHOWN})
+            self._output = output = Output()
+            output.label, output.score, output.value = found
+            self._write_and_end(end_ns)
+            return
+        self.ended = True
+        try:
+            attributes = {**plan.templates[self._policy]}
+            attributes[_SHAPE], attributes[_DTYPE] = self._extent
+            attributes[_CLASS] = label
+            attributes[_SCORE] = score
+            if shown is not None:
+                attributes[_INPUT], attributes[_OUTPUT] = self._shown or "", shown
+            attributes[_ID] = self._id or new_record_id(end_ns)
+            self.span.set_attributes(attributes)
+        except BaseException as error:
+            errors.contain(END, error)
+        finally:
+            try:
+                self.span.end(end_ns)
+            except BaseException as error:
+                errors.contain(END, error)
+            finally:
+                self._gathered = None
+                self.context = NO_CONTEXT
+
+    def _show_input(self, arguments: Arguments, keywords: Keywords, bound: int) -> None:
+        plan = self.plan
+        given, names = arguments[0], plan.argument_names
+        if type(given) is list and plan.redact is None and bound < len(names):
+            self._shown = plain_object(((names[bound], given),), semconv.JSON_BYTES_MAX)
+        if self._shown is None:
+            call = (arguments, keywords, bound)
+            capture.show_input(call, names, plan.redact, self.attributes, self.dropped)
+
+    def _end_without(self, error: BaseException) -> None:
+        """End the span where reading the answer went wrong."""
+        try:
+            errors.contain(CAPTURE, error)
+        finally:
+            self._finish()
+
+
+def starter(plan: PredictionPlan) -> Start:
+    """Make what begins the calls of a function."""
+    if plan.declares or not plan.returns_as_is or plan.sample_ratio is not None:
+        return partial(PredictionCall, plan)
+
+    def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
+        told = settings.latest
+        provider, tracer, usual = state.tracing
+        if (
+            not usual
+            or told is None
+            or not told.usual
+            or provider is not (state.predictions or get_tracer_provider())
+        ):
+            return PredictionCall(plan, arguments, keywords, bound)
+        parent = attaching.current()
+        start_ns = spans.now_ns()
+        span = tracer.start_span(
+            plan.span_name,
+            parent,
+            start_time=start_ns,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+        # Of OpenTelemetry's SDK, which has no others that record.
+        context = span.context if isinstance(span, ReadableSpan) else None
+        if context is None or not context[_FLAGS] & _SAMPLED:
+            return PredictionCall(plan, arguments, keywords, bound, (parent, start_ns, span))
+        call: UsualCall = UsualCall()
+        call.plan = plan
+        call._settings = told
+        call._policy = policy = plan.capture or told.capture
+        call._parent = parent
+        call.start_ns = start_ns
+        call.span = span
+        if parent:
+            call.context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: call})
+        else:
+            call.context = Context({SPAN_KEY: span, CURRENT_KEY: call})
+        try:
+            if policy != "none" and len(arguments) == 1 and not keywords:
+                given = arguments[0]
+                if type(given) is list and len(given) < _LISTS_MAX:
+                    call._extent = _LISTS[len(given)]
+                elif (extent := extent_of(given)) is not None:
+                    call._extent = extent[1:]
+                    call._input_rows = row_count(given)
+                if policy == "values":
+                    call._show_input(arguments, keywords, bound)
+            else:
+                call._capture(plan, (arguments, keywords, bound))
+        except BaseException as error:
+            if from_outside(error):
+                call.fail(error)
+            errors.contain(INPUT, error)
+        return call
+
+    return start

@@ -1,0 +1,113 @@
+"""A usual call takes a way of its own, and leaves the same span."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import product
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import inferspan
+from inferspan import semconv, settings
+from inferspan.json_values import plain_answer, plain_object
+from inferspan.testing import capture_spans
+
+TASKS = (None, "binary_classification", "multiclass_classification", "regression", "generation")
+INPUTS: Mapping[str, tuple[Any, ...]] = {
+    "ten numbers": ([0.5] * 10,),
+    "no list": ([],),
+    "a long list": ([1.0] * 1_030,),
+    "not finite": ([math.nan, 1.0],),
+    "integers": ([1, 2],),
+    "vector": (np.arange(3.0),),
+    "matrix": (np.zeros((2, 3)),),
+    "text": ("text",),
+    "number": (1.5,),
+    "nothing": (),
+    "two": ([1.0], "text"),
+}
+ANSWERS: Mapping[str, object] = {
+    "class and score": {"label": "fraud", "score": 0.25},
+    "score and class": {"score": 0.25, "label": "fraud"},
+    "class": "fraud",
+    "class of a mapping": {"label": "fraud"},
+    "number as class": {"label": 1, "score": 0.5},
+    "more": {"label": "fraud", "score": 0.5, "why": "because"},
+    "score": 0.75,
+    "pair": ("fraud", 0.5),
+    "bad score": {"label": "fraud", "score": 1.5},
+    "controls": {"label": "\x01" * 500, "score": 0.5},
+    "letters": {"label": "fräud", "score": 0.5},
+    "long": {"label": "x" * 600, "score": 0.5},
+    "batch": {"label": ["a", "b"], "score": [0.1, 0.2]},
+    "nothing": None,
+    "object": object(),
+}
+
+
+def span_of(usual: bool, call: Callable[[], object]) -> tuple[list[tuple[str, object]], object]:
+    """The attributes in their order, and the status, of one call in either way."""
+    with pytest.MonkeyPatch.context() as patch, capture_spans() as spans:
+        # Whoever wants the record of every call as well leaves the usual way.
+        patch.setenv("INFERSPAN_RECORDS", "unsampled" if usual else "all")
+        previous = settings.install(None)
+        try:
+            call()  # the first call of a provider is not yet a usual one
+            spans.clear()
+            call()
+            (span,) = [s for s in spans if semconv.OPERATION_NAME in (s.attributes or {})]
+        finally:
+            settings.install(previous)
+    attributes = dict(span.attributes or {})
+    assert attributes.pop(semconv.PREDICTION_ID)
+    return list(attributes.items()), span.status.status_code
+
+
+def scoring(policy: str, task: str | None, answer: object) -> Callable[..., object]:
+    @inferspan.predict(model="m", version="7", task=task, capture=policy)
+    def score(x: object = None, y: object = None) -> object:
+        return answer
+
+    return score
+
+
+@pytest.mark.parametrize("policy", semconv.CAPTURE_POLICIES)
+@pytest.mark.parametrize("task", TASKS)
+def test_both_ways_write_the_same_span(policy: str, task: str | None) -> None:
+    for (given_name, arguments), (name, answer) in product(INPUTS.items(), ANSWERS.items()):
+        call = partial(scoring(policy, task, answer), *arguments)
+        assert span_of(True, call) == span_of(False, call), (given_name, name)
+
+
+def test_both_ways_write_the_same_failure() -> None:
+    @inferspan.predict(model="m", capture="values")
+    def score(x: object) -> object:
+        raise ValueError("broken")
+
+    def call() -> None:
+        with pytest.raises(ValueError, match="broken"):
+            score([1.0])
+
+    assert span_of(True, call) == span_of(False, call)
+
+
+@given(
+    label=st.text(st.characters(max_codepoint=127), max_size=700),
+    score=st.floats(0.0, 1.0),
+    turned=st.booleans(),
+    bytes_max=st.integers(64, 4096),
+)
+def test_an_answer_is_shown_as_any_object(
+    label: str, score: float, turned: bool, bytes_max: int
+) -> None:
+    answer: dict[str, object] = {"label": label, "score": score}
+    if turned:
+        answer = dict(reversed(answer.items()))
+    shown = plain_answer(answer, label, score, bytes_max)
+    assert shown == plain_object(answer.items(), bytes_max)
