@@ -79,7 +79,7 @@ def _origin(url: str) -> str:
 def _headers_of(*variables: str) -> dict[str, str]:
     """Headers as `OTEL_EXPORTER_OTLP_HEADERS` writes them, of the first variable that is set."""
     written = next((found for name in variables if (found := os.environ.get(name))), "")
-    return parse_env_headers(written, liberal=True)
+    return dict(parse_env_headers(written, liberal=True))
 
 
 def labels_receiver() -> str:
