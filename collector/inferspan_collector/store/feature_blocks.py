@@ -17,7 +17,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.batches import Bool, Int64, PredictionBatch
+from inferspan_collector.batches import Bool, Int64, PredictionBatch, Texts
 from inferspan_collector.feature_texts import array_texts
 from inferspan_collector.store import grouping
 from inferspan_collector.store.staging import Predictions
@@ -79,7 +79,12 @@ def _write_block(
     cursor: duckdb.DuckDBPyConnection, batch: PredictionBatch, row_ids: Int64, rows: Int64
 ) -> None:
     ids, times = row_ids[rows], batch.event_time[rows]
-    texts = batch.category_values.take(rows)
+    # Rows follow each other, but for retries: whole runs are taken, a byte at a time costs 3 µs a
+    # row.
+    breaks = np.flatnonzero(np.diff(rows) != 1) + 1
+    firsts, lasts = rows[np.append(0, breaks)], rows[np.append(breaks - 1, len(rows) - 1)]
+    runs = list(zip(firsts.tolist(), (lasts + 1).tolist(), strict=True))
+    text_ends = np.cumsum(batch.category_values.lengths()[rows])
     cursor.execute(
         _INSERT,
         [
@@ -91,11 +96,16 @@ def _write_block(
             batch.feature_names.text(int(rows[0])),
             batch.category_names.text(int(rows[0])),
             ids.astype("<i8").tobytes(),
-            batch.feature_values.take(rows).data.tobytes(),
-            texts.offsets[1:].astype("<i8").tobytes(),
-            texts.data.tobytes(),
+            _bytes_of(batch.feature_values, runs),
+            text_ends.astype("<i8").tobytes(),
+            _bytes_of(batch.category_values, runs),
         ],
     )
+
+
+def _bytes_of(column: Texts, runs: Sequence[tuple[int, int]]) -> bytes:
+    offsets = column.offsets
+    return b"".join(column.data[offsets[first] : offsets[end]].data for first, end in runs)
 
 
 def read(
