@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -136,6 +138,36 @@ def test_no_bytes_crash_the_inflaters(body: bytes, encoding: str) -> None:
         assert len(inflated(body, encoding, LIMIT)) <= LIMIT
     except RefusedBody as refused:
         assert refused.status in (400, 413)  # noqa: PT017
+
+
+@given(
+    members=st.lists(st.binary(max_size=3_000), min_size=1, max_size=3),
+    zeros=st.integers(0, 9),
+    end=st.none() | st.binary(min_size=4, max_size=4),
+    cut=st.none() | st.integers(1, 20),
+    limit=st.integers(0, 6_000),
+)
+def test_gzip_is_what_pythons_own_reads(
+    members: list[bytes], zeros: int, end: bytes | None, cut: int | None, limit: int
+) -> None:
+    """Whatever its end says, however many members it has, and whatever follows them."""
+    body = b"".join(gzip.compress(member) for member in members)
+    if end is not None:
+        body = body[:-4] + end
+    body = body[:-cut] if cut else body + bytes(zeros)
+    try:
+        wanted = gzip.decompress(body)
+    except (OSError, EOFError, zlib.error):
+        with pytest.raises(RefusedBody) as refused:
+            inflated(body, "gzip", 10_000)
+        assert refused.value.status == 400
+        return
+    if len(wanted) > limit:
+        with pytest.raises(RefusedBody) as refused:
+            inflated(body, "gzip", limit)
+        assert refused.value.status == 413
+    else:
+        assert inflated(memoryview(body), "gzip", limit) == wanted
 
 
 def test_rows_count_before_they_are_made_and_one_request_always_passes() -> None:

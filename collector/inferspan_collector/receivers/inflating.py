@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Final, cast
 
-from isal import igzip, isal_zlib
+from isal import igzip, igzip_lib, isal_zlib
 
 from inferspan_collector.decode import Content
 from inferspan_collector.receivers.bodies import RefusedBody, too_large
@@ -43,11 +43,25 @@ def inflated(body: Content, encoding: str, limit: int) -> Content:
     if encoding == "identity" or not body:
         return body
     try:
-        return _joined(_INFLATERS[encoding](body), limit)
+        whole = _whole_gzip(body, limit) if encoding == "gzip" else None
+        return _joined(_INFLATERS[encoding](body), limit) if whole is None else whole
     except _DAMAGE as error:
         value = f"the body is not whole {encoding} data ({error})"
         rule = "it must be what Content-Encoding says"
         raise RefusedBody(400, value, rule, "correct one of the two") from error
+
+
+def _whole_gzip(body: Content, limit: int) -> bytes | None:
+    """Inflate at once what is as long as its end says; None for anything else.
+
+    Its end may lie, or be that of the last of several members: then it is read in chunks.
+    """
+    said = int.from_bytes(body[-4:], "little")
+    if said > limit:
+        return None
+    stream = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)
+    content = stream.decompress(body, max_length=said + 1)
+    return content if stream.eof and not stream.unused_data else None
 
 
 def _gzip_chunks(body: Content) -> Iterator[bytes]:
