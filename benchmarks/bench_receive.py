@@ -69,6 +69,8 @@ class Nowhere:
         done.set_result(Committed(0, ()))
         return done
 
+    keep = submit
+
     def check_room(self, size: int, transport: str) -> None:
         """As `Sink.check_room`."""
 
