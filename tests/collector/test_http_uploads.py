@@ -17,6 +17,7 @@ from receiving import answer_on, connected, serving
 from starlette.types import Receive, Scope, Send
 
 from inferspan_collector.config import Limits
+from inferspan_collector.decode import warm
 from inferspan_collector.http_server import Patience
 from inferspan_collector.http_uploads import LATER_BYTES_MAX, Answer
 from inferspan_collector.receivers import otlp_http
@@ -240,6 +241,12 @@ def test_a_connection_without_a_request_is_closed(form) -> None:
 # --- those of OTLP --------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def warmed() -> None:
+    """What decodes is compiled before a client waits for it."""
+    warm()
+
+
 def test_a_sender_that_falls_silent_within_a_body_is_told_so_and_holds_nothing() -> None:
     limits, telemetry = Limits(), Telemetry()
     budget = Budget(limits.queue_bytes, chunk_seconds=0.2)
@@ -276,6 +283,7 @@ def test_a_body_that_is_not_whole_at_the_stop_may_come_again() -> None:
     assert budget.held == 0
 
 
+@pytest.mark.usefixtures("warmed")
 def test_bodies_that_are_announced_are_held_together() -> None:
     limits, body = Limits(), traces_request([prediction_span("p")]).SerializeToString()
     budget = Budget(len(body) + 999)
