@@ -15,7 +15,7 @@ from inferspan_collector.config import Config, Model
 from inferspan_collector.problems import problem
 from inferspan_collector.publish import learning
 from inferspan_collector.publish.answering import guarded, model_asked
-from inferspan_collector.publish.measuring import INCLUDE, measurements
+from inferspan_collector.publish.measuring import INCLUDE, WINDOWS_MAX, measurements
 from inferspan_collector.publish.notes import notes
 from inferspan_collector.publish.parameters import (
     MINUTES,
@@ -32,7 +32,7 @@ from inferspan_collector.publish.parameters import (
 )
 from inferspan_collector.publish.quality_json import Rest, default_average, windows_json
 from inferspan_collector.quality import classification
-from inferspan_collector.quality.counts import Counts, Key, grouped_counts, merged
+from inferspan_collector.quality.counts import Counts, Key, declared, grouped_counts
 from inferspan_collector.quality.figure import AVERAGES
 from inferspan_collector.store.cell_queries import SLICE
 from inferspan_collector.store.cells import (
@@ -197,7 +197,7 @@ class _Api:
         matrix_cells = sum(len(classification.classes(counts)) ** 2 for counts in cells.values())
         if matrix_cells > MATRIX_CELLS_MAX:
             raise _too_many(every, matrix_cells, "cells of confusion matrices", MATRIX_CELLS_MAX)
-        total = merged(cells.values())
+        total = declared(cells.values())
         positive = section.canonical(section.positive_class)
         average = average or default_average(total, positive)
         # Nothing lies outside what was seen, so an open end means the model's own.
@@ -219,7 +219,7 @@ class _Api:
             "target": target,
             "every": every,
             "average": average,
-            "notes": self._notes(values, model, by),
+            "notes": [*self._notes(values, model, by), *_left_out(cells)],
             "windows": windows,
         }
         reference = learning.reference_minutes(values, section)
@@ -284,6 +284,17 @@ def _too_many(every: str, n: int, what: str, largest: int) -> BadParameter:
         f"the answer would hold {n} {what}, at most {largest} are allowed{configured}",
         "ask for a coarser `every`, fewer keys in `by`, or a shorter time with `from` and `to`",
     )
+
+
+def _left_out(cells: Mapping[Key, Counts]) -> list[str]:
+    """What very many windows do not show."""
+    if len(cells) <= WINDOWS_MAX:
+        return []
+    return [
+        f"{len(cells)} windows × groups: figures of scores and numbers are made for at most "
+        f"{WINDOWS_MAX}, those of each class shown only with include=per_class; ask for a coarser "
+        "`every`, or a shorter time"
+    ]
 
 
 def _model_json(model: ModelSummary, section: Model) -> dict[str, Any]:

@@ -31,7 +31,8 @@ SHORT_NAMES: Final[Mapping[str, str]] = {
 """What errors are called where people speak of them; shown beside the long names."""
 CALIBRATION: Final = "calibration"
 THRESHOLDS: Final = "thresholds"
-INCLUDE: Final = (CALIBRATION, THRESHOLDS)
+PER_CLASS: Final = "per_class"
+INCLUDE: Final = (CALIBRATION, THRESHOLDS, PER_CLASS)
 """What an answer holds only where it is asked for."""
 
 
@@ -109,7 +110,8 @@ def measurements(
         return Question("macro", positive, None if target is None else target.passes_from)
 
     if labelled > rows_max or len(cells) > WINDOWS_MAX:
-        names = (*_names(tasks), *section.figures)
+        # Said once in the notes, not in each of very many windows.
+        names = (*_names(tasks), *section.figures) if len(cells) <= WINDOWS_MAX else ()
         reason = _too_many(labelled, rows_max, len(cells))
         return Measurements(names=names, reason=reason, costs=section.costs)
     own = Own(

@@ -4,14 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-from inferspan_collector.publish.measuring import Measurements
+from inferspan_collector.publish.measuring import PER_CLASS, Measurements
 from inferspan_collector.publish.parameters import rfc3339
-from inferspan_collector.quality import FAMILIES, classification, quality_figures
-from inferspan_collector.quality.counts import Counts, Key, merged
+from inferspan_collector.quality import FAMILIES, classification, many_windows, quality_figures
+from inferspan_collector.quality.counts import Counts, Key, declared
 from inferspan_collector.quality.figure import BINARY, MACRO, Figure, Question, positive_class
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery
+
+ONE_BY_ONE_MAX: Final = 50
+"""Windows × groups whose figures are made one by one."""
+PER_CLASS_MAX: Final = 500
+"""Windows × groups that show the figures of each class unasked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +53,21 @@ def windows_json(
             single window where the query leaves them open.
         rest: what is said beside the counts.
     """
-    overall = positive_class(merged(cells.values()), configured_positive)
+    overall = positive_class(declared(cells.values()), configured_positive)
+    questions = [
+        Question(average, positive_class(counts, configured_positive) or overall)
+        for counts in cells.values()
+    ]
+    many = len(cells) > ONE_BY_ONE_MAX
+    known = (
+        many_windows.many(
+            list(cells.values()), average, [question.positive_class for question in questions]
+        )
+        if many
+        else None
+    )
     windows = []
-    for (window, group), counts in cells.items():
+    for number, ((window, group), counts) in enumerate(cells.items()):
         if query.every is None:
             start = seen[0] if query.start is None else query.start
             end = max(seen[1], start + 1) if query.end is None else query.end
@@ -58,9 +75,18 @@ def windows_json(
             start = window if query.start is None else max(window, query.start)
             end = window + query.every
             end = end if query.end is None else min(end, query.end)
-        question = Question(average, positive_class(counts, configured_positive) or overall)
+        question = questions[number]
         named = dict(zip(query.by, group, strict=True))
-        shown = window_json(start, end, named, counts, question, rest.minimum_n)
+        shown = window_json(
+            start,
+            end,
+            named,
+            counts,
+            question,
+            rest.minimum_n,
+            known[number] if known else {},
+            per_class=len(cells) <= PER_CLASS_MAX or PER_CLASS in rest.include,
+        )
         windows.append(_with_rest(shown, (window, group), counts, question, rest))
     return windows
 
@@ -72,6 +98,9 @@ def window_json(
     counts: Counts,
     question: Question,
     minimum_n: int = 1,
+    known: Mapping[str, Figure] | None = None,
+    *,
+    per_class: bool = True,
 ) -> dict[str, Any]:
     """One entry of `windows`.
 
@@ -82,10 +111,12 @@ def window_json(
         counts: what was counted in it.
         question: average and positive class.
         minimum_n: a figure that rests on fewer predictions is not yet known.
+        known: figures that were made with those of other windows.
+        per_class: whether to show the figures of each class.
     """
-    figures = quality_figures(counts, question)
+    figures = quality_figures(counts, question, known or {})
     names, rows = classification.confusion_matrix(counts)
-    matrix = classification.one_against_rest(counts)
+    matrix = classification.one_against_rest(counts) if per_class else {}
     latency = FAMILIES["latency"].figures(counts, question)
     return {
         "start": rfc3339(start * MINUTE_NS),
@@ -101,7 +132,7 @@ def window_json(
                 **{key: figure_json(figure, minimum_n) for key, figure in table.items()},
                 "support": matrix[name].actual,
             }
-            for name, table in classification.per_class(counts).items()
+            for name, table in (classification.per_class(counts) if per_class else {}).items()
         },
         "confusion": {"classes": names, "actual_by_predicted": rows},
         "latency": {

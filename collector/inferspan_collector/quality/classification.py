@@ -28,6 +28,7 @@ from inferspan_collector.quality.one_class import AVERAGED, OneClass, averages, 
 from inferspan_collector.telemetry import OTHER
 
 SINGLE = ("balanced_accuracy", "matthews_corrcoef", "cohen_kappa")
+FIGURES: Final = (*AVERAGED, *SINGLE)
 _OF_NEGATIVES: Final = ("specificity", "negative_predictive_value")
 
 _FOLDED = (
@@ -93,6 +94,11 @@ def figures(counts: Counts, question: Question) -> dict[str, Figure]:
     if folded:
         return averaged | dict.fromkeys(SINGLE, Figure.missing(_FOLDED, counts.judged))
     return averaged | _singles(table, _cells(counts, table))
+
+
+def fit(counts: Counts) -> bool:
+    """Whether these counts have figures of classes, and all classes are told apart."""
+    return _unfit(counts) is None and not any(OTHER in pair for pair in counts.confusion)
 
 
 def _unfit(counts: Counts) -> str | None:

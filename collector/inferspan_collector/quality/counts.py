@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -71,6 +71,11 @@ def merged(parts: Iterable[Counts]) -> Counts:
     return total.counts()
 
 
+def declared(parts: Iterable[Counts]) -> Counts:
+    """The positive classes that any of some counts declare, without their numbers."""
+    return Counts(positive_classes=frozenset().union(*(part.positive_classes for part in parts)))
+
+
 def grouped_counts(reader: Reader, query: CellQuery) -> dict[Key, Counts]:
     """Ask the store and count, per window and group of the query.
 
@@ -115,27 +120,36 @@ def tally(
         mine.errors += n if failed else 0
         mine.durations[bucket] += n
         mine.declare(group[positive_at])
-    for window, group, predicted, actual, correct, n in zip(
-        outcomes.window.tolist(),
-        outcomes.groups,
-        outcomes.predicted,
-        outcomes.actual,
-        outcomes.correct.tolist(),
-        outcomes.n.tolist(),
-        strict=True,
-    ):
-        mine = tallies[window, group[:width]]
+    windows, numbers = outcomes.window.tolist(), outcomes.n.tolist()
+    for start, end in _runs(windows, outcomes.groups):
+        group = outcomes.groups[start]
+        mine = tallies[windows[start], group[:width]]
         mine.declare(group[positive_at])
         mine.tasks.add(group[task_at])
-        if correct < 0:
-            mine.undefined += n
-            continue
-        mine.correct += n if correct else 0
-        mine.incorrect += 0 if correct else n
-        if predicted is not None and actual is not None and group[task_at] in CLASS_TASKS:
-            mine.confusion[predicted, actual] += n
+        correct, n = outcomes.correct[start:end], outcomes.n[start:end]
+        mine.correct += int(n[correct == 1].sum())
+        mine.incorrect += int(n[correct == 0].sum())
+        mine.undefined += int(n[correct < 0].sum())
+        if group[task_at] in CLASS_TASKS:
+            rows = range(start, end)
+            mine.count_pairs(
+                [
+                    (outcomes.predicted[row], outcomes.actual[row], numbers[row])
+                    for row, right in zip(rows, correct.tolist(), strict=True)
+                    if right >= 0
+                ]
+            )
     ordered = sorted(tallies, key=lambda key: (key[0], [(t is not None, t or "") for t in key[1]]))
     return {key: tallies[key].counts() for key in ordered}
+
+
+def _runs(windows: Sequence[int], groups: Sequence[Group]) -> Iterator[tuple[int, int]]:
+    """Where rows of one window and group begin and end; cells come in that order."""
+    start = 0
+    for row in range(1, len(windows) + 1):
+        if row == len(windows) or windows[row] != windows[start] or groups[row] != groups[start]:
+            yield start, row
+            start = row
 
 
 class _Tally:
@@ -164,6 +178,16 @@ class _Tally:
     def declare(self, positive_class: str | None) -> None:
         if positive_class is not None:
             self.positive_classes.add(positive_class)
+
+    def count_pairs(self, rows: Sequence[tuple[str | None, str | None, int]]) -> None:
+        """Count rows of a predicted and an actual class; a number has none."""
+        pairs = {(said, true): n for said, true, n in rows if said is not None and true is not None}
+        if len(pairs) == len(rows) and not self.confusion:
+            self.confusion.update(pairs)
+            return
+        for said, true, n in rows:
+            if said is not None and true is not None:
+                self.confusion[said, true] += n
 
     def counts(self) -> Counts:
         return Counts(

@@ -1,0 +1,113 @@
+"""How long the API takes for a day of one-minute windows of a model of ten classes, by version and
+slice, with 10 million predictions stored.
+
+    python benchmarks/bench_quality_api.py [--repeat 5]
+
+The store holds what ingest would have written: its counters, written by SQL as they are after a
+compaction. Prints the time of each part, the best of some repetitions, beside what it takes DuckDB
+alone to add the same cells up.
+"""
+
+from __future__ import annotations
+
+import argparse
+import cProfile
+import pstats
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / name) for name in ("", "collector")]
+
+from asking import FilledStore, ask  # noqa: E402
+from records import START_NS, Label, Prediction  # noqa: E402
+
+from inferspan_collector.publish import api  # noqa: E402
+from inferspan_collector.store import cell_queries  # noqa: E402
+from inferspan_collector.store.cells import CellQuery  # noqa: E402
+
+CLASSES, MINUTES, PREDICTIONS = 10, 1440, 10_000_000
+VERSIONS = ("6", "7")
+COUNTRIES = ("DE",)
+QUESTION = "/api/v1/models/fraud/quality?every=1m&by=version,slice.country"
+
+
+def filled(directory: Path) -> FilledStore:
+    store = FilledStore(directory)
+    for number, version in enumerate(VERSIONS):
+        about = {
+            "version": version, "task": "multiclass_classification", "positive_class": None,
+            "slices": {"country": COUNTRIES[0]}, "trace": number + 1, "span": number + 1,
+        }  # fmt: skip
+        store.add(
+            Prediction(f"p-{version}", "c0", **about),  # type: ignore[arg-type]
+            Label(f"p-{version}", "c0", f"l-{version}"),
+        )
+    first = START_NS // 60_000_000_000
+    a_cell = PREDICTIONS // (MINUTES * len(VERSIONS) * CLASSES * CLASSES)
+    with store.database.cursor() as cursor:
+        cursor.execute("DELETE FROM outcome_cells; DELETE FROM prediction_cells")
+        cursor.execute(
+            f"""
+            INSERT INTO outcome_cells
+            SELECT m, series_id, 'default', k.key, k.value, 'c' || p, 'c' || a,
+                (p = a)::TINYINT, {a_cell} + (p = a)::INT * 20
+            FROM range({first}, {first + MINUTES}) AS minutes(m), series,
+                range({CLASSES}) AS predicted(p), range({CLASSES}) AS actual(a),
+                (VALUES ('', ''), ('country', 'DE')) AS k(key, value)
+            ORDER BY m
+            """
+        )
+        cursor.execute(
+            f"""
+            INSERT INTO prediction_cells
+            SELECT m, series_id, k.key, k.value, FALSE, 700 + b, {a_cell * CLASSES**2 // 20}
+            FROM range({first}, {first + MINUTES}) AS minutes(m), series, range(20) AS buckets(b),
+                (VALUES ('', ''), ('country', 'DE')) AS k(key, value)
+            ORDER BY m
+            """
+        )
+    return store
+
+
+def best(repeat: int, act: Callable[[], object]) -> float:
+    times = []
+    for _ in range(repeat):
+        began = time.perf_counter()
+        act()
+        times.append(time.perf_counter() - began)
+    return min(times) * 1e3
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--profile", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as directory:
+        store = filled(Path(directory))
+        routes = api.routes(store, store.config)
+        answer = ask(routes, QUESTION)
+        assert answer.status_code == 200, answer.text[:300]
+        print(f"{len(answer.json()['windows'])} windows, {len(answer.content) / 1e6:.1f} MB")
+        query = CellQuery(model="fraud", every=1, by=("version", "slice.country"))
+
+        def added_up() -> None:
+            statement, parameters = cell_queries.outcomes(query)
+            with store.database.cursor() as cursor:
+                cursor.execute(f"SELECT count(*) FROM ({statement})", parameters).fetchall()
+
+        print(f"DuckDB alone  {best(arguments.repeat, added_up):7.0f} ms")
+        print(f"the API       {best(arguments.repeat, lambda: ask(routes, QUESTION)):7.0f} ms")
+        if arguments.profile:
+            profile = cProfile.Profile()
+            profile.runcall(ask, routes, QUESTION)
+            pstats.Stats(profile).sort_stats("cumulative").print_stats(45)
+        store.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
