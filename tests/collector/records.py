@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -50,6 +50,7 @@ class Prediction:
     value: float = float("nan")
     slices: dict[str, str] = field(default_factory=dict, hash=False)
     features: dict[str, float | str] = field(default_factory=dict, hash=False)
+    probabilities: dict[str, float] = field(default_factory=dict, hash=False)
     entity_id: str | None = None
     response_id: str | None = None
 
@@ -86,12 +87,12 @@ def _halves(traces: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.ui
     return np.array(pairs, np.uint64).reshape(-1, 2)
 
 
-def _names(features: dict[str, float | str], kind: type) -> str | None:
+def _names(features: Mapping[str, float | str], kind: type) -> str | None:
     names = [name for name, value in features.items() if isinstance(value, kind)]
     return json.dumps(names, separators=(",", ":")) if names else None
 
 
-def _numbers(features: dict[str, float | str]) -> bytes:
+def _numbers(features: Mapping[str, float | str]) -> bytes:
     values = [value for value in features.values() if isinstance(value, float)]
     return np.array(values, "<f8").tobytes()
 
@@ -134,6 +135,8 @@ def prediction_batch(rows: Sequence[Prediction]) -> PredictionBatch:
         score=np.array([row.score for row in rows], np.float64),
         value=np.array([row.value for row in rows], np.float64),
         adjusted_count=np.ones(len(rows)),
+        probability_classes=Strings.of(_names(row.probabilities, float) for row in rows),
+        probabilities=Texts.of_bytes([_numbers(row.probabilities) for row in rows]),
         feature_names=Strings.of(_names(row.features, float) for row in rows),
         feature_values=Texts.of_bytes([_numbers(row.features) for row in rows]),
         category_names=Strings.of(_names(row.features, str) for row in rows),

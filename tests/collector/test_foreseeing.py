@@ -11,7 +11,13 @@ import pytest
 from asking import FilledStore, ask
 from records import MINUTE_NS, SECOND_NS, START_NS, Label, Prediction
 from scipy.spatial.distance import jensenshannon
-from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    f1_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
 from inferspan_collector.config import Config, Model
 from inferspan_collector.config.models import Reference
@@ -303,3 +309,54 @@ def test_a_question_of_too_many_windows_is_refused(store: FilledStore) -> None:
     response = ask(drifting.routes(store, config), url)
     assert response.status_code == 400
     assert "limits.query_windows" in response.json()["rule"]
+
+
+def test_every_figure_of_several_classes_is_foreseen_by_their_probabilities(
+    store: FilledStore,
+) -> None:
+    rng = np.random.default_rng(11)
+    names = ("cat", "cow", "dog")
+    rows: list[Prediction | Label] = []
+    said: list[int] = []
+    true: list[int] = []
+    # Four hours of sure answers, then one of unsure ones, whose labels the store never sees.
+    for i in range(5 * HOURLY):
+        logits = rng.normal(scale=3.0 if i < 4 * HOURLY else 1.0, size=3)
+        shares = np.exp(logits) / np.exp(logits).sum()
+        predicted, actual = int(shares.argmax()), int(rng.choice(3, p=shares))
+        time = HOUR_START_NS + i * (HOUR_NS // HOURLY)
+        rows.append(
+            Prediction(
+                f"order-{i}",
+                predicted=names[predicted],
+                score=float(shares.max()),
+                task="multiclass_classification",
+                positive_class=None,
+                trace=i + 1,
+                span=i + 1,
+                event_time=time,
+                probabilities=dict(zip(names, shares.tolist(), strict=True)),
+            )
+        )
+        if i < 4 * HOURLY:
+            rows.append(Label(f"order-{i}", actual=names[actual], label_id=f"label-{i}"))
+        else:
+            said.append(predicted)
+            true.append(actual)
+    store.add(*rows)
+    query = f"?every=1h&reference_to={rfc3339(HOUR_START_NS + 4 * HOUR_NS)}"
+    windows = get(store, "estimates", query)["windows"]
+    first, last = windows[0]["metrics"], windows[-1]["metrics"]
+    exact = {
+        "accuracy": accuracy_score(true, said),
+        "f1": f1_score(true, said, average="macro"),
+        "precision": precision_score(true, said, average="macro"),
+        "recall": recall_score(true, said, average="macro"),
+    }
+    for name, value in exact.items():
+        assert last[name]["estimated"]["value"] == pytest.approx(value, abs=0.08), name
+        assert last[name]["alert"] is True
+        assert first[name]["alert"] is False
+        real = first[name]["realized"]["value"]
+        assert first[name]["estimated"]["value"] == pytest.approx(real, abs=0.06), name
+    assert last["roc_auc"]["estimated"]["value"] < first["roc_auc"]["estimated"]["value"]

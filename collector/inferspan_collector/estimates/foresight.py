@@ -9,7 +9,14 @@ import numpy as np
 
 from inferspan.semconv import BINARY
 from inferspan_collector.estimates.boosted_trees import Float64
-from inferspan_collector.estimates.confidence_based import Binary, Estimate, TopScore
+from inferspan_collector.estimates.confidence_based import (
+    FIGURES,
+    NOTHING,
+    Binary,
+    Estimate,
+    Multiclass,
+    TopScore,
+)
 from inferspan_collector.estimates.direct_loss import DirectLoss
 from inferspan_collector.store.row_columns import RowColumns
 
@@ -59,7 +66,7 @@ class Foresight:
     method: str | None = None
     """`cbpe` or `dle`."""
     positive: str | None = None
-    fitted: Binary | TopScore | DirectLoss | None = None
+    fitted: Binary | Multiclass | TopScore | DirectLoss | None = None
     labelled: int = 0
     """Reference rows that were learnt from."""
     seen: Seen = NOTHING_SEEN
@@ -70,6 +77,12 @@ class Foresight:
         if isinstance(self.fitted, Binary):
             scored = rows.take(np.isfinite(rows.score))
             return self.fitted.estimates(scored.score, scored.predicted == self.positive)
+        if isinstance(self.fitted, Multiclass):
+            said = rows.take(rows.probabilities.known)
+            if said.probabilities.classes != self.fitted.classes:
+                return dict.fromkeys(FIGURES, NOTHING)
+            places = said.probabilities.places(said.predicted)
+            return self.fitted.estimates(said.probabilities.table, places)
         if isinstance(self.fitted, TopScore):
             scored = rows.take(np.isfinite(rows.score) & (rows.predicted != None))  # noqa: E711
             return self.fitted.estimates(scored.predicted, scored.score)
@@ -93,6 +106,11 @@ def foresight(reference: RowColumns, positive: str | None) -> Foresight:
         seen = Seen.of(numbers)
         fitted = DirectLoss.fitted(seen.matrix(numbers), numbers.value, numbers.truth)
         return Foresight(None, "dle", fitted=fitted, labelled=len(numbers), seen=seen)
+    said = judged.take(judged.probabilities.known)
+    if len(said) >= LABELLED_MIN and set(said.task) != {BINARY}:
+        classes, table = said.probabilities.classes, said.probabilities.table
+        many = Multiclass.fitted(classes, table, said.probabilities.places(said.actual))
+        return Foresight(None, "cbpe", fitted=many, labelled=len(said))
     if len(scored) < LABELLED_MIN:
         return Foresight(_too_few(len(judged), len(scored), len(numbers)))
     if set(scored.task) == {BINARY}:

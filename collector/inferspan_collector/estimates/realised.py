@@ -12,7 +12,8 @@ import math
 import numpy as np
 
 from inferspan_collector.estimates.boosted_trees import Float64
-from inferspan_collector.estimates.confidence_based import Binary, roc_auc
+from inferspan_collector.estimates.calibration import AS_GIVEN
+from inferspan_collector.estimates.confidence_based import Binary, Multiclass, roc_auc
 from inferspan_collector.estimates.direct_loss import FIGURES, LOSSES, ROOTS, DirectLoss
 from inferspan_collector.estimates.foresight import Foresight
 from inferspan_collector.quality.figure import Figure
@@ -33,7 +34,29 @@ def realised(rows: RowColumns, foresight: Foresight) -> dict[str, Figure]:
     found = {"accuracy": _share(right, len(judged))}
     if isinstance(foresight.fitted, Binary):
         found |= _of_class(judged, str(foresight.positive))
+    if isinstance(foresight.fitted, Multiclass):
+        said = judged.take(judged.probabilities.known)
+        if said.probabilities.classes == foresight.fitted.classes:
+            found |= _of_classes(said)
     return found
+
+
+def _of_classes(said: RowColumns) -> dict[str, Figure]:
+    """Means over the classes, as they are estimated; no closed interval of them is known."""
+    classes, table = said.probabilities.classes, said.probabilities.table
+    actual, predicted = (said.probabilities.places(text) for text in (said.actual, said.predicted))
+    # A truth is a probability of 0 or 1, so what is expected of it is what it is.
+    sure = Multiclass(classes, (AS_GIVEN,) * len(classes))
+    truths = (actual[:, None] == np.arange(len(classes))).astype(np.float64)
+    found = sure.estimates(truths, predicted)
+    areas = [roc_auc(table[:, k], truths[:, k]).value for k in range(len(classes))]
+    known = [area for area in areas if area is not None]
+    values = {name: found[name].value for name in ("precision", "recall", "f1")}
+    values["roc_auc"] = sum(known) / len(known) if len(known) == len(areas) else None
+    return {
+        name: Figure.missing(_NONE) if value is None else Figure(value, len(said))
+        for name, value in values.items()
+    }
 
 
 def _of_class(judged: RowColumns, positive: str) -> dict[str, Figure]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
@@ -38,6 +39,38 @@ LIMIT $most
 """
 
 
+_PROBABILITIES: Final = """
+SELECT row_id, classes, doubles
+FROM prediction_probabilities
+WHERE row_id BETWEEN $first AND $last
+"""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Probabilities:
+    """Of each row the probability of each class, NaN where a row has none."""
+
+    classes: tuple[str, ...]
+    table: NDArray[np.float64]
+    """float64[N, K]."""
+
+    def take(self, rows: NDArray[Any]) -> Probabilities:
+        """Select rows by index or mask."""
+        return Probabilities(self.classes, self.table[rows])
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """bool[N]: which rows have them."""
+        if not self.classes:
+            return np.zeros(len(self.table), np.bool_)
+        return np.asarray(np.isfinite(self.table).all(axis=1), np.bool_)
+
+    def places(self, texts: NDArray[np.object_]) -> NDArray[np.int64]:
+        """int64[N]: the place of each class in `classes`, -1 = none of them."""
+        places = {name: place for place, name in enumerate(self.classes)}
+        return np.array([places.get(text, -1) for text in texts], np.int64)
+
+
 @dataclass(frozen=True, slots=True)
 class RowQuery:
     """Which predictions; None admits everything, "" those without. Times are event times in ns."""
@@ -54,7 +87,7 @@ class RowQuery:
     oldest: bool = False
     """Where there are more: the oldest instead of the newest."""
     features: bool = False
-    """Whether declared features are read as well."""
+    """Whether declared features, and probabilities of all classes, are read as well."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +120,7 @@ class RowColumns:
     """ns from the event to the receipt of the winning label, -1 = none, or one that silence
     implied."""
     features: Features
+    probabilities: Probabilities
 
     def __len__(self) -> int:
         return len(self.row_id)
@@ -96,6 +130,7 @@ class RowColumns:
         return RowColumns(
             **{name: getattr(self, name)[rows] for name in _names()},
             features=self.features.take(rows),
+            probabilities=self.probabilities.take(rows),
         )
 
 
@@ -118,15 +153,42 @@ def rows(cursor: duckdb.DuckDBPyConnection, query: RowQuery) -> RowColumns:
     # Descending, so that the newest are kept; ties among them stay in the order of their keys.
     order = np.argsort(columns["event_time"], kind="stable")
     columns = {name: column[order] for name, column in columns.items()}
-    features = Features()
+    ids, times = columns["row_id"], columns["event_time"]
+    features, probabilities = Features(), Probabilities((), np.empty((len(ids), 0)))
     if query.features:
-        ids, times = columns["row_id"], columns["event_time"]
         features = feature_blocks.read(cursor, query.model, ids, times)
-    return RowColumns(**columns, features=features)
+        probabilities = _probabilities(cursor, ids)
+    return RowColumns(**columns, features=features, probabilities=probabilities)
 
 
 def _names() -> list[str]:
-    return [each.name for each in fields(RowColumns) if each.name != "features"]
+    apart = ("features", "probabilities")
+    return [each.name for each in fields(RowColumns) if each.name not in apart]
+
+
+def _probabilities(cursor: duckdb.DuckDBPyConnection, row_ids: NDArray[np.int64]) -> Probabilities:
+    """Those of the list of classes that most rows have; the fewer ones are NaN."""
+    none = Probabilities((), np.empty((len(row_ids), 0)))
+    if len(row_ids) == 0:
+        return none
+    order = np.argsort(row_ids)
+    ordered = row_ids[order]
+    ends = {"first": int(ordered[0]), "last": int(ordered[-1])}
+    found = cursor.execute(_PROBABILITIES, ends).fetchall()
+    by_classes: dict[str, list[tuple[int, bytes]]] = {}
+    for row_id, classes, doubles in found:
+        by_classes.setdefault(classes, []).append((row_id, doubles))
+    if not by_classes:
+        return none
+    classes, rows = max(by_classes.items(), key=lambda pair: (len(pair[1]), pair[0]))
+    names = tuple(json.loads(classes))
+    table = np.full((len(row_ids), len(names)), np.nan)
+    ids = np.array([row_id for row_id, _ in rows])
+    places = np.minimum(np.searchsorted(ordered, ids), len(ordered) - 1)
+    mine = ordered[places] == ids
+    said = np.frombuffer(b"".join(doubles for _, doubles in rows), "<f8")
+    table[order[places[mine]]] = said.reshape(-1, len(names))[mine]
+    return Probabilities(names, table)
 
 
 def _conditions(query: RowQuery) -> tuple[list[str], Mapping[str, Any]]:
