@@ -8,8 +8,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from records import Label, Prediction, decoded
-from test_join import CONFIG, Store
-from test_retention import figures
+from stores import CONFIG, Store, figures
 
 from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.store.backup import backup

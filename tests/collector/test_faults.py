@@ -4,58 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import duckdb
 import pytest
 from records import START_NS, Label, Prediction, decoded
+from stores import FaultyDatabase
 
 from inferspan_collector.config import load
 from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.store.cells import CellQuery
-from inferspan_collector.store.database import Database
 from inferspan_collector.submission import Overloaded
 from inferspan_collector.telemetry import COMMITS, CONTAINED, Counter, Telemetry
 
 DEADLINE_SECONDS = 30.0
-
-
-class FaultyCursor:
-    """A connection that raises at chosen statements, as a full disk or a lack of memory would."""
-
-    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        self._cursor = cursor
-        # What is staged is found by its name, here one call further away.
-        cursor.execute("SET python_scan_all_frames = true")
-        self.faults: dict[str, list[Exception]] = {}
-
-    def execute(self, statement: str, *arguments: Any) -> Any:
-        for part, faults in self.faults.items():
-            if part in statement and faults:
-                raise faults.pop()
-        return self._cursor.execute(statement, *arguments)
-
-    def commit(self) -> None:
-        if self.faults.get("COMMIT"):
-            raise self.faults["COMMIT"].pop()
-        self._cursor.commit()
-        if self.faults.get("after COMMIT"):
-            raise self.faults["after COMMIT"].pop()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cursor, name)
-
-
-class FaultyDatabase(Database):
-    """A store whose writer's connection can be made to fail."""
-
-    writer: FaultyCursor | None = None
-
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        if self.writer is None:
-            self.writer = FaultyCursor(super().cursor())
-            return self.writer  # type: ignore[return-value]
-        return super().cursor()
 
 
 class Faulty:

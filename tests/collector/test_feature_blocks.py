@@ -13,9 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from join_oracle import DAY_NS
 from records import MINUTE_NS, START_NS, Label, Prediction
+from stores import Store, tidied
 from test_forget import bytes_of
-from test_join import Store
-from test_retention import tidied
 
 from inferspan_collector.publish import drifting, foreseeing
 from inferspan_collector.publish.parameters import rfc3339

@@ -8,8 +8,7 @@ from pathlib import Path
 import pytest
 from join_oracle import DAY_NS
 from records import START_NS, Label, Prediction, decoded
-from test_join import CONFIG, Store
-from test_retention import figures, rows, tidied
+from stores import CONFIG, Store, figures, rows, tidied
 
 from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.store.cells import Committed

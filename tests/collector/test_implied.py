@@ -13,8 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from join_oracle import DAY_NS, current_predictions, outcome_cells
 from records import MINUTE_NS, START_NS, Label, Prediction, decoded
-from test_join import RANKS, Store, record_sets
-from test_retention import tidied
+from stores import RANKS, Store, record_sets, tidied
 
 from inferspan_collector.config import ConfigError, load
 from inferspan_collector.pipeline import Pipeline

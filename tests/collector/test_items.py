@@ -14,8 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from join_oracle import current_predictions, is_about, key_of
 from records import MINUTE_NS, START_NS, Label, Prediction, label_batch
-from test_join import CONFIG, RANKS, Store
-from test_retention import tidied
+from stores import CONFIG, RANKS, Store, tidied
 
 from inferspan import semconv
 from inferspan_collector.config import load

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,72 +10,12 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from join_oracle import DAY_NS, Cell, current_predictions, outcome_cells
-from records import MINUTE_NS, START_NS, Label, Prediction, decoded
+from join_oracle import current_predictions, outcome_cells
+from records import MINUTE_NS, START_NS, Label, Prediction
+from stores import RANKS, WINDOWS, Store, record_sets
 
-from inferspan_collector.config import Config, load
 from inferspan_collector.store.cells import CellQuery, Committed
-from inferspan_collector.store.database import Database
-from inferspan_collector.store.reader import StoreReader
-from inferspan_collector.store.writer import Writer
-from inferspan_collector.telemetry import DUPLICATES, LABELS, Telemetry
-
-CONFIG = load(
-    None,
-    {
-        "models": {
-            "fraud": {
-                "targets": {
-                    "default": {"sources": ["clicks", "bank"]},
-                    "chargeback": {"window": "30d"},
-                }
-            },
-            "price": {"tolerance": 0.5},
-            "churn": {"class_aliases": {"1": "yes", "true": "yes", "0": "no"}},
-        },
-        "jaeger": {"otlp": "http://127.0.0.1:1", "evaluations_per_second": 1_000_000},
-    },
-)
-RANKS = {"clicks": 0, "bank": 1}
-WINDOWS = {"chargeback": 30 * DAY_NS}
-
-
-class Store:
-    """An open store with one writer, as the pipeline has it."""
-
-    def __init__(self, directory: Path, config: Config = CONFIG) -> None:
-        self.directory = directory
-        self.config = config
-        self.now = START_NS
-        self.open()
-
-    def open(self) -> None:
-        """Open it again, as a new process would."""
-        self.database = Database.open(self.directory)
-        self.telemetry = Telemetry()
-        self.writer = Writer(self.database, self.config, self.telemetry)
-        self.reader = StoreReader(self.database, self.config)
-
-    def commit(self, *requests: tuple[Prediction | Label, ...]) -> list[Committed]:
-        """Commit requests as one group, a second after the one before."""
-        self.now += 1_000_000_000
-        return self.writer.commit([decoded(*rows) for rows in requests], self.now)
-
-    def cells(self, **query: object) -> Counter[Cell]:
-        """Outcome cells by minute."""
-        found = self.reader.outcome_cells(CellQuery(every=1, **query))  # type: ignore[arg-type]
-        return Counter(
-            {
-                (int(w), p, a, int(c)): int(n)
-                for w, p, a, c, n in zip(
-                    found.window, found.predicted, found.actual, found.correct, found.n, strict=True
-                )
-            }
-        )
-
-    def predictions(self, **query: object) -> int:
-        """How many predictions count."""
-        return int(self.reader.prediction_cells(CellQuery(**query)).n.sum())  # type: ignore[arg-type]
+from inferspan_collector.telemetry import DUPLICATES, LABELS
 
 
 @pytest.fixture
@@ -297,55 +236,6 @@ def test_a_commit_survives_reopening(tmp_path: Path) -> None:
 
 
 # --- any set, any order -------------------------------------------------------------------------
-
-ids = st.sampled_from(["order-1", "order-2", "order-3"])
-classes = st.sampled_from(["fraud", "legit", "✓"])
-minutes = st.integers(0, 2).map(lambda m: START_NS + m * MINUTE_NS)
-
-predictions = st.builds(
-    Prediction,
-    prediction_id=ids,
-    predicted=classes | st.none(),
-    index=st.integers(0, 1),
-    task=st.sampled_from(["binary_classification", None]),
-    version=st.sampled_from(["7", "8"]),
-    environment=st.sampled_from([None, "prod"]),
-    kind=st.sampled_from([1, 2, 3]),
-    event_time=minutes,
-    received=st.sampled_from([0, 0, 40, 100]).map(lambda day: START_NS + day * DAY_NS),
-    error_type=st.sampled_from([None, None, None, "ValueError"]),
-    slices=st.dictionaries(st.sampled_from(["country", "tier"]), st.sampled_from(["a", "b"])),
-)
-labels = st.builds(
-    Label,
-    label_id=st.sampled_from(["label-1", "label-2", "label-3"]),
-    prediction_id=ids | st.none(),
-    actual=classes,
-    index=st.integers(0, 1),
-    version=st.sampled_from([None, None, "7"]),
-    environment=st.sampled_from([None, None, "prod"]),
-    link_trace=st.just(1),
-    link_span=st.integers(0, 4),
-    target=st.sampled_from(["default", "chargeback"]),
-    revision=st.integers(0, 2),
-    time=minutes,
-    source=st.sampled_from([None, "clicks", "bank"]),
-    deleted=st.sampled_from([False, False, False, True]),
-).map(lambda label: replace(label, received=label.time + 1 + RECEIVED[label.revision]))
-# By what a label says: the same one received twice is a duplicate, and the first time counts.
-RECEIVED = {0: 0, 1: 35 * DAY_NS, 2: 120 * DAY_NS}
-
-
-@st.composite
-def record_sets(draw: st.DrawFn) -> list[Prediction | Label]:
-    """Records of spans of two rows, which may name the same prediction, and of labels that may
-    claim the same id and revision with another content.
-    """
-    drawn = draw(st.lists(predictions, max_size=8))
-    return [
-        *(replace(p, span=i // 2 + 1, span_row=i % 2) for i, p in enumerate(drawn)),
-        *draw(st.lists(labels, max_size=10)),
-    ]
 
 
 @settings(

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from join_oracle import DAY_NS
 from records import START_NS, Label, Prediction, decoded
-from test_join import Store
+from stores import Store
 
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.telemetry import LABELS

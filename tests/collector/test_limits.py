@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from records import SECOND_NS, START_NS, Label, Prediction
-from test_join import Store
+from stores import Store
 
 from inferspan_collector.config import load
 from inferspan_collector.store.cells import CellQuery

@@ -12,8 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from join_oracle import DAY_NS, HORIZON_NS, current_predictions, is_about, outcome_cells
 from records import MINUTE_NS, START_NS, Label, Prediction, label_batch
-from test_join import RANKS, Store, classes, minutes
-from test_retention import tidied
+from stores import RANKS, Store, classes, minutes, tidied
 
 from inferspan_collector.config import load
 from inferspan_collector.store.cells import Committed

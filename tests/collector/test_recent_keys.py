@@ -4,61 +4,19 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
-import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from records import MINUTE_NS, START_NS, Label, Prediction
-from test_faults import FaultyCursor
-from test_join import CONFIG, Store, record_sets
+from stores import CONFIG, FaultyStore, Store, holding, record_sets
 
 from inferspan_collector.config import Config
 from inferspan_collector.config.memory import COLD_KEY_BYTES, HOT_KEY_BYTES
-from inferspan_collector.store.cells import CellQuery, Committed
-
-QUERIES = (CellQuery(), CellQuery(by=("slice.country",)), CellQuery(by=("version", "environment")))
-
-
-def holding(hot_keys: int, cold_keys: int) -> Config:
-    """The configuration with an index of so many keys."""
-    section = CONFIG.store.model_copy(update={"hot_keys": hot_keys, "cold_keys": cold_keys})
-    return CONFIG.model_copy(update={"store": section})
-
+from inferspan_collector.store.cells import Committed
 
 SQL_ALONE = holding(0, 0)
-
-
-class FaultyStore(Store):
-    """A store whose writer's connection can be made to fail."""
-
-    def open(self) -> None:
-        super().open()
-        self.cursor = FaultyCursor(self.writer._cursor)
-        self.writer._cursor = self.cursor  # type: ignore[assignment]
-
-    def fail(self, at: str, *requests: tuple[Prediction | Label, ...]) -> None:
-        """Commit requests, and fail there."""
-        self.cursor.faults[at] = [duckdb.IOException("disk full")]
-        with pytest.raises(duckdb.IOException):
-            self.commit(*requests)
-        self.now -= 1_000_000_000
-
-    def everything(self) -> list[object]:
-        """All that anybody is shown."""
-        cells = [self.reader.prediction_cells(query) for query in QUERIES]
-        rows = [replace(row, slices={}) for row in self.reader.predictions(None, limit=99)]
-        arrivals = self.reader.arrivals()
-        return [
-            self.cells(),
-            self.cells(target="chargeback"),
-            [(list(found.groups), found.n.tolist()) for found in cells],
-            self.reader.waiting_labels(2**62),
-            sorted(map(repr, rows)),
-            (int(arrivals.added.sum()), int(arrivals.retracted.sum())),
-        ]
 
 
 @pytest.fixture

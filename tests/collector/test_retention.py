@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from join_oracle import DAY_NS, Cell, current_predictions, outcome_cells
 from records import MINUTE_NS, START_NS, Label, Prediction, decoded
-from test_join import RANKS, WINDOWS, Store, record_sets
+from stores import HOUR_NS, RANKS, WINDOWS, Store, figures, record_sets, rows, tidied, tidied_at
 
 from inferspan_collector.config import Config, load
 from inferspan_collector.pipeline import Pipeline
@@ -26,54 +26,12 @@ from inferspan_collector.telemetry import ERASED, Telemetry
 from inferspan_collector.testing import ManualClock
 from waiting import wait_until
 
-HOUR_NS = 60 * MINUTE_NS
 START_MINUTE = START_NS // MINUTE_NS
 
 
 def kept(rows: str = "90d", **section: object) -> Config:
     """A configuration of the store."""
     return load(None, {"store": {"retention": {"rows": rows}, **section}})
-
-
-def tidied(store: Store, now_ns: int) -> int:
-    """Do all that is due up to a time, which passes and does not jump; how many steps it took."""
-    looked = getattr(store, "looked", -(2**62))
-    steps = 0
-    for at in range(max(looked, now_ns - 25 * HOUR_NS) + HOUR_NS, now_ns, HOUR_NS):
-        steps += tidied_at(store, at)
-    store.looked = now_ns  # type: ignore[attr-defined]
-    return steps + tidied_at(store, now_ns)
-
-
-def tidied_at(store: Store, now_ns: int) -> int:
-    """Do all that is due at a time; how many steps it took."""
-    steps = 0
-    while store.writer.tidying_due(now_ns):
-        steps += store.writer.tidy(now_ns)
-    return steps
-
-
-def rows(store: Store) -> dict[str, int]:
-    """Rows of each table of rows."""
-    with store.database.cursor() as cursor:
-        return {
-            table: cursor.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
-            for table in ("predictions", "labels", "outcomes", "waiting_labels")
-        }
-
-
-def figures(store: Store) -> tuple[object, ...]:
-    """Figures of whole hours, overall and of a slice."""
-    queries = [CellQuery(every=60, by=by) for by in ((), ("version",), ("slice.country",))]
-    predictions = [store.reader.prediction_cells(query) for query in queries]
-    outcomes = [store.reader.outcome_cells(query) for query in queries]
-    return (
-        [(list(c.groups), c.window.tolist(), c.n.tolist()) for c in predictions],
-        [
-            (list(c.groups), c.window.tolist(), c.predicted, c.actual, c.n.tolist())
-            for c in outcomes
-        ],
-    )
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from records import Label, Prediction
-from test_join import Store
+from stores import Store
 
 from inferspan_collector.store import durably, repair, write_ahead
 from inferspan_collector.store.database import FILE_NAME, Database, StoreError
@@ -223,7 +223,6 @@ IN_A_PROCESS = """
 import os, pathlib, resource, signal, sys
 sys.path.insert(0, sys.argv[2])
 from records import Prediction
-from test_join import Store
 from inferspan_collector.store.database import Database, StoreError
 {body}
 """

@@ -9,8 +9,7 @@ from pathlib import Path
 import duckdb
 import pytest
 from records import START_NS, Label, Prediction
-from test_join import Store
-from test_retention import tidied
+from stores import Store, tidied
 
 from inferspan_collector.store.cells import CellQuery, Committed
 from inferspan_collector.store.database import FILE_NAME, Database, StoreError

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from records import Label, Prediction
-from test_recent_keys import FaultyStore, holding
+from stores import FaultyStore, holding
 
 from inferspan_collector.store import warming
 from inferspan_collector.store.compiled import entries, groups, ids, rows, sip, tags
