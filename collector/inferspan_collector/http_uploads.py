@@ -278,18 +278,25 @@ class UploadConnection(asyncio.BufferedProtocol):
 class _Head:
     """What httptools finds in a head."""
 
-    __slots__ = ("complete", "headers", "url")
+    __slots__ = ("complete", "headers", "lengths", "odd", "url")
 
     def __init__(self) -> None:
         self.url = b""
         self.headers: list[tuple[bytes, bytes]] = []
+        self.lengths: list[bytes] = []
+        self.odd = False
         self.complete = False
 
     def on_url(self, url: bytes) -> None:
         self.url += url
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self.headers.append((name.lower(), value))
+        name = name.lower()
+        if name == b"content-length":
+            self.lengths.append(value)
+        elif name in _ODD:
+            self.odd = True
+        self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
         self.complete = True
@@ -305,17 +312,12 @@ def _ordinary(content: bytes, server: tuple[str, int | None] | None) -> tuple[Sc
         parser.feed_data(content)
     except (httptools.HttpParserError, httptools.HttpParserUpgrade):
         return None
-    lengths = [value for name, value in head.headers if name == b"content-length"]
-    if (
-        not head.complete
-        or len(lengths) != 1
-        or not lengths[0].isdigit()
-        or any(name in _ODD for name, _ in head.headers)
-        or any(mark in head.url for mark in (b"%", b"?", b"#"))
-        or parser.get_http_version() != "1.1"
-        or not parser.should_keep_alive()
-        or int(lengths[0]) == 0
-    ):
+    if not head.complete or head.odd or len(head.lengths) != 1 or not head.lengths[0].isdigit():
+        return None
+    if b"%" in head.url or b"?" in head.url or b"#" in head.url:
+        return None
+    length = int(head.lengths[0])
+    if length == 0 or parser.get_http_version() != "1.1" or not parser.should_keep_alive():
         return None
     scope = {
         "type": "http",
@@ -324,4 +326,4 @@ def _ordinary(content: bytes, server: tuple[str, int | None] | None) -> tuple[Sc
         "headers": head.headers,
         "server": server,
     }
-    return scope, int(lengths[0])
+    return scope, length

@@ -103,6 +103,8 @@ def count(decoded: Decoded, telemetry: Telemetry, transport: str) -> None:
     for mapping, n in decoded.mapped.items():
         telemetry.add(MAPPED, n, mapping=mapping)
     telemetry.add(CLOCK_SKEWED, decoded.clock_skewed, transport=transport)
+    if not decoded.refused:
+        return
     reasons = Counter((refusal.signal, refusal.reason) for refusal in decoded.refused)
     for (signal, reason), n in reasons.items():
         telemetry.add(REFUSED, n, signal=signal, transport=transport, reason=reason)
