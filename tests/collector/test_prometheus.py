@@ -197,11 +197,14 @@ def test_what_the_store_takes_on_disk_and_in_rows(store: FilledStore, tmp_path: 
     assert grown[0] < grown[1]
 
     (tmp_path / "inferspan.duckdb.before-v1").write_bytes(bytes(1_000))
+    (tmp_path / "journal").mkdir()
+    (tmp_path / "journal" / "1.journal").write_bytes(bytes(500))
     sizes = store.reader.sizes()
+    assert sizes.bytes["journal"] == 500
     beside = sum(
         path.stat().st_size
         for path in tmp_path.iterdir()
-        if path.name not in ("inferspan.duckdb", "inferspan.duckdb.wal")
+        if path.name not in ("inferspan.duckdb", "inferspan.duckdb.wal", "journal")
     )
     assert sizes.bytes["other"] == beside >= 1_000
     assert sizes.bytes["file"] == (tmp_path / "inferspan.duckdb").stat().st_size > 0

@@ -12,6 +12,8 @@ import duckdb
 
 from inferspan_collector.store import clock_jumps
 
+JOURNAL: Final = "journal"
+"""Its directory, beside the file, and its part."""
 TABLES: Final = (
     "predictions",
     "labels",
@@ -33,8 +35,9 @@ class Sizes:
     """Bytes and rows of one moment."""
 
     bytes: Mapping[str, int]
-    """`file`: the database; `log`: what was committed since its last checkpoint; `other`: whatever
-    else lies in the directory, copies of older formats and what DuckDB spills among it."""
+    """`file`: the database; `log`: what was committed since its last checkpoint; `journal`: what
+    was acknowledged, until it is there; `other`: whatever else lies in the directory, copies of
+    older formats and what DuckDB spills among it."""
     disk_free: int
     """Bytes that this process may still write there."""
     rows: Mapping[str, int]
@@ -52,10 +55,11 @@ def measure(cursor: duckdb.DuckDBPyConnection, path: Path) -> Sizes:
         duckdb.Error: the store cannot.
     """
     log = f"{path.name}.wal"
-    found = {"file": 0, "log": 0, "other": 0}
+    found = {"file": 0, "log": 0, JOURNAL: 0, "other": 0}
     for directory, _, names in os.walk(path.parent):
         for name in names:
             part = {path.name: "file", log: "log"}.get(name, "other")
+            part = JOURNAL if Path(directory).name == JOURNAL else part
             try:
                 found[part] += (Path(directory) / name).stat().st_size
             except FileNotFoundError:
