@@ -234,3 +234,23 @@ def test_a_teams_own_figures_and_costs(store: FilledStore) -> None:
     expected = sum(prediction.score for prediction in predictions) / 90
     assert window["metrics"]["mean_score"]["value"] == pytest.approx(expected)
     assert window["metrics"]["cost_total"]["value"] == 100.0 * len(missed)
+
+
+def test_rankings_are_measured_by_sets_and_by_single_items(store: FilledStore) -> None:
+    about = {"task": "ranking", "operation": "rank", "positive_class": None}
+    ranking = '["a","b","c"]'
+    store.add(
+        Prediction("r-1", ranking, trace=1, span=1, version="sets", **about),  # type: ignore[arg-type]
+        Label("r-1", '["b"]', "l-1"),
+        Prediction("r-2", ranking, trace=2, span=2, version="items", **about),  # type: ignore[arg-type]
+        Label("r-2", None, "l-2", item_id="c", value=2.0),
+        Label("r-2", None, "l-3", item_id="z", value=1.0),
+    )
+    found = {
+        window["group"]["version"]: window["metrics"] for window in quality(store, "by=version")
+    }
+    assert found["sets"]["mean_reciprocal_rank"]["value"] == 0.5
+    assert found["sets"]["hit_rate_at_1"]["value"] == 0.0
+    assert found["items"]["mean_reciprocal_rank"]["value"] == pytest.approx(1 / 3)
+    expected = (2 / 2) / (2 + 1 / math.log2(3))
+    assert found["items"]["ndcg_at_10"]["value"] == pytest.approx(expected)

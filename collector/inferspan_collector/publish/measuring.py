@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from inferspan_collector.config import Model
@@ -12,7 +12,7 @@ from inferspan_collector.quality.business.costs import Costs
 from inferspan_collector.quality.counts import Counts, Key
 from inferspan_collector.quality.figure import Figure, Question, nothing_to_judge
 from inferspan_collector.quality.measures import MEMBERS, binary_scores, class_scores, label_sets
-from inferspan_collector.quality.row_figures import Measured, Own, measured
+from inferspan_collector.quality.row_figures import Measured, Own, measured, ranked
 from inferspan_collector.store.cells import CellQuery
 from inferspan_collector.store.reader import Reader
 
@@ -119,6 +119,10 @@ def measurements(
         [(name, plugged_in.load(name)) for name in section.measures],
     )
     states = measured(reader.judged_rows(query, rows_max), question_of, own)
+    for key, found in ranked(reader.judged_items(query)).items():
+        # Where a whole ranking has a label of its own, too, that is what is shown.
+        mine = states.get(key, Measured())
+        states[key] = replace(mine, states={**found.states, **mine.states})
     shown: dict[str, None] = {}
     for state in states.values():
         shown |= dict.fromkeys(state.figures(question_of(None)))

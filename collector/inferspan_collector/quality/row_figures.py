@@ -16,7 +16,8 @@ from inferspan_collector.quality.business.expressions import SLICE, Expression
 from inferspan_collector.quality.counts import Key
 from inferspan_collector.quality.figure import Figure, Question
 from inferspan_collector.quality.judged import Judged
-from inferspan_collector.quality.measures import MEASURES, Measure, measure_of
+from inferspan_collector.quality.measures import MEASURES, Measure, measure_of, rankings
+from inferspan_collector.store.cells import JudgedItems
 from inferspan_collector.store.judged_rows import JudgedRows
 
 _EVALUATION = "evaluation"
@@ -106,6 +107,26 @@ def measured(
             | _plugged_in(own, parts[key]),
         )
         for key in parts
+    }
+
+
+def ranked(items: JudgedItems) -> dict[Key, Measured]:
+    """The states of rankings whose items were labelled one by one, per window and group."""
+    found: defaultdict[Key, dict[int, tuple[list[int], list[float]]]] = defaultdict(dict)
+    for window, group, ranking, place, relevance in zip(
+        items.window.tolist(),
+        items.groups,
+        items.ranking.tolist(),
+        items.place.tolist(),
+        items.relevance.tolist(),
+        strict=True,
+    ):
+        places, gains = found[window, group].setdefault(ranking, ([], []))
+        places.append(place)
+        gains.append(relevance)
+    return {
+        key: Measured({rankings.State: rankings.State.of_items(each.values())})
+        for key, each in found.items()
     }
 
 

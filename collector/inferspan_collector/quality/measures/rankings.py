@@ -2,14 +2,14 @@
 
 | figure | formula, of one ranking; the figure is the mean over rankings | range |
 |---|---|---|
-| `ndcg_at_5`, `ndcg_at_10` | Σ [relevant] ÷ log₂(i + 1), i ≤ k, ÷ the best possible | 0…1 |
+| `ndcg_at_5`, `ndcg_at_10` | Σ relevance ÷ log₂(i + 1), i ≤ k, ÷ the best possible | 0…1 |
 | `mean_reciprocal_rank` | 1 ÷ place of the first relevant item, 0 without one | 0…1 |
 | `mean_average_precision` | mean over the relevant items of precision at their place | 0…1 |
 | `hit_rate_at_1`, `…_5`, `…_10` | 1 if one of the first k is relevant | 0…1 |
 
-Source: scikit-learn's `ndcg_score` (binary gains, without ties), Manning, Raghavan, Schütze:
-"Introduction to Information Retrieval", 8.4. A relevant item that was not ranked counts as missed
-(precision 0); a ranking whose set of relevant items is empty says nothing and is left out.
+Source: scikit-learn's `ndcg_score` (gains as labelled, 1 for a set; no ties); Manning, Raghavan,
+Schütze: "Introduction to Information Retrieval", 8.4. A relevant item that was not ranked counts as
+missed (precision 0); a ranking of which nothing was relevant says nothing and is left out.
 Guarantee: exact. Intervals: those of a mean; of the hit rates Wilson's. Cost: O(items) a row.
 """
 
@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,6 +62,22 @@ class State:
         weight = rows.weight[np.array(kept, np.int64)]
         return cls(tuple(Mean.of(column, weight) for column in columns.T))
 
+    @classmethod
+    def of_items(cls, rankings: Iterable[tuple[Sequence[int], Sequence[float]]]) -> State:
+        """Of rankings whose items were labelled one by one.
+
+        Args:
+            rankings: of each its labelled items: their places from 1, 0 = it lacks the item, and
+                how relevant each was. Items without a label count as not relevant.
+        """
+        found = [
+            _of_places(places, relevance)
+            for places, relevance in rankings
+            if any(gain > 0 for gain in relevance)
+        ]
+        columns = np.array(found, np.float64).reshape(-1, len(FIGURES))
+        return cls(tuple(Mean.of(column, np.ones(len(found))) for column in columns.T))
+
     def __add__(self, other: State) -> State:
         return State(tuple(a + b for a, b in zip(self.means, other.means, strict=True)))
 
@@ -97,19 +113,28 @@ def _list(text: str) -> Sequence[str] | None:
 
 
 def _of_one(items: Sequence[str], relevant: frozenset[str]) -> tuple[float, ...]:
-    """The figures of one ranking."""
-    places = [place for place, item in enumerate(items, 1) if item in relevant]
-    precisions = [hits / place for hits, place in enumerate(places, 1)]
-    first = places[0] if places else math.inf
+    """The figures of one ranking, and the set of what was relevant."""
+    place_of = {item: place for place, item in reversed(list(enumerate(items, 1)))}
+    return _of_places([place_of.get(item, 0) for item in sorted(relevant)], [1.0] * len(relevant))
+
+
+def _of_places(places: Sequence[int], relevance: Sequence[float]) -> tuple[float, ...]:
+    """The figures of one ranking, from the places and the relevance of its labelled items."""
+    gains = dict(zip(places, relevance, strict=True))
+    shown = sorted(place for place, gain in gains.items() if place > 0 and gain > 0)
+    relevant = sum(gain > 0 for gain in relevance)
+    precisions = [hits / place for hits, place in enumerate(shown, 1)]
+    first = shown[0] if shown else math.inf
     return (
-        _gain(places, 5, len(relevant)),
-        _gain(places, 10, len(relevant)),
+        _gain(gains, relevance, 5),
+        _gain(gains, relevance, 10),
         1 / first,
-        math.fsum(precisions) / len(relevant),
+        math.fsum(precisions) / relevant,
         *(float(first <= k) for k in (1, 5, 10)),
     )
 
 
-def _gain(places: Sequence[int], k: int, relevant: int) -> float:
-    best = math.fsum(1 / math.log2(place + 1) for place in range(1, min(k, relevant) + 1))
-    return math.fsum(1 / math.log2(place + 1) for place in places if place <= k) / best
+def _gain(gains: Mapping[int, float], relevance: Sequence[float], k: int) -> float:
+    best = sorted(relevance, reverse=True)[:k]
+    above = math.fsum(g / math.log2(p + 1) for p, g in gains.items() if 1 <= p <= k)
+    return above / math.fsum(g / math.log2(p + 1) for p, g in enumerate(best, 1))

@@ -22,7 +22,6 @@ from inferspan_collector.quality.measures import (
     errors,
     evaluations,
     label_sets,
-    rankings,
 )
 from inferspan_collector.quality.one_against_rest import OneAgainstRest
 from inferspan_collector.quality.score_bins import auc_error
@@ -295,44 +294,6 @@ def test_quantiles_of_residuals(values: list[float]) -> None:
     for name, share in errors.QUANTILES.items():
         exact = float(np.quantile(values, share, method="inverted_cdf"))
         assert value(found[name]) == pytest.approx(exact, rel=0.0055, abs=1e-300), name
-
-
-ranked = st.permutations(range(8)).flatmap(
-    lambda items: st.integers(1, 8).map(lambda k: list(items[:k]))
-)
-
-
-@given(
-    rows=st.lists(
-        st.tuples(ranked, st.frozensets(st.integers(0, 7), min_size=1)), min_size=1, max_size=10
-    )
-)
-def test_rankings(rows: list[tuple[list[int], frozenset[int]]]) -> None:
-    predicted = [json.dumps([f"i{item}" for item in items]) for items, _ in rows]
-    actual = [json.dumps([f"i{item}" for item in wanted]) for _, wanted in rows]
-    state = rankings.State.of(judged(predicted=predicted, actual=actual), MACRO)  # type: ignore[arg-type]
-    found = state.figures(MACRO)
-    gains, precisions, firsts = [], [], []
-    for items, wanted in rows:
-        true = np.array([[item in wanted for item in range(8)]], int)
-        # Items that were not ranked stand behind all others, and gain nothing there.
-        score = np.array([[8 - items.index(i) if i in items else 0 for i in range(8)]], float)
-        hidden = np.where(score > 0, true, 0)
-        best = metrics.dcg_score(true, true.astype(float), k=5)
-        gains.append(metrics.dcg_score(hidden, score, k=5, ignore_ties=True) / best)
-        places = [place for place, item in enumerate(items, 1) if item in wanted]
-        precisions.append(sum(h / p for h, p in zip(range(1, 9), places, strict=False)) /
-                          len(wanted))  # fmt: skip
-        firsts.append(places[0] if places else np.inf)
-        if len(places) == len(wanted) and len(items) == 8:
-            oracle = metrics.label_ranking_average_precision_score(true, score)
-            assert precisions[-1] == pytest.approx(oracle)
-    assert value(found["ndcg_at_5"]) == pytest.approx(np.mean(gains), **EXACT)
-    assert value(found["mean_average_precision"]) == pytest.approx(np.mean(precisions), **EXACT)
-    assert value(found["mean_reciprocal_rank"]) == pytest.approx(
-        np.mean(1 / np.array(firsts)), **EXACT
-    )
-    assert value(found["hit_rate_at_5"]) == np.mean(np.array(firsts) <= 5)
 
 
 def test_evaluations_pass_by_their_class_or_from_a_score_on() -> None:
