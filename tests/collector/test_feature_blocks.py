@@ -12,14 +12,17 @@ from asking import FilledStore, ask
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from join_oracle import DAY_NS
-from records import MINUTE_NS, START_NS, Label, Prediction
-from stores import Store, tidied
+from records import MINUTE_NS, START_NS, Label, Prediction, decoded
+from stores import CONFIG, Store, tidied
 from test_forget import bytes_of
 
+from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.publish import drifting, foreseeing
 from inferspan_collector.publish.parameters import rfc3339
+from inferspan_collector.store.database import Database
 from inferspan_collector.store.forgetting import ToForget
 from inferspan_collector.store.row_columns import RowQuery
+from inferspan_collector.telemetry import Telemetry
 
 HOUR_NS = 60 * MINUTE_NS
 HOUR_START_NS = START_NS - START_NS % HOUR_NS
@@ -244,3 +247,13 @@ def test_errors_are_foreseen_by_the_features_that_make_them(tmp_path: Path) -> N
     assert errors[0] == pytest.approx(mean * (0.2 * 20 + 0.8), rel=0.15)
     assert errors[2] == pytest.approx(mean * (0.9 * 20 + 0.1), rel=0.15)
     store.database.close()
+
+
+def test_features_go_through_the_journal(tmp_path: Path) -> None:
+    pipeline = Pipeline(Database.open(tmp_path), CONFIG, Telemetry(), lambda: START_NS).start()
+    prediction = Prediction("a", features={"amount": 1.5, "country": "DE"})
+    pipeline.submit(decoded(prediction), "http").result(30)
+    rows = pipeline.reader.rows(RowQuery("fraud", features=True))
+    pipeline.close()
+    assert rows.features.numbers["amount"].tolist() == [1.5]
+    assert rows.features.texts["country"].tolist() == ["DE"]

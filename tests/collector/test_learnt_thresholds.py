@@ -92,3 +92,15 @@ def test_one_window_teaches_nothing(store: FilledStore) -> None:
         accuracy = window["metrics"]["accuracy"]
         assert (accuracy["lower_threshold"], accuracy["upper_threshold"]) == (None, None)
         assert accuracy["alert"] is False
+
+
+def test_a_latency_objective_shows_how_fast_its_budget_is_spent(store: FilledStore) -> None:
+    objective = Model(latency_objective_ms=50.0, latency_objective_share=0.9)
+    latency = quality(store, "", Config(models={"fraud": objective}))["windows"][0]["latency"]
+    assert latency["objective"]["within"]["value"] == 1
+    assert latency["objective"]["burn_rate"] == 0
+    strict = Model(latency_objective_ms=1.0)
+    latency = quality(store, "", Config(models={"fraud": strict}))["windows"][0]["latency"]
+    assert latency["objective"]["within"]["value"] == 0
+    assert latency["objective"]["burn_rate"] == pytest.approx(100)
+    assert "objective" not in quality(store, "")["windows"][0]["latency"]

@@ -11,6 +11,7 @@ import pytest
 from records import START_NS, Label, Prediction
 from stores import Store, tidied
 
+from inferspan_collector.latency_sketch import bucket_values_ns
 from inferspan_collector.store.cells import CellQuery, Committed
 from inferspan_collector.store.database import FILE_NAME, Database, StoreError
 from inferspan_collector.store.migrations import FORMAT_VERSION
@@ -160,3 +161,13 @@ def test_a_file_of_something_else_is_left_alone(statement: str, tmp_path: Path) 
 
     with pytest.raises(StoreError, match="name another directory with --data"):
         Database.open(tmp_path)
+
+
+@pytest.mark.parametrize("schema", FORMATS, ids=lambda path: path.stem)
+def test_latencies_of_an_older_file_stay_what_they_were(schema: Path, tmp_path: Path) -> None:
+    written(schema, tmp_path)
+    store = Store(tmp_path)
+    cells = store.reader.prediction_cells(CellQuery())
+    # All calls of these files took 5 ms; the sketch of before was off by 1 %, ours by 0.54 %.
+    assert bucket_values_ns(cells.bucket) == pytest.approx([5e6] * len(cells.bucket), rel=0.0155)
+    store.database.close()

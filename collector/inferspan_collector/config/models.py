@@ -102,6 +102,8 @@ class Model(Section):
     minimum_n: int = Field(30, ge=1, strict=True)
     """A figure that rests on fewer predictions is marked as not yet known."""
     latency_objective_ms: float | None = Field(None, gt=0.0, strict=True)
+    latency_objective_share: float = Field(0.99, gt=0.0, lt=1.0, strict=True)
+    """The share of calls that should take no longer."""
     primary_target: str = "default"
     reference: Reference = Field(default_factory=Reference)
     targets: dict[str, Target] = Field(default_factory=dict)

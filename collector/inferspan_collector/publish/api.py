@@ -34,6 +34,7 @@ from inferspan_collector.publish.quality_json import Rest, default_average, wind
 from inferspan_collector.quality import classification
 from inferspan_collector.quality.counts import Counts, Key, declared, grouped_counts
 from inferspan_collector.quality.figure import AVERAGES
+from inferspan_collector.quality.objective import Objective
 from inferspan_collector.store.cell_queries import SLICE
 from inferspan_collector.store.cells import (
     MINUTE_NS,
@@ -214,6 +215,9 @@ class _Api:
         implied = reader.implied(query)
         for key, window in zip(cells, windows, strict=True):
             window["implied"] = implied.get(key, 0)
+            if (milliseconds := section.latency_objective_ms) is not None:
+                objective = Objective(milliseconds * 1e6, section.latency_objective_share)
+                window["latency"]["objective"] = objective.of(cells[key].durations)
         answer: dict[str, Any] = {
             "model": model.model,
             "target": target,

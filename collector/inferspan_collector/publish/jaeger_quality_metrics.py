@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from inferspan_collector.config import Model
-from inferspan_collector.latency_sketch import bucket_values_ns
+from inferspan_collector.latency_sketch import share_within
 from inferspan_collector.publish import jaeger_quality_tables as tables
 from inferspan_collector.publish.jaeger_names import Names
 from inferspan_collector.publish.jaeger_quality_tables import examples, interval, percent
@@ -131,11 +131,11 @@ def clients(view: ModelView) -> list[Json]:
 
 
 def within_objective(view: ModelView) -> int:
-    """Calls at or under the model's latency objective, to the sketch's 1 %."""
+    """Calls at or under the model's latency objective, to the sketch's 0.54 %."""
     objective_ns = (view.settings.latency_objective_ms or 0.0) * 1e6
     numbers = np.array(list(view.counts.durations), dtype=np.int16)
     n = np.array(list(view.counts.durations.values()), dtype=np.int64)
-    return int(n[bucket_values_ns(numbers) <= objective_ns].sum())
+    return share_within(numbers, n, objective_ns)[0]
 
 
 def _accuracy(view: ModelView, link: str) -> Json:

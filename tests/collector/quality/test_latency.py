@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -11,6 +13,7 @@ from inferspan_collector.latency_sketch import RELATIVE_ERROR, buckets
 from inferspan_collector.quality.counts import Counts, merged
 from inferspan_collector.quality.figure import Question
 from inferspan_collector.quality.latency import QUANTILES, figures
+from inferspan_collector.quality.objective import Objective
 
 MINUTE_OF_DURATIONS = st.lists(st.integers(1, 60 * 10**9), max_size=50)
 
@@ -30,3 +33,30 @@ def test_quantiles_of_merged_minutes_are_those_of_all_durations(minutes: list[li
         exact = every[int(np.floor(q * (len(every) - 1)))] / 1e9
         assert found[name].value == pytest.approx(exact, rel=RELATIVE_ERROR + 1e-9)
         assert found[name].n == len(every)
+
+
+def test_buckets_are_those_of_an_exponential_histogram_of_scale_6() -> None:
+    ns = np.array([1, 2, 3, 4, 1_000_000, 2**40, 2**40 + 1, 2**62], np.int64)
+    # The data model: index = ceil(log2(value) * 2^scale) - 1, (base^index, base^(index + 1)].
+    indices = [math.ceil(round(math.log2(value) * 64, 9)) - 1 for value in ns.tolist()]
+    assert (buckets(ns) - 1).tolist() == indices
+    assert buckets(np.array([2**40], np.int64)).tolist() == [40 * 64]
+    assert RELATIVE_ERROR < 0.00542
+
+
+@given(minutes=st.lists(MINUTE_OF_DURATIONS, max_size=4), limit=st.floats(0.001, 60))
+def test_an_objective_counts_calls_under_its_limit(minutes: list[list[int]], limit: float) -> None:
+    every = [ns for minute in minutes for ns in minute]
+    merged_counts = merged(counts_of_durations(minute) for minute in minutes)
+    said = Objective(limit * 1e9, 0.9).of(merged_counts.durations)
+    assert (said["limit"], said["share"]) == (pytest.approx(limit), 0.9)
+    if not every:
+        assert (said["within"], said["burn_rate"]) == (None, None)
+        return
+    least, most = (
+        sum(ns <= limit * 1e9 * (1 + sign * 2 * RELATIVE_ERROR) for ns in every) for sign in (-1, 1)
+    )
+    within = said["within"]
+    assert least <= round(within["value"] * len(every)) <= most
+    assert within["low"] <= within["value"] <= within["high"]
+    assert said["burn_rate"] == pytest.approx((1 - within["value"]) / 0.1, abs=1e-9)

@@ -44,3 +44,11 @@ CREATE TABLE feature_blocks (
     text_ends BLOB NOT NULL,
     texts BLOB NOT NULL
 );
+
+-- Latencies in buckets of 2^(1/64) instead of 1.01/0.99: each goes where the value that stood for it
+-- belongs. Of these alone a quantile may be off by 1.5 % from now on.
+UPDATE prediction_cells
+SET bucket = ceil(round(
+    ln(2 * pow(1.01 / 0.99, bucket) / (1.01 / 0.99 + 1)) / ln(2) * 64, 9
+))::SMALLINT
+WHERE bucket > 0;
