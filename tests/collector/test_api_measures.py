@@ -254,3 +254,41 @@ def test_rankings_are_measured_by_sets_and_by_single_items(store: FilledStore) -
     assert found["items"]["mean_reciprocal_rank"]["value"] == pytest.approx(1 / 3)
     expected = (2 / 2) / (2 + 1 / math.log2(3))
     assert found["items"]["ndcg_at_10"]["value"] == pytest.approx(expected)
+
+
+def test_money_lost_to_missed_fraud(store: FilledStore) -> None:
+    missed = "sum(amount) where actual = 'fraud' and predicted != 'fraud'"
+    config = Config(
+        models={
+            "fraud": Model(
+                figures={
+                    "money_lost": missed,
+                    "money_lost_online": f"{missed} and channel = 'online'",
+                    "share_of_it": f"({missed}) / sum(amount)",
+                }
+            )
+        }
+    )
+    predictions, labels = scored(90)
+    amounts = [float(10 + i * i % 97) for i in range(90)]
+    channels = ["online" if i % 4 else "shop" for i in range(90)]
+    store.add(
+        *(
+            replace(each, features={"amount": amount, "channel": channel})
+            for each, amount, channel in zip(predictions, amounts, channels, strict=True)
+        ),
+        *labels,
+    )
+    (window,) = quality(store, config=config)
+    lost = {
+        i: amounts[i]
+        for i in range(90)
+        if labels[i].actual == "fraud" and predictions[i].predicted != "fraud"
+    }
+    found = {name: figure["value"] for name, figure in window["metrics"].items()}
+    assert found["money_lost"] == sum(lost.values())
+    online = sum(amount for i, amount in lost.items() if channels[i] == "online")
+    assert found["money_lost_online"] == online
+    assert found["share_of_it"] == pytest.approx(sum(lost.values()) / sum(amounts))
+    figure = window["metrics"]["money_lost"]
+    assert figure["low"] < figure["value"] < figure["high"]

@@ -118,7 +118,9 @@ def measurements(
         [(name, parsing.parsed(text)) for name, text in section.figures.items()],
         [(name, plugged_in.load(name)) for name in section.measures],
     )
-    states = measured(reader.judged_rows(query, rows_max), question_of, own)
+    states = measured(
+        reader.judged_rows(query, rows_max, features=bool(own.expressions)), question_of, own
+    )
     for key, found in ranked(reader.judged_items(query)).items():
         # Where a whole ranking has a label of its own, too, that is what is shown.
         mine = states.get(key, Measured())

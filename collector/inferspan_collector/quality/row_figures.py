@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from inferspan_collector.quality.business import figures as figures_of_expressions
 from inferspan_collector.quality.business import plugged_in
-from inferspan_collector.quality.business.expressions import SLICE, Expression
+from inferspan_collector.quality.business.expressions import FEATURE, SLICE, Expression
 from inferspan_collector.quality.counts import Key
 from inferspan_collector.quality.figure import Figure, Question
 from inferspan_collector.quality.judged import Judged
@@ -146,4 +146,6 @@ def _columns(rows: JudgedRows) -> dict[str, NDArray[Any]]:
         "value": rows.value,
         "truth": rows.truth,
         **{SLICE + key: column for key, column in rows.slices.items()},
+        **{FEATURE + name: column for name, column in rows.features.texts.items()},
+        **{FEATURE + name: column for name, column in rows.features.numbers.items()},
     }

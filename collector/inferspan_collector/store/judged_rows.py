@@ -12,14 +12,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector.batches import Float64, Int32, Int64, Strings, UInt64
-from inferspan_collector.store import cell_queries, full_rows
+from inferspan_collector.store import cell_queries, feature_blocks, full_rows
 from inferspan_collector.store.cell_queries import FOLDED, SLICE
 from inferspan_collector.store.cells import CellQuery
+from inferspan_collector.store.feature_blocks import Features
 
 # What a sender does not say of a row stands in no table of details.
 _ROWS: Final = f"""(
     SELECT
         o.minute, o.series_id, o.slices_id, o.target, t.kind, o.prediction_row AS row_id,
+        p.event_time,
         hash(p.prediction_id, p.position) AS identity, p.predicted, p.score, p.value,
         l.actual, l.value AS truth, p.adjusted_count * coalesce(d.weight, 1) AS weight,
         q.classes, q.doubles
@@ -43,6 +45,7 @@ _COLUMNS: Final = (
     "doubles",
     "row_id",
     "slices_id",
+    "event_time",
 )
 
 
@@ -74,6 +77,8 @@ class JudgedRows:
     row_id: Int64
     slices: Mapping[str, NDArray[np.object_]]
     """Of each slice key, the text of each row, None = it has none."""
+    features: Features
+    """Those of the rows, where they were asked for."""
 
     def __len__(self) -> int:
         return len(self.group)
@@ -84,8 +89,13 @@ class JudgedRows:
         return np.frombuffer(raw, "<f8").reshape(len(rows), -1)
 
 
-def judged_rows(cursor: duckdb.DuckDBPyConnection, query: CellQuery, most: int) -> JudgedRows:
-    """The rows of a query, at most `most` of them (which, is not said)."""
+def judged_rows(
+    cursor: duckdb.DuckDBPyConnection, query: CellQuery, most: int, *, features: bool = False
+) -> JudgedRows:
+    """The rows of a query, at most `most` of them (which, is not said).
+
+    With their declared features if these are asked for, and the query names a model.
+    """
     statement, parameters = _statement(query)
     columns = cursor.execute(statement, {**parameters, "most": most}).fetchnumpy()
     keys = ["window_start", *(f"group_{i}" for i in range(len(query.by)))]
@@ -95,6 +105,9 @@ def judged_rows(cursor: duckdb.DuckDBPyConnection, query: CellQuery, most: int) 
     distinct = [[column.values[code] if code >= 0 else None for code in column.codes[first]]
                 for column in coded]  # fmt: skip
     window, *by, task, positive_class, kind, classes = distinct
+    row_id = np.asarray(columns["row_id"]).astype(np.int64)
+    times = np.asarray(columns["event_time"]).astype(np.int64)
+    with_features = features and query.model is not None
     return JudgedRows(
         window=[int(start or 0) for start in window],
         groups=list(zip(*by, strict=True)) if by else [()] * len(first),
@@ -111,7 +124,10 @@ def judged_rows(cursor: duckdb.DuckDBPyConnection, query: CellQuery, most: int) 
         truth=_numbers(columns["truth"]),
         weight=_numbers(columns["weight"]),
         doubles=columns["doubles"],
-        row_id=np.asarray(columns["row_id"]).astype(np.int64),
+        row_id=row_id,
+        features=feature_blocks.read(cursor, query.model or "", row_id, times)
+        if with_features
+        else Features(),
         slices=_slices(cursor, np.asarray(columns["slices_id"]).astype(np.int64)),
     )
 

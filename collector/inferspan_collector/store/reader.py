@@ -49,8 +49,8 @@ class Reader(Protocol):
         Of predictions whose rows are kept; windows and groups without any are left out.
         """
 
-    def judged_rows(self, query: CellQuery, most: int) -> JudgedRows:
-        """Labelled predictions whose call did not raise, at most so many."""
+    def judged_rows(self, query: CellQuery, most: int, *, features: bool = False) -> JudgedRows:
+        """Labelled predictions whose call did not raise, at most so many; and their features."""
 
     def count_windows(self, query: CellQuery) -> int:
         """How many (window, group) hold a prediction: what an answer would be long."""
@@ -191,10 +191,10 @@ class StoreReader:
         keys = zip(columns["window_start"].tolist(), _groups(columns, len(query.by)), strict=True)
         return dict(zip(keys, columns["n"].tolist(), strict=True))
 
-    def judged_rows(self, query: CellQuery, most: int) -> JudgedRows:
-        """Labelled predictions whose call did not raise, at most so many."""
+    def judged_rows(self, query: CellQuery, most: int, *, features: bool = False) -> JudgedRows:
+        """Labelled predictions whose call did not raise, at most so many; and their features."""
         with self._database.cursor() as cursor:
-            return judged_rows.judged_rows(cursor, query, most)
+            return judged_rows.judged_rows(cursor, query, most, features=features)
 
     def count_windows(self, query: CellQuery) -> int:
         """How many (window, group) hold a prediction: what an answer would be long."""
