@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +124,14 @@ def test_variants_and_the_only_two_there_are(store: FilledStore) -> None:
     body = compare(store, "?by=variant")
     assert (body["by"], body["a"]["name"], body["b"]["name"]) == ("variant", "champion", "shadow")
     assert body["figures"]["accuracy"]["difference"]["value"] == -1
+
+
+def test_those_without_a_version_are_a_side_too(store: FilledStore) -> None:
+    bare = [replace(row, version=None) for row in answers("6", [True] * 20)]
+    store.add(*bare, *answers("7", [False] * 20), *truths(20))
+    body = compare(store, "?a=&b=7")
+    assert body["a"] == {"name": "", "predictions": 20, "labeled": 20}
+    assert body["shared"]["only_a_correct"] == 20
 
 
 @pytest.mark.parametrize(

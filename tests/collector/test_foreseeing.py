@@ -185,10 +185,12 @@ def test_errors_of_a_regression_are_foreseen_beside_what_they_are(store: FilledS
                 event_time=time,
             )
         )
-        rows.append(Label(f"order-{i}", actual=None, value=truth, label_id=f"label-{i}"))
+        rows.append(Label(f"order-{i}", actual=str(truth), value=truth, label_id=f"label-{i}"))
     store.add(*rows)
     body = get(store, "estimates", "?every=1h")
     assert body["method"] == "dle"
+    # What a number is not, no column says.
+    assert set(get(store, "drift", "")["columns"]) == {"predicted.value", "label.value"}
     for window in body["windows"]:
         error = window["metrics"]["mean_absolute_error"]
         assert error["estimated"]["value"] == pytest.approx(error["realized"]["value"], rel=0.1)

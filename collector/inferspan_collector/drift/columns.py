@@ -117,6 +117,10 @@ def columns_of(rows: RowColumns) -> dict[str, Column]:
     ):
         if not np.isnan(numbers).all():
             found[name] = Numbers(numbers)
+    # A truth is kept as text and, where it reads as one, as a number: what the model says decides.
+    for said, true in (("predicted.class", "label.class"), ("predicted.value", "label.value")):
+        if said not in found:
+            found.pop(true, None)
     return found | _features(rows)
 
 

@@ -211,7 +211,7 @@ def _column(column: Any, kind: str) -> NDArray[Any]:
     masked = np.ma.asarray(column)
     if "object_" in kind:
         texts = np.empty(len(masked), np.object_)
-        texts[:] = masked.filled(None) if masked.dtype == np.object_ else masked.tolist()
+        texts[:] = masked.tolist()
         return texts
     absent: Any = np.nan if "float64" in kind else UNLABELLED if "int8" in kind else -1
     dtype = np.dtype(kind.split("np.")[1].rstrip("]").replace("bool_", "bool"))
