@@ -47,7 +47,7 @@ class Limits(Section):
     with more it is refused."""
     query_windows: int = Field(5_000, ge=1)
     """Windows × groups that one API answer may hold."""
-    query_rows: int = Field(1_000_000, ge=1_000)
+    query_rows: int = Field(500_000, ge=1_000)
     """Labelled predictions that one API answer may read for figures of scores and numbers."""
     metric_series: int = Field(10_000, ge=100)
     """Series of one metric in `/metrics`; more fold into `__other__`."""

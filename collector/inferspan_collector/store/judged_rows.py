@@ -185,10 +185,11 @@ class _Coded:
 
 
 def _coded(column: NDArray[Any]) -> _Coded:
-    seen: dict[Any, int] = {}
-    codes = [-1 if entry is None else seen.setdefault(entry, len(seen))
-             for entry in column.tolist()]  # fmt: skip
-    return _Coded(np.array(codes, np.int32), list(seen))
+    entries = column.tolist()
+    values = [entry for entry in dict.fromkeys(entries) if entry is not None]
+    codes: dict[Any, int] = {entry: code for code, entry in enumerate(values)}
+    codes[None] = -1
+    return _Coded(np.fromiter(map(codes.__getitem__, entries), np.int32, len(entries)), values)
 
 
 def _strings(column: NDArray[Any]) -> Strings:
