@@ -362,3 +362,15 @@ def test_every_figure_of_several_classes_is_foreseen_by_their_probabilities(
         real = first[name]["realized"]["value"]
         assert first[name]["estimated"]["value"] == pytest.approx(real, abs=0.06), name
     assert last["roc_auc"]["estimated"]["value"] < first["roc_auc"]["estimated"]["value"]
+
+
+def test_more_rows_than_are_read_are_said(store: FilledStore) -> None:
+    scores, truths = drawn(3 * HOURLY, 1, sure=True)
+    store.add(*hours(scores, truths.tolist()))
+    config = Config.model_validate({"limits": {"query_rows": 1_000}})
+    body = get(store, "drift", "", config)
+    assert body["windows"][0]["predictions"] == 1_000
+    assert "only the newest 1,000 predictions were read" in body["notes"][0]
+    # The newest of the question, the oldest of the reference.
+    assert body["reference"]["from"] == rfc3339(HOUR_START_NS)
+    assert body["windows"][0]["start"] == rfc3339(HOUR_START_NS + HOUR_NS)

@@ -19,7 +19,7 @@ from inferspan_collector.quality import quality_figures
 from inferspan_collector.quality.counts import Counts, grouped_counts
 from inferspan_collector.quality.figure import AVERAGES, Question, positive_class
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery, ModelSummary
-from inferspan_collector.store.row_columns import ROWS_MAX, RowColumns, RowQuery
+from inferspan_collector.store.row_columns import RowColumns, RowQuery
 from inferspan_collector.submission import Queries
 
 PATH: Final = "/api/v1/models/{model:path}/compare"
@@ -74,6 +74,7 @@ def _compared(request: Request, queries: Queries, config: Config) -> Response:
             environment=query.environment,
             start_ns=None if start is None else start * MINUTE_NS,
             end_ns=None if end is None else end * MINUTE_NS,
+            most=config.limits.query_rows,
         )
     )
     total = counted[a] + counted[b]
@@ -124,9 +125,11 @@ def _notes(
     values: dict[str, str], model: ModelSummary, config: Config, rows: RowColumns
 ) -> list[str]:
     said = notes(values, model, config.model(model.model), {}, ())
-    if len(rows) >= ROWS_MAX:
+    most = config.limits.query_rows
+    if len(rows) >= most:
         said.append(
-            f"tests that need single rows saw the newest {ROWS_MAX:,} only; ask for a shorter time"
+            f"tests that need single rows saw the newest {most:,} only (limits.query_rows); ask for "
+            "a shorter time"
         )
     return said
 

@@ -95,7 +95,7 @@ def asked(request: Request, queries: Queries, config: Config) -> Windowed:
         version=values.get("version"),
         start_ns=None if start is None else start * MINUTE_NS,
         end_ns=None if end is None else end * MINUTE_NS,
-        most=ROWS_MAX,
+        most=min(ROWS_MAX, config.limits.query_rows),
         features=True,
     )
     rows = queries.reader.rows(query)
@@ -111,8 +111,8 @@ def asked(request: Request, queries: Queries, config: Config) -> Windowed:
     reference = reference_rows(queries.reader, values, query, section)
     before, reference_places = windows_of(reference.rows, MINUTES[every])
     said = notes(values, model, section, {}, ())
-    if len(rows) >= ROWS_MAX:
-        said.append(f"only the newest {ROWS_MAX:,} predictions were read; ask for a shorter time")
+    if len(rows) >= query.most:
+        said.append(f"only the newest {query.most:,} predictions were read; ask for a shorter time")
     return Windowed(
         model, section, query, every, rows, starts, places,
         reference, reference_places, len(before), said,
