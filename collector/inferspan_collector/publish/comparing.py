@@ -128,8 +128,8 @@ def _notes(
     most = config.limits.query_rows
     if len(rows) >= most:
         said.append(
-            f"tests that need single rows saw the newest {most:,} only (limits.query_rows); ask for "
-            "a shorter time"
+            f"tests that need single rows saw the newest {most:,} only (limits.query_rows); ask "
+            "for a shorter time"
         )
     return said
 
