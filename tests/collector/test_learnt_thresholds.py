@@ -104,3 +104,20 @@ def test_a_latency_objective_shows_how_fast_its_budget_is_spent(store: FilledSto
     assert latency["objective"]["within"]["value"] == 0
     assert latency["objective"]["burn_rate"] == pytest.approx(100)
     assert "objective" not in quality(store, "")["windows"][0]["latency"]
+
+
+def test_a_figure_of_the_team_may_fall_below_zero(store: FilledStore) -> None:
+    config = Config(
+        models={
+            "fraud": Model(
+                figures={"loss": "0 - (count() where actual = predicted)"},
+                costs={"fraud": {"fraud": -5.0}},
+            )
+        }
+    )
+    body = quality(store, f"?every=1h&reference_to={UNTIL}", config)
+    for window, right in zip(body["windows"], RIGHT, strict=True):
+        assert window["metrics"]["loss"]["value"] == -right
+        assert window["metrics"]["loss"]["lower_threshold"] < -90
+        assert window["metrics"]["cost_mean"]["lower_threshold"] < -4
+        assert window["metrics"]["loss"]["alert"] is (right == RIGHT[-1])

@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 
 from inferspan_collector.config import Model
 from inferspan_collector.drift.thresholds import Thresholds, learnt
+from inferspan_collector.publish.measuring import SHORT_NAMES
 from inferspan_collector.publish.parameters import minute, rfc3339
+from inferspan_collector.quality import names
+from inferspan_collector.quality.business import costs
 from inferspan_collector.quality.measures import errors, evaluations
 from inferspan_collector.store.cells import MINUTE_NS
 
@@ -27,6 +31,7 @@ SIGNED: Final = frozenset(
         "r2_score",
         "bias",
         "score_mean",
+        *costs.FIGURES,
         *errors.QUANTILES,
         *evaluations.QUANTILES,
     )
@@ -100,7 +105,14 @@ def _judged(figure: Mapping[str, Any], limits: Thresholds | None) -> dict[str, A
 
 
 def _learnt(name: str, values: Sequence[float]) -> Thresholds:
-    return learnt(np.array(values), least=None if name in SIGNED else 0.0)
+    # Of a team's own figures nothing is known.
+    signed = name in SIGNED or name not in _ours()
+    return learnt(np.array(values), least=None if signed else 0.0)
+
+
+@cache
+def _ours() -> frozenset[str]:
+    return names() | frozenset(SHORT_NAMES.values())
 
 
 def _group(window: Mapping[str, Any]) -> str:
