@@ -10,9 +10,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.quality.business import figures as figures_of_expressions
 from inferspan_collector.quality.business import plugged_in
 from inferspan_collector.quality.business.expressions import FEATURE, SLICE, Expression
+from inferspan_collector.quality.business.states import State as ExpressionState
 from inferspan_collector.quality.counts import Key
 from inferspan_collector.quality.figure import Figure, Question
 from inferspan_collector.quality.judged import Judged
@@ -70,7 +70,7 @@ def measured(
     order = np.argsort(rows.group, kind="stable")
     ends = np.cumsum(np.bincount(rows.group, minlength=len(rows.groups)))
     states: defaultdict[Key, dict[type[Measure], Measure]] = defaultdict(dict)
-    figures: defaultdict[Key, dict[str, figures_of_expressions.State]] = defaultdict(dict)
+    figures: defaultdict[Key, dict[str, ExpressionState]] = defaultdict(dict)
     parts: defaultdict[Key, list[tuple[Judged, Question]]] = defaultdict(list)
     columns = _columns(rows) if own.expressions else {}
     everything = Judged(
@@ -94,7 +94,7 @@ def measured(
         parts[key].append((mine_alone, question))
         taken = {name: column[members] for name, column in columns.items()}
         for name, expression in own.expressions:
-            found = figures_of_expressions.State.of(expression, mine_alone, taken)
+            found = ExpressionState.of(expression, mine_alone, taken)
             figures[key][name] = figures[key][name] + found if name in figures[key] else found
         if measure is not None:
             state = measure.of(mine_alone, question)

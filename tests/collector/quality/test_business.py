@@ -16,8 +16,8 @@ from quality_counts import counts_of
 
 from inferspan_collector.config import Model
 from inferspan_collector.quality.business import costs, plugged_in
-from inferspan_collector.quality.business.figures import State
 from inferspan_collector.quality.business.parsing import BadExpression, parsed
+from inferspan_collector.quality.business.states import State
 from inferspan_collector.quality.figure import Question
 
 numbers = st.one_of(st.just(math.nan), st.integers(-100, 100).map(float))
