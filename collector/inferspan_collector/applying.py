@@ -82,37 +82,48 @@ class Applier:
             requests: each gets an answer, in `Applied.answers`.
             now_ns: the current time, Unix ns.
         """
-        parts = [*map(_decoded, entries), *(request.decoded for request in requests)]
         result = Applied(0)
+        if not requests:
+            self._take_over(entries, now_ns, result)
+            return result
+        parts = [*map(_decoded, entries), *(request.decoded for request in requests)]
         try:
             committed = self._writer.commit(parts, now_ns, applied=_last(entries))
         except Exception as error:
             self._note(error, result)
-            if len(parts) == 1 and requests:
+            if len(parts) == 1:
                 result.answers = [(requests[0], refusal(error))]
                 return result
         else:
             result.entries = len(entries)
             result.answers = list(zip(requests, committed[len(entries) :], strict=True))
             return result
-        self._apply_entries(entries, now_ns, result)
+        self._take_over(entries, now_ns, result)
         for request in requests:
-            result.answers += self.apply((), (request,), now_ns).answers
+            self._answer(request, now_ns, result)
         return result
 
-    def _apply_entries(self, entries: Sequence[Entry], now_ns: int, result: Applied) -> None:
-        """Some of them at a time, down to the one that is to blame."""
-        if not entries or result.fatal:
+    def _answer(self, request: Request, now_ns: int, result: Applied) -> None:
+        answer: Committed | Exception
+        try:
+            (answer,) = self._writer.commit([request.decoded], now_ns)
+        except Exception as error:
+            self._note(error, result)
+            answer = refusal(error)
+        result.answers.append((request, answer))
+
+    def _take_over(self, entries: Sequence[Entry], now_ns: int, result: Applied) -> None:
+        """All of them, or some at a time, down to the one that is to blame."""
+        if not entries or result.fault is not None:
             return
         try:
             self._writer.commit([_decoded(e) for e in entries], now_ns, applied=_last(entries))
         except Exception as error:
             self._note(error, result)
-            if len(entries) > 1:
+            if result.fatal is None and len(entries) > 1:
                 half = len(entries) // 2
-                self._apply_entries(entries[:half], now_ns, result)
-                if result.fault is None:
-                    self._apply_entries(entries[half:], now_ns, result)
+                self._take_over(entries[:half], now_ns, result)
+                self._take_over(entries[half:], now_ns, result)
             elif _of_its_rows(error, len(entries[0])):
                 self._apply_rows(entries[0], now_ns, result)
             else:
@@ -128,18 +139,23 @@ class Applier:
             try:
                 self._writer.commit([_decoded(part)], now_ns)
             except Exception as error:
+                self._note(error, result)
                 if len(part) > 1 and _of_its_rows(error, len(part)):
                     self._apply_rows(part, now_ns, result)
                 elif isinstance(error, _CONTENT_FAULTS):
-                    self._set_aside(part, error)
+                    self._set_aside(part, error, result)
                 else:
                     result.fault = error
         if result.fault is None and entry.sequence:
             self._writer.note_applied(entry.sequence)
             result.entries += 1
 
-    def _set_aside(self, row: Entry, error: Exception) -> None:
-        path = self._journal.set_aside(row.predictions, row.labels)
+    def _set_aside(self, row: Entry, error: Exception, result: Applied) -> None:
+        try:
+            path = self._journal.set_aside(row.predictions, row.labels)
+        except OSError as fault:
+            result.fault = fault
+            return
         self._telemetry.add(SET_ASIDE, len(row))
         _logger.error(
             "a row that was acknowledged cannot be stored (%s); it is kept in %s",
@@ -155,11 +171,11 @@ class Applier:
         result.fatal = result.fatal or fatal(error)
 
 
-def refusal(error: Exception) -> Exception:
+def refusal(error: Exception, of: str = "store") -> Exception:
     """What a sender is told: 400 only for what its own request holds, else come again."""
     if isinstance(error, _CONTENT_FAULTS):
         return Unstorable(f"this request cannot be stored: {first_line(error)}")
-    return Overloaded(f"the store cannot write now ({first_line(error)}); send this again", 5)
+    return Overloaded(f"the {of} cannot write now ({first_line(error)}); send this again", 5)
 
 
 def fatal(error: Exception) -> str | None:

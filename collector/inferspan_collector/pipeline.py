@@ -258,17 +258,21 @@ class Pipeline:
     def _keep(self, group: list[Kept]) -> None:
         size = sum(kept.size for kept in group)
         try:
+            self._queues.check_store()
             entry = self._journal.append(
                 PredictionBatch.concat([k.decoded.predictions for k in group]),
                 LabelBatch.concat([k.decoded.labels for k in group]),
             )
         except Exception as error:
-            logger.error("the journal cannot be written: %s", error)
-            if not isinstance(error, OSError):
+            told = error
+            if not isinstance(error, Overloaded):
+                logger.error("the journal cannot be written: %s", error)
+                told = refusal(error, of="journal")
+            if not isinstance(error, Overloaded | OSError):
                 self._telemetry.add(CONTAINED, where="journal")
             self._queues.give_back(size)
             for kept in group:
-                kept.done.set_exception(refusal(error))
+                kept.done.set_exception(told)
             return
         failpoints.reach("journal-synced")
         self._queues.acknowledged(entry, size, counted=size)
@@ -278,11 +282,11 @@ class Pipeline:
     def _run_writer(self) -> None:
         tidying = False
         while (work := self._queues.next_work(at_once=tidying)) is not None:
+            if work.entries or work.requests:
+                # Around the answers, too: what cannot be counted is acknowledged all the same.
+                with self._telemetry.timed("transaction", rare=True):
+                    self._apply_contained(work)
             try:
-                if work.entries or work.requests:
-                    # Around the answers, too: what cannot be counted is acknowledged all the same.
-                    with self._telemetry.timed("transaction", rare=True):
-                        self._apply(work)
                 self._run_errands(work.errands)
                 tidying = self._tidy(idle=not (work.entries or work.requests))
                 if self._writer.compaction_due:
@@ -290,19 +294,24 @@ class Pipeline:
                         self._writer.compact()
             except Exception as error:
                 tidying = False
-                # The writer must outlive any one fault, and nobody may wait for ever.
-                self._telemetry.add(CONTAINED, where="writer")
-                logger.exception("the writer met an unexpected error and goes on")
-                waiting: list[Future[Any]] = [
-                    *(request.done for request in work.requests),
-                    *(errand.done for errand in work.errands),
-                ]
-                for done in waiting:
-                    if not done.done():
-                        done.set_exception(refusal(error))
-                if work.entries:
-                    self._queues.done(0, stuck=True)
-                self._note_if_fatal(fatal(error))
+                self._contain(error, [errand.done for errand in work.errands])
+
+    def _apply_contained(self, work: Work) -> None:
+        try:
+            self._apply(work)
+        except Exception as error:
+            if work.entries:
+                self._queues.done(0, stuck=True)
+            self._contain(error, [request.done for request in work.requests])
+
+    def _contain(self, error: Exception, waiting: Sequence[Future[Any]]) -> None:
+        """The writer must outlive any one fault, and nobody may wait for ever."""
+        self._telemetry.add(CONTAINED, where="writer")
+        logger.exception("the writer met an unexpected error and goes on")
+        for done in waiting:
+            if not done.done():
+                done.set_exception(refusal(error))
+        self._note_if_fatal(fatal(error))
 
     def _apply(self, work: Work) -> Exception | None:
         """Bring work into the store and answer for it; what kept entries out, if anything did."""

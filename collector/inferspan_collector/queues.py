@@ -178,9 +178,23 @@ class Queues:
                 return None
             self._gather(self._for_journal)
             # What comes faster than the store takes it waits for its answer.
-            most = BACKLOG_SHARE * self._limits.queue_bytes
-            self._for_journal.wait_for(lambda: self._backlog_bytes < most or self.closing)
+            self._for_journal.wait_for(
+                lambda: not self._backlog_full() or self._again_at or self.closing
+            )
             return _taken(self._kept, self._limits.group_bytes)
+
+    def check_store(self) -> None:
+        """Raise `Overloaded` where the store takes nothing, and as much as may waits for it."""
+        with self._lock:
+            if self._again_at and self._backlog_full():
+                raise Overloaded(
+                    f"{self._backlog_bytes} acknowledged bytes wait for a store that takes "
+                    "nothing; see the collector's log, and send this again",
+                    5,
+                )
+
+    def _backlog_full(self) -> bool:
+        return self._backlog_bytes >= BACKLOG_SHARE * self._limits.queue_bytes
 
     def acknowledged(self, entry: Entry, size: int, counted: int = 0) -> None:
         """Take what is in the journal now; `counted` of its bytes were counted as kept requests."""

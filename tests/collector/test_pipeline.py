@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import duckdb
 import pytest
 from records import START_NS, Label, Prediction, decoded
 
@@ -21,6 +22,7 @@ from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.store.cells import CellQuery, Committed
 from inferspan_collector.store.database import Database, StoreError
 from inferspan_collector.store.forgetting import ToForget
+from inferspan_collector.store.writer import Writer
 from inferspan_collector.submission import Overloaded, Unstorable
 from inferspan_collector.telemetry import COMMIT_FAILURES, COMMITS, SET_ASIDE, Telemetry
 from waiting import wait_until
@@ -188,6 +190,29 @@ def test_a_row_that_the_store_cannot_take_is_set_aside_alone(tmp_path: Path) -> 
     again = make(tmp_path, lambda: START_NS)
     assert counted(again) == 6
     again.close()
+
+
+def test_a_store_that_takes_nothing_does_not_keep_senders_waiting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def commit(*_: object, **__: object) -> None:
+        raise duckdb.IOException("disk full")
+
+    pipeline = make(tmp_path, lambda: START_NS, queue_bytes=1024 * 1024, apply_milliseconds=0)
+    with monkeypatch.context() as full:
+        full.setattr(Writer, "commit", commit)
+        half = Decoded(*_batches(Prediction("a")), size_bytes=600_000)
+        pipeline.keep(half, "http").result(DEADLINE_SECONDS)
+        # A question is answered with what there is.
+        assert counted(pipeline) == 0
+        more = Decoded(*_batches(Prediction("b", span=2)), size_bytes=1_000)
+        with pytest.raises(Overloaded, match="a store that takes nothing"):
+            pipeline.keep(more, "http").result(DEADLINE_SECONDS)
+    stored = pipeline.stored
+    wait_until(lambda: stored.prediction_cells(CellQuery()).n.sum() == 1, DEADLINE_SECONDS, "row")
+    assert pipeline.keep(more, "http").result(DEADLINE_SECONDS) is None
+    assert counted(pipeline) == 2
+    pipeline.close()
 
 
 def test_what_goes_by_another_name_is_answered_by_the_store(pipeline: Pipeline) -> None:

@@ -223,6 +223,7 @@ IN_A_PROCESS = """
 import os, pathlib, resource, signal, sys
 sys.path.insert(0, sys.argv[2])
 from records import Prediction
+from stores import Store
 from inferspan_collector.store.database import Database, StoreError
 {body}
 """

@@ -139,7 +139,13 @@ def connect(path: Path, memory: str, *, read_only: bool = False) -> duckdb.DuckD
     Raises:
         duckdb.Error: it cannot be opened.
     """
-    connection = duckdb.connect(config={"memory_limit": memory, **_SETTINGS})
+    # What does not fit into memory goes beside the file, not into the directory we were started in.
+    settings: dict[str, str | bool | int | float | list[str]] = {
+        "memory_limit": memory,
+        "temp_directory": f"{path}.tmp",
+        **_SETTINGS,
+    }
+    connection = duckdb.connect(config=settings)
     quoted = str(path).replace("'", "''")
     options = f"ROW_GROUP_SIZE {ROW_GROUP_ROWS}{', READ_ONLY' if read_only else ''}"
     try:

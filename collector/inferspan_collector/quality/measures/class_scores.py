@@ -50,6 +50,10 @@ _UNRECORDED: Final = (
     "probabilities in [0, 1] are not recorded; answer one per class, "
     'with classes=[…] declared or as {"probabilities": …}'
 )
+_SAMPLED: Final = (
+    "probabilities came with {} of {} labelled predictions, for slim records carry none; "
+    "send every span of this model (sample_ratio=1)"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -64,6 +68,8 @@ class State:
     log_loss: Mean = NO_MEAN
     brier: Mean = NO_MEAN
     calibration: Calibration = field(default_factory=Calibration)
+    without: int = 0
+    """Labelled rows with a score and no probabilities: slim records carry none."""
 
     @classmethod
     def of(cls, rows: Judged, question: Question) -> State:
@@ -73,7 +79,7 @@ class State:
             rows.score[certain], rows.right()[certain], rows.weight[certain]
         )
         if not rows.classes:
-            return cls(calibration=calibration)
+            return cls(calibration=calibration, without=int(certain.sum()))
         order = np.argsort(np.array(rows.classes, np.object_), kind="stable")
         names = [rows.classes[column] for column in order.tolist()]
         known = np.isfinite(rows.probabilities).all(axis=1) & (rows.actual.codes >= 0)
@@ -113,14 +119,17 @@ class State:
             self.log_loss + other.log_loss,
             self.brier + other.brier,
             self.calibration + other.calibration,
+            self.without + other.without,
         )
 
     def figures(self, question: Question) -> dict[str, Figure]:
         """Those of `FIGURES`."""
         calibration = {"expected_calibration_error": self.calibration.figure()}
-        if self.weights.rows == 0:
-            found = dict.fromkeys(FIGURES, Figure.missing(_UNRECORDED))
-            return found | calibration
+        if self.weights.rows == 0 or self.without:
+            # Of a part of the rows they would be another figure at each sampling ratio.
+            some = _SAMPLED.format(self.weights.rows, self.weights.rows + self.without)
+            reason = some if self.weights.rows else _UNRECORDED
+            return dict.fromkeys(FIGURES, Figure.missing(reason)) | calibration
         return {
             "roc_auc": self._average(OneAgainstRest.area, question),
             "average_precision": self._average(OneAgainstRest.average_precision, question),
@@ -132,6 +141,8 @@ class State:
 
     def per_class(self) -> dict[str, dict[str, Figure]]:
         """AUC and average precision of each class against the rest, classes sorted as text."""
+        if self.without:
+            return {}
         return {
             name: {"roc_auc": one.area(), "average_precision": one.average_precision()}
             for name, one in sorted(self.classes.items())
