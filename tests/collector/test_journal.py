@@ -249,3 +249,35 @@ def test_a_damaged_journal_is_said_and_what_can_be_read_is_saved(
     pipeline = Pipeline(Database.open(tmp_path), load(None), Telemetry()).start()
     assert pipeline.reader.prediction_cells(CellQuery()).n.sum() == read
     pipeline.close()
+
+
+def test_what_an_older_collector_wrote_is_saved_in_its_own_layout(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dropped = ("variant", "response_id")
+    older = packing.Layout(
+        [column for column in packing.CURRENT.predictions if column[0] not in dropped],
+        [column for column in packing.CURRENT.labels if column[0] not in dropped],
+    )
+    Database.open(tmp_path).close()
+    with monkeypatch.context() as before:
+        before.setattr(segment, "CURRENT", older)
+        packed = packing.packed
+        before.setattr(packing, "packed", lambda *batches: packed(*batches, older))
+        written(tmp_path, REQUESTS).close()
+    (path,) = (tmp_path / DIRECTORY).iterdir()
+    whole = path.read_bytes()
+    place = segment.read(whole).records[2].begin
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 1]) + whole[place + 1 :])
+
+    mended = runner.invoke(app, ["repair", "--data", str(tmp_path)])
+    assert "5 records of it could be read" in mended.output
+    assert left(tmp_path) == EXPECTED[:2] + EXPECTED[3:]
+
+
+def test_bytes_of_another_layout_are_never_taken_for_rows() -> None:
+    request = REQUESTS[0]
+    packed = packing.packed(request.predictions, request.labels)
+    for content in (packed[:-1], packed + b"\0", packed[: len(packed) // 2]):
+        with pytest.raises(ValueError, match="rows"):
+            packing.unpacked(content, packing.CURRENT)

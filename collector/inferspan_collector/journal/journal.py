@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import itertools
 import logging
 import os
@@ -202,7 +203,7 @@ class Journal:
         self._open, self._size = (path, descriptor), 0
         beginning = segment.head(first, self._last)
         if os.write(descriptor, beginning) < len(beginning):
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, "No space left on device")
         self._size = len(beginning)
         durably.sync_directory(self._directory)
 

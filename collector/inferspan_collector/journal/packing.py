@@ -98,6 +98,9 @@ def unpacked(content: bytes, layout: Layout) -> tuple[PredictionBatch, LabelBatc
     """What `packed` was given, in a layout that may be an older one.
 
     Columns that it lacks are absent in all rows.
+
+    Raises:
+        ValueError: the bytes are not of this layout.
     """
     source = _Source(content)
     columns, rows = _unpack(source, layout.predictions, CURRENT.predictions)
@@ -109,6 +112,7 @@ def unpacked(content: bytes, layout: Layout) -> tuple[PredictionBatch, LabelBatc
         }
         predictions = PredictionBatch(**columns, slices=slices)
     columns, rows = _unpack(source, layout.labels, CURRENT.labels)
+    source.end()
     return predictions, LabelBatch(**columns) if rows else LabelBatch.empty()
 
 
@@ -176,7 +180,14 @@ class _Source:
 
     def bytes(self, size: int) -> bytes:
         self._at += size
+        if self._at > len(self._content):
+            raise ValueError("rows end before their columns do")
         return self._content[self._at - size : self._at]
+
+    def end(self) -> None:
+        """Raise ValueError where something is left."""
+        if self._at < len(self._content):
+            raise ValueError("something follows the last column of rows")
 
     def number(self) -> int:
         return int(_U32.unpack(self.bytes(_U32.size))[0])

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from inferspan_collector.batches import LabelBatch, PredictionBatch
 from inferspan_collector.journal import packing, segment
 from inferspan_collector.journal.journal import DIRECTORY
 from inferspan_collector.store import durably
@@ -43,25 +45,45 @@ def gather(data: Path) -> int:
 
     Raises:
         OSError: nothing was changed.
+        UnknownColumns: nor was it: a newer collector wrote a part of it.
     """
     files = _files(data)
-    pieces: dict[int, bytes] = {}
+    records: dict[int, bytes] = {}
     for path in files:
         content = path.read_bytes()
+        layout = _layout(content)
         for one in segment.found_behind(content, 0):
-            pieces[one.sequence] = content[one.begin : one.end]
+            rows = _rows(content[one.begin : one.end], layout)
+            if rows is not None:
+                records[one.sequence] = packing.packed(*rows)
     directory = data / DIRECTORY
     partial = directory / "gathered.partial"
-    first = min(pieces, default=1)
+    first = min(records, default=1)
     with partial.open("wb") as file:
         # Before it there was nothing, as far as anybody knows.
         file.write(segment.head(first, 0, gaps=True))
-        for sequence, content in sorted(pieces.items()):
-            file.write(segment.record(sequence, content))
+        for sequence, packed in sorted(records.items()):
+            file.write(segment.record(sequence, packed))
     for path in files:
         os.replace(path, path.with_name(f"{path.name}{BEFORE_REPAIR}"))
     durably.publish(partial, directory / segment.file_name(first))
-    return len(pieces)
+    return len(records)
+
+
+def _layout(content: bytes) -> packing.Layout:
+    """Of a file; of one that has lost its head, today's, which its rows then have to bear out."""
+    try:
+        return segment.read(content).layout
+    except segment.NoHead:
+        return packing.CURRENT
+
+
+def _rows(content: bytes, layout: packing.Layout) -> tuple[PredictionBatch, LabelBatch] | None:
+    """A record's rows; None where it is not of this layout."""
+    try:
+        return packing.unpacked(content, layout)
+    except (ValueError, struct.error, MemoryError):
+        return None
 
 
 def _files(data: Path) -> list[Path]:

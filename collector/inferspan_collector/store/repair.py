@@ -15,6 +15,7 @@ from pathlib import Path
 import duckdb
 
 from inferspan_collector.journal import repair as journal_repair
+from inferspan_collector.journal.packing import UnknownColumns
 from inferspan_collector.store import durably
 from inferspan_collector.store.database import (
     FILE_NAME,
@@ -108,8 +109,7 @@ def repair(directory: Path, memory: str = "1GB") -> Repaired:
     path = directory / FILE_NAME
     with _held(directory):
         cuts = tuple(mend_logs(path, even_broken=True))
-        damaged = any(file.fault for file in journal_repair.inspect(directory))
-        gathered = journal_repair.gather(directory) if damaged else None
+        gathered = _gathered(directory)
         try:
             with connect(path, memory) as connection:
                 version = format_of(connection, path)
@@ -127,6 +127,18 @@ def repair(directory: Path, memory: str = "1GB") -> Repaired:
                 "wrote it"
             )
         return Repaired(cuts, _write_anew(path, memory, names), tables, gathered)
+
+
+def _gathered(directory: Path) -> int | None:
+    """Save what can be read of a damaged journal; None where nothing of it is damaged."""
+    if not any(file.fault for file in journal_repair.inspect(directory)):
+        return None
+    try:
+        return journal_repair.gather(directory)
+    except UnknownColumns as error:
+        raise StoreError(
+            f"a newer collector wrote the journal in {directory} ({error}); repair it with that one"
+        ) from error
 
 
 @contextlib.contextmanager
