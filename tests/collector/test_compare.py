@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from asking import FilledStore, ask
 from records import SECOND_NS, START_NS, Label, Prediction
+from scipy.stats import ttest_ind, ttest_rel
+from sklearn.metrics import roc_auc_score
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import confint_proportions_2indep
 
 from inferspan_collector.cli.compare import lines
+from inferspan_collector.config import Config, Limits
 from inferspan_collector.publish import comparing
+
+EVEN = frozenset(f"order-{i}" for i in range(0, 1000, 2))
+"""What `truths` calls fraud."""
 
 
 @pytest.fixture
@@ -176,3 +183,99 @@ def test_the_table_for_people_says_what_is_real(store: FilledStore) -> None:
     assert "0.7000" in line
     assert "0.9500" in line
     assert "(newcombe): real" in line
+
+
+def scored(version: str, first: int = 0, count: int = 80, noise: float = 1.0) -> list[Prediction]:
+    """Predictions with scores of what `truths` says, the noisier the worse."""
+    random = np.random.default_rng(int(version) + first)
+    rows = answers(version, [True] * count, first)
+    return [
+        replace(row, score=float(1 / (1 + np.exp(-random.normal((i + first) % 2 == 0, noise)))))
+        for i, row in enumerate(rows)
+    ]
+
+
+def estimates(version: str, first: int = 0, error: float = 1.0) -> list[Prediction]:
+    """Predictions of numbers, the truth of number i being i."""
+    random = np.random.default_rng(int(version) + first)
+    return [
+        replace(
+            row,
+            predicted=None,
+            positive_class=None,
+            task="regression",
+            value=float(i + first + random.normal(0, error)),
+        )
+        for i, row in enumerate(answers(version, [True] * 60, first))
+    ]
+
+
+def numbers(count: int) -> list[Label]:
+    return [Label(f"order-{i}", str(i), f"label-{i}", value=float(i)) for i in range(count)]
+
+
+def test_areas_under_the_curve_of_different_and_of_the_same_requests(tmp_path: Path) -> None:
+    for first, test in ((80, "delong"), (0, "delong_paired")):
+        store = FilledStore(tmp_path / test)
+        old, new = scored("6", noise=2.0), scored("7", first, noise=0.5)
+        store.add(*old, *new, *truths(160))
+        figure = compare(store)["figures"]["roc_auc"]
+        store.close()
+        areas = [
+            roc_auc_score([row.prediction_id in EVEN for row in rows], [row.score for row in rows])
+            for rows in (old, new)
+        ]
+        assert (figure["a"]["value"], figure["b"]["value"]) == pytest.approx(areas)
+        assert figure["difference"]["value"] == pytest.approx(areas[1] - areas[0])
+        assert (figure["difference"]["test"], figure["difference"]["n"]) == (test, [80, 80])
+        assert figure["difference"]["low"] < areas[1] - areas[0] < figure["difference"]["high"]
+        assert figure["difference"]["significant"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "loss"), [("mean_absolute_error", np.abs), ("mean_squared_error", np.square)]
+)
+def test_mean_errors_of_different_and_of_the_same_requests(
+    tmp_path: Path, name: str, loss: Callable[[Any], Any]
+) -> None:
+    for first, test in ((60, "welch"), (0, "paired_t")):
+        store = FilledStore(tmp_path / test)
+        old, new = estimates("6", error=4.0), estimates("7", first, error=1.0)
+        store.add(*old, *new, *numbers(120))
+        figures = compare(store)["figures"]
+        store.close()
+        losses = [
+            loss(np.array([row.value - int(row.prediction_id.split("-")[1]) for row in rows]))
+            for rows in (old, new)
+        ]
+        theirs = ttest_ind(*losses, equal_var=False) if test == "welch" else ttest_rel(*losses)
+        difference = figures[name]["difference"]
+        assert difference["value"] == pytest.approx(losses[1].mean() - losses[0].mean())
+        assert difference["p_value"] == pytest.approx(theirs.pvalue)
+        assert difference["test"] == test
+        # An error has one name here: its short one would count as a figure more.
+        assert not {"mae", "mse"} & set(figures)
+
+
+def test_other_figures_are_composed_of_both_intervals(store: FilledStore) -> None:
+    store.add(*scored("6", noise=2.0), *scored("7", 80, noise=0.5), *truths(160))
+    figures = compare(store)["figures"]
+    tests = {
+        name: figure["difference"]["test"]
+        for name, figure in figures.items()
+        if figure["difference"] is not None
+    }
+    assert tests["recall"] == "newcombe"
+    assert tests["f1"] == tests["brier_score"] == "mover"
+
+
+def test_more_rows_than_may_be_read_leave_their_figures_without_a_value(
+    store: FilledStore,
+) -> None:
+    store.config = Config(limits=Limits(query_rows=1000))
+    store.add(*scored("6", 0, 510), *scored("7", 510, 510), *truths(1020))
+    body = compare(store)
+    assert body["figures"]["roc_auc"]["difference"] is None
+    assert "limits.query_rows" in body["figures"]["roc_auc"]["a"]["reason"]
+    assert body["figures"]["accuracy"]["difference"] is not None
+    assert "not comparable: " in lines(body)[-1]

@@ -14,9 +14,9 @@ from inferspan_collector.cli.tokens import TokenFileOption, TokenOption, present
 
 HELP = """Compare two versions, or variants, of a model: is a difference real, or chance?
 
-Every figure of both, their difference (b - a) with its 95 % interval, and a p-value that is
-adjusted for all figures shown. Where both answered the same requests, as champion and shadow do,
-only those decide. Left out, the only two versions there are.
+Every figure of both, of counts, scores and numbers: their difference (b - a) with its 95 %
+interval, and a p-value that is adjusted for all figures shown. Where both answered the same
+requests, as champion and shadow do, only those decide. Left out, the only two versions there are.
 
 Example:
 
@@ -42,6 +42,12 @@ def compare(
     ] = None,
     until: Annotated[str | None, typer.Option("--to", metavar="TIME", help="Its end.")] = None,
     target: Annotated[str | None, typer.Option(metavar="NAME", help="Which truth.")] = None,
+    environment: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Predictions of this one only.")
+    ] = None,
+    service: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Predictions of this one only.")
+    ] = None,
     average: Annotated[
         str | None, typer.Option(metavar="KIND", help="binary, macro, micro or weighted.")
     ] = None,
@@ -55,6 +61,7 @@ def compare(
     """Compare two versions or variants."""
     path = f"/api/v1/models/{quote(model, safe='')}/compare"
     asked = {"a": a, "b": b, "by": by, "from": since, "to": until}
+    asked |= {"environment": environment, "service": service}
     try:
         with Client(api, token=presented(token, token_file)) as client:
             answer = client.get(path, **asked, target=target, average=average)
@@ -82,7 +89,8 @@ def lines(answer: dict[str, Any]) -> list[str]:
     if answer["shared"] is not None:
         said.append(f"both answered {answer['shared']['rows']:,} requests; only these decide")
     width = max((len(name) for name in answer["figures"]), default=6)
-    said.append(f"{'figure':{width}}  {'a':>10}  {'b':>10}  {'b - a':>10}  95 % interval")
+    header = f"{'figure':{width}}  {'a':>10}  {'b':>10}  {'b - a':>10}  95 % interval"
+    said.append(f"{header}, p adjusted for all figures shown (test)")
     for name, figure in answer["figures"].items():
         difference = figure["difference"]
         if difference is None:

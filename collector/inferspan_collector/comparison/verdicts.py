@@ -110,6 +110,8 @@ def _shared(a: RowColumns, b: RowColumns) -> tuple[NDArray[np.int64], NDArray[np
 def _difference(
     name: str, a: Figure, b: Figure, sides: Sides, question: Question
 ) -> Difference | None:
+    if a.value is None or b.value is None:
+        return None
     found = _by_rows(name, sides, question)
     if found is not None:
         return found

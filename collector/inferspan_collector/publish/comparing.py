@@ -12,10 +12,10 @@ from inferspan_collector.comparison.difference import Difference
 from inferspan_collector.comparison.verdicts import Sides, Verdict, agreement, sides_of, verdicts
 from inferspan_collector.config import Config
 from inferspan_collector.publish.answering import guarded, model_asked
+from inferspan_collector.publish.measuring import all_figures, measurements
 from inferspan_collector.publish.notes import listed, notes
 from inferspan_collector.publish.parameters import BadParameter, choice, given, minutes_range
 from inferspan_collector.publish.quality_json import default_average, figure_json
-from inferspan_collector.quality import quality_figures
 from inferspan_collector.quality.counts import Counts, grouped_counts
 from inferspan_collector.quality.figure import AVERAGES, Question, positive_class
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery, ModelSummary
@@ -64,7 +64,8 @@ def _compared(request: Request, queries: Queries, config: Config) -> Response:
         by=(by,),
     )
     cells = grouped_counts(queries.reader, query)
-    counted = {group[0] or "": counts for (_, group), counts in cells.items()}
+    keys = {key[1][0] or "": key for key in cells}
+    counted = {name: cells[key] for name, key in keys.items()}
     a, b = _asked(values, by, counted)
     rows = queries.reader.rows(
         RowQuery(
@@ -81,7 +82,10 @@ def _compared(request: Request, queries: Queries, config: Config) -> Response:
     positive = positive_class(total, section.canonical(section.positive_class))
     question = Question(average or default_average(total, positive), positive)
     sides = sides_of(_rows_of(rows, by, a), _rows_of(rows, by, b))
-    figures_a, figures_b = (quality_figures(counted[name], question) for name in (a, b))
+    measured = measurements(queries.reader, query, cells, section, config.limits.query_rows)
+    figures_a, figures_b = (
+        all_figures(measured, keys[name], counted[name], question) for name in (a, b)
+    )
     return JSONResponse(
         {
             "model": model.model,

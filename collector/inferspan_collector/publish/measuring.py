@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from inferspan_collector.config import Model
+from inferspan_collector.quality import quality_figures
 from inferspan_collector.quality.business import costs, parsing, plugged_in
 from inferspan_collector.quality.business.costs import Costs
 from inferspan_collector.quality.counts import Counts, Key
@@ -130,6 +131,20 @@ def measurements(
         shown |= dict.fromkeys(state.figures(question_of(None)))
     shown |= dict.fromkeys(section.figures)
     return Measurements(states, tuple(shown), costs=section.costs)
+
+
+def all_figures(
+    measurements: Measurements, key: Key, counts: Counts, question: Question
+) -> dict[str, Figure]:
+    """Each figure of a window and group once, by its long name, of counts and of rows.
+
+    Where both know one of a name, that of the counts is given, unless it has no value.
+    """
+    found = quality_figures(counts, question)
+    for name, figure in measurements.figures(key, counts, question).items():
+        if name not in SHORT_NAMES.values() and (name not in found or found[name].value is None):
+            found[name] = figure
+    return found
 
 
 def _too_many(labelled: int, rows_max: int, windows: int) -> str:
