@@ -23,6 +23,8 @@ numbers = st.one_of(
     st.floats(-1e6, 1e6, allow_subnormal=False),
     st.integers(-50, 50).map(float),
 )
+# Numbers whose squares, or they times a weight, are beyond a double.
+huge = st.sampled_from([1e200, -1e200, 1.7e308, -1.7e308, 0.0, 1.0])
 sets = st.frozensets(st.sampled_from(CLASSES)).map(lambda s: json.dumps(sorted(s)))
 rankings = st.permutations(CLASSES).flatmap(
     lambda items: st.integers(0, 4).map(lambda k: json.dumps(list(items[:k])))
@@ -63,7 +65,9 @@ def judged(
 
 
 @st.composite
-def any_rows(draw: st.DrawFn, min_size: int = 0) -> Judged:
+def any_rows(
+    draw: st.DrawFn, min_size: int = 0, numbers: st.SearchStrategy[float] = numbers
+) -> Judged:
     """Rows as a store may hold them: every column filled, partly or not at all."""
     n = draw(st.integers(min_size, 25))
 

@@ -101,9 +101,10 @@ def resampled(groups: Sequence[Float64] | Float64) -> Float64:
         groups: float64[GROUPS, C]: sums of C columns.
 
     Returns:
-        float64[REPLICATES, C].
+        float64[REPLICATES, C]; not finite where a group's sum is beyond a double.
     """
-    return _WEIGHTS @ np.asarray(groups)
+    with np.errstate(over="ignore", invalid="ignore"):
+        return _WEIGHTS @ np.asarray(groups)
 
 
 def poisson_resamples(cells: Float64) -> Float64:

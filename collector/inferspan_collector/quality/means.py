@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
+import numpy as np
+
 from inferspan_collector.batches import Float64
 from inferspan_collector.quality.exact_sums import (
     ZERO,
@@ -43,6 +45,11 @@ class Weights:
 NO_WEIGHTS: Final = Weights()
 
 
+def held(values: Float64) -> Float64:
+    """Infinities as the largest doubles: one row beyond them does not void the sums."""
+    return np.clip(values, -1.7e308, 1.7e308)
+
+
 @dataclass(frozen=True, slots=True)
 class Mean:
     """Σwx ÷ Σw, with what its variance needs: Σw²x and Σw²x².
@@ -59,8 +66,9 @@ class Mean:
 
     @classmethod
     def of(cls, values: Float64, weight: Float64) -> Mean:
-        """Of float64[N] each, all finite."""
-        weighted = values * weight
+        """Of float64[N] each, all finite; a weighted value beyond a double is the largest."""
+        with np.errstate(over="ignore"):
+            weighted = held(values * weight)
         return cls(
             Weights.of(weight),
             exact_sum_of_products(values, weight),
@@ -81,7 +89,7 @@ class Mean:
         return self.total.over(self.weights.total)
 
     def variance(self) -> float:
-        """Of the mean, s²/n; 0 where there is one row only."""
+        """Of the mean, s²/n; 0 where there is one row only, infinite beyond what a double holds."""
         n = self.weights.rows
         if n < 2:
             return 0.0
@@ -91,6 +99,8 @@ class Mean:
             - 2 * mean * self.first.over(1)
             + mean * mean * self.weights.squares.over(1)
         )
+        if not math.isfinite(spread):
+            return math.inf
         return max(0.0, spread) / float(self.weights.total) ** 2 * n / (n - 1)
 
     def figure(self, low: float = -math.inf, high: float = math.inf) -> Figure:

@@ -37,7 +37,7 @@ from inferspan_collector.quality.exact_sums import (
 )
 from inferspan_collector.quality.figure import Figure, Question
 from inferspan_collector.quality.judged import GROUPS, Judged, resampled
-from inferspan_collector.quality.means import NO_MEAN, TOO_LARGE, Mean, Weights
+from inferspan_collector.quality.means import NO_MEAN, TOO_LARGE, Mean, Weights, held
 from inferspan_collector.quality.quantiles import Quantiles
 
 TASKS: Final = frozenset([*NUMERIC_TASKS, None])
@@ -100,18 +100,18 @@ class State:
         rows = rows.take(np.flatnonzero(known)[np.argsort(rows.identity[known], kind="stable")])
         said, actual, weight = rows.value, rows.truth, rows.weight
         with np.errstate(over="ignore", invalid="ignore"):
-            error = _held(said - actual)
-            absolute, squared = np.abs(error), _held(error * error)
-            both = _held(np.abs(actual) + np.abs(said))
-            relative = _held(absolute / np.maximum(_EPSILON, np.abs(actual)))
-            symmetric = _held(2 * (absolute / np.where(both > 0, both, 1.0)))
+            error = held(said - actual)
+            absolute, squared = np.abs(error), held(error * error)
+            both = held(np.abs(actual) + np.abs(said))
+            relative = held(absolute / np.maximum(_EPSILON, np.abs(actual)))
+            symmetric = held(2 * (absolute / np.where(both > 0, both, 1.0)))
+            weighted = held(weight * actual)
+            columns = (
+                weight, weighted, held(weighted * actual), np.abs(weighted),
+                held(weight * absolute), held(weight * squared),
+            )  # fmt: skip
         logged = (said > -1) & (actual > -1)
         gaps = np.log1p(said[logged]) - np.log1p(actual[logged])
-        weighted = weight * actual
-        columns = (
-            weight, weighted, _held(weighted * actual), np.abs(weighted), weight * absolute,
-            weight * squared,
-        )  # fmt: skip
         group = rows.groups()
         sums: Float64 = np.stack(
             [np.bincount(group, column, GROUPS).astype(np.float64) for column in columns], axis=1
@@ -126,7 +126,7 @@ class State:
             without_logarithm=int((~logged).sum()),
             actual=exact_sum_of_products(actual, weight),
             actual_absolute=exact_sum_of_products(np.abs(actual), weight),
-            actual_squared=exact_sum_of_products(actual, _held(weighted)),
+            actual_squared=exact_sum_of_products(actual, weighted),
             groups=sums[:, :5],
             groups_squared=sums[:, 5],
             residuals=Quantiles.of(error, weight),
@@ -202,11 +202,6 @@ class State:
         with np.errstate(all="ignore"):
             drawn = 1 - squared / (y_squared - y * y / weight)
         return _with_interval(value, n, drawn, -math.inf, 1.0)
-
-
-def _held(values: Float64) -> Float64:
-    """Infinities as the largest doubles: one row beyond them does not void the sums."""
-    return np.clip(values, -1.7e308, 1.7e308)
 
 
 def _with_interval(value: float, n: int, drawn: Float64, low: float, high: float) -> Figure:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from judged_rows import any_rows, judged
+from judged_rows import any_rows, huge, judged
 
 from inferspan.semconv import TASKS
 from inferspan_collector.quality.figure import AVERAGES, Figure, Question
@@ -17,6 +17,7 @@ from inferspan_collector.quality.judged import Judged
 from inferspan_collector.quality.measures import MEASURES, MEMBERS, Measure, measure_of
 
 measure = pytest.mark.parametrize("state", MEASURES.values(), ids=MEASURES.keys())
+MACRO = Question(AVERAGES[0])
 questions = st.builds(
     Question,
     st.sampled_from(AVERAGES),
@@ -37,7 +38,7 @@ def same(left: dict[str, Figure], right: dict[str, Figure]) -> None:
 
 
 @measure
-@given(rows=any_rows(), question=questions)
+@given(rows=any_rows() | any_rows(numbers=huge), question=questions)
 def test_a_figure_is_a_number_with_its_n_or_null_with_a_reason(
     state: type[Measure], rows: Judged, question: Question
 ) -> None:
@@ -87,6 +88,14 @@ def test_the_names_do_not_depend_on_rows_or_question(
 ) -> None:
     named = list(state.of(judged(), Question(AVERAGES[0])).figures(Question(AVERAGES[0])))
     assert list(state.of(rows, question).figures(question)) == named
+
+
+def test_a_weighted_error_beyond_a_double_leaves_the_other_figures() -> None:
+    rows = judged(value=[1e200, 1.0, 2.0], truth=[0.0, 1.0, 4.0], weight=[2.0, 1.0, 1.0])
+    found = measure_of("regression").of(rows, MACRO).figures(MACRO)  # type: ignore[union-attr]
+    assert found["mean_absolute_error"].value == pytest.approx(5e199)
+    # Its variance is beyond a double: no interval, rather than one of no width.
+    assert (found["mean_squared_error"].low, found["mean_squared_error"].high) == (None, None)
 
 
 @pytest.mark.parametrize("name", MEMBERS)
