@@ -84,14 +84,20 @@ def unsigned(name: str, raw: bytes, count: int, widths: Sequence[int]) -> NDArra
 
 
 def floats(attributes: Attributes, name: str, count: int) -> Float64 | None:
-    """float64[count], NaN where the column says nothing or is not finite; None where absent."""
+    """float64[count] as sent, NaN where the column says nothing; None where absent."""
     raw = packed(attributes, name)
     if raw is None:
         return None
     column = np.frombuffer(raw, f"<f{width_of(name, raw, count, FLOAT_WIDTHS)}")
     with np.errstate(invalid="ignore"):  # a signalling NaN is a NaN
-        numbers = column.astype(np.float64)
-    numbers[np.isinf(numbers)] = np.nan
+        return column.astype(np.float64)
+
+
+def finite(attributes: Attributes, name: str, count: int) -> Float64 | None:
+    """As `floats`, NaN for infinities, too: no answer or score is infinite."""
+    numbers = floats(attributes, name, count)
+    if numbers is not None:
+        numbers[np.isinf(numbers)] = np.nan
     return numbers
 
 

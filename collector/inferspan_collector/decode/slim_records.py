@@ -30,7 +30,7 @@ from inferspan_collector.decode.packed_columns import (
     Coded,
     coded,
     contexts,
-    floats,
+    finite,
     packed,
     required,
     unsigned,
@@ -87,8 +87,8 @@ def read_slim_record(
     calls = _read_calls(span, attributes)
     rows = calls.rows
     classes = _read_classes(attributes, rows, is_ranking(declared.task, declared.operation))
-    score = floats(attributes, semconv.RECORD_SCORES, rows)
-    value = floats(attributes, semconv.RECORD_VALUES, rows)
+    score = finite(attributes, semconv.RECORD_SCORES, rows)
+    value = finite(attributes, semconv.RECORD_VALUES, rows)
     keys, surplus = slice_keys(
         attributes, semconv.RECORD_SLICE_PREFIX, semconv.RECORD_SLICE_CODES_PREFIX
     )
