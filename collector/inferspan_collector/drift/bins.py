@@ -125,7 +125,9 @@ def freeze_numbers(values: Float64) -> NumberBins | None:
 
     Doane: "Aesthetic frequency classifications", The American Statistician 30(4), 1976: Sturges'
     rule, with more bins for skew; numpy's `histogram_bin_edges(bins="doane")`, as NannyML uses it.
-    A reference of few distinct values is cut at each of them, so that its cumulative form is exact.
+    A reference of few distinct values is cut at each of them, so that its cumulative form is exact;
+    the greatest has a fine bin of its own, one unit in the last place wide (not if it is the
+    largest double, above which there is none).
 
     Args:
         values: float64[N]; NaN and infinities are left out.
@@ -142,6 +144,10 @@ def freeze_numbers(values: Float64) -> NumberBins | None:
         cuts = np.unique(np.quantile(finite, steps, method="inverted_cdf"))
     inner = cuts[(cuts > coarse[0]) & (cuts < coarse[-1])]
     edges = np.union1d(coarse, inner)
+    above = np.nextafter(edges[-1], np.inf)
+    if np.isfinite(above):
+        # Doane's last edge is the greatest value itself, in one bin with the value before it.
+        edges = np.append(edges, above)
     return NumberBins(edges, np.searchsorted(edges, coarse[:-1]).astype(np.int64))
 
 

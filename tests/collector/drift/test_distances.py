@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from drift_values import Case, categories, numbers
-from hypothesis import assume, given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
@@ -170,9 +170,22 @@ def test_both_bounds_are_small_for_a_continuous_feature() -> None:
     assert wasserstein.distances(whole, counts, bins)[0] == pytest.approx(exact, rel=1e-3)
 
 
-def test_kolmogorov_smirnov_is_exact_for_a_feature_of_few_values() -> None:
-    reference, window = np.array([1.0, 2, 2, 3, 5, 8]), np.array([2.0, 5, 5, 8])
-    bins = freeze_numbers(reference)
+few = st.lists(st.integers(-20, 20).map(lambda k: k / 4), min_size=2, max_size=60)
+
+
+@given(reference=few, data=st.data())
+@example(reference=[float(k) for k in range(20)], data=None)
+def test_kolmogorov_smirnov_is_exact_for_a_feature_of_few_values(
+    reference: list[float], data: st.DataObject | None
+) -> None:
+    if data is None:
+        # The greatest two values, which no edge of Doane's parts.
+        window = [19.0 if value == 18 else value for value in reference]
+    else:
+        window = data.draw(st.lists(st.sampled_from(reference), min_size=1, max_size=60))
+    bins = freeze_numbers(np.array(reference))
     assert bins is not None
-    case = Case(reference, window, bins)
-    assert ours("kolmogorov_smirnov", case) == pytest.approx(ks_2samp(reference, window).statistic)
+    case = Case(np.array(reference), np.array(window), bins)
+    with np.errstate(divide="ignore"):  # scipy's p-value, which is not asked for
+        exact = ks_2samp(reference, window, method="asymp").statistic
+    assert ours("kolmogorov_smirnov", case) == pytest.approx(exact, abs=1e-12)
