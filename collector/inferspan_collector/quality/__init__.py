@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from types import MappingProxyType
 from typing import Final
 
@@ -26,6 +27,7 @@ QUALITY: Final = ("accuracy", "classification", "coverage")
 """The families that speak of right and wrong; latency is shown apart."""
 
 
+@cache
 def names() -> frozenset[str]:
     """The names of all figures that there are for any model."""
     shown = {

@@ -18,7 +18,7 @@ from inferspan_collector.config import Model
 from inferspan_collector.quality.business import costs, plugged_in
 from inferspan_collector.quality.business.parsing import BadExpression, parsed
 from inferspan_collector.quality.business.states import State
-from inferspan_collector.quality.figure import Question
+from inferspan_collector.quality.figure import Figure, Question
 
 numbers = st.one_of(st.just(math.nan), st.integers(-100, 100).map(float))
 texts = st.sampled_from(["fraud", "legit", None])
@@ -219,6 +219,19 @@ class Broken(Uplift):
     def figures(self, question):
         return {"uplift": 1 / 0}
 
+class Odd(Uplift):
+    def figures(self, question):
+        nan = float("nan")
+        return {
+            "open": Figure(0.5, 3, nan, float("inf")),
+            "endless": Figure(float("inf"), 3),
+            "silent": Figure(None, 3),
+        }
+
+class Posing(Uplift):
+    def figures(self, question):
+        return {"accuracy": Figure(1.0, 3)}
+
 class Nothing:
     pass
 """
@@ -232,6 +245,7 @@ def test_a_package_brings_a_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     (info / "entry_points.txt").write_text(
         "[inferspan_metrics]\nuplift = brought:Uplift\nbroken = brought:Broken\n"
         "nothing = brought:Nothing\nlost = brought:Lost\n"
+        "odd = brought:Odd\nposing = brought:Posing\naccuracy = brought:Uplift\n"
     )
     monkeypatch.syspath_prepend(str(tmp_path))
     assert Model(measures=("uplift",)).measures == ("uplift",)
@@ -242,6 +256,18 @@ def test_a_package_brings_a_measure(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert found["uplift"].n == 3
     broken = plugged_in.figures("broken", plugged_in.load("broken"), parts[:1], question)
     assert "division by zero" in (broken["broken"].reason or "")
-    for name, said in (("nothing", "lacks of"), ("lost", "cannot be loaded")):
+    odd = plugged_in.figures("odd", plugged_in.load("odd"), parts[:1], question)
+    assert odd["open"] == Figure(0.5, 3)
+    assert [odd[name].value for name in ("endless", "silent")] == [None, None]
+    assert all(odd[name].reason for name in ("endless", "silent"))
+    posing = plugged_in.figures("posing", plugged_in.load("posing"), parts[:1], question)
+    assert "'accuracy' is the name of a figure" in (posing.pop("posing").reason or "")
+    assert posing == {}
+    wrong = (
+        ("nothing", "lacks of"),
+        ("lost", "cannot be loaded"),
+        ("accuracy", "the name of a figure"),
+    )
+    for name, said in wrong:
         with pytest.raises(plugged_in.UnknownMeasure, match=said):
             plugged_in.load(name)

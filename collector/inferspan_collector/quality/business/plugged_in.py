@@ -11,10 +11,12 @@ declares it in its `pyproject.toml`, and a model's configuration asks for it by 
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from importlib.metadata import entry_points
 from typing import Final
 
+from inferspan_collector.quality import names
 from inferspan_collector.quality.figure import Figure, Question
 from inferspan_collector.quality.judged import Judged
 from inferspan_collector.quality.measures import Measure
@@ -33,8 +35,11 @@ def load(name: str) -> type[Measure]:
     """The measure of an entry point.
 
     Raises:
-        UnknownMeasure: there is none of that name, it cannot be imported, or lacks a method.
+        UnknownMeasure: there is none of that name, it is that of a figure of ours, it cannot be
+            imported, or lacks a method.
     """
+    if name in names():
+        raise UnknownMeasure(f"{name!r} is the name of a figure that there is; choose another")
     installed = entry_points(group=GROUP)
     if name not in installed.names:
         known = ", ".join(sorted(installed.names)) or "none"
@@ -60,16 +65,32 @@ def figures(
         for part in parts[1:]:
             state = state + measure.of(part, question)
         found = state.figures(question)
-        return {str(key): _checked(figure) for key, figure in found.items()}
+        return {_free(str(key)): _checked(figure) for key, figure in found.items()}
     except Exception as error:
         # It is not ours: it must not cost the answer.
         _logger.warning("measure %s failed: %s", name, error, exc_info=True)
         return {name: Figure.missing(f"the measure {name} failed: {error}")}
 
 
+def _free(name: str) -> str:
+    if name in names():
+        raise ValueError(f"{name!r} is the name of a figure that there is; choose another")
+    return name
+
+
 def _checked(figure: Figure) -> Figure:
+    """The figure, if it is one that an answer can hold; a wrong number becomes the reason."""
     if not isinstance(figure, Figure):
         raise TypeError(f"a figure is a Figure, not {type(figure).__name__}")
-    if figure.value is not None and not abs(figure.value) < float("inf"):
-        return Figure.missing("the measure gave no finite number", figure.n)
-    return figure
+    n = int(figure.n)
+    if n < 0:
+        raise ValueError(f"n is how many predictions a figure rests on, not {n}")
+    if figure.value is None:
+        return Figure.missing(str(figure.reason or "the measure gave no number and no reason"), n)
+    value = float(figure.value)
+    if not math.isfinite(value):
+        return Figure.missing("the measure gave no finite number", n)
+    low, high = (None if end is None else float(end) for end in (figure.low, figure.high))
+    if not all(end is None or math.isfinite(end) for end in (low, high)):
+        low = high = None
+    return Figure(value, n, low, high)
