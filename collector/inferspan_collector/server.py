@@ -135,7 +135,7 @@ class Collector:
             # Whatever is stopped later was started earlier: listeners, publishers, the store.
             pipeline = await self._start_pipeline(stack)
             self.failure = pipeline.failure
-            _logger.info("compiled code is made ready: it takes longer the first time")
+            _logger.info("compiled code is made ready: a minute or two where it is not on disk yet")
             await asyncio.to_thread(warming.warm)
             pending = PendingLabels(
                 self._config.limits.pending_labels,

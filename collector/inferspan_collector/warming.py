@@ -17,6 +17,8 @@ WARMERS: Final[tuple[Callable[[], None], ...]] = (decode.warm, functools.cache(w
 
 
 def warm() -> None:
-    """Make everything ready. Some twenty seconds the first time on a machine, one later."""
+    """Make everything ready. The first time on a machine some twenty seconds, more where
+    it is busy; one second later.
+    """
     for warmer in WARMERS:
         warmer()

@@ -14,6 +14,7 @@ from collector_process import COMMAND, inferspan, models, serving
 from typer.testing import CliRunner
 
 from inferspan_collector.cli import app
+from inferspan_collector.cli.demo import processes
 from inferspan_collector.cli.demo.clinic import VISITS_PER_SECOND, Plan
 from inferspan_collector.cli.demo.names import CHANGED, HOSPITALS, MODEL, SERVICE
 from inferspan_collector.cli.demo.verdict import Comparison, different
@@ -103,6 +104,19 @@ def whole_trace(jaeger: Jaeger, trace_id: str) -> list[dict[str, Any]]:
     spans = jaeger.trace(trace_id)
     evaluated = any(span["operationName"].startswith("evaluate") for span in spans)
     return spans if evaluated else []
+
+
+def test_a_collector_that_does_not_start_says_why_and_a_slow_one_what_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processes, "PATIENCE_SECONDS", 0.0)
+    taken = tmp_path / "a-file"
+    taken.write_text("no directory")
+    said: list[str] = []
+    collector = processes.EmbeddedCollector(taken, None, tmp_path, said.append)
+    with pytest.raises(processes.DemoFailed, match=r"ended with code \d+:\n.*a-file"):
+        collector.start()
+    assert "compiles" in "".join(said)
 
 
 def test_nothing_listens_is_said_before_anything_starts() -> None:

@@ -11,7 +11,7 @@ import shutil
 import sys
 import tempfile
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -100,7 +100,7 @@ def demo(
     console = Console(stderr=as_json)
     page = (jaeger_ui or _sibling(jaeger, JAEGER_UI_PORT)) if jaeger else None
     try:
-        with _stage(api, otlp, jaeger, data) as stage:
+        with _stage(api, otlp, jaeger, data, console.print) as stage:
             traces = f"{page}/trace/" if page else None
             view = LiveView(console, traces) if console.is_terminal else LinesView(console)
             with contextlib.closing(view):
@@ -119,7 +119,11 @@ def demo(
 
 @contextlib.contextmanager
 def _stage(
-    api: str | None, otlp: str | None, jaeger: str | None, data: Path | None
+    api: str | None,
+    otlp: str | None,
+    jaeger: str | None,
+    data: Path | None,
+    say: Callable[[str], object],
 ) -> Generator[Stage]:
     from inferspan_collector.cli.demo.direction import Stage
     from inferspan_collector.cli.demo.processes import EmbeddedCollector
@@ -132,7 +136,7 @@ def _stage(
             _check_running(api, endpoint)
             yield Stage(endpoint, api, None, jaeger, logs, run, time.time_ns())
             return
-        collector = EmbeddedCollector(data or logs / "data", jaeger, logs)
+        collector = EmbeddedCollector(data or logs / "data", jaeger, logs, say)
         try:
             collector.start()
             yield Stage(collector.otlp, collector.api, collector, jaeger, logs, run, time.time_ns())

@@ -10,12 +10,16 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from inferspan import semconv
 
-START_SECONDS = 60.0
+START_SECONDS = 600.0
+"""A machine's first start compiles, which takes minutes where it has much else to do."""
+PATIENCE_SECONDS = 10.0
+"""A start that takes longer is explained."""
 STOP_SECONDS = 30.0
 LOG_LINES_SHOWN = 15
 
@@ -124,9 +128,13 @@ class EmbeddedCollector:
         data: its data directory.
         jaeger: Jaeger's OTLP endpoint, or None.
         logs: directory for its log.
+        say: tells people what is waited for.
     """
 
-    def __init__(self, data: Path, jaeger: str | None, logs: Path) -> None:
+    def __init__(
+        self, data: Path, jaeger: str | None, logs: Path, say: Callable[[str], object]
+    ) -> None:
+        self._say = say
         self._data = data
         self._jaeger = jaeger
         self._logs = logs
@@ -152,14 +160,29 @@ class EmbeddedCollector:
         arguments += ["--otlp-http", _host_port(self.otlp), "--api", _host_port(self.api)]
         arguments += ["--jaeger", self._jaeger] if self._jaeger else []
         child = self._child = Child("collector", arguments, {}, messages, self._logs)
-        try:
-            _, message = messages.get(timeout=START_SECONDS)
-        except queue.Empty:
-            message = {}
+        message = self._first(messages)
         if not message.get("ready"):
             child.kill()
-            raise DemoFailed(f"the collector did not start:\n{child.log_tail()}")
+            why = (
+                f"it ended with code {message['ended']}"
+                if "ended" in message
+                else f"it was not ready within {START_SECONDS:.0f} s"
+            )
+            said = child.log_tail() or "(it wrote nothing to its log)"
+            raise DemoFailed(f"the collector did not start: {why}:\n{said}")
         self.otlp, self.api = message["otlp_http"], message["api"]
+
+    def _first(self, messages: Messages) -> dict[str, Any]:
+        """What it tells first, its end too; empty where it tells nothing in time."""
+        for seconds, said in (
+            (PATIENCE_SECONDS, "Waiting for the collector: a first start compiles for a while."),
+            (START_SECONDS - PATIENCE_SECONDS, ""),
+        ):
+            with contextlib.suppress(queue.Empty):
+                return messages.get(timeout=seconds)[1]
+            if said:
+                self._say(said)
+        return {}
 
     def kill(self) -> None:
         """`kill -9`."""
