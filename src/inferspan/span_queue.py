@@ -388,9 +388,9 @@ def leave(queues: Sequence[SpanQueue], seconds: float) -> int:
             spans.join(deadline - time.monotonic())
     finally:
         for spans in queues:
-            left[spans.what] += spans.close()
+            left[spans.what.replace("predictions", "prediction spans")] += spans.close()
         if left.total():
-            named = " and ".join(f"{count:,} {what}" for what, count in left.items() if count)
+            named = " and ".join(f"{n:,} {w[:-1] if n == 1 else w}" for w, n in left.items() if n)
             logger.warning(
                 "inferspan: %s were not delivered within %g s and are lost; call inferspan.flush() "
                 "before the end to wait longer, or send to a local gateway",

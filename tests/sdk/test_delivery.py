@@ -189,10 +189,10 @@ def test_what_is_left_at_the_end_is_counted_and_said_once(
     held.release.clear()
     first, second = queue_of(held, what="predictions"), queue_of(gone, what="labels")
     put(first, ended(3))
-    put(second, ended(2))
-    assert leave([first, second], 0.05) == 5
+    put(second, ended(1))
+    assert leave([first, second], 0.05) == 4
     (line,) = [record.message for record in caplog.records]
-    assert "3 predictions and 2 labels were not delivered within 0.05 s and are lost" in line
+    assert "3 prediction spans and 1 label were not delivered within 0.05 s and are lost" in line
     assert leave([first, second], 60) == 0
     for queue in (first, second):
         (late,) = ended(1)
