@@ -113,6 +113,17 @@ def test_a_window_without_labels_says_so_in_the_same_names(store: FilledStore) -
     assert "no label has joined yet" in empty["metrics"]["roc_auc"]["reason"]
 
 
+def test_before_any_label_all_figures_are_named_with_the_reason(store: FilledStore) -> None:
+    predictions, labels = scored(60)
+    store.add(*predictions)
+    (before,) = quality(store)
+    assert before["metrics"]["roc_auc"]["value"] is None
+    assert "no label has joined yet" in before["metrics"]["roc_auc"]["reason"]
+    store.add(*labels)
+    (after,) = quality(store)
+    assert before["metrics"].keys() == after["metrics"].keys()
+
+
 def test_without_scores_the_remedy_is_said(store: FilledStore) -> None:
     store.add(Prediction("order-1"), Label("order-1"))
     (window,) = quality(store)

@@ -127,6 +127,10 @@ def measurements(
         mine = states.get(key, Measured())
         states[key] = replace(mine, states={**found.states, **mine.states})
     shown: dict[str, None] = {}
+    if not states:
+        # Before the first label, what the tasks can have: names that stay once labels come.
+        seen = reader.prediction_cells(replace(query, by=("task",), every=None))
+        shown |= dict.fromkeys(_names(frozenset(task for (task,) in seen.groups)))
     for state in states.values():
         shown |= dict.fromkeys(state.figures(question_of(None)))
     shown |= dict.fromkeys(section.figures)
