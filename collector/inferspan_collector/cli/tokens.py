@@ -73,7 +73,7 @@ auth:
   tokens:
     NAME:
       hash: {hash_of(token)}
-      rights: [ingest]  # and labels, read
+      rights: [ingest]  # of ingest, labels, read, admin
 
 senders of OTLP present it by
 

@@ -20,7 +20,9 @@ def span_minutes(text: str) -> int:
     """
     match = _SPAN.fullmatch(text)
     if match is None:
-        raise ValueError(f"{text!r} is not a span of time like 30m, 1h or 7d")
+        raise ValueError(
+            f"{text!r} is not a span of time like 30m, 1h or 7d: minutes, hours or days, no seconds"
+        )
     return int(match[1]) * _SPAN_MINUTES[match[2]]
 
 
