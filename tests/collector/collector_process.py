@@ -12,6 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
 from inferspan import semconv
 from inferspan_collector import testing
 
@@ -88,6 +90,11 @@ def send_predictions(otlp_http: str, ids: Sequence[str], predicted: str = "legit
         )
         for prediction_id in ids
     ]
+    send_spans(otlp_http, spans)
+
+
+def send_spans(otlp_http: str, spans: Sequence[Span]) -> None:
+    """Send spans in one request; returns once it is answered."""
     request = urllib.request.Request(
         f"{otlp_http}/v1/traces",
         data=testing.traces_request(spans).SerializeToString(),

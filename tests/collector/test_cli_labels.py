@@ -10,8 +10,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from collector_process import MODEL, Served, counts, inferspan, send_predictions, serving
+from collector_process import (
+    MODEL,
+    Served,
+    counts,
+    inferspan,
+    send_predictions,
+    send_spans,
+    serving,
+)
 
+from inferspan_collector import testing
 from inferspan_collector.cli.client import Answer, Client, Unreachable
 from inferspan_collector.cli.exits import Exit
 from inferspan_collector.cli.label_files import Row
@@ -66,7 +75,7 @@ def test_the_summary_reads_well(served: Served, csv_file: Path) -> None:
     assert done.returncode == Exit.OK
     assert done.stdout.splitlines() == [
         "3 labels accepted: 3 joined",
-        "1 rows have no truth yet and were skipped",
+        "1 row without a truth so far, skipped",
     ]
 
 
@@ -190,6 +199,18 @@ def test_nothing_listens_is_said_with_the_remedy(csv_file: Path) -> None:
                 f"inferspan: no collector answers at {api} (connection refused); start one with "
                 "`inferspan serve`, or name another with --api URL"
             ]
+
+
+def test_status_says_when_no_label_came_and_leaves_calls_that_raised_out_as_coverage_does(
+    served: Served,
+) -> None:
+    raised = testing.prediction_span("order-raised", {}, model=MODEL, failed=True)
+    send_spans(served.otlp_http, [raised])
+    shown = inferspan("labels", "status", "--model", MODEL, "--api", served.api).stdout
+    assert shown.splitlines() == [
+        "fraud: 0 of 20 predictions are labelled (0.0%); 1 more raised, and needs none",
+        "no label of any model has come since the collector started",
+    ]
 
 
 def test_status_counts_labels_by_what_became_of_them(served: Served, csv_file: Path) -> None:

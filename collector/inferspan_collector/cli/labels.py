@@ -157,20 +157,32 @@ def status_command(
         "model": model,
         "target": target,
         "predictions": sum(window["predictions"] for window in windows),
+        "errors": sum(window["errors"] for window in windows),
         "labeled": sum(window["labeled"] for window in windows),
         "results": results,
     }
     if as_json:
         print(json.dumps(state))
         return
+    _show_status(state)
+
+
+def _show_status(state: dict[str, Any]) -> None:
+    # As coverage is counted: a call that raised said nothing that a label could judge.
+    answered = max(state["predictions"] - state["errors"], state["labeled"])
+    share = state["labeled"] / answered if answered else 0.0
+    errors = state["errors"]
+    raised = f"; {errors:,} more raised, and {'needs' if errors == 1 else 'need'} none"
     console = Console()
-    share = state["labeled"] / state["predictions"] if state["predictions"] else 0.0
     console.print(
-        f"{model}: {state['labeled']:,} of {state['predictions']:,} predictions are labelled "
-        f"({share:.1%})"
+        f"{state['model']}: {state['labeled']:,} of {answered:,} predictions are labelled "
+        f"({share:.1%}){raised if errors else ''}"
     )
+    if not state["results"]:
+        console.print("no label of any model has come since the collector started")
+        return
     console.print("labels of all models since the collector started, by what became of them:")
-    for word, n in results.items():
+    for word, n in state["results"].items():
         console.print(f"  {word:<12} {n:>10,}")
 
 
@@ -284,19 +296,23 @@ def _summarise(
         return
     words = ", ".join(f"{n:,} {word}" for word, n in tally.results.most_common()) or "none"
     verb = "would be accepted" if dry_run else "accepted"
-    typer.echo(f"{tally.accepted:,} labels {verb}: {words}")
+    typer.echo(f"{_counted(tally.accepted, 'label')} {verb}: {words}")
     if tally.without_truth:
-        typer.echo(f"{tally.without_truth:,} rows have no truth yet and were skipped")
+        typer.echo(f"{_counted(tally.without_truth, 'row')} without a truth so far, skipped")
     if tally.failed:
         kept = f"; {failures} says why" if failures else ""
-        typer.echo(f"{tally.failed:,} rows were refused{kept}")
+        typer.echo(f"{_counted(tally.failed, 'row')} refused{kept}")
     if tally.unmatched_ids:
         n = tally.results[UNMATCHED]
         typer.echo(
-            f"{n:,} match no prediction so far (they wait, and join when it comes): "
+            f"{_counted(n, 'label')} without a prediction so far, to join when it comes: "
             f"{', '.join(tally.unmatched_ids)}"
         )
         if held:
             typer.echo(f"ids that the collector holds look like: {', '.join(held)}")
         if unknown:
             typer.echo(unknown)
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"
