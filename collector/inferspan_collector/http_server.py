@@ -353,7 +353,8 @@ class _Protocol(HttpToolsProtocol):
                 self.transport.close()
             return
         waiting = self.transport.get_write_buffer_size()
-        if not waiting or waiting != self._unread[0]:
+        # More than before is not read either: whoever sends on is answered on.
+        if not waiting or waiting < self._unread[0] or not self._unread[0]:
             self._unread = (waiting, now)
         elif now - self._unread[1] > self.patience.unread_seconds:
             self._count(408, "unread")

@@ -136,6 +136,7 @@ class UploadConnection(asyncio.BufferedProtocol):
         self._keep = True
         self._later = b""
         self._paused = False
+        self._unread = self._held_back = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """As of `asyncio.BufferedProtocol`, like its neighbours."""
@@ -158,11 +159,17 @@ class UploadConnection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
+        self._unread = True
         self._other.pause_writing()
 
     def resume_writing(self) -> None:
         """It reads again."""
+        self._unread = False
         self._other.resume_writing()
+        if self._held_back:
+            self._held_back = False
+            self._transport.resume_reading()
+            self._go_on()
 
     def get_buffer(self, sizehint: int) -> memoryview | bytearray:
         """Where to read to: what is left of a body, or what heads are read to."""
@@ -258,6 +265,11 @@ class UploadConnection(asyncio.BufferedProtocol):
             self._transport.close()
             return
         self._idle_since = self._loop.time()
+        if self._unread:
+            # Read on once its answers are read: they would take memory without end.
+            self._held_back = True
+            self._transport.pause_reading()
+            return
         if self._later:
             # Not from here: many small requests may wait, and each would stand on the one before.
             self._loop.call_soon(self._go_on)

@@ -75,10 +75,13 @@ class Pipeline:
         self._clock = clock
         self._writer = Writer(database, config, telemetry)
         applied = self._writer.applied()
-        self._journal = Journal.open(database.path.parent, applied)
+        self._journal = Journal.open(database.path.parent, applied, self._writer.store)
+        if applied is None:
+            applied = self._journal.begins_behind
+            self._writer.begin_journal(applied)
         telemetry.add(LOGS_CUT, self._journal.cuts)
         self._applier = Applier(self._writer, self._journal, telemetry)
-        self._queues = Queues(config.limits, applied or 0, time.perf_counter, arriving)
+        self._queues = Queues(config.limits, applied, time.perf_counter, arriving)
         self._stored = StoreReader(database, config)
         self._reader = StoreReader(_UpToDate(database, self.catch_up), config)
         self._copying = threading.Lock()
@@ -219,7 +222,8 @@ class Pipeline:
         if not self._copying.acquire(blocking=False):
             raise Overloaded("another backup is being written; ask again when it is done", 30)
         try:
-            self.catch_up()
+            if not self._queues.catch_up(CATCH_UP_SECONDS):
+                raise Overloaded("the store does not take over what is acknowledged; ask again", 30)
             return backup(self._database, directory, self._memory)
         finally:
             self._copying.release()

@@ -232,7 +232,8 @@ class Queues:
             self._bytes -= sum(request.size for request in requests)
             entries: tuple[Entry, ...] = ()
             if self._due() or ((requests or self._errands) and not self._again_at):
-                entries = self._oldest()
+                # A request is judged with all that was acknowledged before it.
+                entries = self._oldest(everything=bool(requests))
             return Work(entries, requests, tuple(self._errands_after(entries)))
 
     def done(self, entries: int, *, stuck: bool) -> None:
@@ -243,21 +244,26 @@ class Queues:
                 self._applied = one.entry.sequence
                 self._backlog_bytes -= one.size
                 self._bytes -= one.size
-            self._again_at = self._clock() + AGAIN_SECONDS if stuck else 0.0
+            self._again_at = self._clock() + AGAIN_SECONDS if stuck and self._backlog else 0.0
             self._taken_over.notify_all()
             self._for_journal.notify()
 
-    def catch_up(self, seconds: float) -> None:
-        """Wait until the store has what was acknowledged by now; not while it takes nothing."""
+    def catch_up(self, seconds: float) -> bool:
+        """Wait until the store has what was acknowledged by now; not while it takes nothing.
+
+        Returns:
+            Whether it has.
+        """
         with self._lock:
             wanted = self._acknowledged
             if self._applied >= wanted:
-                return
+                return True
             self._asked = max(self._asked, wanted)
             self._for_writer.notify()
             self._taken_over.wait_for(
                 lambda: self._applied >= wanted or self._again_at or self.closing, seconds
             )
+            return self._applied >= wanted
 
     def close(self) -> bool:
         """Take nothing more; whether it was closed already."""
@@ -305,11 +311,11 @@ class Queues:
         while self._errands and (self._again_at or self._errands[0].after <= reached):
             yield self._errands.popleft()
 
-    def _oldest(self) -> tuple[Entry, ...]:
+    def _oldest(self, *, everything: bool) -> tuple[Entry, ...]:
         entries: list[Entry] = []
         size = 0
         for one in self._backlog:
-            if entries and size >= self._apply_bytes:
+            if entries and size >= self._apply_bytes and not everything:
                 break
             entries.append(one.entry)
             size += one.size

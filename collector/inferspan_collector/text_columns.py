@@ -109,7 +109,9 @@ class Texts:
     @classmethod
     def constant(cls, text: str | None, rows: int) -> Self:
         """A column that says the same in every row."""
-        one = np.frombuffer((text or "").encode(), np.uint8)
+        if not text:
+            return cls(np.empty(0, np.uint8), np.zeros(rows + 1, np.int64))
+        one = np.frombuffer(text.encode(), np.uint8)
         return cls._stacked(np.tile(one, rows), np.full(rows, len(one), np.int64))
 
     @classmethod

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from feature_rows import FEATURE_COLUMNS, features_of
 from inferspan import semconv
 from inferspan_collector.batches import Decoded, PredictionBatch
-from inferspan_collector.decode import MalformedRequest, decode_logs, decode_traces
+from inferspan_collector.decode import MalformedRequest, decode_logs, decode_traces, wire
 from inferspan_collector.testing import (
     NOW_NS,
     label_span,
@@ -272,3 +272,12 @@ def test_json_that_is_not_otlp_is_malformed(body: bytes) -> None:
 def test_an_empty_body_is_an_empty_request(decode, as_json: bool) -> None:
     decoded = decode(b"", json=as_json, received_ns=NOW_NS)
     assert (len(decoded.predictions), len(decoded.labels), decoded.refused) == (0, 0, ())
+
+
+@pytest.mark.parametrize("body", [b"\x0a\x00", b"\x0a\x02\x12\x00"])
+def test_empty_resources_and_scopes_have_a_limit(body: bytes) -> None:
+    limit = wire.GROUPS_MAX // len(body) * 2
+    for decode in (decode_traces, decode_logs):
+        assert len(decode(body * limit, json=False, received_ns=1).predictions) == 0
+        with pytest.raises(wire.MalformedRequest, match="send smaller batches"):
+            decode(body * (limit + 1), json=False, received_ns=1)

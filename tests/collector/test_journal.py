@@ -24,6 +24,7 @@ from inferspan_collector.journal.journal import DIRECTORY, Journal, JournalError
 from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.store.cells import CellQuery
 from inferspan_collector.store.database import Database
+from inferspan_collector.store.writer import Writer
 from inferspan_collector.telemetry import Telemetry
 
 TEXTS = st.none() | st.text("aé€\x00", min_size=1, max_size=3)
@@ -59,10 +60,18 @@ def contents(predictions: PredictionBatch, labels: LabelBatch) -> list[dict[str,
     return [content(predictions), content(labels)]
 
 
-def written(data: Path, requests: Sequence[Decoded], applied: int = 0) -> Journal:
+def store_in(data: Path) -> str:
+    """Make an empty store; its name."""
+    database = Database.open(data)
+    name = Writer(database, load(None), Telemetry()).store
+    database.close()
+    return name
+
+
+def written(data: Path, requests: Sequence[Decoded], applied: int = 0, store: str = "") -> Journal:
     """A journal with a record for each request, still open."""
     data.mkdir(exist_ok=True)
-    opened = Journal.open(data, applied)
+    opened = Journal.open(data, applied, store)
     for request in requests:
         opened.append(request.predictions, request.labels)
     return opened
@@ -226,8 +235,7 @@ def test_what_a_newer_collector_wrote_is_refused(
 def test_a_damaged_journal_is_said_and_what_can_be_read_is_saved(
     tmp_path: Path, damaged: str
 ) -> None:
-    Database.open(tmp_path).close()
-    written(tmp_path, REQUESTS).close()
+    written(tmp_path, REQUESTS, store=store_in(tmp_path)).close()
     (path,) = (tmp_path / DIRECTORY).iterdir()
     whole = path.read_bytes()
     third = segment.read(whole).records[2]
@@ -281,3 +289,71 @@ def test_bytes_of_another_layout_are_never_taken_for_rows() -> None:
     for content in (packed[:-1], packed + b"\0", packed[: len(packed) // 2]):
         with pytest.raises(ValueError, match="rows"):
             packing.unpacked(content, packing.CURRENT)
+
+
+def test_the_journal_of_another_store_is_refused(tmp_path: Path) -> None:
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    written(mine, REQUESTS, store=store_in(mine)).close()
+    store_in(other)
+    shutil.copytree(mine / DIRECTORY, other / DIRECTORY)
+    with pytest.raises(JournalError, match="the journal of another store"):
+        Pipeline(Database.open(other), load(None), Telemetry())
+
+
+def test_a_sender_cannot_write_a_record_within_a_record(tmp_path: Path) -> None:
+    request = decoded(Prediction("x", span=9))
+    forged = segment.record(
+        99, packing.packed(request.predictions, request.labels), b"\0" * segment.MARK_BYTES
+    )
+    sent = decoded(Prediction(forged.hex()))
+    bytes_of = sent.predictions.prediction_id
+    ids = Texts(np.frombuffer(forged, np.uint8), np.array([0, len(forged)]))
+    assert len(ids) == len(bytes_of)
+    written(
+        tmp_path,
+        [
+            *REQUESTS[:2],
+            Decoded(dataclasses.replace(sent.predictions, prediction_id=ids), sent.labels),
+        ],
+    ).close()
+    (path,) = (tmp_path / DIRECTORY).iterdir()
+    whole = path.read_bytes()
+    assert forged in whole
+    path.write_bytes(whole[:-1])  # a tail torn behind it
+    assert left(tmp_path) == EXPECTED[:2]
+
+
+def test_a_fault_of_ours_in_writing_leaves_no_gap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = written(tmp_path, REQUESTS[:2])
+    with monkeypatch.context() as failing:
+        failing.setattr(segment, "record", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            opened.append(REQUESTS[2].predictions, REQUESTS[2].labels)
+    for request in REQUESTS[3:]:
+        opened.append(request.predictions, request.labels)
+    opened.close()
+    assert left(tmp_path) == EXPECTED[:2] + EXPECTED[3:]
+
+
+def test_files_may_be_deleted_while_what_is_left_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SEGMENT_BYTES", 1)
+    written(tmp_path, REQUESTS).close()
+    opened = Journal.open(tmp_path, 0)
+    found = []
+    for entry in opened.left(0):
+        found.append(contents(entry.predictions, entry.labels))
+        opened.trim(entry.sequence)
+    assert found == EXPECTED
+
+
+def test_what_came_since_goes_with_what_was_renewed(tmp_path: Path) -> None:
+    opened = written(tmp_path, REQUESTS)
+    opened.renew(5)
+    opened.append(REQUESTS[0].predictions, REQUESTS[0].labels)
+    opened.trim(6)
+    assert left(tmp_path, applied=6) == EXPECTED[:1]
+    assert len([*(tmp_path / DIRECTORY).iterdir()]) == 1

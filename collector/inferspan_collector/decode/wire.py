@@ -10,7 +10,7 @@ import base64
 import binascii
 import json as json_text
 from collections.abc import Iterator
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
@@ -25,6 +25,11 @@ _ID_FIELDS = ("traceId", "spanId", "parentSpanId")
 
 class MalformedRequest(ValueError):
     """The body as a whole is not OTLP: it can never be accepted. The message says what is wrong."""
+
+
+GROUPS_MAX: Final = 10_000
+"""Resources and scopes of one request: each costs what a record does, and may take two bytes."""
+_RESOURCE, _SCOPE, _LENGTH_DELIMITED = 0x0A, 0x12, 2
 
 
 def parse_traces(body: Content, *, json: bool) -> ExportTraceServiceRequest:
@@ -48,6 +53,10 @@ def parse_logs(body: Content, *, json: bool) -> ExportLogsServiceRequest:
 def _parse(request: _Request, body: Content, json: bool) -> _Request:
     name = type(request).__name__
     if not json:
+        if _groups(body) > GROUPS_MAX:
+            raise MalformedRequest(
+                f"the {name} holds over {GROUPS_MAX} resources and scopes; send smaller batches"
+            )
         try:
             request.ParseFromString(bytes(body))
         except DecodeError as error:
@@ -70,6 +79,34 @@ def _parse(request: _Request, body: Content, json: bool) -> _Request:
         # The library leaks the last two on shapes it does not expect (a list for a message).
         raise MalformedRequest(f"the body is not an OTLP/JSON {name}: {error}") from error
     return request
+
+
+def _groups(body: Content) -> int:
+    """Resources and scopes of a request, or `GROUPS_MAX + 1`: empty ones take two bytes each."""
+    found = 0
+    for start, end in _messages(body, 0, len(body), _RESOURCE):
+        found += 1 + sum(1 for _ in _messages(body, start, end, _SCOPE))
+        if found > GROUPS_MAX:
+            break
+    return found
+
+
+def _messages(body: Content, start: int, end: int, tag: int) -> Iterator[tuple[int, int]]:
+    """Where the messages of a field lie, `GROUPS_MAX + 1` at most; up to what is none."""
+    at, fields = start, 0
+    # Other fields count, too: they cost as much to pass over.
+    while at + 1 < end and fields <= GROUPS_MAX:
+        field, length, shift, at = body[at], 0, 0, at + 1
+        if field & 7 != _LENGTH_DELIMITED:
+            return
+        while at < end:
+            length |= (body[at] & 0x7F) << shift
+            shift, at = shift + 7, at + 1
+            if body[at - 1] < 0x80:
+                break
+        if field == tag:
+            yield at, min(end, at + length)
+        at, fields = at + length, fields + 1
 
 
 def _records_with_ids(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

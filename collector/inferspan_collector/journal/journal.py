@@ -52,8 +52,14 @@ class Journal:
     `cuts` counts files with a torn tail that were found when it was opened.
     """
 
-    def __init__(self, directory: Path, last: int, found: dict[Path, Segment]) -> None:
+    def __init__(
+        self, directory: Path, store: str, reached: tuple[int, int], found: dict[Path, Segment]
+    ) -> None:
         self._directory = directory
+        self._store = store
+        self.begins_behind, last = reached
+        """The last sequence that a store need not take over from here."""
+        self._mark = b""
         self._last = last
         """The newest sequence that is on disk."""
         self._next = last + 1
@@ -66,12 +72,13 @@ class Journal:
         self.cuts = sum(one.torn > 0 for one in found.values())
 
     @classmethod
-    def open(cls, data: Path, applied: int | None) -> Journal:
+    def open(cls, data: Path, applied: int | None, store: str = "") -> Journal:
         """Read what files there are.
 
         Args:
             data: the data directory; the journal is a directory in it, made where it is missing.
             applied: the last sequence that the store has taken over; None where it does not know.
+            store: what tells the store from any other; a copy of it has the same.
 
         Raises:
             JournalError: damaged in the middle, a part is missing, a newer collector wrote it, or
@@ -88,16 +95,17 @@ class Journal:
         if applied is None:
             # All there is is taken over once more, which changes nothing of what was.
             applied = min((one.before for one in found.values()), default=0)
-        _check_whole(found, applied)
+        _check_whole(found, applied, store)
         for path in [path for path, one in found.items() if not one.records]:
             path.unlink()
             del found[path]
         last = max((one.last for one in found.values()), default=0)
-        return cls(directory, max(last, applied), found)
+        return cls(directory, store, (applied, max(last, applied)), found)
 
     def left(self, applied: int) -> Iterator[Entry]:
         """What the store has not taken over, as it was found; oldest first."""
-        for path, one in self._found.items():
+        # What was taken over may be trimmed meanwhile.
+        for path, one in tuple(self._found.items()):
             if one.last <= applied:
                 continue
             content = path.read_bytes()
@@ -121,8 +129,8 @@ class Journal:
         with self._lock:
             sequence, self._next = self._next, self._next + 1
             try:
-                self._write(segment.record(sequence, content))
-            except OSError:
+                self._write(sequence, content)
+            except BaseException:
                 # What the disk holds now is unknown: nothing is ever written behind it.
                 self._end_segment()
                 raise
@@ -135,11 +143,13 @@ class Journal:
         Raises:
             OSError: they could not be written.
         """
-        content = segment.record(self._last, packing.packed(predictions, labels))
+        mark = os.urandom(segment.MARK_BYTES)
+        content = segment.record(self._last, packing.packed(predictions, labels), mark)
+        beginning = segment.head(self._last, 0, mark, self._store, gaps=True)
         for n in itertools.count(1):
             path = self._directory / f"row-{n:06d}{SET_ASIDE}"
             with contextlib.suppress(FileExistsError), path.open("xb") as file:
-                file.write(segment.head(self._last, 0, gaps=True) + content)
+                file.write(beginning + content)
                 break
         durably.sync_file(path)
         durably.sync_directory(self._directory)
@@ -149,17 +159,23 @@ class Journal:
         """Delete the files all of whose rows the store has taken over."""
         with self._lock:
             done = [path for path, last in self._closed.items() if last <= applied]
-            for path in done:
+        for path in done:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                _logger.error("%s is not needed any more and cannot be deleted: %s", path, error)
+                continue
+            with self._lock:
                 del self._closed[path]
                 self._found.pop(path, None)
-        for path in done:
-            path.unlink(missing_ok=True)
 
     def renew(self, applied: int) -> None:
-        """Delete every row that the store has taken over, the newest file's too."""
+        """Delete every row that the store has taken over, the newest file's too.
+
+        Where that holds rows that came since, `trim` deletes it once they are taken over.
+        """
         with self._lock:
-            if self._last <= applied:
-                self._end_segment()
+            self._end_segment()
         self.trim(applied)
         durably.sync_directory(self._directory)
 
@@ -180,11 +196,12 @@ class Journal:
         with self._lock:
             self._end_segment()
 
-    def _write(self, record: bytes) -> None:
+    def _write(self, sequence: int, content: bytes) -> None:
         if self._open is None:
             self._begin_segment()
         assert self._open is not None
         descriptor = self._open[1]
+        record = segment.record(sequence, content, self._mark)
         rest = memoryview(record)
         while rest:
             rest = rest[os.write(descriptor, rest) :]
@@ -201,7 +218,8 @@ class Journal:
         path = self._directory / segment.file_name(first)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._open, self._size = (path, descriptor), 0
-        beginning = segment.head(first, self._last)
+        self._mark = os.urandom(segment.MARK_BYTES)
+        beginning = segment.head(first, self._last, self._mark, self._store)
         if os.write(descriptor, beginning) < len(beginning):
             raise OSError(errno.ENOSPC, "No space left on device")
         self._size = len(beginning)
@@ -247,9 +265,14 @@ def _read_all(directory: Path) -> dict[Path, Segment]:
     return found
 
 
-def _check_whole(found: dict[Path, Segment], applied: int) -> None:
+def _check_whole(found: dict[Path, Segment], applied: int, store: str) -> None:
     reached = applied
     for path, one in found.items():
+        if one.store != store:
+            raise JournalError(
+                f"{path} is the journal of another store; bring it together with its own, or give "
+                f"it up by moving {path.parent} away"
+            )
         if one.before > reached:
             raise JournalError(
                 f"{path} goes on after record {one.before}, and the store with what lies before "

@@ -19,6 +19,7 @@ from inferspan_collector.batches import LabelBatch, PredictionBatch, Strings, Te
 
 _SLICES: Final = "slices"
 _U32: Final = struct.Struct("<I")
+_NONE: Final = _U32.pack(0)
 _RAW, _CONSTANT = b"\0", b"\1"
 _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "Int8": np.dtype(np.int8),
@@ -167,6 +168,9 @@ def _code_type(values: int) -> tuple[type[np.integer[Any]], int]:
 
 
 def _pack_texts(parts: list[bytes], column: Texts) -> None:
+    if not len(column.data):
+        parts += (_CONSTANT, _NONE, _NONE)
+        return
     _pack_numbers(parts, column.lengths().astype(np.uint32))
     _pack_bytes(parts, column.data.tobytes())
 

@@ -37,8 +37,12 @@ def inspect(data: Path) -> list[File]:
     return [_inspected(path) for path in _files(data)]
 
 
-def gather(data: Path) -> int:
+def gather(data: Path, store: str) -> int:
     """Bring all whole records into one new file; what was is kept as `….before-repair`.
+
+    Args:
+        data: the data directory.
+        store: which store it is, where no file says it.
 
     Returns:
         How many records there are.
@@ -49,33 +53,35 @@ def gather(data: Path) -> int:
     """
     files = _files(data)
     records: dict[int, bytes] = {}
+    stores = set()
     for path in files:
         content = path.read_bytes()
-        layout = _layout(content)
-        for one in segment.found_behind(content, 0):
+        try:
+            found = segment.read(content)
+            layout, mark = found.layout, found.mark
+            stores.add(found.store)
+        except segment.NoHead:
+            # Today's, which its rows have to bear out.
+            layout, mark = packing.CURRENT, None
+        for one in segment.found_behind(content, 0, mark):
             rows = _rows(content[one.begin : one.end], layout)
             if rows is not None:
                 records[one.sequence] = packing.packed(*rows)
     directory = data / DIRECTORY
     partial = directory / "gathered.partial"
     first = min(records, default=1)
+    mark = os.urandom(segment.MARK_BYTES)
     with partial.open("wb") as file:
         # Before it there was nothing, as far as anybody knows.
-        file.write(segment.head(first, 0, gaps=True))
+        file.write(segment.head(first, 0, mark, min(stores, default=store), gaps=True))
         for sequence, packed in sorted(records.items()):
-            file.write(segment.record(sequence, packed))
+            file.write(segment.record(sequence, packed, mark))
+    # There before what it stands for goes: a repair that ends here is begun anew.
+    durably.publish(partial, directory / f"{first:020d}-gathered{segment.SUFFIX}")
     for path in files:
         os.replace(path, path.with_name(f"{path.name}{BEFORE_REPAIR}"))
-    durably.publish(partial, directory / segment.file_name(first))
+    durably.sync_directory(directory)
     return len(records)
-
-
-def _layout(content: bytes) -> packing.Layout:
-    """Of a file; of one that has lost its head, today's, which its rows then have to bear out."""
-    try:
-        return segment.read(content).layout
-    except segment.NoHead:
-        return packing.CURRENT
 
 
 def _rows(content: bytes, layout: packing.Layout) -> tuple[PredictionBatch, LabelBatch] | None:

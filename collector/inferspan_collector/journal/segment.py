@@ -1,7 +1,9 @@
 """One file of the journal: a head, then records, each with its own checksum.
 
     head     magic, checksum and length of a JSON text: first sequence, the sequence before, layout
-    record   magic, checksum, sequence, length, content
+    record   magic, the file's own random number, checksum, sequence, length, content
+
+Without that number a sender could write ids that spell a record, and a torn tail bring it to life.
 
 A process that dies while it writes leaves a torn tail, which nobody was told of. Valid records
 behind something that is none are damage, and never passed over in silence.
@@ -21,7 +23,9 @@ SUFFIX: Final = ".journal"
 _HEAD_MAGIC: Final = b"inferspan\x00J1"
 _RECORD_MAGIC: Final = b"\xf1JR\x01"
 _HEAD: Final = struct.Struct("<12sII")
-_RECORD: Final = struct.Struct("<4sIQQ")
+_RECORD: Final = struct.Struct("<4s8sIQQ")
+MARK_BYTES: Final = 8
+"""Of a file's own number."""
 _NUMBERS: Final = struct.Struct("<QQ")
 
 
@@ -43,6 +47,10 @@ class Segment:
     before: int
     """The last sequence that was acknowledged before the file was begun."""
     layout: Layout
+    mark: bytes
+    """The file's own number, which its records have."""
+    store: str
+    """Which store it is the journal of."""
     records: tuple[Record, ...]
     torn: int
     """Bytes behind the last valid record."""
@@ -64,18 +72,24 @@ def file_name(first: int) -> str:
     return f"{first:020d}{SUFFIX}"
 
 
-def head(first: int, before: int, *, gaps: bool = False) -> bytes:
+def head(first: int, before: int, mark: bytes, store: str, *, gaps: bool = False) -> bytes:
     """How a file begins; with `gaps` its sequences may leave some out, as after a repair."""
-    said = {"first": first, "before": before, "gaps": gaps, "layout": CURRENT.text()}
+    said = {
+        "first": first,
+        "before": before,
+        "mark": mark.hex(),
+        "store": store,
+        "gaps": gaps,
+        "layout": CURRENT.text(),
+    }
     text = json.dumps(said).encode()
     return _HEAD.pack(_HEAD_MAGIC, zlib.crc32(text), len(text)) + text
 
 
-def record(sequence: int, content: bytes) -> bytes:
+def record(sequence: int, content: bytes, mark: bytes) -> bytes:
     """One record."""
-    return (
-        _RECORD.pack(_RECORD_MAGIC, _checksum(sequence, content), sequence, len(content)) + content
-    )
+    checksum = _checksum(sequence, content)
+    return _RECORD.pack(_RECORD_MAGIC, mark, checksum, sequence, len(content)) + content
 
 
 def read(content: bytes) -> Segment:
@@ -86,9 +100,10 @@ def read(content: bytes) -> Segment:
         UnknownColumns: a newer collector wrote it.
     """
     said, at = _head(content)
+    mark = bytes.fromhex(said["mark"])
     records: list[Record] = []
     wanted = int(said["first"])
-    while (found := _record_at(content, at)) is not None:
+    while (found := _record_at(content, at, mark)) is not None:
         if found.sequence != wanted and not said["gaps"]:
             break
         records.append(found)
@@ -97,19 +112,28 @@ def read(content: bytes) -> Segment:
         first=int(said["first"]),
         before=int(said["before"]),
         layout=Layout.of(said["layout"]),
+        mark=mark,
+        store=str(said["store"]),
         records=tuple(records),
         torn=len(content) - at,
-        beyond=len(found_behind(content, at)),
+        beyond=len(found_behind(content, at, mark)),
     )
 
 
-def found_behind(content: bytes, at: int) -> list[Record]:
-    """All valid records that begin behind a place that is none."""
+def found_behind(content: bytes, at: int, mark: bytes | None = None) -> list[Record]:
+    """All valid records that begin behind a place that is none.
+
+    Args:
+        content: the file's.
+        at: the place.
+        mark: the file's number; None where its head is lost: then the first record says it.
+    """
     found = []
     while (at := content.find(_RECORD_MAGIC, at)) >= 0:
-        one = _record_at(content, at)
+        one = _record_at(content, at, mark)
         if one is not None:
             found.append(one)
+            mark = mark or content[at + len(_RECORD_MAGIC) :][:MARK_BYTES]
         at = at + 1 if one is None else one.end
     return found
 
@@ -125,12 +149,12 @@ def _head(content: bytes) -> tuple[dict[str, Any], int]:
     return said, _HEAD.size + length
 
 
-def _record_at(content: bytes, at: int) -> Record | None:
+def _record_at(content: bytes, at: int, mark: bytes | None) -> Record | None:
     if at + _RECORD.size > len(content):
         return None
-    magic, checksum, sequence, length = _RECORD.unpack_from(content, at)
+    magic, marked, checksum, sequence, length = _RECORD.unpack_from(content, at)
     begin = at + _RECORD.size
-    if magic != _RECORD_MAGIC or length > len(content) - begin:
+    if magic != _RECORD_MAGIC or mark not in (None, marked) or length > len(content) - begin:
         return None
     if _checksum(sequence, memoryview(content)[begin : begin + length]) != checksum:
         return None

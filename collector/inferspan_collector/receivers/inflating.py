@@ -18,6 +18,8 @@ else:
     from backports import zstd
 
 CHUNK_BYTES: Final = 256 * 1024
+ZSTD_FRAMES_MAX: Final = 1_000
+"""Of a body: an empty one takes nine bytes, and as long as a kilobyte that is full."""
 ZSTD_INPUT_BYTES: Final = 16 * 1024
 ZSTD_WINDOW_LOG: Final = 23
 """RFC 9659: a receiver of Content-Encoding zstd must be ready to hold 8 MiB, and no more."""
@@ -85,9 +87,12 @@ def _deflate_chunks(body: Content) -> Iterator[bytes]:
 
 
 def _zstd_chunks(body: Content) -> Iterator[bytes]:
-    position, frame = 0, zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
+    position, frame, frames = 0, zstd.ZstdDecompressor(options=_ZSTD_OPTIONS), 1
     while position < len(body):
         if frame.eof:
+            frames += 1
+            if frames > ZSTD_FRAMES_MAX:
+                raise EOFError(f"it has more than {ZSTD_FRAMES_MAX} frames")
             frame = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
         # Little at once, for what follows the end of a frame is copied: there may be many frames.
         piece = body[position : position + ZSTD_INPUT_BYTES]

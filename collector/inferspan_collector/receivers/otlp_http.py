@@ -161,6 +161,9 @@ class _Receiver:
                 return None
             if asked.encoding not in bodies.ENCODINGS:
                 return None
+            if self.budget.held + length > self.budget.limit // 2:
+                # This way holds what is announced, the other what has come.
+                return None
             return _Upload(self, asked, length, answer)
         except (bodies.RefusedBody, Denied, Overloaded):
             return None

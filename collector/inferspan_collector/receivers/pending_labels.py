@@ -99,9 +99,13 @@ class PendingLabels:
 
     def _has_room(self, limit: int) -> bool:
         with self._lock:
-            if self._at_most is None or self._at_most >= limit:
-                self._at_most = self._ask()
-            return self._at_most < limit
+            known = self._at_most
+        if known is None or known >= limit:
+            # Not under the lock: the event loop asks for what is known.
+            known = self._ask()
+            with self._lock:
+                self._at_most = known
+        return known < limit
 
 
 def _about_its_own(decoded: Decoded) -> Bool:

@@ -25,6 +25,7 @@ from inferspan_collector.store.database import (
     format_of,
     sql,
 )
+from inferspan_collector.store.keys import Secret
 from inferspan_collector.store.lock import DirectoryInUse, DirectoryLock
 from inferspan_collector.store.mending import Cut, logs_of, mend_logs
 from inferspan_collector.store.migrations import FORMAT_VERSION
@@ -109,16 +110,17 @@ def repair(directory: Path, memory: str = "1GB") -> Repaired:
     path = directory / FILE_NAME
     with _held(directory):
         cuts = tuple(mend_logs(path, even_broken=True))
-        gathered = _gathered(directory)
         try:
             with connect(path, memory) as connection:
                 version = format_of(connection, path)
                 names = _table_names(connection)
+                store = Secret.of(connection).name() if "id_secret" in names else ""
             tables = tuple(_read(path, memory, name) for name in names)
         except duckdb.Error as error:
             raise StoreError(
                 f"nothing can be read of {path} ({_first_line(error)}); restore a backup"
             ) from error
+        gathered = _gathered(directory, store)
         if not any(table.unreadable for table in tables):
             return Repaired(cuts, None, tables, gathered)
         if version != FORMAT_VERSION:
@@ -129,12 +131,12 @@ def repair(directory: Path, memory: str = "1GB") -> Repaired:
         return Repaired(cuts, _write_anew(path, memory, names), tables, gathered)
 
 
-def _gathered(directory: Path) -> int | None:
+def _gathered(directory: Path, store: str) -> int | None:
     """Save what can be read of a damaged journal; None where nothing of it is damaged."""
     if not any(file.fault for file in journal_repair.inspect(directory)):
         return None
     try:
-        return journal_repair.gather(directory)
+        return journal_repair.gather(directory, store)
     except UnknownColumns as error:
         raise StoreError(
             f"a newer collector wrote the journal in {directory} ({error}); repair it with that one"

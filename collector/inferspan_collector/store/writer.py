@@ -127,12 +127,19 @@ class Writer:
             logger.exception("what was committed could not be counted")
         return committed
 
+    @property
+    def store(self) -> str:
+        """What tells the store from any other; a copy of it has the same."""
+        return self._known.secret.name()
+
     def applied(self) -> int | None:
         """The last sequence of the journal that the file has; None where that was lost with it."""
         found = self._cursor.execute("SELECT applied FROM journal").fetchall()
-        if not found:
-            self._cursor.execute("INSERT INTO journal VALUES (0)")
         return int(found[0][0]) if found else None
+
+    def begin_journal(self, applied: int) -> None:
+        """Say that the file has the journal up to a sequence, where it has lost what it said."""
+        self._cursor.execute("INSERT INTO journal VALUES (?)", [applied])
 
     def note_applied(self, sequence: int) -> None:
         """Say how far the store has taken the journal over, where nothing else is to be written."""
