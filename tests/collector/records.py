@@ -53,6 +53,7 @@ class Prediction:
     probabilities: dict[str, float] = field(default_factory=dict, hash=False)
     entity_id: str | None = None
     response_id: str | None = None
+    adjusted_count: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -134,7 +135,7 @@ def prediction_batch(rows: Sequence[Prediction]) -> PredictionBatch:
         received=np.array([row.received for row in rows], np.int64),
         score=np.array([row.score for row in rows], np.float64),
         value=np.array([row.value for row in rows], np.float64),
-        adjusted_count=np.ones(len(rows)),
+        adjusted_count=np.array([row.adjusted_count for row in rows], np.float64),
         probability_classes=Strings.of(_names(row.probabilities, float) for row in rows),
         probabilities=Texts.of_bytes([_numbers(row.probabilities) for row in rows]),
         feature_names=Strings.of(_names(row.features, float) for row in rows),

@@ -19,6 +19,8 @@ from stores import CONFIG, RANKS, Store, tidied
 from inferspan import semconv
 from inferspan_collector.config import load
 from inferspan_collector.decode import decode_traces
+from inferspan_collector.quality.measures.rankings import State
+from inferspan_collector.quality.row_figures import ranked
 from inferspan_collector.receivers.label_lines import read_lines
 from inferspan_collector.store.cells import CellQuery, Committed
 from inferspan_collector.store.forgetting import ToForget
@@ -63,6 +65,17 @@ def test_each_item_has_a_label_of_its_own(store: Store, label_first: bool) -> No
 
     assert judged(store) == {(MINUTE, 2, 2.0, 3): 1, (MINUTE, 1, 0.0, 3): 1, (MINUTE, 0, 1.0, 3): 1}
     assert store.reader.waiting_labels(2**62) == {}
+
+
+def test_a_ranking_weighs_as_many_calls_as_it_stands_for(store: Store) -> None:
+    store.commit((replace(SHOP, adjusted_count=4.0), item("hat", 1.0), item("shoe", 0.0, "m")))
+
+    found = store.reader.judged_items(CellQuery(every=1))
+    assert found.weight.tolist() == [4.0, 4.0]
+    (measured,) = ranked(found).values()
+    (state,) = measured.states.values()
+    assert isinstance(state, State)
+    assert state.means[0].weights.total.over(1) == 4.0
 
 
 def test_labels_of_items_leave_the_prediction_unlabelled(store: Store) -> None:

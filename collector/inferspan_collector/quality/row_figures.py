@@ -112,16 +112,17 @@ def measured(
 
 def ranked(items: JudgedItems) -> dict[Key, Measured]:
     """The states of rankings whose items were labelled one by one, per window and group."""
-    found: defaultdict[Key, dict[int, tuple[list[int], list[float]]]] = defaultdict(dict)
-    for window, group, ranking, place, relevance in zip(
+    found: defaultdict[Key, dict[int, tuple[list[int], list[float], float]]] = defaultdict(dict)
+    for window, group, ranking, place, relevance, weight in zip(
         items.window.tolist(),
         items.groups,
         items.ranking.tolist(),
         items.place.tolist(),
         items.relevance.tolist(),
+        items.weight.tolist(),
         strict=True,
     ):
-        places, gains = found[window, group].setdefault(ranking, ([], []))
+        places, gains, _ = found[window, group].setdefault(ranking, ([], [], weight))
         places.append(place)
         gains.append(relevance)
     return {

@@ -46,9 +46,11 @@ _ITEMS: Final = """(
                 THEN json_array_length(p.predicted)
             ELSE 1
         END::BIGINT AS shown,
+        coalesce(d.adjusted_count, 1)::DOUBLE AS weight,
         1 AS n
     FROM item_outcomes AS o
     JOIN predictions AS p ON p.row_id = o.prediction_row
+    LEFT JOIN prediction_details AS d ON d.row_id = p.row_id
 )"""
 
 
@@ -96,7 +98,7 @@ def outcomes(query: CellQuery) -> tuple[str, dict[str, Any]]:
 
 def items(query: CellQuery) -> tuple[str, dict[str, Any]]:
     """The statement for labelled items of rankings, with the window and group of each."""
-    columns = ("ranking", "place", "relevance", "shown")
+    columns = ("ranking", "place", "relevance", "shown", "weight")
     statement, parameters = _statement(query, None, _ITEMS, columns, "c.target")
     return statement, {**parameters, "target": query.target}
 

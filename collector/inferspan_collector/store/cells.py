@@ -89,7 +89,8 @@ class JudgedItems:
 
     `window` and `groups` as those of `OutcomeCells`. Entries with the same `ranking` are of one
     prediction. `place` is the item's in the ranking, from 1; 0 = the ranking lacks it. `relevance`
-    is what its winning label says, from 0 on. `shown` is how many items the ranking has.
+    is what its winning label says, from 0 on. `shown` is how many items the ranking has,
+    `weight` for how many calls it stands (`inferspan.sampling.adjusted_count`).
     """
 
     by: tuple[str, ...]
@@ -99,6 +100,7 @@ class JudgedItems:
     place: NDArray[np.int64]
     relevance: NDArray[np.float64]
     shown: NDArray[np.int64]
+    weight: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)

@@ -177,6 +177,7 @@ class StoreReader:
             place=columns["place"].astype(np.int64),
             relevance=columns["relevance"].astype(np.float64),
             shown=columns["shown"].astype(np.int64),
+            weight=columns["weight"].astype(np.float64),
         )
 
     def implied(self, query: CellQuery) -> dict[tuple[int, tuple[str | None, ...]], int]:

@@ -63,20 +63,19 @@ class State:
         return cls(tuple(Mean.of(column, weight) for column in columns.T))
 
     @classmethod
-    def of_items(cls, rankings: Iterable[tuple[Sequence[int], Sequence[float]]]) -> State:
+    def of_items(cls, rankings: Iterable[tuple[Sequence[int], Sequence[float], float]]) -> State:
         """Of rankings whose items were labelled one by one.
 
         Args:
             rankings: of each its labelled items: their places from 1, 0 = it lacks the item, and
-                how relevant each was. Items without a label count as not relevant.
+                how relevant each was; and its weight, greater than 0. Items
+                without a label count as not relevant.
         """
-        found = [
-            _of_places(places, relevance)
-            for places, relevance in rankings
-            if any(gain > 0 for gain in relevance)
-        ]
+        known = [each for each in rankings if any(gain > 0 for gain in each[1])]
+        found = [_of_places(places, relevance) for places, relevance, _ in known]
+        weights = np.array([weight for _, _, weight in known], np.float64)
         columns = np.array(found, np.float64).reshape(-1, len(FIGURES))
-        return cls(tuple(Mean.of(column, np.ones(len(found))) for column in columns.T))
+        return cls(tuple(Mean.of(column, weights) for column in columns.T))
 
     def __add__(self, other: State) -> State:
         return State(tuple(a + b for a, b in zip(self.means, other.means, strict=True)))

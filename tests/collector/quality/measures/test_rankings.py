@@ -61,32 +61,61 @@ def test_rankings(rows: list[tuple[list[int], frozenset[int]]]) -> None:
     assert value(found["hit_rate_at_5"]) == np.mean(np.array(firsts) <= 5)
 
 
+items = st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=2, max_size=14)
+
+
 @given(
     rows=st.lists(
-        st.lists(st.tuples(st.integers(0, 3), st.booleans()), min_size=2, max_size=8),
+        st.tuples(items, st.lists(st.integers(1, 3), max_size=2), st.sampled_from([1.0, 4.0, 0.5])),
         min_size=1,
         max_size=8,
     )
 )
-def test_rankings_whose_items_have_labels_of_their_own(rows: list[list[tuple[int, bool]]]) -> None:
-    # Of each item in its place: how relevant it was, and whether that was labelled.
+def test_rankings_whose_items_have_labels_of_their_own(
+    rows: list[tuple[list[tuple[int, bool]], list[int], float]],
+) -> None:
+    # Of each item in its place how relevant it was, and whether that was labelled; how relevant
+    # those were that the ranking lacks; for how many calls it stands.
     state = rankings.State.of_items(
         [
             (
-                [place for place, (_, known) in enumerate(row, 1) if known],
-                [float(gain) for gain, known in row if known],
+                [place for place, (_, known) in enumerate(row, 1) if known] + [0] * len(lacking),
+                [float(gain) for gain, known in row if known] + [float(gain) for gain in lacking],
+                weight,
             )
-            for row in rows
+            for row, lacking, weight in rows
         ]
     )
-    gains = []
-    for row in rows:
-        true = np.array([[gain if known else 0 for gain, known in row]], float)
-        if true.any():
-            score = np.arange(len(row), 0, -1, dtype=float)[None, :]
-            gains.append(metrics.ndcg_score(true, score, k=5, ignore_ties=True))
-    found = state.figures(MACRO)["ndcg_at_5"]
-    if gains:
-        assert value(found) == pytest.approx(np.mean(gains), **EXACT)
-    else:
-        assert found.value is None
+    expected: list[list[float]] = []
+    weights = []
+    for row, lacking, weight in rows:
+        gains = [gain if known else 0 for gain, known in row]
+        if not any(gains) and not lacking:
+            continue
+        weights.append(weight)
+        # What was not ranked stands behind all others, and gains nothing there.
+        true, hidden = np.array([gains + lacking], float), np.array([gains + [0] * len(lacking)])
+        score = np.arange(true.shape[1], 0, -1, dtype=float)[None, :]
+        places = [place for place, gain in enumerate(gains, 1) if gain]
+        hits = [h / p for h, p in enumerate(places, 1)]
+        first = places[0] if places else np.inf
+        expected.append(
+            [
+                *(
+                    metrics.dcg_score(hidden, score, k=k, ignore_ties=True)
+                    / metrics.dcg_score(true, true, k=k)
+                    for k in (5, 10)
+                ),
+                1 / first,
+                sum(hits) / (len(places) + len(lacking)),
+                *(float(first <= k) for k in (1, 5, 10)),
+            ]
+        )
+    found = state.figures(MACRO)
+    if not expected:
+        assert all(found[name].value is None for name in rankings.FIGURES)
+        return
+    for name, oracle in zip(
+        rankings.FIGURES, np.average(expected, axis=0, weights=weights), strict=True
+    ):
+        assert value(found[name]) == pytest.approx(oracle, **EXACT), name
