@@ -2,7 +2,9 @@
 
 OpenTelemetry's base-2 exponential histogram at scale 6: buckets grow by 2^(1/64), and bucket b here
 is index b - 1 there, so counts go into an OTLP `ExponentialHistogram` or a native histogram of
-Prometheus as they are (opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram).
+Prometheus as they are, of nanoseconds: in seconds no edge is a power of the base, and the counts
+would have to be moved to neighbouring buckets (
+opentelemetry.io/docs/specs/otel/metrics/data-model/#exponentialhistogram).
 Never rescaled: 4,033 buckets reach from 1 ns to 292 years.
 
 Guarantee: a quantile taken from the counts differs from the exact one (of the same rank) by at
@@ -29,7 +31,8 @@ BUCKET_MAX: Final = math.ceil(63 * math.log(2) / _LOG_GAMMA)
 def buckets(durations_ns: NDArray[np.int64]) -> NDArray[np.int16]:
     """Map durations to bucket numbers.
 
-    Bucket b > 0 holds durations in (GAMMA^(b-1), GAMMA^b] ns; bucket 0 holds 1 ns and less
+    Bucket b > 0 holds durations in (GAMMA^(b-1), GAMMA^b] ns, each edge met within 6e-12 of
+    its value (to the nanosecond below a minute); bucket 0 holds 1 ns and less
     (negative durations, which a clock set back between start and end can give, count as 0).
     """
     positive = np.maximum(durations_ns, 1).astype(np.float64)

@@ -5,10 +5,11 @@ river's `drift.ADWIN` does it, with its defaults: the window is kept as buckets 
 values, at most `max_buckets` of a size; every `clock` values each cut between buckets is tried,
 and where the means of both sides differ by more than ε the oldest bucket is dropped.
 
-Guarantee: a false alarm has probability δ at most at each check (Theorem 3.1; ε here is the
-variance-aware one of the paper, which river uses too). Cost: O(log n) memory; some 2 µs a value,
-and O(log² n) at a check. It is a function of the order of values, so it is run over rows in the
-order of their events, never of their arrival.
+Guarantee: none that is proven. Theorem 3.1 (a false alarm has probability δ at most at each check)
+holds for the paper's ε from Hoeffding's bound; ε here is its variance-aware one, an approximation
+by the normal distribution, which the paper recommends and river uses. Cost: O(log n) memory; some
+2 µs a value, and O(log² n) at a check. It is a function of the order of values, so it is run over
+rows in the order of their events, never of their arrival.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ GRACE: Final = 10
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """The mean changed: found at `position` (0 = the first value), after which `mean` holds."""
+    """The mean changed: found at `position` (0 = the first value), after which `after` holds."""
 
     position: int
     before: float

@@ -17,7 +17,8 @@ class Counts:
     """The values of one feature in W windows, counted in B frozen bins.
 
     Merging is `+`: integers and sums add up, `low` and `high` are a minimum and a maximum. So it
-    does not matter in which parts or in which order values were counted.
+    does not matter in which parts or in which order values were counted, but to the last digits of
+    `below_sum` and `above_sum`, which are rounded.
     """
 
     inside: Int64

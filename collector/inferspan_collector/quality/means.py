@@ -54,9 +54,10 @@ def held(values: Float64) -> Float64:
 class Mean:
     """Σwx ÷ Σw, with what its variance needs: Σw²x and Σw²x².
 
-    The sums are exact (`exact_sums`), so the mean is the same to the last bit in any order. The
-    interval is that of the central limit theorem with the linearised variance of a weighted mean
-    (Cochran: "Sampling Techniques", 3rd ed., 6.3), s²/n for equal weights.
+    The sums are exact (`exact_sums`), so the mean is the same to the last bit in any order; for the
+    variance alone each w·x is rounded before it is summed. The interval is that of the central
+    limit theorem with the linearised variance of a weighted mean (Cochran: "Sampling Techniques",
+    3rd ed., 6.3), s²/n for equal weights.
     """
 
     weights: Weights = NO_WEIGHTS

@@ -1,7 +1,8 @@
 """Quantiles of numbers of any sign from a mergeable histogram.
 
-Base-2 exponential buckets as OpenTelemetry's exponential histogram at scale 6: the edges are powers
-of 2^(1/64), on both sides of zero. Guarantee: a quantile is within 0.55 % of the value that has its
+Base-2 exponential buckets with the edges of OpenTelemetry's exponential histogram at scale 6,
+powers of 2^(1/64), on both sides of zero; here a bucket holds its end nearer to zero, there the
+farther one. Guarantee: a quantile is within 0.55 % of the value that has its
 rank (the least with that share of the weight at or below it); zeros are exact. Counts are integers
 (units of weight), so parts merge to the whole in any order.
 """
@@ -22,6 +23,7 @@ from inferspan_collector.quality.means import NO_ROWS, NO_WEIGHTS, Weights
 
 SCALE: Final = 6
 RELATIVE_ERROR: Final = 0.0055
+"""A little more than `latency_sketch.RELATIVE_ERROR`, for the rounding at an edge."""
 _PER_OCTAVE: Final = 1 << SCALE
 _OFFSET: Final = 1024 * _PER_OCTAVE
 """Added to a bucket's exponent, so that all are above 0."""

@@ -5,7 +5,8 @@
 | `cost_total` | Σ over cells of rows · price | the unit of the prices |
 | `cost_mean` | `cost_total` ÷ judged rows | the same, a prediction |
 
-Source: the model's configuration. Guarantee: exact, from counts. Intervals: of the mean the delta
+Source: the model's configuration. Guarantee: from exact counts; each
+product of count and price is rounded. Intervals: of the mean the delta
 method over the cells, which is that of a mean of rows; of the total the same, times the rows. Cost:
 O(cells).
 """
