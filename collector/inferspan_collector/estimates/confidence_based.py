@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector.estimates.calibration import Calibration, Float64, calibrated
-from inferspan_collector.quality.intervals import Z
+from inferspan_collector.quality.intervals import Z, hanley_mcneil
 
 FIGURES = ("accuracy", "precision", "recall", "f1", "roc_auc")
 
@@ -132,18 +132,7 @@ def roc_auc(scores: Float64, probabilities: Float64) -> Estimate:
         return NOTHING
     below = np.cumsum(negative) - negative
     area = float((positive * (below + negative / 2)).sum()) / (positives * negatives)
-    return _within(area, _area_variance(area, positives, negatives))
-
-
-def _area_variance(area: float, positives: float, negatives: float) -> float:
-    """Hanley, McNeil: "The meaning and use of the area under a ROC curve", Radiology 143, 1982."""
-    same, other = area / (2 - area), 2 * area * area / (1 + area)
-    spread = (
-        area * (1 - area)
-        + (positives - 1) * (same - area * area)
-        + (negatives - 1) * (other - area * area)
-    )
-    return max(0.0, spread) / (positives * negatives)
+    return _within(area, hanley_mcneil(area, positives, negatives))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
