@@ -345,7 +345,7 @@ class _Upload:
 
 def _is_protobuf(scope: Scope) -> bool:
     return any(
-        name == b"content-type" and value.strip().lower().startswith(PROTOBUF.encode())
+        name == b"content-type" and value.partition(b";")[0].strip().lower() == PROTOBUF.encode()
         for name, value in scope["headers"]
     )
 
