@@ -1,7 +1,8 @@
 """What is current in OpenTelemetry: its own functions, without the two frames that each costs.
 
 Its usual runtime context is a context variable; the tokens it hands out name it. Where another was
-chosen by `OTEL_PYTHON_CONTEXT`, its functions are used as they are.
+chosen by `OTEL_PYTHON_CONTEXT`, its functions are used as they are, even if it is built on a
+context variable: what it does beside is its own affair.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
+from opentelemetry.context.contextvars_context import ContextVarsRuntimeContext
 
 
 def _variable() -> ContextVar[Context] | None:
@@ -21,6 +23,8 @@ def _variable() -> ContextVar[Context] | None:
     except Exception:  # of a runtime context of the user's, to be met again at the first call
         return None
     try:
+        if type(vars(otel_context).get("_RUNTIME_CONTEXT")) is not ContextVarsRuntimeContext:
+            return None
         kept = token.var if type(token) is Token else None
         return kept if kept is not None and kept.get(None) is probe else None
     finally:
