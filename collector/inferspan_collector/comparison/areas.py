@@ -13,14 +13,12 @@ import math
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
+from inferspan_collector.batches import Bool as Bool
+from inferspan_collector.batches import Float64 as Float64
 from inferspan_collector.comparison.difference import Difference
 from inferspan_collector.distributions import normal_tail
 from inferspan_collector.quality.intervals import Z
-
-Float64 = NDArray[np.float64]
-Bool = NDArray[np.bool_]
 
 TEST: Final = "delong"
 PAIRED: Final = "delong_paired"

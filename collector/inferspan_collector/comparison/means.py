@@ -10,13 +10,9 @@ from __future__ import annotations
 import math
 from typing import Final
 
-import numpy as np
-from numpy.typing import NDArray
-
+from inferspan_collector.batches import Float64 as Float64
 from inferspan_collector.comparison.difference import Difference
 from inferspan_collector.distributions import student_quantile, student_tail
-
-Float64 = NDArray[np.float64]
 
 WELCH: Final = "welch"
 PAIRED: Final = "paired_t"

@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from inferspan_collector.batches import Float64 as Float64
 from inferspan_collector.comparison import areas, means
 from inferspan_collector.comparison.corrections import benjamini_hochberg
 from inferspan_collector.comparison.difference import Difference
@@ -23,8 +24,6 @@ from inferspan_collector.comparison.figures import any_figures, shares
 from inferspan_collector.comparison.paired import Agreement, mcnemar
 from inferspan_collector.quality.figure import BINARY, Figure, Question
 from inferspan_collector.store.row_columns import RowColumns
-
-Float64 = NDArray[np.float64]
 
 SHARED_MIN: Final = 0.5
 """Of the judged rows of the side that has fewer: from this share on the shared rows decide."""

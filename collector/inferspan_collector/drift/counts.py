@@ -8,8 +8,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-Int64 = NDArray[np.int64]
-Float64 = NDArray[np.float64]
+from inferspan_collector.batches import Float64 as Float64
+from inferspan_collector.batches import Int64 as Int64
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,10 +17,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
-Int64 = NDArray[np.int64]
+from inferspan_collector.batches import Float64 as Float64
+from inferspan_collector.batches import Int64 as Int64
 
 BINS: Final = 64
 DEPTH: Final = 4

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-Float64 = NDArray[np.float64]
+from inferspan_collector.batches import Float64 as Float64
 
 FOLDS: Final = 10
 ERROR_BINS: Final = 10

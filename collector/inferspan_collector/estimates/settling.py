@@ -15,10 +15,9 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Int64 = NDArray[np.int64]
-Float64 = NDArray[np.float64]
+from inferspan_collector.batches import Float64 as Float64
+from inferspan_collector.batches import Int64 as Int64
 
 SECOND_NS: Final = 1_000_000_000
 STEPS: Final = 8
