@@ -40,9 +40,9 @@ class StoppedWriter:
         self.go_on = threading.Event()
         commit = Writer.commit
 
-        def waiting(writer: Writer, *arguments: Any) -> Any:
+        def waiting(writer: Writer, *arguments: Any, **options: Any) -> Any:
             assert self.go_on.wait(DEADLINE_SECONDS)
-            return commit(writer, *arguments)
+            return commit(writer, *arguments, **options)
 
         monkeypatch.setattr(Writer, "commit", waiting)
 
@@ -116,7 +116,7 @@ def test_ten_times_the_queue_grows_no_memory_and_loses_nothing(
     assert senders.most["queue"] > QUEUE_BYTES - REQUEST_BYTES
     # The ids that are remembered stay; what held requests is empty again.
     assert held[("queue",)] == held[("requests_under_way",)] == 0
-    assert set(held) == {("queue",), ("requests_under_way",), ("recent_ids",)}
+    assert set(held) == {("queue",), ("requests_under_way",), ("recent_ids",), ("journal",)}
     shown = {
         (sample.name, sample.labels.get("reason", sample.labels.get("part")))
         for family in text_string_to_metric_families(metrics)
