@@ -19,7 +19,7 @@ import atheris
 
 import inferspan_collector
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "collector"))
+sys.path[:0] = [str(Path(__file__).parents[1] / "collector"), str(Path(__file__).parents[1])]
 
 CORPUS = Path(__file__).with_name("corpus")
 # Instrumented, compiled code would be other code.

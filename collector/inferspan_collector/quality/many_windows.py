@@ -26,6 +26,9 @@ CELLS_MAX: Final = 20_000_000
 _BETAS: Final = {"f1": 1.0, "f2": 2.0, "f0_5": 0.5}
 _SHARES: Final = ("precision", "recall", "specificity", "negative_predictive_value")
 
+_ROUNDING: Final = 1e-12
+"""Of sums of squares, many times what doubles lose."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Several:
@@ -200,8 +203,11 @@ def _cell_variance(tables: _Tables, by_d: Float64, by_p: Float64, by_t: Float64)
     square = (d * (by_d**2 + 2 * by_d * (by_p + by_t)) + p * by_p**2 + t * by_t**2).sum(axis=1)
     # Σ cells · by_p[i] · by_t[j]
     cross = (by_p * np.matmul(tables.cells, by_t[:, :, None])[:, :, 0]).sum(axis=1) / tables.rows
-    found: Float64 = np.maximum(0.0, square + 2 * cross - mean**2) / tables.rows
-    return found
+    found = square + 2 * cross - mean**2
+    # What rounding leaves of rows that do not disagree is no variance: that has a share of 1/n.
+    scale = (d * by_d**2 + p * by_p**2 + t * by_t**2).sum(axis=1) + mean**2
+    kept: Float64 = np.where(found > _ROUNDING * scale, found, 0.0) / tables.rows
+    return kept
 
 
 def _partials(name: str, d: Float64, p: Float64, t: Float64) -> tuple[Float64, Float64, Float64]:
