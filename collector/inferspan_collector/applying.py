@@ -11,12 +11,13 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import duckdb
 import numpy as np
 
 from inferspan_collector.batches import Decoded
+from inferspan_collector.first_line import first_line
 from inferspan_collector.journal.journal import Entry, Journal
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.naming import TooManyPairs
@@ -40,11 +41,11 @@ _ROWS_MIN: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request that waits for what became of its rows."""
+    """A request that waits for its answer: to be in the journal, or what became of its rows."""
 
     decoded: Decoded
     size: int
-    done: Future[Committed]
+    done: Future[Any]
 
 
 @dataclass(slots=True)
@@ -181,11 +182,6 @@ def refusal(error: Exception, of: str = "store") -> Exception:
 def fatal(error: Exception) -> str | None:
     """Why the store has closed itself for good, if that is what an error says."""
     return first_line(error) if isinstance(error, duckdb.FatalException) else None
-
-
-def first_line(error: Exception) -> str:
-    """An error in one line."""
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def _of_its_rows(error: Exception, rows: int) -> bool:

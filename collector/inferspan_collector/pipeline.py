@@ -24,7 +24,7 @@ from inferspan_collector.applying import Applier, Request, fatal, refusal
 from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch
 from inferspan_collector.config import Config
 from inferspan_collector.journal.journal import Entry, Journal
-from inferspan_collector.queues import Errand, Kept, Queues, Work
+from inferspan_collector.queues import Errand, Queues, Work
 from inferspan_collector.store.backup import Backup, backup
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database
@@ -151,14 +151,7 @@ class Pipeline:
         """
         if _is_answered_by_the_store(decoded):
             return self.submit(decoded, transport)
-        kept = Kept(decoded, _size(decoded), Future())
-        # A sender that goes away must not cancel what is about to be answered.
-        kept.done.set_running_or_notify_cancel()
-        if _rows(decoded):
-            self._queues.keep(kept, transport)
-        else:
-            kept.done.set_result(None)
-        return kept.done
+        return _queued(decoded, transport, self._queues.keep, None)
 
     def submit(self, decoded: Decoded, transport: str) -> Future[Committed]:
         """Queue a request's batches; the future says what became of them, once they are on disk.
@@ -170,13 +163,7 @@ class Pipeline:
         Raises:
             Overloaded: the queue is full, or the collector is shutting down.
         """
-        request = Request(decoded, _size(decoded), Future())
-        request.done.set_running_or_notify_cancel()
-        if _rows(decoded):
-            self._queues.submit(request, transport)
-        else:
-            request.done.set_result(Committed(0, ()))
-        return request.done
+        return _queued(decoded, transport, self._queues.submit, Committed(0, ()))
 
     def check_room(self, size: int, transport: str) -> None:
         """Raise `Overloaded` as `submit` would of so many bytes, before they are decoded."""
@@ -259,7 +246,7 @@ class Pipeline:
             with self._telemetry.timed("journal"):
                 self._keep(group)
 
-    def _keep(self, group: list[Kept]) -> None:
+    def _keep(self, group: list[Request]) -> None:
         size = sum(kept.size for kept in group)
         try:
             self._queues.check_store()
@@ -378,12 +365,19 @@ class _UpToDate:
         return self._database.cursor()
 
 
-def _rows(decoded: Decoded) -> int:
-    return len(decoded.predictions) + len(decoded.labels)
-
-
-def _size(decoded: Decoded) -> int:
-    return max(decoded.size_bytes, _rows(decoded) * _ROW_BYTES)
+def _queued(
+    decoded: Decoded, transport: str, queue: Callable[[Request, str], None], without_rows: Any
+) -> Future[Any]:
+    """The future of a request that waits in a queue; of one without rows, done already."""
+    rows = len(decoded.predictions) + len(decoded.labels)
+    request = Request(decoded, max(decoded.size_bytes, rows * _ROW_BYTES), Future())
+    # A sender that goes away must not cancel what is about to be answered.
+    request.done.set_running_or_notify_cancel()
+    if rows:
+        queue(request, transport)
+    else:
+        request.done.set_result(without_rows)
+    return request.done
 
 
 def _is_answered_by_the_store(decoded: Decoded) -> bool:

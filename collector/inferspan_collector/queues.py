@@ -3,7 +3,7 @@
     keep  ->  kept requests  ->  journal  ->  backlog  ->  store
     submit  ->  requests that wait for the store's answer  ->  store
 
-No thread is started here and no clock read: who takes from a queue says what time it is.
+No thread is started here, and the clock is an argument.
 """
 
 from __future__ import annotations
@@ -13,10 +13,9 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from inferspan_collector.applying import Request
-from inferspan_collector.batches import Decoded
 from inferspan_collector.config.limits import Limits
 from inferspan_collector.gathering import still_to_wait
 from inferspan_collector.journal.journal import Entry
@@ -30,15 +29,6 @@ BACKLOG_SHARE: Final = 0.5
 """Of the queue's limit, for what is acknowledged and not stored; with more, answers wait."""
 APPLY_SHARE: Final = 0.25
 """Of the queue's limit, at most for what one transaction takes over: the next gathers meanwhile."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """A request that is answered once it is in the journal."""
-
-    decoded: Decoded
-    size: int
-    done: Future[Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,9 +57,6 @@ class _Acknowledged:
     since: float
 
 
-_Sized = TypeVar("_Sized", Kept, Request)
-
-
 class Queues:
     """All that waits, behind one lock.
 
@@ -94,7 +81,7 @@ class Queues:
         self._for_journal = threading.Condition(self._lock)
         self._for_writer = threading.Condition(self._lock)
         self._taken_over = threading.Condition(self._lock)
-        self._kept: deque[Kept] = deque()
+        self._kept: deque[Request] = deque()
         self._backlog: deque[_Acknowledged] = deque()
         self._requests: deque[Request] = deque()
         self._errands: deque[Errand] = deque()
@@ -140,21 +127,21 @@ class Queues:
                 reason="queue_full",
             )
 
-    def keep(self, kept: Kept, transport: str) -> None:
+    def keep(self, request: Request, transport: str) -> None:
         """Queue a request for the journal; raises `Overloaded`."""
-        self._add(kept, self._kept, self._for_journal, transport)
+        self._add(request, self._kept, self._for_journal, transport)
 
     def submit(self, request: Request, transport: str) -> None:
         """Queue a request for the store itself; raises `Overloaded`."""
         self._add(request, self._requests, self._for_writer, transport)
 
     def _add(
-        self, one: _Sized, queue: deque[_Sized], taker: threading.Condition, transport: str
+        self, request: Request, queue: deque[Request], taker: threading.Condition, transport: str
     ) -> None:
         with self._lock:
-            self._check_room(one.size, transport)
-            queue.append(one)
-            self._bytes += one.size
+            self._check_room(request.size, transport)
+            queue.append(request)
+            self._bytes += request.size
             self._newest = self._clock()
             # Woken by each, the taker would only take turns with who receives the next.
             if len(queue) == 1 or self._bytes >= self._limits.group_bytes:
@@ -168,7 +155,7 @@ class Queues:
             self._errands.append(replace(errand, after=self._acknowledged))
             self._for_writer.notify()
 
-    def next_kept(self) -> list[Kept] | None:
+    def next_kept(self) -> list[Request] | None:
         """Wait for requests for the journal; None once there will be none."""
         with self._lock:
             self._for_journal.wait_for(lambda: self._kept or self.closing)
@@ -322,9 +309,9 @@ class Queues:
         return tuple(entries)
 
 
-def _taken(queue: deque[_Sized], most: int) -> list[_Sized]:
+def _taken(queue: deque[Request], most: int) -> list[Request]:
     """The oldest of a queue, so many bytes of them, or the first."""
-    taken: list[_Sized] = []
+    taken: list[Request] = []
     size = 0
     while queue and (not taken or size < most):
         taken.append(queue.popleft())

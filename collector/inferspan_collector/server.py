@@ -26,6 +26,7 @@ from inferspan_collector.certificates import Certificates
 from inferspan_collector.config import OFF, Config, Tls
 from inferspan_collector.decode import Mapper
 from inferspan_collector.driver import Driver
+from inferspan_collector.first_line import first_line
 from inferspan_collector.http_server import GRACE_SECONDS, Gate, Listener, new_event_loop
 from inferspan_collector.listening import AddressTaken
 from inferspan_collector.pipeline import Pipeline
@@ -316,7 +317,7 @@ def running_collector(
 def _unreadable(request: Request, error: Exception) -> Response:
     """The store cannot be read: no fault of the question, and none that asking anew repeats."""
     _logger.error("%s %s: %s", request.method, request.url.path, error)
-    detail = f"the store cannot be read ({str(error).splitlines()[0]}); ask again"
+    detail = f"the store cannot be read ({first_line(error)}); ask again"
     return problem(503, "Store unavailable", detail, headers={"Retry-After": "5"})
 
 

@@ -12,6 +12,7 @@ from typing import Final
 from pydantic import Field, field_validator, model_validator
 
 from inferspan_collector.config.section import Section
+from inferspan_collector.first_line import first_line
 
 OFF: Final = "off"
 """As an address: this listener is not started."""
@@ -80,7 +81,7 @@ class Tls(Section):
         except (ssl.SSLError, OSError) as error:
             raise ValueError(
                 f"certificate = {self.certificate} and key = {self.key} are no pair of PEM files "
-                f"that can be used together ({_first_line(error)}); write the certificate with "
+                f"that can be used together ({first_line(error)}); write the certificate with "
                 "its chain in one, and its own private key in the other"
             ) from error
         if self.client_ca is not None:
@@ -88,7 +89,7 @@ class Tls(Section):
                 context.load_verify_locations(self.client_ca)
             except (ssl.SSLError, OSError) as error:
                 raise ValueError(
-                    f"client_ca = {self.client_ca} holds no certificate ({_first_line(error)}); "
+                    f"client_ca = {self.client_ca} holds no certificate ({first_line(error)}); "
                     "write the authorities' certificates there as PEM"
                 ) from error
             context.verify_mode = ssl.CERT_REQUIRED
@@ -107,10 +108,6 @@ def _check_readable(name: str, path: Path) -> None:
 def _no_passphrase() -> str:
     # Otherwise OpenSSL asks for it on the terminal, and a service never starts.
     raise ValueError("the key has a passphrase; write it without one: openssl pkey -in … -out …")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 class Receivers(Section):

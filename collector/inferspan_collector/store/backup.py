@@ -7,6 +7,7 @@ from pathlib import Path
 
 import duckdb
 
+from inferspan_collector.first_line import first_line
 from inferspan_collector.store import durably
 from inferspan_collector.store.database import FILE_NAME, Database, StoreError, connect, format_of
 
@@ -56,8 +57,7 @@ def backup(database: Database, directory: Path, memory: str = "1GB") -> Backup:
         raise StoreError(f"cannot write in {directory} ({error.strerror or error})") from error
     except duckdb.Error as error:
         partial.unlink(missing_ok=True)
-        first_line = str(error).strip().splitlines()[0]
-        raise StoreError(f"the copy to {directory} failed: {first_line}") from error
+        raise StoreError(f"the copy to {directory} failed: {first_line(error)}") from error
     return Backup(path, path.stat().st_size, *found)
 
 

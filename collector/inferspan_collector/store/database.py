@@ -11,6 +11,7 @@ from typing import Final, Self
 
 import duckdb
 
+from inferspan_collector.first_line import first_line
 from inferspan_collector.store import durably, migrations
 from inferspan_collector.store.lock import DirectoryInUse, DirectoryLock
 from inferspan_collector.store.mending import BrokenLog, Cut, mend_logs
@@ -234,7 +235,7 @@ def _explained(path: Path, error: BaseException) -> str | None:
         return f"cannot use {path}: {error.strerror or error}"
     if not isinstance(error, duckdb.Error):
         return None
-    text = str(error).strip().splitlines()[0]
+    text = first_line(error)
     if "Could not set lock" in text:
         return (
             f"{path} is in use by another process ({text}); stop that program, or name "

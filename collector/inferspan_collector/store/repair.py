@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from inferspan_collector.first_line import first_line
 from inferspan_collector.journal import repair as journal_repair
 from inferspan_collector.journal.packing import UnknownColumns
 from inferspan_collector.store import durably
@@ -97,7 +98,7 @@ def check(directory: Path, memory: str = "1GB") -> Condition:
                 names = _table_names(connection)
             tables = tuple(_read(path, memory, name) for name in names)
         except duckdb.Error as error:
-            return Condition(path, 0, logs, (), _first_line(error), journal)
+            return Condition(path, 0, logs, (), first_line(error), journal)
     return Condition(path, version, logs, tables, None, journal)
 
 
@@ -118,7 +119,7 @@ def repair(directory: Path, memory: str = "1GB") -> Repaired:
             tables = tuple(_read(path, memory, name) for name in names)
         except duckdb.Error as error:
             raise StoreError(
-                f"nothing can be read of {path} ({_first_line(error)}); restore a backup"
+                f"nothing can be read of {path} ({first_line(error)}); restore a backup"
             ) from error
         gathered = _gathered(directory, store)
         if not any(table.unreadable for table in tables):
@@ -175,7 +176,7 @@ def _read(path: Path, memory: str, table: str) -> Table:
             connection.execute(f"SELECT count(hash(t)) FROM {table} AS t").fetchall()
             return Table(table, rows, 0, None)
         except duckdb.Error as error:
-            fault = _first_line(error)
+            fault = first_line(error)
     readable = 0
     for condition in _pieces(last):
         with contextlib.suppress(duckdb.Error), connect(path, memory, read_only=True) as connection:
@@ -218,7 +219,3 @@ def _rows(connection: duckdb.DuckDBPyConnection, table: str) -> int:
 
 def _quoted(path: Path) -> str:
     return str(path).replace("'", "''")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
