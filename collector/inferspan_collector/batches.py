@@ -16,17 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector.text_columns import NO_STRINGS, NO_TEXTS
+from inferspan_collector.text_columns import Int32 as Int32
+from inferspan_collector.text_columns import Int64 as Int64
+from inferspan_collector.text_columns import Objects as Objects
 from inferspan_collector.text_columns import Strings as Strings
 from inferspan_collector.text_columns import Texts as Texts
+from inferspan_collector.text_columns import UInt8 as UInt8
 
 Int8 = NDArray[np.int8]
-Int32 = NDArray[np.int32]
-Int64 = NDArray[np.int64]
-UInt8 = NDArray[np.uint8]
 UInt64 = NDArray[np.uint64]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
-Objects = NDArray[np.object_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -41,6 +41,11 @@ def buckets(durations_ns: NDArray[np.int64]) -> NDArray[np.int16]:
     return np.ceil(exponents).astype(np.int16)
 
 
+def bucket_sql(column: str) -> str:
+    """The same in SQL, of a column of integers."""
+    return f"ceil(round(ln(greatest({column}, 1)) / {_LOG_GAMMA!r}, 9))::SMALLINT"
+
+
 def bucket_values_ns(numbers: NDArray[np.int16]) -> NDArray[np.float64]:
     """The value that stands for each bucket, in ns: within `RELATIVE_ERROR` of all it holds."""
     return np.where(numbers <= 0, 1.0, 2.0 * GAMMA ** numbers.astype(np.float64) / (GAMMA + 1.0))

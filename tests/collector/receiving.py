@@ -19,6 +19,18 @@ from inferspan_collector.telemetry import Telemetry
 PATIENCE = Patience()
 
 
+async def whole_body(receive: Receive) -> bytes | None:
+    """A request's body; None where its client has gone."""
+    body, more = b"", True
+    while more:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return None
+        body += message["body"]
+        more = message["more_body"]
+    return body
+
+
 class Switch:
     """An application that is another one for every test, so that one server serves them all."""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
-from receiving import Switch, answer_on, connected, serving
+from receiving import Switch, answer_on, connected, serving, whole_body
 from starlette.types import Receive, Scope, Send
 
 from inferspan_collector.http_server import Patience
@@ -28,13 +28,9 @@ GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer with the body, or with as many bytes as the path says."""
     wanted = scope["path"].removeprefix("/")
-    body, more = b"", True
-    while more:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return
-        body += message["body"]
-        more = message["more_body"]
+    body = await whole_body(receive)
+    if body is None:
+        return
     if wanted.isdigit():
         body = bytes(int(wanted))
     await respond(send, body)

@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from receiving import answer_on, connected, serving
+from receiving import answer_on, connected, serving, whole_body
 from starlette.types import Receive, Scope, Send
 
 from inferspan_collector.config import Limits
@@ -41,13 +41,9 @@ class Echo:
         self.gone = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        body, more = b"", True
-        while more:
-            message = await receive()
-            if message["type"] == "http.disconnect":
-                return
-            body += message["body"]
-            more = message["more_body"]
+        body = await whole_body(receive)
+        if body is None:
+            return
         if scope["path"] == "/release":
             for upload in self.taken:
                 upload.say(200, b"late")

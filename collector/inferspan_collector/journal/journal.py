@@ -236,7 +236,7 @@ class Journal:
 
 def _read_all(directory: Path) -> dict[Path, Segment]:
     found: dict[Path, Segment] = {}
-    for path in sorted(directory.glob(f"*{segment.SUFFIX}")):
+    for path in segment.in_order(directory):
         content = path.read_bytes()
         try:
             one = segment.read(content)

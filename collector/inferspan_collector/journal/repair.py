@@ -34,7 +34,7 @@ def inspect(data: Path) -> list[File]:
     Raises:
         OSError: one of them cannot be read.
     """
-    return [_inspected(path) for path in _files(data)]
+    return [_inspected(path) for path in segment.in_order(data / DIRECTORY)]
 
 
 def gather(data: Path, store: str) -> int:
@@ -51,7 +51,7 @@ def gather(data: Path, store: str) -> int:
         OSError: nothing was changed.
         UnknownColumns: nor was it: a newer collector wrote a part of it.
     """
-    files = _files(data)
+    files = segment.in_order(data / DIRECTORY)
     records: dict[int, bytes] = {}
     stores = set()
     for path in files:
@@ -90,10 +90,6 @@ def _rows(content: bytes, layout: packing.Layout) -> tuple[PredictionBatch, Labe
         return packing.unpacked(content, layout)
     except (ValueError, struct.error, MemoryError):
         return None
-
-
-def _files(data: Path) -> list[Path]:
-    return sorted((data / DIRECTORY).glob(f"*{segment.SUFFIX}"))
 
 
 def _inspected(path: Path) -> File:

@@ -15,6 +15,7 @@ import json
 import struct
 import zlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 from inferspan_collector.journal.packing import CURRENT, Layout
@@ -70,6 +71,11 @@ class NoHead(ValueError):
 def file_name(first: int) -> str:
     """The name of the file that begins with this sequence; names sort as sequences do."""
     return f"{first:020d}{SUFFIX}"
+
+
+def in_order(directory: Path) -> list[Path]:
+    """The files of a journal's directory, oldest first."""
+    return sorted(directory.glob(f"*{SUFFIX}"))
 
 
 def head(first: int, before: int, mark: bytes, store: str, *, gaps: bool = False) -> bytes:

@@ -62,11 +62,6 @@ class Quantiles:
         rows = self.weights.effective()
         return [self._figure(share, n, rows) for share in shares]
 
-    def share_from(self, least: float) -> float:
-        """The share of the weight at `least` and above, to the bucket. There are rows."""
-        edge = signed_buckets(np.array([least]))[0]
-        return float(self.counts[self.buckets >= edge].sum() / self.counts.sum())
-
     def _figure(self, share: float, n: int, rows: float) -> Figure:
         half = Z * math.sqrt(share * (1 - share) / rows)
         value = self._at(share)

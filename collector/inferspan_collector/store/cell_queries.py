@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, Final
 
-from inferspan_collector.latency_sketch import GAMMA
+from inferspan_collector import latency_sketch
 from inferspan_collector.store import full_rows
 from inferspan_collector.store.cells import MINUTE_NS, SERIES_KEYS, CellQuery, QueryError
 
@@ -25,7 +24,7 @@ _PREDICTION_ROWS: Final = f"""(
     SELECT
         event_time // {MINUTE_NS} AS minute, series_id, slices_id,
         error_type IS NOT NULL AS failed,
-        ceil(round(ln(greatest(duration, 1)) / {math.log(GAMMA)!r}, 9))::SMALLINT AS bucket, 1 AS n
+        {latency_sketch.bucket_sql("duration")} AS bucket, 1 AS n
     FROM ({full_rows.predictions()})
     WHERE current
 )"""

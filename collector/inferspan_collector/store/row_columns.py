@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from inferspan_collector.store import feature_blocks, full_rows
 from inferspan_collector.store.cells import QueryError
 from inferspan_collector.store.feature_blocks import Features
+from inferspan_collector.store.row_filters import narrowed
 
 ROWS_MAX: Final = 1_000_000
 """Rows of one answer, the newest by event time where there are more: about 0.2 GB and 2 s."""
@@ -192,18 +193,8 @@ def _probabilities(cursor: duckdb.DuckDBPyConnection, row_ids: NDArray[np.int64]
 
 
 def _conditions(query: RowQuery) -> tuple[list[str], Mapping[str, Any]]:
-    conditions, parameters = ["s.model = $model"], {"model": query.model}
-    for key in ("service", "environment", "version"):
-        wanted = getattr(query, key)
-        if wanted is not None:
-            conditions.append(f"coalesce(s.{key}, '') = ${key}")
-            parameters[key] = wanted
-    for key, comparison in (("start_ns", ">="), ("end_ns", "<")):
-        wanted = getattr(query, key)
-        if wanted is not None:
-            conditions.append(f"p.event_time {comparison} ${key}")
-            parameters[key] = wanted
-    return conditions, parameters
+    conditions, parameters = narrowed(query, ("service", "environment", "version"))
+    return ["s.model = $model", *conditions], {"model": query.model, **parameters}
 
 
 def _column(column: Any, kind: str) -> NDArray[Any]:

@@ -22,6 +22,7 @@ from inferspan_collector.store.cells import (
 from inferspan_collector.store.keys import PADDING, Secret
 from inferspan_collector.store.matching import matching, windows_of
 from inferspan_collector.store.nearby import Since
+from inferspan_collector.store.row_filters import narrowed
 from inferspan_collector.submission import Unstorable
 
 OUTCOMES: Final = ("correct", "incorrect", "unlabeled", "failed")
@@ -233,13 +234,8 @@ def outbox(cursor: duckdb.DuckDBPyConnection, limit: int) -> list[Evaluation]:
 
 
 def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
-    conditions = ["TRUE"]
-    parameters: dict[str, Any] = {}
-    for key in ("model", "service", "environment", "version"):
-        wanted = getattr(filters, key)
-        if wanted is not None:
-            conditions.append(f"coalesce(s.{key}, '') = ${key}")
-            parameters[key] = wanted
+    conditions, parameters = narrowed(filters, ("model", "service", "environment", "version"))
+    conditions.append("TRUE")
     for key, column in (
         ("predicted", "p.predicted"),
         ("expected", "l.actual"),
@@ -247,11 +243,6 @@ def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
         wanted = getattr(filters, key)
         if wanted is not None:
             conditions.append(f"{column} = ${key}")
-            parameters[key] = wanted
-    for key, comparison in (("start_ns", ">="), ("end_ns", "<")):
-        wanted = getattr(filters, key)
-        if wanted is not None:
-            conditions.append(f"p.event_time {comparison} ${key}")
             parameters[key] = wanted
     for i, (key, wanted) in enumerate((filters.slices or {}).items()):
         conditions.append(

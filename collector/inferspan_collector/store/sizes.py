@@ -10,10 +10,9 @@ from typing import Final
 
 import duckdb
 
+from inferspan_collector.journal.journal import DIRECTORY as JOURNAL
 from inferspan_collector.store import clock_jumps
 
-JOURNAL: Final = "journal"
-"""Its directory, beside the file, and its part."""
 TABLES: Final = (
     "predictions",
     "labels",
@@ -55,11 +54,11 @@ def measure(cursor: duckdb.DuckDBPyConnection, path: Path) -> Sizes:
         duckdb.Error: the store cannot.
     """
     log = f"{path.name}.wal"
-    found = {"file": 0, "log": 0, JOURNAL: 0, "other": 0}
+    found = {"file": 0, "log": 0, "journal": 0, "other": 0}
     for directory, _, names in os.walk(path.parent):
         for name in names:
             part = {path.name: "file", log: "log"}.get(name, "other")
-            part = JOURNAL if Path(directory).name == JOURNAL else part
+            part = "journal" if Path(directory).name == JOURNAL else part
             try:
                 found[part] += (Path(directory) / name).stat().st_size
             except FileNotFoundError:

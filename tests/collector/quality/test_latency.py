@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import duckdb
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferspan_collector.latency_sketch import RELATIVE_ERROR, buckets
+from inferspan_collector.latency_sketch import RELATIVE_ERROR, bucket_sql, buckets
 from inferspan_collector.quality.counts import Counts, merged
 from inferspan_collector.quality.figure import Question
 from inferspan_collector.quality.latency import QUANTILES, figures
@@ -60,3 +61,12 @@ def test_an_objective_counts_calls_under_its_limit(minutes: list[list[int]], lim
     assert least <= round(within["value"] * len(every)) <= most
     assert within["low"] <= within["value"] <= within["high"]
     assert said["burn_rate"] == pytest.approx((1 - within["value"]) / 0.1, abs=1e-9)
+
+
+@given(st.lists(st.integers(-5, 2**62), min_size=1, max_size=50), st.integers(0, 61))
+def test_sql_puts_durations_into_the_same_buckets(durations: list[int], power: int) -> None:
+    ns = np.array([*durations, 2**power - 1, 2**power, 2**power + 1], np.int64)
+    query = f"SELECT {bucket_sql('ns')} AS bucket FROM (SELECT unnest($ns) AS ns)"
+    with duckdb.connect() as connection:
+        found = connection.execute(query, {"ns": ns.tolist()}).fetchnumpy()["bucket"]
+    assert found.tolist() == buckets(ns).tolist()

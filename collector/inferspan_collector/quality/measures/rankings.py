@@ -28,8 +28,9 @@ from inferspan_collector.quality.figure import Figure, Question
 from inferspan_collector.quality.intervals import wilson_share
 from inferspan_collector.quality.judged import Judged
 from inferspan_collector.quality.means import NO_ROWS, Mean
+from inferspan_collector.several_classes import RANKING
 
-TASKS: Final = frozenset(["ranking"])
+TASKS: Final = frozenset([RANKING])
 FIGURES: Final = (
     "ndcg_at_5",
     "ndcg_at_10",
