@@ -29,6 +29,7 @@ from inferspan_collector.store.backup import Backup, backup
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database
 from inferspan_collector.store.forgetting import Forgotten, ToForget
+from inferspan_collector.store.naming import TooManyPairs
 from inferspan_collector.store.reader import Reader, StoreReader
 from inferspan_collector.store.writer import Writer
 from inferspan_collector.submission import Overloaded
@@ -182,6 +183,10 @@ class Pipeline:
         Those of a collector that shuts down are sent once more; Jaeger hides the copy.
         """
         return self._between(lambda: self._writer.delete_outbox(sequences))
+
+    def rehearse(self, labels: LabelBatch) -> Future[tuple[str, ...]]:
+        """What would become of each label now; nothing is stored."""
+        return self._between(lambda: self._writer.rehearse(labels, self._clock()))
 
     def forget(self, asked: ToForget, *, dry_run: bool = False) -> Future[Forgotten]:
         """Erase the rows of an id for good; done once that is on disk."""
@@ -342,7 +347,7 @@ class Pipeline:
         for errand in errands:
             try:
                 result = errand.run()
-            except (duckdb.Error, OSError) as error:
+            except (duckdb.Error, OSError, TooManyPairs) as error:
                 errand.done.set_exception(refusal(error))
                 self._note_if_fatal(fatal(error))
             else:

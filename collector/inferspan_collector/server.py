@@ -187,9 +187,7 @@ class Collector:
         if "api" in sockets:
             app = Starlette(
                 routes=[
-                    *labels.routes(
-                        pipeline, pipeline.reader, telemetry, config.limits, self._budget, pending
-                    ),
+                    *labels.routes(pipeline, telemetry, config.limits, self._budget, pending),
                     *api.routes(pipeline, config),
                     *comparing.routes(pipeline, config),
                     *drifting.routes(pipeline, config),

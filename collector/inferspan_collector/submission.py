@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     # Whoever only hands requests on does not load the database for it.
     from pathlib import Path
 
-    from inferspan_collector.batches import Decoded
+    from inferspan_collector.batches import Decoded, LabelBatch
     from inferspan_collector.store.backup import Backup
     from inferspan_collector.store.cells import Committed
     from inferspan_collector.store.forgetting import Forgotten, ToForget
@@ -52,6 +52,12 @@ class Sink(Protocol):
         """Queue a request's batches; the future is done once they are on disk, for good.
 
         Cheaper than `submit`, for who does not ask what became of single rows; otherwise as it.
+        """
+
+    def rehearse(self, labels: LabelBatch) -> Future[tuple[str, ...]]:
+        """What would become of each label now, in the words of `Committed.labels`; none is stored.
+
+        The future may end as that of `submit`.
         """
 
     def check_room(self, size: int, transport: str) -> None:

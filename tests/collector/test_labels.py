@@ -16,7 +16,6 @@ from receiving import Switch, connected, serving
 from starlette.applications import Starlette
 
 from inferspan_collector import telemetry as counters
-from inferspan_collector.batches import Bool, LabelBatch
 from inferspan_collector.config import Limits
 from inferspan_collector.receivers import labels
 from inferspan_collector.receivers.bodies import Budget
@@ -35,16 +34,6 @@ else:
 
 LIMIT = 256 * 1024
 GOOD = {"prediction_id": "order-17", "model": "fraud", "class": "legit"}
-
-
-class KnownIds:
-    """The one question of a reader that is asked here: which labels would join."""
-
-    def __init__(self, *ids: str) -> None:
-        self._ids = ids
-
-    def resolve_labels(self, batch: LabelBatch) -> Bool:
-        return np.isin(batch.prediction_id.objects().astype(str), self._ids)
 
 
 class Receiver:
@@ -86,8 +75,7 @@ def receiver(server: tuple[Switch, str]) -> Iterator[Receiver]:
     switch, url = server
     sink, telemetry = RecordingSink(), Telemetry()
     limits = Limits(request_bytes=LIMIT)
-    known, budget = KnownIds("order-17"), Budget.of(limits)
-    switch.app = Starlette(routes=labels.routes(sink, known, telemetry, limits, budget))
+    switch.app = Starlette(routes=labels.routes(sink, telemetry, limits, Budget.of(limits)))
     with httpx.Client(base_url=url, timeout=20) as client:
         yield Receiver(sink, telemetry, client)
 
@@ -301,10 +289,13 @@ def test_encodings(receiver: Receiver, encoding: str, compress) -> None:
     assert response.status_code == 200
 
 
-def test_a_dry_run_stores_nothing_and_says_what_would_join(receiver: Receiver) -> None:
+def test_a_dry_run_stores_nothing_and_says_what_would_become_of_each_line(
+    receiver: Receiver,
+) -> None:
     unknown = {**GOOD, "prediction_id": "order-18"}
+    receiver.sink.label_result = "superseded"
     answers = receiver.push(GOOD, {}, unknown, query="?dry_run=true")
-    assert [answer["result"] for answer in answers] == ["joined", "invalid", "waiting"]
+    assert [answer["result"] for answer in answers] == ["superseded", "invalid", "superseded"]
     assert receiver.sink.submitted == []
     assert receiver.telemetry.get(counters.ACCEPTED) == 0
     assert receiver.telemetry.get(counters.REFUSED) == 0

@@ -28,7 +28,6 @@ from inferspan_collector.receivers.label_lines import (
     read_lines,
 )
 from inferspan_collector.receivers.pending_labels import UNLIMITED, PendingLabels
-from inferspan_collector.store.reader import Reader
 from inferspan_collector.submission import Sink
 from inferspan_collector.telemetry import REQUESTS, Telemetry
 
@@ -49,7 +48,6 @@ _TITLES: Final = {
 
 def routes(
     sink: Sink,
-    reader: Reader,
     telemetry: Telemetry,
     limits: Limits,
     budget: bodies.Budget,
@@ -57,17 +55,16 @@ def routes(
 ) -> list[Route]:
     """The label receiver, to be mounted on the API port.
 
-    `?dry_run=true` stores nothing and says of each line whether it would join now.
+    `?dry_run=true` stores nothing and says of each line what would become of it now.
 
     Args:
-        sink: takes the labels.
-        reader: answers dry runs.
+        sink: takes the labels, and answers dry runs.
         telemetry: counts.
         limits: `request_bytes` is the largest body.
         budget: what requests under way may hold, shared with the other receivers.
         pending: limits the labels that wait.
     """
-    return [Route(PATH, _Receiver(sink, reader, telemetry, limits, budget, pending))]
+    return [Route(PATH, _Receiver(sink, telemetry, limits, budget, pending))]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +77,12 @@ class _Receiver:
     def __init__(
         self,
         sink: Sink,
-        reader: Reader,
         telemetry: Telemetry,
         limits: Limits,
         budget: bodies.Budget,
         pending: PendingLabels,
     ) -> None:
         self._sink = sink
-        self._reader = reader
         self._telemetry = telemetry
         self._limit = limits.request_bytes
         self._budget = budget
@@ -114,13 +109,12 @@ class _Receiver:
             )
         dry_run = _dry_run(scope)
         async with bodies.received(headers, receive, self._limit, self._budget) as body:
-            if not dry_run:
-                self._sink.check_room(len(body), TRANSPORT)
+            self._sink.check_room(len(body), TRANSPORT)
             request = await asyncio.to_thread(self._read, headers, body)
-        if dry_run:
-            joining = await asyncio.to_thread(self._reader.resolve_labels, request.decoded.labels)
-            results: Sequence[str] = ["joined" if joins else "waiting" for joins in joining]
-        else:
+            if dry_run:
+                # Within the budget, which limits how much waits for a rehearsal.
+                results = await committed(self._sink.rehearse(request.decoded.labels))
+        if not dry_run:
             decoded = await self._pending.admit_here(request.decoded)
             results = (await committed(self._sink.submit(decoded, TRANSPORT))).labels
             self._pending.note(results)

@@ -91,19 +91,10 @@ class Writer:
             duckdb.Error: nothing of the group was stored.
         """
         self._catch_up()
-        group, forgotten = self._remembered.without(group)
         failpoints.reach("before-begin")
         self._cursor.begin()
         try:
-            named = self._naming.resolve(group)
-            committed, tally = self._write(group if named is None else named.group, now_ns)
-            if named is not None:
-                *committed, met = answers(named, committed)
-            if forgotten is not None:
-                committed = [
-                    part if not mask.any() else replace(part, labels=_with_forgotten(part, mask))
-                    for part, mask in zip(committed, forgotten, strict=True)
-                ]
+            committed, met, tally = self._take(group, now_ns)
             if applied is not None:
                 self._cursor.execute(_APPLIED, [applied])
             failpoints.reach("before-commit")
@@ -113,8 +104,7 @@ class Writer:
             self._roll_back()
             raise
         failpoints.reach("after-commit")
-        if named is not None:
-            self._telemetry.add(LABELS, len(met.labels), result="joined")
+        self._telemetry.add(LABELS, met, result="joined")
         if implied:
             said = sum(part.labels.count("joined") for part in committed)
             committed = [replace(part, labels=()) for part in committed]
@@ -126,6 +116,22 @@ class Writer:
             self._telemetry.add(CONTAINED, where="after commit")
             logger.exception("what was committed could not be counted")
         return committed
+
+    def rehearse(self, labels: LabelBatch, now_ns: int) -> tuple[str, ...]:
+        """What would become of each label now: a transaction like any other, undone at its end.
+
+        It costs what storing them would, and what a transaction that fails does.
+
+        Raises:
+            duckdb.Error, TooManyPairs: they could not be stored.
+        """
+        self._catch_up()
+        self._cursor.begin()
+        try:
+            (committed,), _, _ = self._take([Decoded(PredictionBatch.empty(), labels)], now_ns)
+        finally:
+            self._roll_back()
+        return committed.labels
 
     @property
     def store(self) -> str:
@@ -236,6 +242,27 @@ class Writer:
     def compaction_due(self) -> bool:
         """Whether enough was appended that compaction pays."""
         return self._commits_since_compaction >= self._config.store.compact_every
+
+    def _take(self, group: Sequence[Decoded], now_ns: int) -> tuple[list[Committed], int, _Tally]:
+        """Write a group inside the open transaction.
+
+        Returns:
+            What became of each request's rows; how many labels that had waited for an entity or a
+            response have joined; what is to be counted.
+        """
+        group, forgotten = self._remembered.without(group)
+        named = self._naming.resolve(group)
+        committed, tally = self._write(group if named is None else named.group, now_ns)
+        met = 0
+        if named is not None:
+            *committed, those = answers(named, committed)
+            met = len(those.labels)
+        if forgotten is not None:
+            committed = [
+                part if not mask.any() else replace(part, labels=_with_forgotten(part, mask))
+                for part, mask in zip(committed, forgotten, strict=True)
+            ]
+        return committed, met, tally
 
     def _write(self, group: Sequence[Decoded], now_ns: int) -> tuple[list[Committed], _Tally]:
         predictions = class_aliases.of_predictions(
