@@ -19,7 +19,7 @@ from inferspan_collector.applying import Request
 from inferspan_collector.config.limits import Limits
 from inferspan_collector.gathering import still_to_wait
 from inferspan_collector.journal.journal import Entry
-from inferspan_collector.submission import Overloaded
+from inferspan_collector.submission import Overloaded, Stopping
 
 IDLE_SECONDS: Final = 1.0
 """How long the writer sleeps before it looks whether something grew too old."""
@@ -116,9 +116,7 @@ class Queues:
 
     def _check_room(self, size: int, transport: str) -> None:
         if self.closing:
-            raise Overloaded(
-                "the collector is shutting down; send this again", 5, reason="stopping"
-            )
+            raise Stopping()
         # An empty queue takes any one request, however large, or it could never pass.
         if self._bytes and self._bytes + size > self._limits.queue_bytes:
             raise Overloaded(
@@ -151,7 +149,7 @@ class Queues:
         """Queue an errand; raises `Overloaded`."""
         with self._lock:
             if self.closing:
-                raise Overloaded("the collector is shutting down", 5, reason="stopping")
+                raise Stopping()
             self._errands.append(replace(errand, after=self._acknowledged))
             self._for_writer.notify()
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
     # Whoever only hands requests on does not load the database for it.
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from inferspan_collector.store.cells import Committed
     from inferspan_collector.store.forgetting import Forgotten, ToForget
     from inferspan_collector.store.reader import Reader
+
+
+_NEXT_PROCESS_SECONDS: Final = 5
+"""In which most often another process has started."""
 
 
 class Overloaded(Exception):
@@ -30,6 +34,14 @@ class Overloaded(Exception):
         super().__init__(message)
         self.retry_after_seconds = retry_after_seconds
         self.reason = reason
+
+
+class Stopping(Overloaded):
+    """This process takes nothing more: whoever sends is to come again, to the next one."""
+
+    def __init__(self) -> None:
+        message = "the collector is shutting down; send this again"
+        super().__init__(message, _NEXT_PROCESS_SECONDS, reason="stopping")
 
 
 class Unstorable(Exception):

@@ -12,7 +12,7 @@ from typing import Final, Self
 from starlette.types import Receive, Scope
 
 from inferspan_collector.config import Limits
-from inferspan_collector.submission import Overloaded
+from inferspan_collector.submission import Overloaded, Stopping
 
 ENCODINGS: Final = ("identity", "gzip", "deflate", "zstd")
 """What the stock exporters and the stock Collector can be set to, and we can bound."""
@@ -24,9 +24,6 @@ ROW_BYTES: Final = 512
 """What a row takes while it is made."""
 ROWS_SHARE: Final = 4
 """The rows of one request are counted up to this fraction of all."""
-STOPPING: Final = "the collector is stopping"
-
-
 _REASONS: Final = {
     400: "unreadable",
     404: "unknown_path",
@@ -189,7 +186,7 @@ class Budget:
                 yield heard
         except TimeoutError:
             if self._stopping:
-                raise Overloaded(STOPPING, 5, reason="stopping") from None
+                raise Stopping() from None
             raise self._too_slow() from None
         finally:
             self._reading.discard(deadline)
@@ -205,7 +202,7 @@ class Budget:
             Overloaded: as `take`, or the collector is stopping.
         """
         if self._stopping:
-            raise Overloaded(STOPPING, 5, reason="stopping")
+            raise Stopping()
         self.take(count)
         self._uploads.add(give_up)
 

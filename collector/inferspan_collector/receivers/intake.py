@@ -11,8 +11,7 @@ from typing import TypeVar
 from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Refusal
 from inferspan_collector.receivers.access import INGEST, Rights
 from inferspan_collector.receivers.access import LABELS as LABELLING
-from inferspan_collector.receivers.bodies import STOPPING
-from inferspan_collector.submission import Overloaded
+from inferspan_collector.submission import Overloaded, Stopping
 from inferspan_collector.telemetry import (
     ACCEPTED,
     CLOCK_SKEWED,
@@ -67,13 +66,13 @@ async def committed(future: Future[_T]) -> _T:
     except asyncio.CancelledError:
         if not future.cancelled():
             raise
-        raise Overloaded(STOPPING, reason="stopping") from None
+        raise Stopping() from None
 
 
 def outcome(future: Future[_T]) -> _T:
     """What became of a commit that has ended; raises as `committed`."""
     if future.cancelled():
-        raise Overloaded(STOPPING, reason="stopping")
+        raise Stopping()
     return future.result()
 
 
@@ -91,7 +90,7 @@ def committed_within(future: Future[_T], seconds: float) -> _T:
             f"not stored within {seconds:.3g} s; send this again", reason="commit_slow"
         ) from None
     except CancelledError:
-        raise Overloaded(STOPPING, reason="stopping") from None
+        raise Stopping() from None
 
 
 def count(decoded: Decoded, telemetry: Telemetry, transport: str) -> None:

@@ -31,7 +31,7 @@ from inferspan_collector.receivers.intake import committed, count, outcome, perm
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
 from inferspan_collector.receivers.pending_labels import UNLIMITED, PendingLabels
 from inferspan_collector.receivers.waking import Waker
-from inferspan_collector.submission import Overloaded, Sink
+from inferspan_collector.submission import Overloaded, Sink, Stopping
 from inferspan_collector.telemetry import REQUESTS, Telemetry
 
 TRANSPORT: Final = "otlp_http"
@@ -293,7 +293,7 @@ class _Upload:
             self._fail(error)
 
     def give_up(self) -> None:
-        self._fail(Overloaded(bodies.STOPPING, 5, reason="stopping"))
+        self._fail(Stopping())
 
     def _end(self, decoded: Decoded, future: Future[Any]) -> None:
         try:
