@@ -199,6 +199,10 @@ class Pipeline:
             self._journal.renew(self._queues.applied)
         return forgotten
 
+    def change(self, run: Callable[[duckdb.DuckDBPyConnection], _T]) -> Future[_T]:
+        """Change what no row counts, in a transaction of its own; done once that is on disk."""
+        return self._between(lambda: self._writer.change(run))
+
     def _between(self, run: Callable[[], _T]) -> Future[_T]:
         """Have the writer do something between two transactions."""
         errand = Errand(run, Future())

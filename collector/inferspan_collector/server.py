@@ -33,6 +33,7 @@ from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.problems import problem
 from inferspan_collector.publish import (
     api,
+    baselines,
     comparing,
     drifting,
     foreseeing,
@@ -62,7 +63,8 @@ from inferspan_collector.telemetry import (
 _OTLP_PATHS: Final = frozenset(("/v1/traces", "/v1/logs", "/v1/metrics"))
 """What exporters ask for that were given the API's port."""
 
-_RIGHTS: Final = {labels.PATH: LABELS, keeping.FORGET: ADMIN, keeping.BACKUP: ADMIN}
+_ADMINS: Final = (keeping.FORGET, keeping.BACKUP, baselines.ADD, baselines.REMOVE)
+_RIGHTS: Final = {labels.PATH: LABELS, **dict.fromkeys(_ADMINS, ADMIN)}
 """What paths of the API's port need another right than `read`."""
 
 _T = TypeVar("_T")
@@ -189,6 +191,7 @@ class Collector:
                 routes=[
                     *labels.routes(pipeline, telemetry, config.limits, self._budget, pending),
                     *api.routes(pipeline, config),
+                    *baselines.routes(pipeline, pipeline, config),
                     *comparing.routes(pipeline, config),
                     *drifting.routes(pipeline, config),
                     *foreseeing.routes(pipeline, config),

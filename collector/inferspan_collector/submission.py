@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 if TYPE_CHECKING:
     # Whoever only hands requests on does not load the database for it.
     from pathlib import Path
+
+    import duckdb
 
     from inferspan_collector.batches import Decoded, LabelBatch
     from inferspan_collector.store.backup import Backup
     from inferspan_collector.store.cells import Committed
     from inferspan_collector.store.forgetting import Forgotten, ToForget
     from inferspan_collector.store.reader import Reader
+
+Changed = TypeVar("Changed")
 
 
 _NEXT_PROCESS_SECONDS: Final = 5
@@ -89,6 +93,12 @@ class Keeping(Protocol):
         """Erase the rows of an id for good; done once that is on disk.
 
         The future may end with `Overloaded`: nothing was erased, ask again.
+        """
+
+    def change(self, run: Callable[[duckdb.DuckDBPyConnection], Changed]) -> Future[Changed]:
+        """Change what no row counts, in a transaction of its own; done once that is on disk.
+
+        The future may end with `Overloaded`: nothing was changed, ask again.
         """
 
     def backup(self, directory: Path) -> Backup:

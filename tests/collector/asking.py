@@ -12,7 +12,10 @@ from records import START_NS, Label, Prediction, decoded
 from starlette.applications import Starlette
 from starlette.routing import Route
 
+from inferspan_collector.baselines import document
+from inferspan_collector.baselines.document import Baseline
 from inferspan_collector.config import Config
+from inferspan_collector.store import baselines
 from inferspan_collector.store.database import Database
 from inferspan_collector.store.reader import Reader, StoreReader
 from inferspan_collector.store.writer import Writer
@@ -49,6 +52,14 @@ class FilledStore:
     def add(self, *rows: Prediction | Label) -> None:
         """Commit records as one request."""
         self._writer.commit([decoded(*rows)], self.now)
+
+    def keep_baseline(self, model: str, content: Baseline) -> int:
+        """Keep a baseline; its number."""
+        text = document.written(content)
+        about = (model, content.version, content.target, self.now)
+        added = self._writer.change(lambda cursor: baselines.add(cursor, *about, text))
+        assert added is not None
+        return added.number
 
     def close(self) -> None:
         self.database.close()

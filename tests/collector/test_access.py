@@ -48,6 +48,9 @@ REQUESTS_OF_ALL_KINDS = {
     "nothing": ("GET", "api/nothing", {}, b""),
     "forget": ("POST", "api/api/v1/forget", {}, b"{}"),
     "backup": ("POST", "api/api/v1/backup", {}, b"{}"),
+    "add a baseline": ("POST", "api/api/v1/baselines", {}, b"{}"),
+    "remove a baseline": ("POST", "api/api/v1/baselines/remove", {}, b"{}"),
+    "list baselines": ("GET", "api/api/v1/models/fraud/baselines", {}, b""),
 }
 NEEDED = {
     "predictions": {"ingest", "labels"},
@@ -56,6 +59,8 @@ NEEDED = {
     "dry run": {"labels"},
     "forget": {"admin"},
     "backup": {"admin"},
+    "add a baseline": {"admin"},
+    "remove a baseline": {"admin"},
 }
 """Kind of request → any of these rights lets it in; every other kind needs `read`."""
 

@@ -1,5 +1,5 @@
-"""The command line: `serve | demo | labels | compare | mappings | store | forget | backup |
-token`.
+"""The command line: `serve | demo | labels | compare | baseline | mappings | store | forget |
+backup | token`.
 """
 
 from __future__ import annotations
@@ -7,7 +7,16 @@ from __future__ import annotations
 import typer
 
 from inferspan_collector import __version__
-from inferspan_collector.cli import compare, keeping, labels, mappings, serve, store, tokens
+from inferspan_collector.cli import (
+    baseline,
+    compare,
+    keeping,
+    labels,
+    mappings,
+    serve,
+    store,
+    tokens,
+)
 from inferspan_collector.cli.demo import command as demo
 
 app = typer.Typer(
@@ -26,6 +35,7 @@ serve.register(app)
 demo.register(app)
 tokens.register(app)
 compare.register(app)
+baseline.register(app)
 keeping.register(app)
 app.add_typer(labels.app, name="labels")
 app.add_typer(mappings.app, name="mappings")

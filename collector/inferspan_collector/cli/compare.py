@@ -99,10 +99,26 @@ def lines(answer: dict[str, Any]) -> list[str]:
             f"{name:{width}}  {_number(figure['a']['value'])}  {_number(figure['b']['value'])}"
             f"  {_number(difference['value'])}  {_verdict(difference)}"
         )
+    for side in ("a", "b"):
+        said += _offline(side, answer[side].get("baseline"))
     missing = [name for name, figure in answer["figures"].items() if figure["difference"] is None]
     if missing:
         said.append(f"not comparable: {', '.join(missing)}; the API says why")
     return said
+
+
+def _offline(side: str, baseline: dict[str, Any] | None) -> list[str]:
+    """What the side's version gave on its file: the same figures that are compared live."""
+    if baseline is None:
+        return []
+    folds = baseline["cross_validation"]
+    shown = []
+    for name, figure in baseline["figures"].items():
+        if figure["value"] is not None:
+            validated = folds.get(name)
+            spread = f" (± {validated['std']:.4f} over folds)" if validated else ""
+            shown.append(f"{name} {figure['value']:.4f}{spread}")
+    return [f"{side} offline, {baseline['source']}: {', '.join(shown)}"]
 
 
 def _number(value: float) -> str:

@@ -84,8 +84,10 @@ GET  /api/v1/models/{model}/quality        figures per window and group
 GET  /api/v1/models/{model}/compare        one version or variant against another
 GET  /api/v1/models/{model}/estimates      figures before their labels come, beside the truth
 GET  /api/v1/models/{model}/drift          what changed since the reference
+GET  /api/v1/models/{model}/baselines      what it was like on files of labelled predictions
 GET  /api/v1/models/{model}/predictions    single predictions: mistakes, unlabelled, failed
 POST /v1/labels                            labels as newline-delimited JSON
+POST /api/v1/baselines                     keep one; .../remove removes it
 POST /api/v1/forget                        erase the rows of a prediction id
 POST /api/v1/backup                        copy the store into a directory of this machine
 GET  /metrics                              Prometheus and OpenMetrics
@@ -227,12 +229,15 @@ class _Api:
             "windows": windows,
         }
         reference = learning.reference_minutes(values, section)
-        if reference is not None:
+        known = learning.baselines(reader, values, model.model, target, windows)
+        if known:
+            answer |= learning.against_baselines(windows, known)
+        elif reference is not None:
             start, end = reference
             asked = replace(query, start=start, end=end)
-            known = shown(asked, grouped_counts(reader, asked))
-            answer["reference"] = learning.reference_json(reference, len(known))
-            answer["windows"] = learning.with_alerts(windows, learning.thresholds(known))
+            before = shown(asked, grouped_counts(reader, asked))
+            answer["reference"] = learning.reference_json(reference, len(before))
+            answer["windows"] = learning.with_alerts(windows, learning.thresholds(before))
         return JSONResponse(answer)
 
     def _predictions(self, request: Request) -> Response:

@@ -12,6 +12,7 @@ from inferspan_collector.comparison.difference import Difference
 from inferspan_collector.comparison.verdicts import Sides, Verdict, agreement, sides_of, verdicts
 from inferspan_collector.config import Config
 from inferspan_collector.publish.answering import guarded, model_asked
+from inferspan_collector.publish.known_baselines import KnownBaseline, chosen
 from inferspan_collector.publish.measuring import all_figures, measurements
 from inferspan_collector.publish.notes import listed, notes
 from inferspan_collector.publish.parameters import BadParameter, choice, given, minutes_range
@@ -86,13 +87,17 @@ def _compared(request: Request, queries: Queries, config: Config) -> Response:
     figures_a, figures_b = (
         all_figures(measured, keys[name], counted[name], question) for name in (a, b)
     )
+    baselines = [
+        chosen(queries.reader, {}, model.model, target, name if by == "version" else None)
+        for name in (a, b)
+    ]
     return JSONResponse(
         {
             "model": model.model,
             "target": target,
             "by": by,
-            "a": _side_json(a, counted[a]),
-            "b": _side_json(b, counted[b]),
+            "a": _side_json(a, counted[a], baselines[0]),
+            "b": _side_json(b, counted[b], baselines[1]),
             "average": question.average,
             "notes": _notes(values, model, config, rows),
             "shared": _shared_json(sides),
@@ -138,8 +143,9 @@ def _notes(
     return said
 
 
-def _side_json(name: str, counts: Counts) -> dict[str, Any]:
-    return {"name": name, "predictions": counts.predictions, "labeled": counts.labelled}
+def _side_json(name: str, counts: Counts, baseline: KnownBaseline | None) -> dict[str, Any]:
+    side = {"name": name, "predictions": counts.predictions, "labeled": counts.labelled}
+    return side if baseline is None else {**side, "baseline": baseline.json()}
 
 
 def _shared_json(sides: Sides) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from inferspan_collector.config import Config
 from inferspan_collector.drift.adaptive_windowing import changes
 from inferspan_collector.drift.columns import absent, columns_of, row_masks
-from inferspan_collector.drift.passes import Course, courses, reference_of
+from inferspan_collector.drift.passes import Course, courses
 from inferspan_collector.drift.thresholds import Thresholds
 from inferspan_collector.publish import windowed
 from inferspan_collector.publish.answering import guarded
@@ -55,19 +55,11 @@ def _drift(request: Request, queries: Queries, config: Config) -> Response:
 
 def columns_json(found: Windowed) -> dict[str, Any]:
     """Every column that the reference has: its kind, and each figure over the windows."""
-    before, now = columns_of(found.reference.rows), columns_of(found.rows)
-    masks, reference_masks = row_masks(found.rows), row_masks(found.reference.rows)
+    now, masks = columns_of(found.rows), row_masks(found.rows)
     answer: dict[str, Any] = {}
-    for name, column in before.items():
-        prefix = name.partition(".")[0]
-        kept = reference_masks[prefix]
-        reference = reference_of(
-            column.take(kept), found.reference_places[kept], found.reference_windows
-        )
-        if reference is None:
-            continue
+    for name, reference in found.reference.columns().items():
         live = now.get(name) or absent(len(found.rows))
-        rows = masks[prefix]
+        rows = masks[name.partition(".")[0]]
         counts = live.take(rows).count(reference.bins, found.places[rows], len(found.starts))
         answer[name] = {
             "kind": reference.kind,

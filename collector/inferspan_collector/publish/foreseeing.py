@@ -15,10 +15,9 @@ from starlette.routing import Route
 
 from inferspan_collector.comparison.figures import any_figures
 from inferspan_collector.config import Config
-from inferspan_collector.drift.passes import PARTS
 from inferspan_collector.drift.thresholds import Thresholds, learnt
 from inferspan_collector.estimates.confidence_based import Estimate
-from inferspan_collector.estimates.foresight import Foresight, foresight
+from inferspan_collector.estimates.foresight import Foresight
 from inferspan_collector.estimates.realised import realised
 from inferspan_collector.estimates.settling import Curve, counted, curve
 from inferspan_collector.publish import windowed
@@ -47,8 +46,8 @@ def routes(queries: Queries, config: Config) -> list[Route]:
 
 def _estimates(request: Request, queries: Queries, config: Config) -> Response:
     found = windowed.asked(request, queries, config)
-    rows, reference = found.rows, found.reference.rows
-    foreseen = foresight(reference, _positive(found))
+    rows = found.rows
+    foreseen = found.reference.foresight(found.section.canonical(found.section.positive_class))
     now_ns = queries.now_ns()
     lags = curve(counted(rows.lag[~rows.failed], now_ns - rows.event_time[~rows.failed]))
     thresholds = _thresholds(found, foreseen)
@@ -72,15 +71,6 @@ def _estimates(request: Request, queries: Queries, config: Config) -> Response:
     )
 
 
-def _positive(found: Windowed) -> str | None:
-    """The configured positive class, else the only one that predictions declare."""
-    configured = found.section.canonical(found.section.positive_class)
-    if configured is not None:
-        return configured
-    declared = {text for text in found.reference.rows.positive_class if text is not None}
-    return next(iter(declared)) if len(declared) == 1 else None
-
-
 def _parts(found: Windowed) -> list[RowColumns]:
     """The rows of each window; rows are in the order of their windows."""
     ends = np.searchsorted(found.places, np.arange(len(found.starts) + 1))
@@ -92,18 +82,10 @@ def _parts(found: Windowed) -> list[RowColumns]:
 
 def _thresholds(found: Windowed, foreseen: Foresight) -> dict[str, Thresholds]:
     """Learnt from what became true of the reference's windows, as NannyML does for estimates."""
-    rows, n = found.reference.rows, found.reference_windows
-    places = found.reference_places
-    if n < 2:
-        places, n = np.arange(len(rows)) * PARTS // max(1, len(rows)), PARTS
-    figures: dict[str, list[float]] = {}
-    for window in range(n):
-        for name, figure in realised(rows.take(places == window), foreseen).items():
-            figures.setdefault(name, []).append(np.nan if figure.value is None else figure.value)
     greatest = 1.0 if foreseen.method == "cbpe" else None
     return {
-        name: learnt(np.array(values), least=0.0, greatest=greatest)
-        for name, values in figures.items()
+        name: learnt(values, least=0.0, greatest=greatest)
+        for name, values in found.reference.truths(foreseen).items()
     }
 
 

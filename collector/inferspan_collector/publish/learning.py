@@ -15,15 +15,20 @@ from typing import Any, Final
 import numpy as np
 
 from inferspan_collector.config import Model
+from inferspan_collector.drift.counts import Float64
 from inferspan_collector.drift.thresholds import Thresholds, learnt
+from inferspan_collector.publish import known_baselines
+from inferspan_collector.publish.known_baselines import KnownBaseline
 from inferspan_collector.publish.measuring import SHORT_NAMES
 from inferspan_collector.publish.parameters import minute, rfc3339
 from inferspan_collector.quality import names
 from inferspan_collector.quality.business import costs
 from inferspan_collector.quality.measures import errors, evaluations
 from inferspan_collector.store.cells import MINUTE_NS
+from inferspan_collector.store.reader import Reader
 
-PARAMETERS: Final = ("reference_from", "reference_to")
+MINUTES_PARAMETERS: Final = ("reference_from", "reference_to")
+PARAMETERS: Final = (*MINUTES_PARAMETERS, known_baselines.PARAMETER)
 SIGNED: Final = frozenset(
     (
         "matthews_corrcoef",
@@ -47,8 +52,8 @@ def reference_minutes(
     Raises:
         BadParameter: a time is none.
     """
-    if any(name in values for name in PARAMETERS):
-        start, end = (minute(values, name) for name in PARAMETERS)
+    if any(name in values for name in MINUTES_PARAMETERS):
+        start, end = (minute(values, name) for name in MINUTES_PARAMETERS)
         return start, end
     configured = section.reference
     if configured.since is None and configured.until is None:
@@ -69,6 +74,54 @@ def thresholds(reference: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Th
     return {
         group: {name: _learnt(name, values) for name, values in named.items()}
         for group, named in figures.items()
+    }
+
+
+def baselines(
+    reader: Reader,
+    values: Mapping[str, str],
+    model: str,
+    target: str,
+    windows: Sequence[Mapping[str, Any]],
+) -> dict[str, KnownBaseline]:
+    """Group (as JSON) → the baseline that it is measured against, where there is one.
+
+    Groups of a version have that version's; {} where a reference in time is asked for.
+
+    Raises:
+        BadParameter: one is named that there is not.
+    """
+    if any(name in values for name in MINUTES_PARAMETERS):
+        return {}
+    asked = values.get("version")
+    found: dict[str, KnownBaseline] = {}
+    for group, window in {_group(window): window for window in windows}.items():
+        version = window["group"].get("version", asked)
+        known = known_baselines.chosen(reader, values, model, target, version)
+        if known is not None:
+            found[group] = known
+    return found
+
+
+def against_baselines(
+    windows: Sequence[dict[str, Any]], known: Mapping[str, KnownBaseline]
+) -> dict[str, Any]:
+    """`reference` and `windows` of an answer that is measured against baselines."""
+    limits = {
+        group: {
+            shown: _learnt(name, each.figures[name])
+            for name in each.figures
+            for shown in {name, SHORT_NAMES.get(name, name)}
+        }
+        for group, each in known.items()
+    }
+    distinct = {each.head.number: each for each in known.values()}
+    return {
+        "reference": {
+            "source": "baseline",
+            "baselines": [each.json() for _, each in sorted(distinct.items())],
+        },
+        "windows": with_alerts(windows, limits),
     }
 
 
@@ -104,7 +157,7 @@ def _judged(figure: Mapping[str, Any], limits: Thresholds | None) -> dict[str, A
     }
 
 
-def _learnt(name: str, values: Sequence[float]) -> Thresholds:
+def _learnt(name: str, values: Sequence[float] | Float64) -> Thresholds:
     # Of a team's own figures nothing is known.
     signed = name in SIGNED or name not in _ours()
     return learnt(np.array(values), least=None if signed else 0.0)

@@ -1,31 +1,60 @@
-"""The reference that a question is measured against: asked for, configured, or the first rows."""
+"""The reference that a question is measured against: asked for, a baseline, configured, or the
+first rows.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 
 from inferspan_collector.config import Model
-from inferspan_collector.drift.counts import Int64
-from inferspan_collector.publish.parameters import minute, rfc3339
+from inferspan_collector.drift.columns import columns_of, row_masks
+from inferspan_collector.drift.counts import Float64, Int64
+from inferspan_collector.drift.passes import PARTS, reference_of
+from inferspan_collector.drift.passes import Reference as ColumnReference
+from inferspan_collector.estimates.foresight import Foresight
+from inferspan_collector.estimates.learnt_once import LEARNT
+from inferspan_collector.estimates.realised import realised
+from inferspan_collector.publish.known_baselines import PARAMETER, KnownBaseline, chosen
+from inferspan_collector.publish.parameters import BadParameter, minute, rfc3339
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.reader import Reader
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
 
-PARAMETERS: Final = ("reference_from", "reference_to", "reference_version")
+ROW_PARAMETERS: Final = ("reference_from", "reference_to", "reference_version")
+PARAMETERS: Final = (*ROW_PARAMETERS, PARAMETER)
+
+
+class Reference(Protocol):
+    """What a question is measured against."""
+
+    def json(self) -> dict[str, Any]:
+        """What an answer says of it."""
+
+    def columns(self) -> Mapping[str, ColumnReference]:
+        """Of each column that it holds a value of: its bins, and its windows in them."""
+
+    def foresight(self, configured_positive: str | None) -> Foresight:
+        """What estimates are made with, or why there are none."""
+
+    def truths(self, foresight: Foresight) -> Mapping[str, Float64]:
+        """Estimated figure → what was true of it in each window, NaN where it was not defined."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ReferenceRows:
-    """The rows of a reference, and why these."""
+    """Stored rows as a reference, and why these."""
 
     rows: RowColumns
     source: str
     """`asked`, `configured` or `first`."""
+    places: Int64
+    """int64[N]: the window of each row."""
+    windows: int
 
     def json(self) -> dict[str, Any]:
         """What an answer says of it."""
@@ -38,24 +67,125 @@ class ReferenceRows:
             "to": rfc3339(int(times[-1]) + 1) if len(times) else None,
         }
 
+    def columns(self) -> dict[str, ColumnReference]:
+        """Of each column that it holds a value of: its bins, and its windows in them."""
+        masks = row_masks(self.rows)
+        found: dict[str, ColumnReference] = {}
+        for name, column in columns_of(self.rows).items():
+            kept = masks[name.partition(".")[0]]
+            reference = reference_of(column.take(kept), self.places[kept], self.windows)
+            if reference is not None:
+                found[name] = reference
+        return found
+
+    def foresight(self, configured_positive: str | None) -> Foresight:
+        """What estimates are made with; the positive class is as configured, else the only one
+        that predictions declare.
+        """
+        positive = configured_positive
+        if positive is None:
+            declared = {text for text in self.rows.positive_class if text is not None}
+            positive = next(iter(declared)) if len(declared) == 1 else None
+        return LEARNT(self.rows, positive)
+
+    def truths(self, foresight: Foresight) -> dict[str, Float64]:
+        """What became true of its windows, or of ten parts of it where there are fewer than two."""
+        rows, n, places = self.rows, self.windows, self.places
+        if n < 2:
+            places, n = np.arange(len(rows)) * PARTS // max(1, len(rows)), PARTS
+        figures: dict[str, list[float]] = {}
+        for window in range(n):
+            for name, figure in realised(rows.take(places == window), foresight).items():
+                figures.setdefault(name, []).append(
+                    np.nan if figure.value is None else figure.value
+                )
+        return {name: np.array(values) for name, values in figures.items()}
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BaselineReference:
+    """What was learnt from a file, as a reference."""
+
+    known: KnownBaseline
+
+    def json(self) -> dict[str, Any]:
+        """What an answer says of it, offline figures included."""
+        content = self.known.content
+        return {
+            "source": "baseline",
+            "predictions": content.predictions,
+            "labeled": content.labeled,
+            "from": None,
+            "to": None,
+            "baseline": self.known.json(),
+        }
+
+    def columns(self) -> Mapping[str, ColumnReference]:
+        """Of each column that it holds a value of: its bins, and its windows in them."""
+        return self.known.columns
+
+    def foresight(self, configured_positive: str | None) -> Foresight:
+        """What estimates are made with; the positive class is the file's."""
+        return self.known.foresight
+
+    def truths(self, foresight: Foresight) -> Mapping[str, Float64]:
+        """What was true of the windows of the file."""
+        return self.known.truths
+
+
+def reference(
+    reader: Reader,
+    values: Mapping[str, str],
+    query: RowQuery,
+    section: Model,
+    every_minutes: int | None,
+) -> Reference:
+    """The reference of a question: asked for, a baseline, configured, or the first rows.
+
+    Args:
+        reader: of the store.
+        values: the question's parameters; `PARAMETERS` among them come first.
+        query: what is asked about; its model, target, environment, service, version.
+        section: the model's configuration.
+        every_minutes: the length of a window; None = all is one.
+
+    Raises:
+        BadParameter: a time is none, or there is no such baseline.
+    """
+    if not any(name in values for name in ROW_PARAMETERS):
+        known = chosen(reader, values, query.model, query.target, query.version)
+        if known is not None:
+            return BaselineReference(known)
+    elif PARAMETER in values:
+        raise BadParameter(
+            PARAMETER, values[PARAMETER], f"one reference is named, and {ROW_PARAMETERS[0]}, …_to "
+            "and …_version name another", "leave out one of them",
+        )  # fmt: skip
+    return reference_rows(reader, values, query, section, every_minutes)
+
 
 def reference_rows(
-    reader: Reader, values: Mapping[str, str], query: RowQuery, section: Model
+    reader: Reader,
+    values: Mapping[str, str],
+    query: RowQuery,
+    section: Model,
+    every_minutes: int | None,
 ) -> ReferenceRows:
-    """The reference of a question.
+    """The stored rows that a question is measured against, baselines left out.
 
     Args:
         reader: of the store.
         values: the question's parameters; `PARAMETERS` among them come first.
         query: what is asked about; its model, target, environment, service.
         section: the model's configuration.
+        every_minutes: the length of a window; None = all is one.
 
     Raises:
         BadParameter: a time is none.
     """
     start, end = minute(values, "reference_from"), minute(values, "reference_to")
     version = values.get("reference_version", query.version)
-    asked = start is not None or end is not None or "reference_version" in values
+    asked = any(name in values for name in ROW_PARAMETERS)
     configured = section.reference
     source, most = "asked", query.most
     if not asked:
@@ -78,7 +208,8 @@ def reference_rows(
             features=query.features,
         )
     )
-    return ReferenceRows(rows, source)
+    starts, places = windows_of(rows, every_minutes)
+    return ReferenceRows(rows, source, places, len(starts))
 
 
 def windows_of(rows: RowColumns, every_minutes: int | None) -> tuple[Int64, Int64]:

@@ -22,8 +22,8 @@ from inferspan_collector.publish.parameters import (
 )
 from inferspan_collector.publish.references import (
     PARAMETERS,
-    ReferenceRows,
-    reference_rows,
+    Reference,
+    reference,
     windows_of,
 )
 from inferspan_collector.store.cells import MINUTE_NS, ModelSummary
@@ -39,7 +39,7 @@ KNOWN: Final = (
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windowed:
-    """A question's rows: N of them in W windows, and the reference's."""
+    """A question's rows, N of them in W windows, and the reference."""
 
     model: ModelSummary
     section: Model
@@ -50,9 +50,7 @@ class Windowed:
     """int64[W]: the first minute of each window that holds a row."""
     places: Int64
     """int64[N]: the window of each row."""
-    reference: ReferenceRows
-    reference_places: Int64
-    reference_windows: int
+    reference: Reference
     notes: list[str]
 
     def windows_json(self) -> list[dict[str, Any]]:
@@ -108,12 +106,11 @@ def asked(request: Request, queries: Queries, config: Config) -> Windowed:
             "are allowed (limits.query_windows)",
             "ask for a coarser `every`, or a shorter time with `from` and `to`",
         )
-    reference = reference_rows(queries.reader, values, query, section)
-    before, reference_places = windows_of(reference.rows, MINUTES[every])
+    measured_against = reference(queries.reader, values, query, section, MINUTES[every])
     said = notes(values, model, section, {}, ())
     if len(rows) >= query.most:
         said.append(f"only the newest {query.most:,} predictions were read; ask for a shorter time")
     return Windowed(
         model, section, query, every, rows, starts, places,
-        reference, reference_places, len(before), said,
+        measured_against, said,
     )  # fmt: skip

@@ -11,7 +11,14 @@ import numpy as np
 
 from inferspan_collector.batches import Bool, LabelBatch
 from inferspan_collector.config import Config
-from inferspan_collector.store import cell_queries, judged_rows, row_columns, row_queries, sizes
+from inferspan_collector.store import (
+    baselines,
+    cell_queries,
+    judged_rows,
+    row_columns,
+    row_queries,
+    sizes,
+)
 from inferspan_collector.store.cells import (
     SERIES_KEYS,
     ArrivalCells,
@@ -86,6 +93,12 @@ class Reader(Protocol):
 
     def slice_values(self, model: str) -> dict[str, tuple[str, ...]]:
         """The values of each slice key of a model's predictions, keys and values sorted."""
+
+    def baselines(self, model: str) -> list[baselines.Head]:
+        """The baselines of a model without their content, the newest first."""
+
+    def baseline(self, number: int) -> str | None:
+        """The content of a baseline; None where there is none, or no longer."""
 
     def resolve_labels(self, labels: LabelBatch) -> Bool:
         """Which of these labels would join now; nothing is stored (a dry run).
@@ -259,6 +272,16 @@ class StoreReader:
         """The values of each slice key of a model's predictions, keys and values sorted."""
         with self._database.cursor() as cursor:
             return row_queries.slice_values(cursor, model)
+
+    def baselines(self, model: str) -> list[baselines.Head]:
+        """The baselines of a model without their content, the newest first."""
+        with self._database.cursor() as cursor:
+            return baselines.heads(cursor, model)
+
+    def baseline(self, number: int) -> str | None:
+        """The content of a baseline; None where there is none, or no longer."""
+        with self._database.cursor() as cursor:
+            return baselines.document(cursor, number)
 
     def resolve_labels(self, labels: LabelBatch) -> Bool:
         """Which of these labels would join now; nothing is stored (a dry run)."""

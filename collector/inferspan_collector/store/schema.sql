@@ -296,3 +296,15 @@ CREATE TABLE named_labels (
     weight DOUBLE NOT NULL,
     item_id VARCHAR
 );
+
+-- What models were like before they went live, learnt from files: JSON of `baselines.document`.
+CREATE TABLE baselines (
+    number BIGINT NOT NULL,         -- rises, never used twice
+    model VARCHAR NOT NULL,
+    version VARCHAR,                -- NULL = of any
+    target VARCHAR NOT NULL,
+    received BIGINT NOT NULL,       -- Unix ns
+    document VARCHAR NOT NULL
+);
+CREATE TABLE baseline_numbers (last BIGINT NOT NULL);
+INSERT INTO baseline_numbers VALUES (0);

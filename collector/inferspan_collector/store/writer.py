@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -28,6 +28,7 @@ from inferspan_collector.store.remembered import Remembered
 from inferspan_collector.store.retention import Retention
 from inferspan_collector.store.transaction import Transaction
 from inferspan_collector.store.unmatched import UNMATCHED, Unmatched
+from inferspan_collector.submission import Changed
 from inferspan_collector.telemetry import (
     COMMITS,
     CONTAINED,
@@ -189,6 +190,22 @@ class Writer:
             self._telemetry.add(ERASED, getattr(forgotten, table), table=table, reason="request")
         self._retention.look_now()
         return forgotten
+
+    def change(self, run: Callable[[duckdb.DuckDBPyConnection], Changed]) -> Changed:
+        """Change what no row counts, in a transaction of its own; on disk when this returns.
+
+        Raises:
+            duckdb.Error: nothing was changed.
+        """
+        self._catch_up()
+        self._cursor.begin()
+        try:
+            result = run(self._cursor)
+            self._cursor.commit()
+        except BaseException:
+            self._roll_back()
+            raise
+        return result
 
     def tidying_due(self, now_ns: int) -> bool:
         """Whether `tidy` has something to do."""

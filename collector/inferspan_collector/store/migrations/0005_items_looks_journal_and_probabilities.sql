@@ -45,6 +45,19 @@ CREATE TABLE feature_blocks (
     texts BLOB NOT NULL
 );
 
+-- What models were like before they went live.
+
+CREATE TABLE baselines (
+    number BIGINT NOT NULL,
+    model VARCHAR NOT NULL,
+    version VARCHAR,
+    target VARCHAR NOT NULL,
+    received BIGINT NOT NULL,
+    document VARCHAR NOT NULL
+);
+CREATE TABLE baseline_numbers (last BIGINT NOT NULL);
+INSERT INTO baseline_numbers VALUES (0);
+
 -- Latencies in buckets of 2^(1/64) instead of 1.01/0.99: each goes where the value that stood for it
 -- belongs. Of these alone a quantile may be off by 1.5 % from now on.
 UPDATE prediction_cells
