@@ -374,3 +374,24 @@ def test_more_rows_than_are_read_are_said(store: FilledStore) -> None:
     # The newest of the question, the oldest of the reference.
     assert body["reference"]["from"] == rfc3339(HOUR_START_NS)
     assert body["windows"][0]["start"] == rfc3339(HOUR_START_NS + HOUR_NS)
+
+
+def test_constants_of_estimates_and_of_the_drift_of_a_column(
+    fallen: tuple[FilledStore, np.ndarray, np.ndarray],
+) -> None:
+    store, _, _ = fallen
+    said = {
+        "accuracy": {"lower": 0.1},
+        "jensen_shannon": {"upper": 0.9},
+        "predicted.score.jensen_shannon": {"upper": 0.0},
+    }
+    config = Config(models={"fraud": Model(thresholds=said)})
+    estimates = get(store, "estimates", f"?every=1h{REFERENCE}", config)
+    assert estimates["thresholds"]["accuracy"] == {"lower_threshold": 0.1, "upper_threshold": None}
+    assert not any(window["metrics"]["accuracy"]["alert"] for window in estimates["windows"])
+    columns = get(store, "drift", f"?every=1h{REFERENCE}", config)["columns"]
+    by_column = {name: column["figures"]["jensen_shannon"] for name, column in columns.items()}
+    assert by_column["predicted.score"]["upper_threshold"] == 0.0
+    assert all(by_column["predicted.score"]["alerts"])
+    assert by_column["predicted.class"]["upper_threshold"] == 0.9
+    assert not any(by_column["predicted.class"]["alerts"])

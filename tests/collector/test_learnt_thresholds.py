@@ -12,9 +12,10 @@ import pytest
 from asking import FilledStore, ask, labelled_predictions
 from records import MINUTE_NS, START_NS
 
-from inferspan_collector.config import Config, Model
+from inferspan_collector.config import Config, ConfigError, Model, load
 from inferspan_collector.config.models import Reference
-from inferspan_collector.publish import api
+from inferspan_collector.drift.thresholds import Thresholds
+from inferspan_collector.publish import api, learning
 from inferspan_collector.publish.parameters import rfc3339
 
 HOUR_NS = 60 * MINUTE_NS
@@ -121,3 +122,52 @@ def test_a_figure_of_the_team_may_fall_below_zero(store: FilledStore) -> None:
         assert window["metrics"]["loss"]["lower_threshold"] < -90
         assert window["metrics"]["cost_mean"]["lower_threshold"] < -4
         assert window["metrics"]["loss"]["alert"] is (right == RIGHT[-1])
+
+
+def test_constants_go_before_what_is_learnt(store: FilledStore) -> None:
+    said = {"accuracy": {"lower": 0.935}, "mae": {"upper": 3.0}}
+    config = Config(models={"fraud": Model(thresholds=said)})
+    for query in ("?every=1h", f"?every=1h&reference_to={UNTIL}"):
+        body = quality(store, query, config)
+        for window, right in zip(body["windows"], RIGHT, strict=True):
+            accuracy = window["metrics"]["accuracy"]
+            assert (accuracy["lower_threshold"], accuracy["upper_threshold"]) == (0.935, None)
+            assert accuracy["alert"] is (right / 100 < 0.935)
+    # The others are learnt, where there is something to learn from.
+    assert body["windows"][0]["metrics"]["f1"]["lower_threshold"] is not None
+
+
+def test_both_names_of_an_error_have_its_constant() -> None:
+    for name in ("mae", "mean_absolute_error"):
+        said = learning.constants(Model(thresholds={name: {"upper": 3.0}}))
+        assert said["mae"] == said["mean_absolute_error"] == Thresholds(None, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "said"),
+    [
+        ({"acuracy": {"lower": 0.9}}, "did you mean accuracy"),
+        ({"amount.jensen_shannon": {"upper": 0.1}}, "one column's"),
+        ({"feature.jensen_shannon": {"upper": 0.1}}, "one column's"),
+        ({"accuracy": {}}, "neither lower nor upper"),
+        ({"accuracy": {"lower": 0.9, "upper": 0.8}}, "above upper"),
+        ({"accuracy": {"lower": float("nan")}}, "can never be crossed"),
+        ({"accuracy": 0.9}, "accuracy"),
+        ({"accuracy": {"least": 0.9}}, "least"),
+    ],
+)
+def test_a_threshold_of_nothing_stops_the_start(thresholds: dict[str, Any], said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        load(None, {"models": {"fraud": {"thresholds": thresholds}}})
+
+
+def test_figures_of_the_teams_own_may_have_constants() -> None:
+    sections = {"figures": {"lost": "sum(value) where predicted != actual"}}
+    thresholds = {
+        "lost": {"upper": 100},
+        "feature.a.b.missing": {"upper": 0.1},
+        "population_stability": {"upper": 0.2},
+        "label.class.chi_squared": {"upper": 9},
+    }
+    found = load(None, {"models": {"fraud": {**sections, "thresholds": thresholds}}})
+    assert set(found.model("fraud").thresholds) == set(thresholds)

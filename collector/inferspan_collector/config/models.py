@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import math
 import re
 from datetime import datetime
@@ -82,6 +83,25 @@ class Reference(Section):
         return self
 
 
+class Threshold(Section):
+    """A constant instead of a learnt threshold: a value outside of [lower, upper] alerts."""
+
+    lower: float | None = None
+    """None = none on this side."""
+    upper: float | None = None
+
+    @model_validator(mode="after")
+    def _an_interval(self) -> Threshold:
+        if self.lower is None and self.upper is None:
+            raise ValueError("neither lower nor upper is given; give one, or leave the figure out")
+        for name, value in (("lower", self.lower), ("upper", self.upper)):
+            if value is not None and not math.isfinite(value):
+                raise ValueError(f"{name} = {value} can never be crossed; leave it out")
+        if self.lower is not None and self.upper is not None and self.lower > self.upper:
+            raise ValueError(f"lower = {self.lower} is above upper = {self.upper}; swap them")
+        return self
+
+
 class Model(Section):
     """What the collector knows of one model beyond what its spans say."""
 
@@ -106,6 +126,8 @@ class Model(Section):
     """The share of calls that should take no longer."""
     primary_target: str = "default"
     reference: Reference = Field(default_factory=Reference)
+    thresholds: dict[str, Threshold] = Field(default_factory=dict)
+    """Figure, drift figure, or `<column>.<drift figure>` → its constants."""
     targets: dict[str, Target] = Field(default_factory=dict)
 
     @field_validator("figures")
@@ -146,6 +168,32 @@ class Model(Section):
                 if not math.isfinite(price):
                     raise ValueError(f"costs.{actual}.{predicted} = {price} is no price")
         return costs
+
+    @model_validator(mode="after")
+    def _thresholds_of_figures(self) -> Model:
+        if not self.thresholds:
+            return self
+        # Imported here: stages that read this configuration say what figures there are.
+        from inferspan_collector.drift import passes
+        from inferspan_collector.quality import names
+        from inferspan_collector.quality.short_names import SHORT_NAMES
+
+        drift, ours = passes.figures(), names() | set(SHORT_NAMES.values())
+        # What a package measures has names of its own, known once it has measured.
+        measured = bool(self.measures)
+        for name in self.thresholds:
+            column, _, figure = name.rpartition(".")
+            if figure in drift and (not column or passes.is_column(column)):
+                continue
+            if not column and (name in ours or name in self.figures or measured):
+                continue
+            near = difflib.get_close_matches(figure, [*drift, *ours, *self.figures], 1)
+            meant = f"; did you mean {near[0]}?" if near else ""
+            raise ValueError(
+                f"thresholds: {name} is no figure{meant} Write a figure (accuracy, mae), a drift "
+                "figure (jensen_shannon), or one column's (feature.amount.jensen_shannon)"
+            )
+        return self
 
     def canonical(self, text: str | None) -> str | None:
         """The class that a spelling means: its alias, else itself; None stays None."""

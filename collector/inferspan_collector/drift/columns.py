@@ -14,6 +14,13 @@ from inferspan_collector.drift.counts import Counts, Float64, Int64
 from inferspan_collector.store.row_columns import RowColumns
 
 FEATURE: Final = "feature."
+OUTPUTS_AND_TRUTHS: Final = (
+    "predicted.class",
+    "predicted.score",
+    "predicted.value",
+    "label.class",
+    "label.value",
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inferspan_collector.drift.bins import Bins, NumberBins
 from inferspan_collector.drift.checks import CHECKS
-from inferspan_collector.drift.columns import Column
+from inferspan_collector.drift.columns import FEATURE, OUTPUTS_AND_TRUTHS, Column
 from inferspan_collector.drift.counts import Counts, Float64, Int64
 from inferspan_collector.drift.methods import CATEGORY, METHODS, NUMBER
 from inferspan_collector.drift.thresholds import Thresholds, learnt
@@ -51,6 +51,16 @@ class Course:
     def alerts(self) -> NDArray[np.bool_]:
         """bool[W]: outside of the thresholds."""
         return self.thresholds.alerts(self.values)
+
+
+def figures() -> frozenset[str]:
+    """The names of all distances and checks."""
+    return frozenset((*METHODS, *CHECKS))
+
+
+def is_column(name: str) -> bool:
+    """Whether a column can be called so."""
+    return name in OUTPUTS_AND_TRUTHS or (name.startswith(FEATURE) and name != FEATURE)
 
 
 def courses(

@@ -228,17 +228,13 @@ class _Api:
             "notes": [*self._notes(values, model, by), *_left_out(cells)],
             "windows": windows,
         }
-        reference = learning.reference_minutes(values, section)
-        known = learning.baselines(reader, values, model.model, target, windows)
-        if known:
-            answer |= learning.against_baselines(windows, known)
-        elif reference is not None:
-            start, end = reference
+
+        def then(start: int | None, end: int | None) -> list[dict[str, Any]]:
             asked = replace(query, start=start, end=end)
-            before = shown(asked, grouped_counts(reader, asked))
-            answer["reference"] = learning.reference_json(reference, len(before))
-            answer["windows"] = learning.with_alerts(windows, learning.thresholds(before))
-        return JSONResponse(answer)
+            return shown(asked, grouped_counts(reader, asked))
+
+        known = learning.baselines(reader, values, model.model, target, windows)
+        return JSONResponse(answer | learning.judged(windows, values, section, known, then))
 
     def _predictions(self, request: Request) -> Response:
         values = given(request, PREDICTIONS_PARAMETERS)

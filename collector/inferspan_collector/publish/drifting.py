@@ -18,6 +18,7 @@ from inferspan_collector.drift.passes import Course, courses
 from inferspan_collector.drift.thresholds import Thresholds
 from inferspan_collector.publish import windowed
 from inferspan_collector.publish.answering import guarded
+from inferspan_collector.publish.learning import constants_of
 from inferspan_collector.publish.parameters import rfc3339
 from inferspan_collector.publish.windowed import Windowed
 from inferspan_collector.store.row_columns import RowColumns
@@ -66,7 +67,10 @@ def columns_json(found: Windowed) -> dict[str, Any]:
             "reference_values": int(reference.whole.values[0]),
             "values": counts.values.tolist(),
             "figures": {
-                figure: course_json(course) for figure, course in courses(reference, counts).items()
+                figure: course_json(course)
+                for figure, course in courses(
+                    reference, counts, constants_of(found.section, name)
+                ).items()
             },
         }
     return answer

@@ -23,6 +23,7 @@ from inferspan_collector.estimates.settling import Curve, counted, curve
 from inferspan_collector.publish import windowed
 from inferspan_collector.publish.answering import guarded
 from inferspan_collector.publish.drifting import thresholds_json
+from inferspan_collector.publish.learning import constants
 from inferspan_collector.publish.quality_json import figure_json
 from inferspan_collector.publish.windowed import Windowed
 from inferspan_collector.quality.figure import Figure
@@ -81,10 +82,13 @@ def _parts(found: Windowed) -> list[RowColumns]:
 
 
 def _thresholds(found: Windowed, foreseen: Foresight) -> dict[str, Thresholds]:
-    """Learnt from what became true of the reference's windows, as NannyML does for estimates."""
+    """Learnt from what became true of the reference's windows, as NannyML does for estimates, or
+    constants of the configuration.
+    """
+    said = constants(found.section)
     greatest = 1.0 if foreseen.method == "cbpe" else None
     return {
-        name: learnt(values, least=0.0, greatest=greatest)
+        name: said.get(name) or learnt(values, least=0.0, greatest=greatest)
         for name, values in found.reference.truths(foreseen).items()
     }
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -19,11 +19,11 @@ from inferspan_collector.drift.counts import Float64
 from inferspan_collector.drift.thresholds import Thresholds, learnt
 from inferspan_collector.publish import known_baselines
 from inferspan_collector.publish.known_baselines import KnownBaseline
-from inferspan_collector.publish.measuring import SHORT_NAMES
 from inferspan_collector.publish.parameters import minute, rfc3339
 from inferspan_collector.quality import names
 from inferspan_collector.quality.business import costs
 from inferspan_collector.quality.measures import errors, evaluations
+from inferspan_collector.quality.short_names import SHORT_NAMES
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.reader import Reader
 
@@ -77,6 +77,28 @@ def thresholds(reference: Sequence[Mapping[str, Any]]) -> dict[str, dict[str, Th
     }
 
 
+def constants(section: Model) -> dict[str, Thresholds]:
+    """The configured thresholds, by figure, both names of an error meaning the same; of drift
+    figures also by `<column>.<figure>`.
+    """
+    found = {name: Thresholds(each.lower, each.upper) for name, each in section.thresholds.items()}
+    for long, short in SHORT_NAMES.items():
+        either = found.get(long) or found.get(short)
+        if either is not None:
+            found[long] = found.get(long, either)
+            found[short] = found.get(short, either)
+    return found
+
+
+def constants_of(section: Model, column: str) -> dict[str, Thresholds]:
+    """Those of the drift of one column; what is said of it goes before what is said of all."""
+    said = constants(section)
+    own = f"{column}."
+    return said | {
+        name.removeprefix(own): each for name, each in said.items() if name.startswith(own)
+    }
+
+
 def baselines(
     reader: Reader,
     values: Mapping[str, str],
@@ -103,8 +125,39 @@ def baselines(
     return found
 
 
+def judged(
+    windows: Sequence[dict[str, Any]],
+    values: Mapping[str, str],
+    section: Model,
+    known: Mapping[str, KnownBaseline],
+    then: Callable[[int | None, int | None], Sequence[dict[str, Any]]],
+) -> dict[str, Any]:
+    """`reference` and `windows` of an answer, with thresholds and alerts; {} without either.
+
+    Args:
+        windows: of the answer, as JSON.
+        values: the question's parameters.
+        section: the model's configuration.
+        known: as `baselines` gives them.
+        then: the windows of a reference in time, of its first minute and the minute after it.
+
+    Raises:
+        BadParameter: a time is none.
+    """
+    reference = reference_minutes(values, section)
+    if known:
+        return against_baselines(windows, known, section)
+    if reference is not None:
+        before = then(*reference)
+        return {
+            "reference": reference_json(reference, len(before)),
+            "windows": with_alerts(windows, thresholds(before), section),
+        }
+    return {"windows": with_alerts(windows, {}, section)} if section.thresholds else {}
+
+
 def against_baselines(
-    windows: Sequence[dict[str, Any]], known: Mapping[str, KnownBaseline]
+    windows: Sequence[dict[str, Any]], known: Mapping[str, KnownBaseline], section: Model
 ) -> dict[str, Any]:
     """`reference` and `windows` of an answer that is measured against baselines."""
     limits = {
@@ -121,19 +174,31 @@ def against_baselines(
             "source": "baseline",
             "baselines": [each.json() for _, each in sorted(distinct.items())],
         },
-        "windows": with_alerts(windows, limits),
+        "windows": with_alerts(windows, limits, section),
     }
 
 
 def with_alerts(
-    windows: Sequence[dict[str, Any]], found: Mapping[str, Mapping[str, Thresholds]]
+    windows: Sequence[dict[str, Any]],
+    found: Mapping[str, Mapping[str, Thresholds]],
+    section: Model,
 ) -> list[dict[str, Any]]:
-    """The windows, each figure with its two thresholds and whether it is outside of them."""
+    """The windows, each figure with its two thresholds and whether it is outside of them.
+
+    Args:
+        windows: as JSON.
+        found: group (as JSON) → figure → what was learnt.
+        section: the model's configuration; its constants go before what was learnt.
+    """
+    said = constants(section)
     return [
         {
             **window,
             "metrics": {
-                name: {**figure, **_judged(figure, found.get(_group(window), {}).get(name))}
+                name: {
+                    **figure,
+                    **_judged(figure, said.get(name) or found.get(_group(window), {}).get(name)),
+                }
                 for name, figure in window["metrics"].items()
             },
         }

@@ -14,22 +14,12 @@ from inferspan_collector.quality.counts import Counts, Key
 from inferspan_collector.quality.figure import Figure, Question, nothing_to_judge
 from inferspan_collector.quality.measures import MEMBERS, binary_scores, class_scores, label_sets
 from inferspan_collector.quality.row_figures import Measured, Own, measured, ranked
+from inferspan_collector.quality.short_names import SHORT_NAMES
 from inferspan_collector.store.cells import CellQuery
 from inferspan_collector.store.reader import Reader
 
 WINDOWS_MAX: Final = 500
 """Windows × groups whose rows are read: each costs some 10 ms."""
-SHORT_NAMES: Final[Mapping[str, str]] = {
-    "mean_absolute_error": "mae",
-    "mean_squared_error": "mse",
-    "root_mean_squared_error": "rmse",
-    "mean_absolute_percentage_error": "mape",
-    "symmetric_mean_absolute_percentage_error": "smape",
-    "weighted_absolute_percentage_error": "wape",
-    "mean_squared_log_error": "msle",
-    "root_mean_squared_log_error": "rmsle",
-}
-"""What errors are called where people speak of them; shown beside the long names."""
 CALIBRATION: Final = "calibration"
 THRESHOLDS: Final = "thresholds"
 PER_CLASS: Final = "per_class"

@@ -50,7 +50,11 @@ def proportions(case: Case) -> tuple[np.ndarray, np.ndarray]:
 
 
 def of_jensen_shannon(case: Case) -> float:
-    return float(jensenshannon(*proportions(case), base=2))
+    p, q = proportions(case)
+    with np.errstate(invalid="ignore"):
+        found = float(jensenshannon(p, q, base=2))
+    # scipy takes the root of what rounding may leave a hair below 0.
+    return 0.0 if math.isnan(found) and np.allclose(p, q, rtol=0, atol=1e-12) else found
 
 
 def of_hellinger(case: Case) -> float:
