@@ -19,6 +19,7 @@ from test_forget import bytes_of
 from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.publish import drifting, foreseeing
 from inferspan_collector.publish.parameters import rfc3339
+from inferspan_collector.store import feature_blocks
 from inferspan_collector.store.database import Database
 from inferspan_collector.store.forgetting import ToForget
 from inferspan_collector.store.row_columns import RowQuery
@@ -93,8 +94,32 @@ def test_retries_bring_nothing_and_the_winner_of_a_key_has_its_own(store: Store)
     )
     assert kept(store) == {"a": {"amount": 2.0}}
     with store.database.cursor() as cursor:
-        rows = cursor.execute("SELECT sum(octet_length(rows)) // 8 FROM feature_blocks").fetchall()
-    assert rows == [(2,)]
+        numbers = cursor.execute("SELECT sum(octet_length(numbers)) // 8 FROM feature_blocks")
+        assert numbers.fetchall() == [(2,)]
+
+
+def test_a_transaction_writes_blocks_that_checkpoints_can_afford(store: Store) -> None:
+    # Every fifth is told twice, so that rows do not follow each other.
+    numbered = [
+        Prediction(
+            f"order-{n}",
+            trace=n + 1,
+            span=n + 1,
+            features={"amount": n / 7, "age": float(n)} | ({"country": f"C{n}"} if n % 2 else {}),
+        )
+        for n in range(900)
+    ]
+    store.commit(tuple(one for n, one in enumerate(numbered) for _ in range(1 + (n % 5 == 0))))
+    store.writer.forget(ToForget("order-451"), START_NS + DAY_NS)
+    rest = [one for one in numbered if one.prediction_id != "order-451"]
+    assert kept(store) == {one.prediction_id: one.features for one in rest}
+    with store.database.cursor() as cursor:
+        sizes = cursor.execute(
+            "SELECT octet_length(numbers) + octet_length(texts) FROM feature_blocks"
+        ).fetchall()
+    # Two numbers a row, and of half of them a text: some bytes more than 16 of each.
+    assert max(sizes)[0] <= feature_blocks.BLOCK_BYTES + 32
+    assert len(sizes) < 900 / 40
 
 
 def test_they_outlive_a_restart_and_leave_with_their_rows(tmp_path: Path) -> None:

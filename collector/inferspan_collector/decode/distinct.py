@@ -161,6 +161,7 @@ class Vocabulary:
         self._values = values
         self._of_predictions: dict[int, Meanings] = {}
         self._of_labels: dict[int, Meanings] = {}
+        self._names: dict[int, Meanings] = {}
 
     def has(self, slot: int) -> bool:
         """Whether a slot has values."""
@@ -175,9 +176,13 @@ class Vocabulary:
             self._of_predictions[slot] = meanings
         return meanings
 
-    def names(self, slot: int) -> tuple[str | None, ...]:
-        """What the names of features are as texts, by code; None where they are refused."""
-        return tuple(_names_text(raw) for raw in self._values[slot])
+    def names(self, slot: int) -> Meanings:
+        """What the names of features are as texts; None where they are refused."""
+        meanings = self._names.get(slot)
+        if meanings is None:
+            meanings = Meanings(tuple(_names_text(raw) for raw in self._values[slot]))
+            self._names[slot] = meanings
+        return meanings
 
     def of_labels(self, slot: int) -> Meanings:
         """The same of labels; of their class, the text and the number it spells."""

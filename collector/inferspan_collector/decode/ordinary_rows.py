@@ -200,9 +200,7 @@ def _feature_names(scanned: Scanned, slot: int) -> Strings:
     found = scanned.predictions
     if not scanned.values.has(slot):
         return Strings.constant(None, len(found))
-    texts = scanned.values.names(slot)
-    column = Strings.of(texts)
-    return Strings(np.append(column.codes, np.int32(-1))[found.codes(slot)], column.values)
+    return scanned.values.names(slot).coded(found.codes(slot))[0]
 
 
 def _feature_bytes(scanned: Scanned, slot: int, start: int, length: int) -> Texts:
@@ -210,8 +208,11 @@ def _feature_bytes(scanned: Scanned, slot: int, start: int, length: int) -> Text
     found = scanned.predictions
     if not scanned.values.has(slot):
         return Texts.constant(None, len(found))
-    lengths = np.where(found.codes(slot) >= 0, found.integers(length), 0)
-    return scanned.texts(found.integers(start), np.maximum(lengths, 0))
+    lengths = np.maximum(found.integers(length), 0)
+    codes = found.codes(slot)
+    if (codes < 0).any():
+        lengths[codes < 0] = 0
+    return scanned.texts(found.integers(start), lengths)
 
 
 def _wrong_lengths(scanned: Scanned) -> list[Bool | None]:

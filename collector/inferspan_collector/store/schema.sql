@@ -85,10 +85,11 @@ CREATE TABLE feature_blocks (
     model VARCHAR NOT NULL,
     names VARCHAR,                  -- of the numbers: a JSON array; NULL = it has none
     category_names VARCHAR,         -- of the texts
-    rows BLOB NOT NULL,             -- int64[n], rising
-    numbers BLOB NOT NULL,          -- float64[n, names], NaN = missing
-    text_ends BLOB NOT NULL,        -- int64[n]: where each row's part of `texts` ends
-    texts BLOB NOT NULL             -- OTLP's `ArrayValue` of each row, '' = missing
+    -- To look how they could be compressed costs more than to write them.
+    rows BLOB NOT NULL USING COMPRESSION uncompressed,      -- int64[n], rising; '' = all between
+    numbers BLOB NOT NULL USING COMPRESSION uncompressed,   -- float64[n, names], NaN = missing
+    text_ends BLOB NOT NULL USING COMPRESSION uncompressed, -- int64[n]: each row's end in `texts`
+    texts BLOB NOT NULL USING COMPRESSION uncompressed      -- as OTLP's `ArrayValue`, '' = missing
 );
 
 -- Rows of `predictions` whose key another row has won.

@@ -39,10 +39,10 @@ CREATE TABLE feature_blocks (
     model VARCHAR NOT NULL,
     names VARCHAR,
     category_names VARCHAR,
-    rows BLOB NOT NULL,
-    numbers BLOB NOT NULL,
-    text_ends BLOB NOT NULL,
-    texts BLOB NOT NULL
+    rows BLOB NOT NULL USING COMPRESSION uncompressed,
+    numbers BLOB NOT NULL USING COMPRESSION uncompressed,
+    text_ends BLOB NOT NULL USING COMPRESSION uncompressed,
+    texts BLOB NOT NULL USING COMPRESSION uncompressed
 );
 
 -- What models were like before they went live.
