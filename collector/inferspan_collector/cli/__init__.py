@@ -1,5 +1,5 @@
-"""The command line: `serve | demo | labels | compare | baseline | mappings | store | forget |
-backup | token`.
+"""The command line: `serve | demo | labels | compare | baseline | report | mappings |
+store | forget | backup | token`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from inferspan_collector.cli import (
     tokens,
 )
 from inferspan_collector.cli.demo import command as demo
+from inferspan_collector.cli.report import command as report
 
 app = typer.Typer(
     name="inferspan",
@@ -36,6 +37,7 @@ demo.register(app)
 tokens.register(app)
 compare.register(app)
 baseline.register(app)
+report.register(app)
 keeping.register(app)
 app.add_typer(labels.app, name="labels")
 app.add_typer(mappings.app, name="mappings")
