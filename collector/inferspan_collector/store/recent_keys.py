@@ -158,7 +158,9 @@ class RecentKeys:
         """Which keys have no entry, and may have had one."""
         if self.cold.empty:
             return np.zeros(len(keys.low), np.bool_)
-        return self.absent(keys) & self.cold.may_hold(keys.low, keys.high)
+        cold = self.cold.may_hold(keys.low, keys.high)
+        # Of most batches no key is cold, and nothing else need be looked up.
+        return cold & self.absent(keys) if cold.any() else cold
 
     def leave_to_sql(self, keys: KeyHashes) -> None:
         """Let nothing that has one of these keys be ordinary from now on."""
@@ -242,8 +244,12 @@ class RecentKeys:
                     self._entries, self._table, self._bits, self._ring, leaving
                 )
             )
+        self.reserve(len(self) + rows)
+
+    def reserve(self, entries: int) -> None:
+        """Let so many entries be found without making the table larger again."""
         bits = self._bits
-        while (len(self) + rows) > _LOAD * (1 << bits):
+        while min(entries, self.capacity) > _LOAD * (1 << bits):
             bits += 1
         if bits > self._bits:
             self._bits = bits
