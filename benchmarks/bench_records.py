@@ -16,7 +16,7 @@ import statistics
 import threading
 import time
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -83,16 +83,26 @@ def requests_of(
     if slices:
         options["slices"] = ["country", "channel"]
     said = iter(answers(calls, narrow))
+    number = iter(range(calls))
 
     @inferspan.predict(**options)
     def score(order_id: str, country: str, channel: str) -> dict[str, Any]:
         return next(said)
 
+    def call() -> object:
+        at = next(number)
+        return score(f"order-{at:08d}", ("DE", "FR", "IT")[at % 3], ("web", "app")[at % 2])
+
+    return sent(call, calls)
+
+
+def sent(call: Callable[[], object], calls: int) -> list[bytes]:
+    """The OTLP requests of the slim records of so many calls."""
     kept, provider = Kept(), TracerProvider(shutdown_on_exit=False)
     restore = providers.divert(provider, lambda: kept)
     try:
-        for number in range(calls):
-            score(f"order-{number:08d}", ("DE", "FR", "IT")[number % 3], ("web", "app")[number % 2])
+        for _ in range(calls):
+            call()
         inferspan.flush()
     finally:
         restore()
@@ -101,9 +111,24 @@ def requests_of(
     return [encode_spans([span]).SerializeToString() for span in kept.spans]
 
 
-def one_flush(calls: int, **options: bool) -> bytes:
+def probable_requests(calls: int, classes: int, narrow: bool) -> list[bytes]:
+    """The same of a model of several classes that answers with the probabilities of all."""
+    matrix = np.random.default_rng(0).dirichlet(np.ones(classes), calls)
+    said = iter(matrix.astype("float32") if narrow else matrix)
+    options = dict(OPTIONS, task="multiclass_classification", sample_ratio=0.0)
+    del options["positive"]
+
+    @inferspan.predict(**options, classes=[f"class {number}" for number in range(classes)])
+    def score() -> np.ndarray:
+        return next(said)[None]
+
+    return sent(score, calls)
+
+
+def one_flush(calls: int, **options: Any) -> bytes:
     """One request; the packing thread's second may end in between, then once more."""
-    while len(requests := requests_of(calls, **options)) != 1:
+    make = probable_requests if "classes" in options else requests_of
+    while len(requests := make(calls, **options)) != 1:
         pass
     return requests[0]
 
@@ -117,6 +142,11 @@ def wire() -> None:
         ("id minted, score float64, two slices", {"slices": True}),
         ("id minted, score float32, two slices", {"narrow": True, "slices": True}),
         ("own text ids of 14 bytes, score float64", {"own_ids": True}),
+        *(
+            (f"{n} probabilities of float{32 if narrow else 64}", {"classes": n, "narrow": narrow})
+            for n in (3, 10)
+            for narrow in (True, False)
+        ),
     ):
         cells = []
         for calls in FLUSHES:

@@ -131,7 +131,7 @@ def count_losses(what: str, lost: Callable[[], int]) -> None:
     """Have `delivery_counts` tell of predictions that were lost before they reached a queue.
 
     Args:
-        what: in whose counts they stand as `unrecorded`: `records`.
+        what: in whose counts they stand as `unrecorded`: `records`, `probabilities`.
         lost: how many they are so far, 0 or more; called from any thread.
     """
     _registry.losses.append((what, lost))
@@ -157,7 +157,8 @@ def delivery_counts() -> dict[str, dict[str, int]]:
         these `sent` (the receiver took them), `failed` (it refused them, or left them out of a
         request that it took, or they were left at the end), `pushed_out` (by newer ones, because
         the queue was full) and `waiting`. Beside them, under `records`, `unrecorded`: predictions
-        (not spans) that left no slim record, because more came than could be packed. Only what
+        (not spans) that left no slim record, because more came than could be packed; under
+        `probabilities`, those whose record is there, but lacks its probabilities. Only what
         inferspan's own exporters carry is counted, not what goes through your own TracerProvider.
     """
     with _registry.lock:

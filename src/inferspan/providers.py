@@ -82,6 +82,7 @@ def configure(
     capture: str | None = None,
     sample_ratio: float | None = None,
     records: str | None = None,
+    record_classes: int | None = None,
     keep: Iterable[str] | None = None,
 ) -> None:
     """Say where predictions and labels go, in one line.
@@ -106,6 +107,8 @@ def configure(
         records: which predictions leave slim records: `unsampled`, `all` (for traces that go
             elsewhere) or `none` (then figures know the sampled ones only). Absent =
             `INFERSPAN_RECORDS`, else `unsampled`.
+        record_classes: slim records carry the probabilities of at most so many classes, 0 (none)
+            to 256. Absent = `INFERSPAN_RECORD_CLASSES`, else 256.
         keep: why a call that was not sampled gets a full span all the same, decided at its end:
             `error`, `slow` (beyond the model's own latest p99), `low_confidence` (below its 1st
             percentile). Absent = `INFERSPAN_KEEP`, else error and slow.
@@ -113,16 +116,21 @@ def configure(
     Raises:
         ValueError: a value breaks its rule; says which, and what to do.
     """
+    # What spans do not follow under a provider that is there already is said.
+    given: dict[str, Any] = {
+        "service_name": service_name,
+        "service_version": service_version,
+        "environment": environment,
+        "endpoint": endpoint,
+        "sample_ratio": sample_ratio,
+        "keep": keep,
+    }
     told = Settings.read(
         os.environ,
-        service_name=service_name,
-        service_version=service_version,
-        environment=environment,
-        endpoint=endpoint,
+        **given,
         capture=capture,
-        sample_ratio=sample_ratio,
         records=records,
-        keep=keep,
+        record_classes=record_classes,
         earlier=settings.latest,
         configured=True,
     )
@@ -134,14 +142,6 @@ def configure(
         return
     if told.disabled:
         return
-    given = dict(
-        service_name=service_name,
-        service_version=service_version,
-        environment=environment,
-        endpoint=endpoint,
-        sample_ratio=sample_ratio,
-        keep=keep,
-    )
     _say_what_is_ignored(installed, given)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import chain, repeat
 from typing import Any, Final
 
@@ -16,7 +16,9 @@ from inferspan.capture import row_ids, rows_of, slice_texts
 from inferspan.features import feature_columns, names_text
 from inferspan.identity import random_bytes, uuid7s
 from inferspan.outputs import Output
+from inferspan.packed_columns import code_dictionary, floats, unsigned
 from inferspan.plans import PredictionPlan
+from inferspan.record_probabilities import add_probabilities
 
 Row = tuple[
     PredictionPlan,
@@ -39,8 +41,6 @@ OUTPUT: Final = 7
 SLICES: Final = 8
 FEATURES: Final = 9
 
-_CODE_TYPES: Final = (("<u1", 1 << 8), ("<u2", 1 << 16), ("<u4", 1 << 32))
-_UINT32_MAX: Final = (1 << 32) - 1
 _NOTHING: Final = Output()
 
 
@@ -79,15 +79,17 @@ def pack(rows: Sequence[Row], key: bytes | None) -> tuple[Attributes, int]:
         found[semconv.RECORD_IDS] = _ids(list(chain.from_iterable(own)))
     else:
         found[semconv.RECORD_IDS] = _ids(_prediction_ids(ids, starts, key))
-    found[semconv.RECORD_START_OFFSETS] = _unsigned([at - start for at in starts])
-    found[semconv.RECORD_DURATIONS] = _unsigned(durations)
+    found[semconv.RECORD_START_OFFSETS] = unsigned([at - start for at in starts])
+    found[semconv.RECORD_DURATIONS] = unsigned(durations)
     if any(errors):
-        names, codes = _dictionary(errors)
+        names, codes = code_dictionary(errors)
         found[semconv.RECORD_ERROR_TYPES] = names
         found[semconv.RECORD_ERROR_TYPE_CODES] = codes
     if counts.count(1) != len(counts):
         found[semconv.RECORD_ROW_COUNTS] = np.array(counts, "<u4").tobytes()
-    _add_outputs(found, [output or _NOTHING for output in outputs], counts)
+    answers = [output or _NOTHING for output in outputs]
+    _add_outputs(found, answers, counts)
+    add_probabilities(found, answers, counts)
     _add_slices(found, rows, counts)
     _add_features(found, rows, counts)
     return found, start
@@ -124,38 +126,15 @@ def _ids(texts: list[str]) -> bytes | list[str]:
     return texts
 
 
-def _unsigned(numbers: Sequence[int]) -> bytes:
-    width = "<u4" if max(numbers) <= _UINT32_MAX else "<u8"
-    return np.array(numbers, width).tobytes()
-
-
-def _dictionary(texts: Iterable[str | None]) -> tuple[list[str], bytes]:
-    """Distinct texts in order of appearance, and codes: 0 = absent."""
-    seen: dict[str, int] = {}
-    codes = [0 if each is None else seen.setdefault(each, len(seen) + 1) for each in texts]
-    kind = next(kind for kind, end in _CODE_TYPES if len(seen) < end)
-    return list(seen), np.array(codes, kind).tobytes()
-
-
-def _floats(numbers: Sequence[float | None] | NDArray[np.float64]) -> bytes | None:
-    """float32 where that loses nothing, else float64; None where there is no number at all."""
-    wide: NDArray[np.float64] = np.asarray(numbers, "<f8")  # None becomes NaN
-    known = ~np.isnan(wide)
-    if not known.any():
-        return None
-    with np.errstate(over="ignore"):
-        narrow = wide.astype("<f4")
-    lossless = bool(np.all(narrow[known] == wide[known]))
-    return (narrow if lossless else wide).tobytes()
-
-
 def _add_outputs(found: Attributes, outputs: list[Output], counts: list[int]) -> None:
     if any(output.offsets is not None for output in outputs):
         _add_sets(found, outputs, counts)
     else:
         labels = _spread([o.classes or o.label for o in outputs], counts)
         if any(label is not None for label in labels):
-            found[semconv.RECORD_CLASSES], found[semconv.RECORD_CLASS_CODES] = _dictionary(labels)
+            found[semconv.RECORD_CLASSES], found[semconv.RECORD_CLASS_CODES] = code_dictionary(
+                labels
+            )
     # A set's scores are of its entries. Where there are as many as rows, receivers of a full span
     # take them for the rows', so a record has to say the same.
     scores = [_scores_of_rows(o, n) for o, n in zip(outputs, counts, strict=True)]
@@ -163,7 +142,7 @@ def _add_outputs(found: Attributes, outputs: list[Output], counts: list[int]) ->
         (semconv.RECORD_SCORES, scores),
         (semconv.RECORD_VALUES, [o.values or o.value for o in outputs]),
     ):
-        if (packed := _floats(_spread(column, counts))) is not None:
+        if (packed := floats(_spread(column, counts))) is not None:
             found[name] = packed
 
 
@@ -196,7 +175,7 @@ def _add_sets(found: Attributes, outputs: list[Output], counts: list[int]) -> No
         begin = len(entries)
         entries.extend(output.classes)
         ends.extend(begin + end for end in output.offsets[1:])
-    found[semconv.RECORD_CLASSES], found[semconv.RECORD_CLASS_CODES] = _dictionary(entries)
+    found[semconv.RECORD_CLASSES], found[semconv.RECORD_CLASS_CODES] = code_dictionary(entries)
     found[semconv.RECORD_CLASS_OFFSETS] = np.array(ends, "<u4").tobytes()
 
 
@@ -210,7 +189,7 @@ def _add_slices(found: Attributes, rows: Sequence[Row], counts: list[int]) -> No
                 words = slice_texts(row[SLICES][key], rows_of(row[IDS], row[OUTPUT]))
             column.extend(words if isinstance(words, list) else repeat(words, count))
         if any(word is not None for word in column):
-            names, codes = _dictionary(column)
+            names, codes = code_dictionary(column)
             found[semconv.RECORD_SLICE_PREFIX + key] = names
             found[semconv.RECORD_SLICE_CODES_PREFIX + key] = codes
 
@@ -237,12 +216,12 @@ def _add_features(found: Attributes, rows: Sequence[Row], counts: list[int]) -> 
             ]
         at += count
     if numeric:
-        data = _floats(np.concatenate(list(numeric.values())))
+        data = floats(np.concatenate(list(numeric.values())))
         if data is not None:
             found[semconv.RECORD_FEATURE_NAMES] = names_text(tuple(numeric))
             found[semconv.RECORD_FEATURE_DATA] = data
     for name, words_or_none in texts.items():
-        names, codes = _dictionary(words_or_none)
+        names, codes = code_dictionary(words_or_none)
         found[semconv.RECORD_CATEGORY_PREFIX + name] = names
         found[semconv.RECORD_CATEGORY_CODES_PREFIX + name] = codes
 

@@ -12,10 +12,11 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from inferspan import delivery, providers, semconv, settings
+from inferspan import delivery, providers, record_probabilities, semconv, settings
 from inferspan.capture import rows_of
 from inferspan.containment import Contained, errors
 from inferspan.features import FEATURES_MAX
+from inferspan.outputs import Output
 from inferspan.plans import PredictionPlan
 from inferspan.record_columns import (
     DURATION,
@@ -28,8 +29,8 @@ from inferspan.record_columns import (
     Row,
     has_row_ids,
     pack,
-    row_count,
 )
+from inferspan.record_weights import weight_of
 from inferspan.settings import Settings
 from inferspan.spans import emit_record
 
@@ -43,8 +44,9 @@ FLUSH_ROWS: Final = 65_536
 """Rows of one record; a single batch has no more."""
 PACK_SECONDS: Final = 1.0
 """How long a call waits at most to be packed."""
-SET_BYTES_OF_A_ROW: Final = 512
-"""Bytes of the classes of sets that weigh as much as a row; receivers count them so."""
+PROBABILITIES_WAITING_MAX: Final = 1 << 20
+"""Probabilities of calls that wait to be packed (some 32 MB); a call beyond that leaves its record
+without them, and is counted."""
 EARLIEST_NS: Final = 946_684_800_000_000_000
 """The year 2000: receivers refuse calls before it, so one takes no other of its record with it."""
 
@@ -70,9 +72,12 @@ class RecordBuffer:
         self._wake = threading.Event()
         self._thread: threading.Thread | None = None
         self._rows = 0
+        self._probabilities = 0
         self._lost_told = 0
         self.lost = 0
         """Calls that left no record: pushed out by newer ones, without room, or not packable."""
+        self.without_probabilities = 0
+        """Calls whose record lacks its probabilities, because too many waited."""
 
     def append(self, row: Row) -> None:
         """Take one call; costs the caller a tuple."""
@@ -80,6 +85,9 @@ class RecordBuffer:
         rows = _rows_of_batch(row)
         if rows and not self._has_room(rows):
             return
+        output = row[OUTPUT]
+        if output is not None and output.probabilities is not None:
+            row = self._with_what_is_kept(row, output)
         if len(waiting) >= CALLS_WAITING_MAX:
             self._push_out()
         waiting.append(row)
@@ -110,7 +118,7 @@ class RecordBuffer:
     def _push_out(self) -> None:
         with self._room:
             while len(self._waiting) >= CALLS_WAITING_MAX:
-                self._rows -= _rows_of_batch(self._waiting.popleft())
+                self._leaves(self._waiting.popleft())
                 self.lost += 1
 
     def _has_room(self, rows: int) -> bool:
@@ -119,7 +127,37 @@ class RecordBuffer:
                 self.lost += 1
                 return False
             self._rows += rows
+            if self._rows >= ROWS_WAITING_MAX // 2:
+                self._wake.set()
             return True
+
+    def _with_what_is_kept(self, row: Row, output: Output) -> Row:
+        """The call with its probabilities, or without where they are not for records."""
+        task, most = row[PLAN].rule.task, settings.current().record_classes
+        if record_probabilities.kept(output, task, most):
+            count = len(output.probabilities or ())
+            with self._room:
+                if self._probabilities + count <= PROBABILITIES_WAITING_MAX:
+                    self._probabilities += count
+                    if self._probabilities >= PROBABILITIES_WAITING_MAX // 2:
+                        self._wake.set()
+                    return row
+                self.without_probabilities += 1
+            errors.warn_sometimes(
+                "probabilities lost",
+                f"inferspan: {PROBABILITIES_WAITING_MAX:,} probabilities wait to be packed; slim "
+                "records are left without them, and figures that need them are withheld.",
+            )
+        plan, context, own, ids, start_ns, duration_ns, error, _, slices, features = row
+        without = record_probabilities.without(output)
+        return plan, context, own, ids, start_ns, duration_ns, error, without, slices, features
+
+    def _leaves(self, row: Row) -> None:
+        """Give back the room of a call; `_room` is held."""
+        self._rows -= _rows_of_batch(row)
+        output = row[OUTPUT]
+        if output is not None and output.probabilities is not None:
+            self._probabilities -= len(output.probabilities)
 
     def _take(self) -> Iterator[Row]:
         # As many as there are now: others may append meanwhile, for ever.
@@ -128,9 +166,10 @@ class RecordBuffer:
                 row = self._waiting.popleft()
             except IndexError:
                 return
-            if rows := _rows_of_batch(row):
+            output = row[OUTPUT]
+            if row[IDS] is not None or (output is not None and output.columnar):
                 with self._room:
-                    self._rows -= rows
+                    self._leaves(row)
             yield row
 
     def _lose(self, calls: int) -> None:
@@ -234,10 +273,9 @@ def _grouped(rows: Iterable[Row]) -> Iterator[list[Row]]:
     """Calls of one record: of one plan, all or none with ids of their rows, within every limit."""
     groups: dict[tuple[int, bool, bool], _Group] = {}
     for row in rows:
-        count = row_count(row)
-        if not count:  # a batch call of nothing
+        weight = weight_of(row)
+        if not weight:  # a batch call of nothing
             continue
-        weight = count + _set_bytes(row) // SET_BYTES_OF_A_ROW
         key = (id(row[PLAN]), has_row_ids(row), row[START] < EARLIEST_NS)
         group = groups.setdefault(key, _Group())
         if not group.takes(row, weight):
@@ -245,13 +283,6 @@ def _grouped(rows: Iterable[Row]) -> Iterator[list[Row]]:
             group = groups[key] = _Group()
         group.add(row, weight)
     yield from (group.rows for group in groups.values())
-
-
-def _set_bytes(row: Row) -> int:
-    output = row[OUTPUT]
-    if output is None or output.offsets is None or output.classes is None:
-        return 0
-    return sum(4 + len(entry.encode()) for entry in output.classes if entry is not None)
 
 
 _buffer: Final = RecordBuffer()
@@ -277,3 +308,4 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_after_fork)
 delivery.before_flush(flush_records)
 delivery.count_losses("records", lambda: _buffer.lost)
+delivery.count_losses("probabilities", lambda: _buffer.without_probabilities)

@@ -17,11 +17,16 @@ CAPTURE_VARIABLE: Final = "INFERSPAN_CAPTURE"
 ID_KEY_VARIABLE: Final = "INFERSPAN_ID_KEY"
 SAMPLE_RATIO_VARIABLE: Final = "INFERSPAN_SAMPLE_RATIO"
 RECORDS_VARIABLE: Final = "INFERSPAN_RECORDS"
+RECORD_CLASSES_VARIABLE: Final = "INFERSPAN_RECORD_CLASSES"
 KEEP_VARIABLE: Final = "INFERSPAN_KEEP"
 RECORDS: Final = ("unsampled", "all", "none")
+RECORD_CLASSES_MAX: Final = 256
+"""Classes whose probabilities receivers keep of a prediction."""
 KEEP: Final = tuple(reason for reason in semconv.KEEP_REASONS if reason != "marked")
 """Reasons for a full span that can be switched; a call that is marked always gets one."""
 KEEP_DEFAULT: Final = ("error", "slow")
+_TOLD: Final = ("capture", "sample_ratio", "records", "record_classes", "keep")
+"""Arguments of `configure()` whose variables they win over."""
 _DISABLED_VARIABLE: Final = "OTEL_SDK_DISABLED"
 OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _TRACES_PATH: Final = "/v1/traces"
@@ -39,6 +44,8 @@ class Settings:
     """Share of root predictions that get full spans; None = as OTEL_TRACES_SAMPLER says."""
     records: str = "unsampled"
     """Which predictions leave slim records: one of `RECORDS`."""
+    record_classes: int = RECORD_CLASSES_MAX
+    """Slim records carry the probabilities of at most so many classes; 0 = none."""
     keep: frozenset[str] = frozenset(KEEP_DEFAULT)
     """Why an unsampled call gets a full span all the same."""
     service_name: str | None = None
@@ -59,7 +66,7 @@ class Settings:
     usual: bool = field(init=False)
     """Whether a span is all that a sampled prediction leaves, and bears its id as it is."""
     told: Mapping[str, Any] = field(default_factory=dict)
-    """What `configure()` was given of capture, sample_ratio, records and keep."""
+    """What `configure()` was given of capture, sample_ratio, records, record_classes and keep."""
 
     @classmethod
     def read(
@@ -73,6 +80,7 @@ class Settings:
         capture: str | None = None,
         sample_ratio: float | None = None,
         records: str | None = None,
+        record_classes: int | None = None,
         keep: Iterable[str] | None = None,
         earlier: Settings | None = None,
         configured: bool = False,
@@ -88,6 +96,7 @@ class Settings:
             capture: of `configure()`.
             sample_ratio: of `configure()`.
             records: of `configure()`.
+            record_classes: of `configure()`.
             keep: of `configure()`.
             earlier: arguments that are absent now are taken from here.
             configured: whether `configure()` asks.
@@ -98,8 +107,8 @@ class Settings:
         for name, text in (("service_name", service_name), ("environment", environment)):
             if text is not None and not text.strip():
                 raise ValueError(f"configure({name}={text!r}): must not be empty; leave it out")
-        given = {"capture": capture, "sample_ratio": sample_ratio, "records": records, "keep": keep}
-        told = {name: value for name, value in given.items() if value is not None}
+        values = (capture, sample_ratio, records, record_classes, keep)
+        told = {name: value for name, value in zip(_TOLD, values, strict=True) if value is not None}
         if earlier is not None:
             service_name = service_name or earlier.service_name
             service_version = service_version or earlier.service_version
@@ -117,6 +126,7 @@ class Settings:
             records=checked_choice(
                 *_said(told, environ, "records", RECORDS_VARIABLE, "unsampled"), RECORDS
             ),
+            record_classes=_record_classes(told, environ),
             keep=_keep(told, environ),
             service_name=service_name,
             service_version=service_version,
@@ -203,6 +213,19 @@ def _sample_ratio(told: Mapping[str, Any], environ: Mapping[str, str]) -> float 
         except ValueError:
             return 1.0  # as OpenTelemetry does, which also says so
     return None
+
+
+def _record_classes(told: Mapping[str, Any], environ: Mapping[str, str]) -> int:
+    what, value = _said(
+        told, environ, "record_classes", RECORD_CLASSES_VARIABLE, str(RECORD_CLASSES_MAX)
+    )
+    digits = str(value).strip()
+    if isinstance(value, bool) or not (digits.isdecimal() and int(digits) <= RECORD_CLASSES_MAX):
+        raise ValueError(
+            f"{what} is {value!r:.80}: must be a whole number from 0 (slim records carry no "
+            f"probabilities) to {RECORD_CLASSES_MAX}"
+        )
+    return int(digits)
 
 
 def _keep(told: Mapping[str, Any], environ: Mapping[str, str]) -> frozenset[str]:

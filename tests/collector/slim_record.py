@@ -30,6 +30,7 @@ class Row:
     value: float = NAN
     slices: Mapping[str, str] = field(default_factory=dict)
     prediction_id: str | None = None
+    probabilities: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,12 @@ def row_columns(rows: Sequence[Row]) -> Columns:
     ):
         if not all(map(math.isnan, numbers)):
             columns[name] = floats(numbers)
+    if any(row.probabilities is not None for row in rows):
+        said = [None if row.probabilities is None else dict(row.probabilities) for row in rows]
+        texts, codes = coded([None if one is None else json.dumps(list(one)) for one in said])
+        columns[semconv.RECORD_PROBABILITY_CLASSES] = texts
+        columns[semconv.RECORD_PROBABILITY_CLASS_CODES] = codes
+        columns[semconv.RECORD_PROBABILITIES] = floats([p for o in said if o for p in o.values()])
     for key in {key for row in rows for key in row.slices}:
         texts, codes = coded([row.slices.get(key) for row in rows])
         columns[semconv.RECORD_SLICE_PREFIX + key] = texts

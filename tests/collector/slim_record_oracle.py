@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from feature_rows import FEATURE_COLUMNS, features_of
 from inferspan import semconv
 from inferspan_collector.batches import PredictionBatch
-from inferspan_collector.decode.attributes import Attributes, RefusedRecord
+from inferspan_collector.decode.attributes import Attributes, RefusedRecord, checked_text
 from inferspan_collector.decode.predictions import (
     CLOCK_SKEW_MAX_NS,
     TIME_MAX_NS,
@@ -61,6 +63,7 @@ def read_rows(span: Span, received_ns: int, size_bytes: int) -> list[dict[str, A
     score = record.floats(semconv.RECORD_SCORES, total)
     value = record.floats(semconv.RECORD_VALUES, total)
     slices = record.slices(total)
+    probabilities = record.probabilities(total, declared["task"])
     ids = record.ids(count, total)
     rows: list[dict[str, Any]] = []
     for call in range(count):
@@ -92,6 +95,7 @@ def read_rows(span: Span, received_ns: int, size_bytes: int) -> list[dict[str, A
                     "score": score[number],
                     "value": value[number],
                     "adjusted_count": 1.0,
+                    "probabilities": probabilities[number],
                     "slices": {k: c[number] for k, c in slices.items() if c[number] is not None},
                     # Their columns have tests of their own: `test_decode_features.py`.
                     "features": {},
@@ -110,11 +114,20 @@ def rows_of(batch: PredictionBatch) -> list[dict[str, Any]]:
             columns[name] = [None if x != x else x for x in texts.tolist()]
     slices = {key: column.objects().tolist() for key, column in batch.slices.items()}
     features = features_of(batch)
+    listed, doubles = batch.probability_classes.objects(), batch.probabilities
     return [
         {name: column[row] for name, column in columns.items()}
         | {
             "slices": {k: c[row] for k, c in slices.items() if c[row] is not None},
             "features": features[row],
+            "probabilities": listed[row]
+            and dict(
+                zip(
+                    json.loads(listed[row]),
+                    struct.iter_unpack("<d", doubles.take(np.array([row])).data.tobytes()),
+                    strict=True,
+                )
+            ),
         }
         for row in range(len(batch))
     ]
@@ -213,6 +226,38 @@ class _Record:
         keys, _ = slice_keys(self.attributes, *prefixes)
         columns = {key: self.coded(*(p + key for p in prefixes), count) for key in keys}
         return {key: column for key, column in columns.items() if column is not None}
+
+    def probabilities(self, count: int, task: str | None) -> list[dict[str, tuple[float]] | None]:
+        """Class → probability of each row that has one for every class of its list."""
+        texts = self.attributes.value(semconv.RECORD_PROBABILITY_CLASSES)
+        codes = self.unsigned(semconv.RECORD_PROBABILITY_CLASS_CODES, count, (1, 2, 4))
+        raw = self.packed(semconv.RECORD_PROBABILITIES)
+        if codes is None:
+            _check(texts is None and raw is None)
+            return [None] * count
+        _check(texts is None or isinstance(texts, list))
+        lists: list[list[str]] = [[]]
+        for text in texts or []:  # type: ignore[union-attr]
+            _check(isinstance(text, str))
+            try:
+                named = json.loads(text)  # type: ignore[arg-type]
+            except ValueError:
+                raise Refused from None
+            _check(isinstance(named, list) and all(isinstance(name, str) for name in named))
+            known = [semconv.class_text(checked_text("", name)) for name in named]
+            _check(None not in known and len(set(known)) == len(known))
+            lists.append([name or "" for name in known])
+        _check(all(code < len(lists) for code in codes))
+        total = sum(len(lists[code]) for code in codes)
+        _check(raw is not None or total == 0)
+        numbers = iter(self.floats(semconv.RECORD_PROBABILITIES, total))
+        found: list[dict[str, tuple[float]] | None] = []
+        for code in codes:
+            row = {name: next(numbers) for name in lists[code]}
+            complete = {name: (p,) for name, p in row.items() if p is not None}
+            kept = task == semconv.MULTICLASS and 2 <= len(row) <= 256 and len(complete) == len(row)
+            found.append(complete if kept else None)
+        return found
 
     def ids(self, count: int, total: int) -> list[str | None] | None:
         value = self.attributes.value(semconv.RECORD_IDS)

@@ -26,6 +26,15 @@ TWO = [Call("x", [Row("a", 0.5, 1.5, {"k": "v"})]), Call("y", [Row("b")], span=2
 TOO_LONG = pack("Q", [TIME_MAX_NS - STARTED_NS + 1, 0])
 NO_IDS = [Call(None, [Row(), Row()])]
 SETS = [Call("x", [Row(("a",)), Row(("a", "b"))])]
+LISTED = [
+    Call("x", [Row("a", probabilities={"a": 0.75, "b": 0.25})]),
+    Call("y", [Row("b", probabilities={"b": 0.5, "c": 0.3, "a": 0.2}), Row()], span=2),
+]
+LISTS, LIST_CODES, NUMBERS = (
+    semconv.RECORD_PROBABILITY_CLASSES,
+    semconv.RECORD_PROBABILITY_CLASS_CODES,
+    semconv.RECORD_PROBABILITIES,
+)
 REFUSED: list[tuple[str, Sequence[Call], str, Any, str]] = [
     ("no model", TWO, semconv.MODEL_NAME, None, "missing_model"),
     ("no operation", TWO, semconv.OPERATION_NAME, None, "unknown_operation"),
@@ -70,6 +79,20 @@ REFUSED: list[tuple[str, Sequence[Call], str, Any, str]] = [
     ("a slice past the end", TWO, semconv.RECORD_SLICE_CODES_PREFIX + "k", b"\0\2", "bad_code"),
     ("error codes missing", TWO, semconv.RECORD_ERROR_TYPES, ["E"], "missing_column"),
     ("errors missing", TWO, semconv.RECORD_ERROR_TYPE_CODES, b"\0\1", "bad_code"),
+    ("lists without codes", LISTED, LIST_CODES, None, "missing_column"),
+    ("codes without lists", LISTED, LISTS, None, "bad_code"),
+    ("lists of bytes", LISTED, LISTS, b"[]", "bad_type"),
+    ("a list that is no JSON", LISTED, LISTS, ['["a"', "[]"], "bad_names"),
+    ("a list of numbers", LISTED, LISTS, ["[1, 2]", "[]"], "bad_names"),
+    ("a deep list", LISTED, LISTS, ["[" * 100_000, "[]"], "bad_names"),
+    ("a class twice", LISTED, LISTS, ['["a", "a"]', '["b", "c", "a"]'], "bad_classes"),
+    ("an empty class", LISTED, LISTS, ['["a", ""]', '["b", "c", "a"]'], "bad_classes"),
+    ("a listed class too long", LISTED, LISTS, ['["%s"]' % ("a" * 1025), "[]"], "text_too_long"),
+    ("a list past the end", LISTED, LIST_CODES, b"\1\3\0", "bad_code"),
+    ("probabilities cut", LISTED, NUMBERS, bytes(39), "length_mismatch"),
+    ("no probabilities", LISTED, NUMBERS, None, "missing_column"),
+    ("probabilities of numbers", LISTED, NUMBERS, [0.5] * 5, "bad_type"),
+    ("probabilities alone", TWO, NUMBERS, bytes(16), "missing_column"),
 ]  # fmt: skip
 
 
@@ -201,6 +224,7 @@ def rows_with(answers: st.SearchStrategy[Any]) -> st.SearchStrategy[Row]:
         value=numbers,
         slices=slices,
         prediction_id=st.sampled_from([*MINTED, "order-1", "ä"]),
+        probabilities=st.none() | st.dictionaries(texts, numbers, max_size=3),
     )
 
 
@@ -246,7 +270,7 @@ def check_as_the_oracle(record: Span) -> None:
 @settings(max_examples=80, deadline=None)
 @given(records)
 def test_a_record_is_the_rows_that_the_oracle_reads(calls: list[Call]) -> None:
-    record = slim_record(calls)
+    record = slim_record(calls, {semconv.TASK_TYPE: semconv.MULTICLASS})
     assert len(read_rows(record, NOW_NS, 1_000)) == sum(len(call.rows) for call in calls)
     check_as_the_oracle(record)
 
@@ -256,7 +280,7 @@ def test_a_record_is_the_rows_that_the_oracle_reads(calls: list[Call]) -> None:
 def test_a_broken_record_is_read_as_the_oracle_reads_it_or_refused(
     calls: list[Call], chance: random.Random, mutations: int
 ) -> None:
-    record = slim_record(calls)
+    record = slim_record(calls, {semconv.TASK_TYPE: semconv.MULTICLASS})
     for _ in range(mutations):
         mutate(record, chance)
     check_as_the_oracle(record)

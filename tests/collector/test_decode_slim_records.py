@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import struct
+from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from slim_record import STARTED_NS, Call, Row, decode, feature_columns, pack, slim_record
 from slim_record_oracle import rows_of
 
@@ -25,6 +28,14 @@ MINTED = ["018f3c4e8a7b7c3d9e2f1a2b3c4d5e6f", "018f3c4e8a7b7fff8e2f1a2b3c4d5e6f"
 SHARED = Call("job", [Row("a", 0.5), Row(None, math.nan), Row("b", 0.25)], trace=2, span=2)
 
 
+DECLARED = {
+    semconv.MODEL_VERSION: "7",
+    semconv.MODEL_VARIANT: "canary",
+    semconv.TASK_TYPE: semconv.BINARY,
+    semconv.OUTPUT_POSITIVE_CLASS: "fraud",
+}
+
+
 @pytest.mark.parametrize("json", [False, True])
 def test_every_column_of_a_record(json: bool) -> None:
     calls = [
@@ -39,14 +50,7 @@ def test_every_column_of_a_record(json: bool) -> None:
             error_type="TimeoutError",
         ),
     ]
-    declared = {
-        semconv.MODEL_VERSION: "7",
-        semconv.MODEL_VARIANT: "canary",
-        semconv.TASK_TYPE: semconv.BINARY,
-        semconv.OUTPUT_POSITIVE_CLASS: "fraud",
-    }
-
-    decoded = decode(slim_record(calls, declared), resource=RESOURCE, json=json)
+    decoded = decode(slim_record(calls, DECLARED), resource=RESOURCE, json=json)
 
     shared = {
         "environment": "prod",
@@ -62,6 +66,7 @@ def test_every_column_of_a_record(json: bool) -> None:
         "kind": 1,
         "received": NOW_NS,
         "adjusted_count": 1.0,
+        "probabilities": None,
     }
     assert rows_of(decoded.predictions) == [
         shared
@@ -107,6 +112,61 @@ def test_columns_keep_the_types_of_the_batch() -> None:
             column, expected = getattr(column, kind), getattr(expected, kind)
         if name != "slices":
             assert (column.dtype, column.shape[1:]) == (expected.dtype, expected.shape[1:]), name
+
+
+def probabilities_of(record: Span) -> list[Any]:
+    decoded = decode(record)
+    assert decoded.refused == ()
+    return [row["probabilities"] for row in rows_of(decoded.predictions)]
+
+
+def test_probabilities_stand_with_the_classes_of_their_row() -> None:
+    calls = [
+        Call("a", [Row("x", 0.7, probabilities={"x": 0.7, "y": 0.3}), Row()]),
+        Call("b", [Row("z", probabilities={"z": 0.5, "y": 0.25, "x": 0.25})], span=2),
+        Call("c", [Row("y", probabilities={"x": 0.1, "y": 0.9})], span=3),
+        Call("d", [Row("x", probabilities={"x": 1.0, "y": math.nan})], span=4),
+    ]
+    told = {semconv.TASK_TYPE: semconv.MULTICLASS}
+    assert probabilities_of(slim_record(calls, told)) == [
+        {"x": (0.7,), "y": (0.3,)},
+        None,
+        {"z": (0.5,), "y": (0.25,), "x": (0.25,)},
+        {"x": (0.1,), "y": (0.9,)},
+        None,
+    ]
+    for task in (None, semconv.BINARY):
+        assert set(probabilities_of(slim_record(calls, {semconv.TASK_TYPE: task}))) == {None}
+
+
+def test_probabilities_of_more_classes_than_are_kept_are_read_and_left_out() -> None:
+    for classes, kept in ((256, True), (257, False)):
+        row = Row("0", probabilities={str(k): 1 / classes for k in range(classes)})
+        told = {semconv.TASK_TYPE: semconv.MULTICLASS}
+        (found,) = probabilities_of(slim_record([Call("a", [row])], told))
+        assert (found is not None) is kept
+
+
+def test_lists_of_classes_do_not_become_texts_without_limit() -> None:
+    names = json.dumps(["a" * 1000, "b" * 1000])
+
+    def of(rows: int) -> Span:
+        return slim_record(
+            [Call("x")],
+            {
+                semconv.TASK_TYPE: semconv.MULTICLASS,
+                semconv.RECORD_ROW_COUNTS: struct.pack("<I", rows),
+                semconv.RECORD_PROBABILITY_CLASSES: [names],
+                semconv.RECORD_PROBABILITY_CLASS_CODES: b"\1" * rows,
+                semconv.RECORD_PROBABILITIES: bytes(8 * rows),
+            },
+        )
+
+    assert len(decode(of(10_000), slim_record([Call("after")])).predictions) == 10_001
+    # 9 bytes of a row stand for 2,000 of texts, which count as 3 rows more.
+    decoded = decode(of(100_000), of(100_000), slim_record([Call("after")]))
+    assert [r.reason for r in decoded.refused] == ["too_many_rows"]
+    assert len(decoded.predictions) == 100_001
 
 
 def test_rows_that_share_an_id_are_told_apart_by_their_index() -> None:

@@ -13,9 +13,11 @@ from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
 import inferspan
-from inferspan import providers, semconv
+from inferspan import providers, semconv, settings
+from inferspan.settings import RECORD_CLASSES_MAX
 from inferspan.testing import START_TIME_NS, ManualClock, capture_spans
 from inferspan_collector.batches import Decoded
+from inferspan_collector.decode.probabilities import CLASSES_MAX
 from inferspan_collector.decode.requests import decode_traces
 
 BINARY = "binary_classification"
@@ -123,6 +125,66 @@ def test_large_sets_are_spread_over_records() -> None:
         rows += len(decoded.predictions)
     assert rows == 900
     assert len(records) > 1
+
+
+def probable(work: Callable[[], object], sampler: Sampler) -> list[tuple[str | None, bytes]]:
+    """Classes and probabilities of each prediction, in an order of their own."""
+    batch = sent(work, sampler).predictions
+    classes = batch.probability_classes.objects().tolist()
+    return sorted(
+        (
+            (names, batch.probabilities.take(np.array([row])).data.tobytes())
+            for row, names in enumerate(classes)
+        ),
+        key=str,
+    )
+
+
+@pytest.mark.parametrize("classes", [2, 256, 257])
+def test_probabilities_of_as_many_classes_as_are_kept(classes: int) -> None:
+    names = [f"class {number}" for number in range(classes)]
+    predict = inferspan.predict(model="m", task="multiclass_classification", classes=names)(
+        lambda rows: np.random.default_rng(rows).dirichlet(np.ones(classes), rows)
+    )
+    slim = probable(lambda: predict(100), ALWAYS_OFF)
+    assert slim == probable(lambda: predict(100), ALWAYS_ON)
+    assert {bool(numbers) for _, numbers in slim} == {classes <= CLASSES_MAX}
+
+
+def test_large_batches_of_probabilities_are_spread_over_records() -> None:
+    predict = inferspan.predict(
+        model="m", task="multiclass_classification", classes=[*map(str, range(64))]
+    )(lambda rows: np.random.default_rng(0).dirichlet(np.ones(64), rows))
+
+    with capture_spans(sampler=ALWAYS_OFF) as spans:
+        for _ in range(14):
+            predict(1_000)
+        found = spans.records
+    assert len(found) > 1
+    for record in found:
+        body = encode_spans([record]).SerializeToString()
+        assert len(body) < 6 << 20
+        decoded = decode_traces(body, json=False, received_ns=START_TIME_NS + 10**15)
+        assert decoded.refused == ()
+        assert (decoded.predictions.probabilities.lengths() == 64 * 8).all()
+
+
+@pytest.mark.parametrize("most", [0, 2, 3])
+def test_the_classes_of_records_have_a_limit_of_the_user(
+    most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("INFERSPAN_RECORD_CLASSES", str(most))
+    monkeypatch.setattr(settings, "latest", None)
+    names = ["a", "b", "c"]
+    predict = inferspan.predict(model="m", task="multiclass_classification", classes=names)(
+        lambda: np.array([[0.5, 0.25, 0.25]])
+    )
+    ((listed, numbers),) = probable(predict, ALWAYS_OFF)
+    assert (listed, len(numbers)) == (('["a","b","c"]', 24) if most == 3 else (None, 0))
+
+
+def test_both_sides_agree_how_many_classes_are_kept() -> None:
+    assert RECORD_CLASSES_MAX == CLASSES_MAX
 
 
 def test_a_ranking_may_answer_numbers_too() -> None:

@@ -26,8 +26,6 @@ TEXTS = st.text(max_size=5)
 CLASSES = st.sampled_from(["fraud", "legit", "a|b", "ü", ""])
 PROBABILITIES = st.floats(0, 1) | st.floats(0, 1, width=32)
 NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
-SPANS_ALONE = ("probabilities", "probability_classes")
-"""Columns that a slim record does not carry."""
 SLICES = TEXTS | st.none() | st.integers() | st.booleans()
 
 
@@ -111,6 +109,12 @@ CALLS: st.SearchStrategy[Call] = st.one_of(
             st.lists(rows_of(st.integers(1, 9), 3), max_size=3).map(
                 lambda rows: np.array(rows, float).reshape(-1, 3) / 30
             )
+            | st.just(Failed)
+            | st.just(np.array([[0.5, 0.25, 0.25], [np.nan, 0.5, 0.5]]))
+            | st.dictionaries(st.sampled_from("abcd"), st.just(1 / 3), min_size=1).map(
+                lambda said: {"probabilities": said}
+            )
+            | st.just({"label": "z", "probabilities": [0.5, 0.25, 0.25]})
         ),
     ),
 )
@@ -147,11 +151,15 @@ def rows(batch: PredictionBatch) -> list[dict[str, object]]:
     ]
     columns["features"] = [sorted(row.items()) for row in features]
     for field in dataclasses.fields(batch):
-        if field.name in FEATURE_COLUMNS or field.name in SPANS_ALONE:
+        if field.name in FEATURE_COLUMNS:
             continue
         column = getattr(batch, field.name)
         if field.name == "slices":
             columns |= {f"slice {key}": each.objects().tolist() for key, each in column.items()}
+        elif field.name == "probabilities":
+            columns[field.name] = [
+                column.take(np.array([row])).data.tobytes() or None for row in range(len(batch))
+            ]
         elif isinstance(column, Strings | Texts):
             columns[field.name] = column.objects().tolist()
         else:

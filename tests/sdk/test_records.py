@@ -207,6 +207,42 @@ def test_a_batch_beyond_the_rows_that_may_wait_is_left_out_and_counted() -> None
     assert buffer.lost == 2
 
 
+def test_beyond_the_probabilities_that_may_wait_records_leave_without_them() -> None:
+    classes, size = [*map(str, range(64))], 1_024
+    batch = inferspan.predict(model="m", task="multiclass_classification", classes=classes)(
+        lambda: np.full((size, 64), 1 / 64)
+    )
+    buffer = RecordBuffer(background=False)
+    fit = records.PROBABILITIES_WAITING_MAX // (64 * size)
+    with buffering(buffer) as spans:
+        for _ in range(fit + 2):
+            batch()
+        buffer.flush()
+        batch()
+        buffer.flush()
+        found = [each.attributes or {} for each in spans.records]
+    packed = [len(each.get(semconv.RECORD_PROBABILITIES, b"")) for each in found]  # type: ignore[arg-type]
+    # 1/64 is a float32.
+    assert sum(packed) == (fit + 1) * 64 * size * 4
+    assert calls_in(spans.records) == fit + 3
+    assert (buffer.lost, buffer.without_probabilities) == (0, 2)
+
+
+def test_only_answers_that_need_all_probabilities_leave_them() -> None:
+    said = np.array([[0.25, 0.75]])
+    for task, expected in (("multiclass_classification", 1), ("binary_classification", 0)):
+        options = {"positive": "b"} if task.startswith("binary") else {}
+        predict = inferspan.predict(model="m", task=task, classes=["a", "b"], **options)(
+            lambda: said
+        )
+        with capture_spans(sampler=ALWAYS_OFF) as spans:
+            predict()
+            (record,) = spans.records
+        attributes = record.attributes or {}
+        assert (semconv.RECORD_PROBABILITIES in attributes) == expected
+        assert (semconv.RECORD_PROBABILITY_CLASSES in attributes) == expected
+
+
 def test_a_call_that_cannot_be_packed_takes_no_other_with_it(
     contained_errors: list[BaseException],
 ) -> None:

@@ -260,6 +260,15 @@ def test_settings_come_from_the_environment_and_arguments_win() -> None:
         Settings.read({settings.KEEP_VARIABLE: "fast"})
     with pytest.raises(ValueError, match=r"INFERSPAN_RECORDS is 'some': must be one of unsampled"):
         Settings.read({settings.RECORDS_VARIABLE: "some"})
+    classes = {settings.RECORD_CLASSES_VARIABLE: "16"}
+    assert Settings.read({}).record_classes == 256
+    assert Settings.read(classes).record_classes == 16
+    assert Settings.read(classes, record_classes=0).record_classes == 0
+    for wrong in ("257", "-1", "1.5", "many"):
+        with pytest.raises(ValueError, match=r"INFERSPAN_RECORD_CLASSES is .*whole number from 0"):
+            Settings.read({settings.RECORD_CLASSES_VARIABLE: wrong})
+    with pytest.raises(ValueError, match=r"configure\(record_classes=…\) is True"):
+        Settings.read({}, record_classes=True)
 
 
 def test_the_ratio_sampler_agrees_with_opentelemetrys() -> None:

@@ -62,7 +62,23 @@ def of_encoded(encoded: Texts, classes: Strings, kept: Bool) -> tuple[Strings, T
     """
     entries = encoded.data.reshape(-1, ENTRY_BYTES)[:, _HEAD_BYTES:]
     doubles = np.ascontiguousarray(entries).view("<f8").ravel()
-    counts = encoded.lengths() // ENTRY_BYTES
+    return of_doubles(doubles, encoded.lengths() // ENTRY_BYTES, classes, kept)
+
+
+def of_doubles(
+    doubles: Float64, counts: Int64, classes: Strings, kept: Bool
+) -> tuple[Strings, Texts]:
+    """The columns of a batch, from numbers that stand behind each other.
+
+    Args:
+        doubles: those of all rows.
+        counts: int64[N]: how many of them each row has.
+        classes: the classes of each row, as `classes_text` writes them.
+        kept: bool[N]: which rows to keep them of; a row with a NaN or infinity is left out too.
+
+    Returns:
+        (classes, probabilities), as batches hold them.
+    """
     kept = kept & (counts > 0) & ~_any_in(~np.isfinite(doubles), counts)
     taken = np.repeat(kept, counts)
     offsets = np.zeros(len(counts) + 1, np.int64)

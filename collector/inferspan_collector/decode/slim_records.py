@@ -44,10 +44,12 @@ from inferspan_collector.decode.predictions import (
     read_declared,
     slice_keys,
 )
+from inferspan_collector.decode.record_probabilities import RecordProbabilities
 from inferspan_collector.several_classes import class_set_text, is_ranking, ranking_text
+from inferspan_collector.text_columns import NO_STRINGS, NO_TEXTS
 
 ROW_WEIGHT: Final = 512
-"""So many bytes of sets count as one row more: a few bytes of codes may stand for them."""
+"""So many bytes of sets, or of lists of classes, count as one row more: codes stand for them."""
 _CODE_WEIGHT: Final = 16
 """Bytes that an entry of a set takes beside its text, while sets are compared."""
 _CHUNK: Final = 1 << 20
@@ -89,13 +91,16 @@ def read_slim_record(
     classes = _read_classes(attributes, rows, is_ranking(declared.task, declared.operation))
     score = finite(attributes, semconv.RECORD_SCORES, rows)
     value = finite(attributes, semconv.RECORD_VALUES, rows)
+    probable = RecordProbabilities.read(attributes, rows, declared.task)
     keys, surplus = slice_keys(
         attributes, semconv.RECORD_SLICE_PREFIX, semconv.RECORD_SLICE_CODES_PREFIX
     )
     slices = _read_slices(attributes, keys, rows)
     ids = _read_ids(attributes, calls)
     # Whatever takes more memory than the record's own bytes comes after this.
-    reserve(rows + classes.weight // ROW_WEIGHT)
+    weight = classes.weight + (probable.weight if probable else 0)
+    reserve(rows + weight // ROW_WEIGHT)
+    listed, doubles = probable.columns() if probable else (NO_STRINGS, NO_TEXTS)
     place = calls.place_within_call()
     start = calls.per_row(calls.start)
     skewed = start > received_ns + CLOCK_SKEW_MAX_NS
@@ -126,6 +131,8 @@ def read_slim_record(
         value=np.full(rows, np.nan) if value is None else value,
         adjusted_count=np.ones(rows),
         slices={key: column.strings() for key, column in slices.items()},
+        probability_classes=listed,
+        probabilities=doubles,
     )
     return SlimRecord(batch, int(skewed.sum()), surplus)
 

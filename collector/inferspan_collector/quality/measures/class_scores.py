@@ -51,8 +51,8 @@ _UNRECORDED: Final = (
     'with classes=[…] declared or as {"probabilities": …}'
 )
 _SAMPLED: Final = (
-    "probabilities came with {} of {} labelled predictions, for slim records carry none; "
-    "send every span of this model (sample_ratio=1)"
+    "probabilities came with {} of {} labelled predictions; send those of all, in spans or in slim "
+    "records (record_classes=256)"
 )
 
 
@@ -69,7 +69,7 @@ class State:
     brier: Mean = NO_MEAN
     calibration: Calibration = field(default_factory=Calibration)
     without: int = 0
-    """Labelled rows with a score and no probabilities: slim records carry none."""
+    """Labelled rows with a score and no probabilities."""
 
     @classmethod
     def of(cls, rows: Judged, question: Question) -> State:
