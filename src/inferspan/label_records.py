@@ -88,6 +88,8 @@ class LabelDetails:
     """Greater than 0."""
     index: object = None
     """Row of a batch call, 0 or more."""
+    item_id: object = None
+    """Which item of a ranking, a class."""
     version: object = None
     reference: object = None
     """A reference answer."""
@@ -138,6 +140,10 @@ def label_attributes(wire_id: str | None, value: object, details: LabelDetails) 
     ):
         if not is_missing(option) and (number := _count(attribute, option)):
             record[attribute] = number
+    if not is_missing(details.item_id):
+        record[semconv.PREDICTION_ITEM_ID] = _item(details.item_id)
+        if details.action == semconv.LABEL_ACTIONS[0]:
+            _check_relevance(record)
     if not is_missing(details.weight):
         record[semconv.LABEL_WEIGHT] = _weight(details.weight)
     return record
@@ -271,6 +277,31 @@ def _count(what: str, value: object) -> int:
     if not number or not 0 <= plain < 2**31 or plain != int(plain):  # type: ignore[operator,call-overload]
         raise RefusedLabel(f"count {what}", f"{what} is no whole number from 0 on; count from 0")
     return int(plain)  # type: ignore[call-overload,no-any-return]
+
+
+def _item(value: object) -> str:
+    written = _class(_plain(value))
+    if not written:
+        raise RefusedLabel(
+            "item",
+            f"item_id is a {type_name(type(value))} or empty; name the item as the ranking does",
+        )
+    return written
+
+
+def _check_relevance(record: Attributes) -> None:
+    """Refuse what does not say how relevant an item was, as receivers do."""
+    said: Any = record.get(semconv.LABEL_CLASS, record.get(semconv.LABEL_VALUE))
+    try:
+        relevance = float({"true": 1.0, "false": 0.0}.get(said, said))
+    except (TypeError, ValueError):
+        relevance = math.nan
+    if not relevance >= 0.0:
+        raise RefusedLabel(
+            "relevance",
+            "the value does not say how relevant the item was; give a number from 0 on, True or "
+            "False",
+        )
 
 
 def _weight(value: object) -> float:

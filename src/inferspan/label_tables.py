@@ -121,6 +121,7 @@ def label_table(
     actual: str = "actual",
     time: str | None = None,
     index: str | None = None,
+    item_id: str | None = None,
     version: str | int | None = None,
     target: str = semconv.DEFAULT_TARGET,
     source: str | None = None,
@@ -139,6 +140,7 @@ def label_table(
         actual: column of what turned out to be true; see `inferspan.label` for its values.
         time: column of when it became known; None = when the collector first accepts it.
         index: column of the row within a batch call whose rows share one id.
+        item_id: column of the item of a ranking; `actual` then says how relevant each was.
         version: the model's version, to narrow the match.
         target: which truth, where a prediction has several.
         source: where the labels come from.
@@ -153,7 +155,7 @@ def label_table(
         TypeError: `table` is none of the above.
     """
     check_options(model, kind, annotator_kind, semconv.LABEL_ACTIONS[0])
-    wanted = [name for name in (prediction_id, actual, time, index) if name is not None]
+    wanted = [name for name in (prediction_id, actual, time, index, item_id) if name is not None]
     rows = table_rows(table, wanted)
     details = LabelDetails(
         model=model,
@@ -167,7 +169,12 @@ def label_table(
         _record(
             _cell(row, prediction_id),
             _cell(row, actual),
-            replace(details, time=_cell(row, time), index=_cell(row, index)),
+            replace(
+                details,
+                time=_cell(row, time),
+                index=_cell(row, index),
+                item_id=_cell(row, item_id),
+            ),
         )
         for row in rows
     )

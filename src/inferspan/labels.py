@@ -44,6 +44,7 @@ class LabelOptions(TypedDict, total=False):
     action: Literal["upsert", "delete"]
     weight: float | None
     index: int | None
+    item_id: str | int | None
     version: str | int | None
     text: str | None
 
@@ -181,6 +182,7 @@ def label(
     action: Literal["upsert", "delete"] = "upsert",
     weight: float | None = None,
     index: int | None = None,
+    item_id: str | int | None = None,
     version: str | int | None = None,
     text: str | None = None,
 ) -> str | None:
@@ -204,6 +206,7 @@ def label(
         action: `delete` takes the label back.
         weight: greater than 0; absent = 1.
         index: the row within a batch call whose rows share one prediction id, from 0.
+        item_id: which item of a ranking; `value` is its relevance, from 0 on, True or False.
         version: narrows the match to one version of the model.
         text: a reference answer.
 
@@ -229,6 +232,7 @@ def label(
         action=action,
         weight=weight,
         index=index,
+        item_id=item_id,
         version=version,
         reference=text,
     )

@@ -55,7 +55,7 @@ CONSTANTS = ("model", "target", "source")
 
 
 def by_table(cells: Mapping[str, object], options: Mapping[str, Any]) -> LabelBatch:
-    columns = {name: name for name in ("time", "index") if cells[name] is not None}
+    columns = {name: name for name in ("time", "index", "item_id") if cells.get(name) is not None}
     with capture_spans() as spans:
         report = inferspan.label_table(
             [cells], prediction_id="key", actual="truth", **columns, **options
@@ -125,6 +125,30 @@ def test_a_row_is_one_label_by_every_way(
         assert said(by_file(cells, field, options, "csv")) == expected
 
 
+RELEVANCES = st.sampled_from(
+    [
+        ("class", True),
+        ("class", False),
+        ("class", "true"),
+        ("class", "2"),
+        ("value", 0),
+        ("value", 2.5),
+    ]
+)
+
+
+@given(key=IDS, relevance=RELEVANCES, item=TEXTS | st.integers(0, 99), time=TIMES)
+def test_an_item_of_a_ranking_is_one_label_by_every_way(
+    key: object, relevance: tuple[str, object], item: object, time: object
+) -> None:
+    field, value = relevance
+    row = {"key": key, "truth": value, "time": time, "index": None, "item_id": item}
+    line = {"prediction_id": key, field: value, "time": time, "item_id": item, "model": "shop"}
+    labels = by_table(row, {"model": "shop"})
+    assert labels.item_id.objects().tolist() == [semconv.class_text(item)]
+    assert said(by_lines(line)) == said(labels)
+
+
 def test_rows_that_say_something_else_are_other_labels() -> None:
     row = {"prediction_id": "order-17", "model": "fraud", "class": "legit"}
     others = [
@@ -132,6 +156,8 @@ def test_rows_that_say_something_else_are_other_labels() -> None:
         {"class": "fraud"},
         {"time": datetime(2026, 11, 1, tzinfo=UTC).isoformat()},
         {"index": 1},
+        {"item_id": "sku-17", "class": True},
+        {"item_id": "sku-18", "class": True},
     ]
     ids = [by_lines({**row, **change}).label_id.objects()[0] for change in [{}, *others]]
-    assert len(set(ids)) == 5
+    assert len(set(ids)) == 7

@@ -63,7 +63,6 @@ READ_ONLY = {
     "SAMPLING_ADJUSTED_COUNT",
     "EVENT_TIME_UNIX_NANO",
     "ENTITY_ID",
-    "PREDICTION_ITEM_ID",
     # Log events, which our SDK does not send.
     "EVENT_NAME",
     "GEN_AI_EVALUATION_NAME",

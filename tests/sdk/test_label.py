@@ -350,6 +350,9 @@ def test_wrong_options_raise(options: dict[str, object], rule: str) -> None:
         {"source": ""},
         {"id": ""},
         {"time": "soon"},
+        {"item_id": ""},
+        {"item_id": ["sku"]},
+        {"item_id": "x" * 1025},
     ],
 )
 def test_data_that_cannot_count_is_refused_without_raising(

@@ -122,6 +122,7 @@ async def types() -> None:
     assert_type(ref, inferspan.PredictionRef | None)
     if ref is not None:
         assert_type(ref.label("fraud", target="chargeback"), str | None)
+        assert_type(ref.label(True, item_id="sku-17"), str | None)
         ref.label("fraud", tarket="chargeback")  # type: ignore[call-arg]
     assert_type(inferspan.label("id", 1, model="m"), str | None)
     report = inferspan.label_table([{"prediction_id": "a", "actual": 1}], model="m")
