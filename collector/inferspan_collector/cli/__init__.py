@@ -1,5 +1,5 @@
-"""The command line: `serve | demo | labels | compare | baseline | report | mappings |
-store | forget | backup | token`.
+"""The command line: `serve | demo | labels | compare | baseline | report | doctor |
+mappings | store | forget | backup | token`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from inferspan_collector.cli import (
     tokens,
 )
 from inferspan_collector.cli.demo import command as demo
+from inferspan_collector.cli.doctor import command as doctor
 from inferspan_collector.cli.report import command as report
 
 app = typer.Typer(
@@ -38,6 +39,7 @@ tokens.register(app)
 compare.register(app)
 baseline.register(app)
 report.register(app)
+doctor.register(app)
 keeping.register(app)
 app.add_typer(labels.app, name="labels")
 app.add_typer(mappings.app, name="mappings")

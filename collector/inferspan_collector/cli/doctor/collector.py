@@ -1,0 +1,164 @@
+"""inferspan's collector: whether it is ready, what it refused, how full it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+from inferspan_collector.cli.client import Client, Refused, Unreachable, expect_success
+from inferspan_collector.cli.doctor.asking import Samples, samples, total
+from inferspan_collector.cli.doctor.finding import Finding, right, unknown, wrong
+
+PART: Final = "collector"
+SERIES_MAX: Final = 10_000
+"""Series of one scrape; each costs Prometheus some kilobytes."""
+DISK_FREE_MIN: Final = 1_000_000_000
+_FULL: Final = 0.8
+_REFUSALS: Final = {
+    "inferspan_refused_records": (
+        ("signal", "reason"), "correct the sender; the answer to it, and our log, say what is wrong"
+    ),
+    "inferspan_refused_requests": (
+        ("transport", "reason"), "docs/metrics.md says what each reason means; senders keep what "
+        "they may try again"
+    ),
+    "inferspan_contained_errors": (
+        ("where",), "that is a fault of ours: report it with what the log says at that time"
+    ),
+    "inferspan_store_commit_failures": ((), "look in the log; a full disk is the usual reason"),
+    "inferspan_store_set_aside_rows": ((), "`inferspan store check` names the file that has them"),
+    "inferspan_folded_values": (
+        ("label",), "raise the limit of that kind: limits.* in docs/configuration.md"
+    ),
+    "inferspan_clock_skewed_predictions": ((), "set the sender's clock: its windows are wrong"),
+    "inferspan_duplicate_predictions": (
+        ("kind",), "of `retry` nothing; `superseded`: two spans have one prediction id"
+    ),
+}  # fmt: skip
+_HARMLESS: Final = ("retry",)
+_REJECTED: Final = "inferspan_published_evaluations"
+
+
+def examine(client: Client) -> Iterator[Finding]:
+    """Ask whether it is ready, then for its own metrics."""
+    try:
+        ready = client.request("GET", "/readyz")
+        if ready.status != 200:
+            said = json.loads(ready.body).get("detail", "") if ready.body else ""
+            yield wrong(
+                PART,
+                "/readyz",
+                f"HTTP {ready.status} {said:.200}",
+                "HTTP 200",
+                "wait, or look in its log",
+            )
+        else:
+            yield right(PART, "/readyz", f"ready at {client.api}")
+        text = expect_success(client.request("GET", "/metrics")).body.decode("utf-8", "replace")
+    except Unreachable as error:
+        yield wrong(PART, "api", str(error), "an answer", "start it, or name it with --api URL")
+        return
+    except Refused as error:
+        fix = "give a token with the right `read`: --token-file FILE"
+        yield wrong(PART, "/metrics", str(error), "HTTP 200", fix)
+        return
+    except ValueError:
+        yield wrong(PART, "api", "no JSON", "inferspan's API", "name it with --api URL (4319)")
+        return
+    found = samples(text)
+    if "inferspan_accepted_records" not in found and "inferspan_store_bytes" not in found:
+        yield wrong(
+            PART, "/metrics", "no series of inferspan's", "inferspan_…", "name its API with --api"
+        )
+        return
+    yield from _received(found)
+    yield from _refused(found)
+    yield from _room(found)
+    yield from _evaluations(found)
+    series = sum(len(each) for each in found.values())
+    if series > SERIES_MAX:
+        yield wrong(
+            PART, "series on /metrics", f"{series:,}", f"at most {SERIES_MAX:,}",
+            "lower limits.classes, or scrape less often: each costs Prometheus memory",
+        )  # fmt: skip
+    else:
+        yield right(PART, "series on /metrics", f"{series:,}, each leaves with its model")
+
+
+def _received(found: Samples) -> Iterator[Finding]:
+    for signal, what in (("predictions", "predictions"), ("labels", "labels")):
+        n = total(found, "inferspan_accepted_records", signal=signal)
+        if n:
+            yield right(PART, what, f"{n:,.0f} taken since it started")
+        else:
+            yield unknown(
+                PART, what, "none since it started", "see `sender`" if signal != "labels" else ""
+            )
+    matched = found.get("inferspan_join_pending", [])
+    waiting = sum(value for _, value in matched)
+    if waiting:
+        yield wrong(
+            PART, "inferspan_join_pending", f"{waiting:,.0f} labels wait", "0",
+            "their ids match no prediction: compare one with `…/predictions`; is INFERSPAN_ID_KEY "
+            "set on one side only?",
+        )  # fmt: skip
+    else:
+        yield right(PART, "inferspan_join_pending", "every label has its prediction")
+
+
+def _refused(found: Samples) -> Iterator[Finding]:
+    clean = True
+    for name, (keys, fix) in _REFUSALS.items():
+        for labels, value in found.get(name, []):
+            about = " ".join(labels.get(key, "") for key in keys).strip()
+            if value and about not in _HARMLESS:
+                clean = False
+                shown = f"{name} {about}".strip()
+                yield wrong(PART, shown, f"{value:,.0f}", "0", fix)
+    if clean:
+        yield right(PART, "refusals", "nothing refused, folded or failed since it started")
+
+
+def _room(found: Samples) -> Iterator[Finding]:
+    held = {labels["part"]: value for labels, value in found.get("inferspan_held_bytes", [])}
+    limits = {
+        labels["part"]: value for labels, value in found.get("inferspan_held_bytes_limit", [])
+    }
+    full = [part for part, limit in limits.items() if held.get(part, 0) > _FULL * limit]
+    for part in full:
+        # The index of recent ids is meant to fill, and forgets the oldest.
+        if part != "recent_ids":
+            yield wrong(
+                PART, f"inferspan_held_bytes {part}",
+                f"{held[part]:,.0f} of {limits[part]:,.0f}", f"below {_FULL:.0%}",
+                "the store does not keep up; see /metrics inferspan_stage_seconds_total",
+            )  # fmt: skip
+    if not set(full) - {"recent_ids"}:
+        used = sum(held.values())
+        yield right(PART, "memory", f"{used / 1e6:,.0f} MB held, every part within its limit")
+    free = total(found, "inferspan_store_disk_free_bytes")
+    if free < DISK_FREE_MIN:
+        yield wrong(
+            PART, "inferspan_store_disk_free_bytes", f"{free / 1e9:.2f} GB",
+            f"{DISK_FREE_MIN / 1e9:g} GB or more", "make room: a full disk refuses everything",
+        )  # fmt: skip
+    else:
+        yield right(PART, "disk", f"{free / 1e9:,.0f} GB free")
+
+
+def _evaluations(found: Samples) -> Iterator[Finding]:
+    rejected = total(found, _REJECTED, result="rejected")
+    tried = total(found, _REJECTED, result="error")
+    sent = total(found, _REJECTED, result="ok")
+    if rejected or (tried and not sent):
+        yield wrong(
+            PART, _REJECTED, f"{rejected:,.0f} rejected, {tried:,.0f} to be tried again", "0",
+            "jaeger.otlp names Jaeger's OTLP/HTTP endpoint (collector/jaeger/jaeger.yaml: 14318)",
+        )  # fmt: skip
+    elif sent:
+        yield right(PART, "evaluation spans", f"{sent:,.0f} sent to Jaeger")
+    else:
+        yield unknown(
+            PART, "evaluation spans", "none sent", "to see accuracy in Jaeger: jaeger.otlp"
+        )

@@ -1,0 +1,86 @@
+"""What each figure of a model needs, and whether it is there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from inferspan_collector.cli.client import Client, Refused, Unreachable
+from inferspan_collector.cli.doctor.finding import Finding, right, unknown, wrong
+
+PART: Final = "figures"
+_SETTLED_MIN: Final = 0.5
+
+
+def examine(client: Client, model: str) -> Iterator[Finding]:
+    """Every figure of the model: its value, or what it needs.
+
+    The reasons are the API's own, each with its remedy.
+    """
+    base = f"/api/v1/models/{quote(model, safe='')}"
+    try:
+        windows = client.get(f"{base}/quality", every="all")["windows"]
+        estimates = client.get(f"{base}/estimates", every="all")
+        drift = client.get(f"{base}/drift", every="all")
+    except Unreachable:
+        return  # `collector` says so
+    except Refused as error:
+        yield wrong(PART, model, str(error), "a model that sends predictions", "see `sender`")
+        return
+    if not windows:
+        yield wrong(PART, model, "no prediction", "one or more", "see `sender`")
+        return
+    yield from _labels(windows[0], estimates)
+    for name, figure in windows[0]["metrics"].items():
+        yield _figure(name, figure)
+    yield from _estimated(estimates)
+    features = [name for name in drift["columns"] if name.startswith("feature.")]
+    if features:
+        yield right(PART, "drift of features", ", ".join(sorted(features)))
+    else:
+        yield unknown(
+            PART, "drift of features", "none are recorded",
+            "declare them: inferspan.predict(features=…)",
+        )  # fmt: skip
+    if windows[0]["latency"].get("objective") is None:
+        yield unknown(PART, "latency objective", "none", f"set models.{model}.latency_objective_ms")
+
+
+def _figure(name: str, figure: Mapping[str, Any]) -> Finding:
+    if figure["value"] is None:
+        seen, _, fix = str(figure["reason"]).partition(";")
+        return unknown(PART, name, seen, fix.strip())
+    few = "" if figure.get("known", True) else ", fewer than models.<name>.minimum_n"
+    return right(PART, name, f"{figure['value']:.6g} of {figure['n']:,}{few}")
+
+
+def _labels(window: Mapping[str, Any], estimates: Mapping[str, Any]) -> Iterator[Finding]:
+    n, labelled = window["predictions"], window["labeled"]
+    if not labelled:
+        yield wrong(
+            PART, "labels", f"none of {n:,} predictions has one", "one or more",
+            "send them: inferspan.label(prediction_id, truth), or `inferspan labels push`",
+        )  # fmt: skip
+        return
+    yield right(PART, "labels", f"{labelled:,} of {n:,} predictions ({labelled / n:.1%})")
+    whole = estimates["windows"]
+    settled = whole[0]["settled"] if whole else None
+    if settled is not None and settled < _SETTLED_MIN:
+        yield unknown(
+            PART, "settled", f"{settled:.0%} of the truth should be there by now",
+            "wait, or look at the estimates",
+        )  # fmt: skip
+
+
+def _estimated(estimates: Mapping[str, Any]) -> Iterator[Finding]:
+    if estimates["method"] is None:
+        seen, _, fix = str(estimates["reason"]).partition(";")
+        yield unknown(PART, "estimates without labels", seen, fix.strip())
+        return
+    reference = estimates["reference"]
+    yield right(
+        PART, "estimates without labels",
+        f"{estimates['method']}, learnt from {reference['learnt_from']:,} rows of the reference "
+        f"({reference['source']})",
+    )  # fmt: skip
