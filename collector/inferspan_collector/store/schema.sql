@@ -73,7 +73,7 @@ CREATE TABLE prediction_details (
 CREATE TABLE prediction_probabilities (
     row_id BIGINT NOT NULL,
     classes VARCHAR NOT NULL,
-    doubles BLOB NOT NULL
+    doubles BLOB NOT NULL USING COMPRESSION uncompressed
 );
 
 -- The declared features of predictions: a row for those of a transaction that have the same names.
@@ -85,7 +85,6 @@ CREATE TABLE feature_blocks (
     model VARCHAR NOT NULL,
     names VARCHAR,                  -- of the numbers: a JSON array; NULL = it has none
     category_names VARCHAR,         -- of the texts
-    -- To look how they could be compressed costs more than to write them.
     rows BLOB NOT NULL USING COMPRESSION uncompressed,      -- int64[n], rising; '' = all between
     numbers BLOB NOT NULL USING COMPRESSION uncompressed,   -- float64[n, names], NaN = missing
     text_ends BLOB NOT NULL USING COMPRESSION uncompressed, -- int64[n]: each row's end in `texts`
@@ -134,7 +133,7 @@ CREATE TABLE label_details (
     link_span UBIGINT NOT NULL,     -- 0 = it has no link, or needs none
     response_id VARCHAR,
     entity_id VARCHAR,
-    text VARCHAR,
+    text VARCHAR USING COMPRESSION uncompressed,    -- up to 16,384 characters
     deleted BOOLEAN NOT NULL,
     weight DOUBLE NOT NULL,
     item_id VARCHAR                 -- which item of a ranking; NULL = the prediction as a whole
@@ -288,7 +287,7 @@ CREATE TABLE named_labels (
     kind VARCHAR NOT NULL,
     actual VARCHAR,
     value DOUBLE,
-    text VARCHAR,
+    text VARCHAR USING COMPRESSION uncompressed,
     time BIGINT NOT NULL,
     received BIGINT NOT NULL,
     source VARCHAR,

@@ -1,7 +1,46 @@
--- Labels of single items of rankings.
+-- Labels of single items of rankings; and texts as they are, see schema.sql.
 
-ALTER TABLE label_details ADD COLUMN item_id VARCHAR;
-ALTER TABLE named_labels ADD COLUMN item_id VARCHAR;
+CREATE TABLE label_details_with_items (
+    row_id BIGINT NOT NULL,
+    position INTEGER NOT NULL,
+    link_trace_high UBIGINT NOT NULL,
+    link_trace_low UBIGINT NOT NULL,
+    link_span UBIGINT NOT NULL,
+    response_id VARCHAR,
+    entity_id VARCHAR,
+    text VARCHAR USING COMPRESSION uncompressed,
+    deleted BOOLEAN NOT NULL,
+    weight DOUBLE NOT NULL,
+    item_id VARCHAR
+);
+INSERT INTO label_details_with_items SELECT *, NULL FROM label_details;
+DROP TABLE label_details;
+ALTER TABLE label_details_with_items RENAME TO label_details;
+CREATE TABLE named_labels_with_items (
+    label_id VARCHAR NOT NULL,
+    revision BIGINT NOT NULL,
+    content_hash UBIGINT NOT NULL,
+    environment VARCHAR,
+    model VARCHAR,
+    version VARCHAR,
+    response_id VARCHAR,
+    entity_id VARCHAR,
+    target VARCHAR NOT NULL,
+    kind VARCHAR NOT NULL,
+    actual VARCHAR,
+    value DOUBLE,
+    text VARCHAR USING COMPRESSION uncompressed,
+    time BIGINT NOT NULL,
+    received BIGINT NOT NULL,
+    source VARCHAR,
+    annotator_kind VARCHAR,
+    deleted BOOLEAN NOT NULL,
+    weight DOUBLE NOT NULL,
+    item_id VARCHAR
+);
+INSERT INTO named_labels_with_items SELECT *, NULL FROM named_labels;
+DROP TABLE named_labels;
+ALTER TABLE named_labels_with_items RENAME TO named_labels;
 CREATE TABLE item_outcomes (
     prediction_row BIGINT NOT NULL,
     label_row BIGINT NOT NULL,
@@ -26,7 +65,7 @@ INSERT INTO journal VALUES (0);
 CREATE TABLE prediction_probabilities (
     row_id BIGINT NOT NULL,
     classes VARCHAR NOT NULL,
-    doubles BLOB NOT NULL
+    doubles BLOB NOT NULL USING COMPRESSION uncompressed
 );
 
 -- Declared features of predictions.
