@@ -274,6 +274,17 @@ def test_an_empty_body_is_an_empty_request(decode, as_json: bool) -> None:
     assert (len(decoded.predictions), len(decoded.labels), decoded.refused) == (0, 0, ())
 
 
+@pytest.mark.parametrize(
+    "values", ['{"resourceSpans":[%s{}]}', '{"unknown":[%s[]]}', '{"resourceLogs":[{"x":[%s1]}]}']
+)
+def test_json_of_too_many_values_is_refused_before_it_is_read(values: str) -> None:
+    few, many = ((values % ("{}," * n)).encode() for n in (100, wire.JSON_VALUES_MAX // 2))
+    for decode in (decode_traces, decode_logs):
+        assert len(decode(few, json=True, received_ns=1).predictions) == 0
+        with pytest.raises(wire.MalformedRequest, match="send smaller batches"):
+            decode(many, json=True, received_ns=1)
+
+
 @pytest.mark.parametrize("body", [b"\x0a\x00", b"\x0a\x02\x12\x00"])
 def test_empty_resources_and_scopes_have_a_limit(body: bytes) -> None:
     limit = wire.GROUPS_MAX // len(body) * 2
