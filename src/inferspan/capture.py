@@ -24,9 +24,10 @@ from inferspan.attributes import (
 from inferspan.containment import from_outside
 from inferspan.features import FEATURES_MAX, ColumnTooLong, as_column
 from inferspan.identity import new_record_id
-from inferspan.json_values import json_object, plain_object
+from inferspan.json_values import json_object
 from inferspan.output_columns import ROWS_MAX, Misfit
 from inferspan.outputs import Output
+from inferspan.plain_json import plain_object
 from inferspan.redaction import Redactor
 from inferspan.tensors import tensor
 

@@ -24,6 +24,8 @@ from inferspan.attributes import (
 CUT: Final = '"…"'
 """What stands for a value that finds no room."""
 CUT_BYTES: Final = len(CUT.encode())
+KEY_LENGTH_MAX: Final = 128
+"""Characters of a member's name."""
 _DECIMAL_BYTES_MAX: Final = 1024
 
 Leaf = Callable[[Any, int], str]

@@ -23,30 +23,26 @@ from inferspan.containment import from_outside
 from inferspan.json_leaves import (
     CUT,
     CUT_BYTES,
+    KEY_LENGTH_MAX,
     LEAF_BASES,
     LEAVES,
     Leaf,
     json_text,
-    quoted,
     size_of,
     write_image,
     write_text,
     write_type,
 )
+from inferspan.plain_json import plain_object
 
 DEPTH_MAX: Final = 4
 """Lists and mappings inside each other that are shown."""
-KEY_LENGTH_MAX: Final = 128
-"""Characters of a member's name."""
 _REST_BYTES: Final = 24
 """Room for `,"…":"{count} more"`, which says how much is not shown."""
 _MEMBER_MIN: Final = len('"":,') + CUT_BYTES
 _SHARE_MIN: Final = 32
 """Bytes of a member that are not kept for those after it: any number fits in."""
 _STRING_ARRAY_BYTES_MAX: Final = 1 << 18
-_KEYS_MAX: Final = 1024
-_KEYS: Final[dict[str, str]] = {}
-"""Names of members that were written before, as JSON, with the colon."""
 
 Judge = Callable[[tuple[str, ...], object], object]
 """Names and value of a member → what may be shown of it."""
@@ -93,70 +89,6 @@ def json_object(
         parts.append(f"{key}:{written}")
         room -= own + size_of(written)
     return "{" + ",".join(parts) + "}", left_out
-
-
-def plain_object(members: Iterable[tuple[Any, Any]], bytes_max: int) -> str | None:
-    """What `json_object` makes of members that most calls have, at a quarter of its price.
-
-    Args:
-        members: names and values, at most `ITEMS_MAX`.
-        bytes_max: as of `json_object`.
-
-    Returns:
-        The text; None where a value is no number, text of ASCII or list of floats, or too long.
-    """
-    parts: list[str] = []
-    for name, value in members:
-        kind = type(value)
-        if kind is float:
-            if value - value != 0.0:  # NaN or infinite
-                return None
-            written = repr(value)
-        elif kind is str:
-            if len(value) > TEXT_LENGTH_MAX or not value.isascii():
-                return None
-            written = quoted(value)
-        elif kind is list:
-            count = len(value)
-            if not 0 < count <= ITEMS_MAX or list(map(type, value)).count(float) != count:
-                return None
-            written = repr(value).replace(" ", "")
-            if "n" in written:
-                return None
-        elif kind is int and value.bit_length() < 64:
-            written = repr(value)
-        else:
-            return None
-        if type(name) is not str:
-            return None
-        key = _KEYS.get(name)
-        if key is None:
-            key = json_text(name, KEY_LENGTH_MAX) + ":"
-            if len(_KEYS) < _KEYS_MAX:
-                _KEYS[name] = key
-        parts.append(key + written)
-    whole = f"{{{','.join(parts)}}}"
-    return whole if len(whole) * 4 <= bytes_max or size_of(whole) <= bytes_max else None
-
-
-def plain_answer(
-    answer: dict[Any, Any], label: str | None, score: float | None, bytes_max: int
-) -> str | None:
-    """What `plain_object` makes of an answer, at half its price where it is the usual pair.
-
-    Args:
-        answer: what was returned.
-        label: the class that was read of it, of ASCII; None = none.
-        score: likewise, and finite.
-        bytes_max: as of `json_object`.
-    """
-    if len(answer) == 2 and label is not None and score is not None:
-        # Both were read of it, so there is nothing else; in which order is to be seen.
-        first = next(iter(answer))
-        fits = len(label) <= TEXT_LENGTH_MAX and 6 * len(label) + 64 <= bytes_max
-        if first == "label" and fits and type(answer["label"]) is str:
-            return f'{{"label":{quoted(label)},"score":{score!r}}}'
-    return plain_object(answer.items(), bytes_max) if len(answer) <= ITEMS_MAX else None
 
 
 def _write(value: object, room: int, depth: int, judge: Judge | None) -> str:

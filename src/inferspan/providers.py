@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -68,9 +68,12 @@ if hasattr(os, "register_at_fork"):
 
 
 @cache
-def _version() -> str:
+def _version() -> str | None:
     # Read when a tracer is made: importing inferspan need not wait for the file.
-    return version("inferspan")
+    try:
+        return version("inferspan")
+    except PackageNotFoundError:  # frozen or copied into another package, without its metadata
+        return None
 
 
 def configure(

@@ -19,9 +19,9 @@ from inferspan.attributes import Attributes, extent_of, row_count
 from inferspan.containment import errors, from_outside
 from inferspan.current import CURRENT_KEY
 from inferspan.identity import new_record_id
-from inferspan.json_values import plain_answer, plain_object
 from inferspan.output_usual import USUAL, read_mapping
 from inferspan.outputs import Output
+from inferspan.plain_json import plain_answer, plain_vector
 from inferspan.plans import PredictionPlan
 from inferspan.predictions import INPUT, PredictionCall
 from inferspan.providers import state
@@ -130,7 +130,7 @@ class UsualCall(PredictionCall):
         plan = self.plan
         given, names = arguments[0], plan.argument_names
         if type(given) is list and plan.redact is None and bound < len(names):
-            self._shown = plain_object(((names[bound], given),), semconv.JSON_BYTES_MAX)
+            self._shown = plain_vector(names[bound], given, semconv.JSON_BYTES_MAX)
         if self._shown is None:
             call = (arguments, keywords, bound)
             capture.show_input(call, names, plan.redact, self.attributes, self.dropped)

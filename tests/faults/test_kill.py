@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 
-from exporters import Exporting
+from exporting import Exporting
 from ledger import Ledger
 from mortal import ACKNOWLEDGED, STARTING, Death, Mortal, mortal
 from rounds import ROUNDS, SEED

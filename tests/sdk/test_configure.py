@@ -159,6 +159,29 @@ assert {{s.resource.attributes["service.name"] for s in spans}} == {{"theirs"}}
     assert resource[semconv.SERVICE_NAME] == "ours"
 
 
+def test_a_copy_without_its_metadata_works_too(server: Receiver) -> None:
+    run(
+        """
+import importlib.metadata as metadata
+installed = metadata.version
+def version(name):
+    if name == "inferspan":  # frozen, or copied into another package
+        raise metadata.PackageNotFoundError(name)
+    return installed(name)
+metadata.version = version
+"""
+        + SCORE
+        + f"""
+inferspan.configure(endpoint={server.url!r})
+score("order-1")
+inferspan.label("order-1", "legit", model="fraud")
+assert inferspan.flush(timeout=30)
+"""
+    )
+    assert len(server.spans(semconv.SCOPE_PREDICTIONS)) == 1
+    assert len(server.spans(semconv.SCOPE_LABELS)) == 1
+
+
 def test_flush_keeps_its_time_and_says_what_failed(server: Receiver) -> None:
     server.release.clear()
     done = run(

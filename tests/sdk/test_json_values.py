@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import hostile_values as hostile
-from inferspan.json_values import json_object, plain_object
+from inferspan.json_values import json_object
+from inferspan.plain_json import plain_object, plain_vector
 
 
 def shown(value: object, bytes_max: int = 2048) -> Any:
@@ -222,6 +223,17 @@ def test_what_is_written_the_short_way_says_all(members: dict[str, Any]) -> None
     if whole is not None:
         assert len(whole.encode()) <= 2048
         assert parsed(whole) == members
+
+
+@given(
+    st.text(max_size=5),
+    st.lists(st.floats() | st.just(1) | st.just(np.float64(0.1)), max_size=80),
+    st.sampled_from([20, 100, 2048]),
+)
+def test_a_vector_alone_is_written_as_among_others(
+    name: str, vector: list[Any], bytes_max: int
+) -> None:
+    assert plain_vector(name, vector, bytes_max) == plain_object([(name, vector)], bytes_max)
 
 
 def test_most_calls_are_written_the_short_way() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 import inferspan
 from inferspan import semconv, settings
-from inferspan.json_values import plain_answer, plain_object
+from inferspan.plain_json import plain_answer, plain_object
 from inferspan.testing import capture_spans
 
 TASKS = (None, "binary_classification", "multiclass_classification", "regression", "generation")
