@@ -47,6 +47,8 @@ class Strings:
             return cls.of([])
         first = parts[0].values
         if all(part.values == first for part in parts):
+            if not first:
+                return cls.constant(None, sum(map(len, parts)))
             return cls(np.concatenate([part.codes for part in parts]), first)
         seen: dict[str, int] = {}
         codes = []
@@ -120,6 +122,8 @@ class Texts:
         if not parts:
             return cls.of([])
         offsets = np.zeros(1 + sum(map(len, parts)), np.int64)
+        if not any(len(part.data) for part in parts):
+            return cls(parts[0].data, offsets)
         rows = size = 0
         for part in parts:
             end = rows + len(part)
