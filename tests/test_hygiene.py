@@ -21,6 +21,13 @@ FORBIDDEN = {
 }
 LOCK_FILES = {"uv.lock", "poetry.lock", "Pipfile.lock", "pdm.lock"}
 
+PICTURE_BYTES_MAX = 100_000
+
+
+def is_picture(path: Path) -> bool:
+    """Whether it is what the documentation shows."""
+    return path.parent == ROOT / "docs/images" and path.suffix == ".png"
+
 
 def tracked() -> Iterator[Path]:
     """Every file that is, or is about to be, in the repository."""
@@ -42,16 +49,19 @@ def test_no_file_holds(what: str) -> None:
     found = [
         f"{path.relative_to(ROOT)}:{number}: {line.strip()[:120]}"
         for path in tracked()
+        if not is_picture(path)
         for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), 1)
         if pattern.search(line)
     ]
     assert found == []
 
 
-def test_no_lock_file_and_no_binary() -> None:
+def test_no_lock_file_and_no_binary_but_small_pictures_of_the_docs() -> None:
     files = list(tracked())
     assert [path.name for path in files if path.name in LOCK_FILES] == []
-    assert [str(path) for path in files if b"\0" in path.read_bytes()] == []
+    binary = [path for path in files if b"\0" in path.read_bytes()]
+    assert [str(path) for path in binary if not is_picture(path)] == []
+    assert [str(path) for path in binary if path.stat().st_size > PICTURE_BYTES_MAX] == []
 
 
 def test_tests_do_not_wait_by_the_clock() -> None:

@@ -29,6 +29,7 @@ from inferspan_collector.driver import Driver
 from inferspan_collector.first_line import first_line
 from inferspan_collector.http_server import GRACE_SECONDS, Gate, Listener, new_event_loop
 from inferspan_collector.listening import AddressTaken
+from inferspan_collector.page.serving import Page, is_page
 from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.problems import problem
 from inferspan_collector.publish import (
@@ -187,18 +188,24 @@ class Collector:
         config, telemetry = self._config, self.telemetry
         hosts = config.receivers.allowed_hosts
         if "api" in sockets:
+            published = [
+                *api.routes(pipeline, config),
+                *baselines.routes(pipeline, pipeline, config),
+                *comparing.routes(pipeline, config),
+                *drifting.routes(pipeline, config),
+                *foreseeing.routes(pipeline, config),
+                *keeping.routes(pipeline, config),
+                *prometheus.routes(pipeline, telemetry, config),
+                *jaeger_monitor.routes(pipeline, config),
+                *jaeger_quality.routes(pipeline, config),
+            ]
+            page = Page(pipeline, telemetry, config, published)
+            stack.push_async_callback(asyncio.to_thread, page.close)
             app = Starlette(
                 routes=[
                     *labels.routes(pipeline, telemetry, config.limits, self._budget, pending),
-                    *api.routes(pipeline, config),
-                    *baselines.routes(pipeline, pipeline, config),
-                    *comparing.routes(pipeline, config),
-                    *drifting.routes(pipeline, config),
-                    *foreseeing.routes(pipeline, config),
-                    *keeping.routes(pipeline, config),
-                    *prometheus.routes(pipeline, telemetry, config),
-                    *jaeger_monitor.routes(pipeline, config),
-                    *jaeger_quality.routes(pipeline, config),
+                    *page.routes,
+                    *published,
                 ],
                 exception_handlers={
                     HTTPException: self._unanswered,
@@ -206,7 +213,7 @@ class Collector:
                     Exception: self._contained,
                 },
             )
-            keeper = Doorkeeper(app, telemetry, "api", self._access, _RIGHTS)
+            keeper = Doorkeeper(app, telemetry, "api", self._access, _RIGHTS, is_page)
             readable = {jaeger_quality.PATH: config.jaeger.ui} if config.jaeger.ui else {}
             guarded = Guard(keeper, telemetry, "api", hosts, readable)
             await self._listen(stack, guarded, sockets, "api")

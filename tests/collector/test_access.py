@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -101,6 +102,39 @@ def test_whoever_presents_no_known_token_is_asked_for_one(
     assert answer.headers["www-authenticate"].startswith("Bearer ")
     assert "inferspan token" in answer.text
     assert "wrong" not in answer.text
+
+
+def basic(user: str, password: str) -> dict[str, str]:
+    return {"authorization": "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()}
+
+
+@pytest.mark.parametrize(
+    "path", ["", "models/fraud", "parts/trend/fraud", "parts/card/fraud", "page/page.css"]
+)
+def test_browsers_are_asked_for_a_token_as_a_password_where_people_look(
+    collector: Collector, path: str
+) -> None:
+    accept = {"accept": "text/html"}
+    asked = ask(collector, "GET", f"api/{path}", accept)
+    assert asked.status_code == 401
+    assert [each.split()[0] for each in asked.headers.get_list("www-authenticate")] == [
+        "Bearer",
+        "Basic",
+    ]
+    assert ask(collector, "GET", f"api/{path}", accept | basic("", "wrong")).status_code == 401
+    refused = ask(collector, "GET", f"api/{path}", accept | basic("x", "gateway-token"))
+    assert refused.status_code == 403
+    seen = ask(collector, "GET", f"api/{path}", accept | basic("anybody", "reader-token"))
+    assert seen.status_code in (200, 404)
+
+
+def test_a_password_opens_nothing_that_programs_ask(collector: Collector) -> None:
+    # A browser sends it unasked, whoever had it send the request.
+    for kind in ("models", "metrics", "labels", "forget", "backup"):
+        answer = code_of(collector, kind, basic("", "operator-token"))
+        assert answer == 401
+    answer = ask(collector, "GET", "api/api/v1/models", {})
+    assert "Basic" not in answer.headers["www-authenticate"]
 
 
 def test_the_scheme_is_read_in_any_case_and_blanks_do_not_matter(collector: Collector) -> None:

@@ -6,7 +6,7 @@ from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inferspan_collector.drawing import bars, lines, scales
@@ -66,6 +66,7 @@ def test_a_round_scale_holds_every_value_between_its_ends(values: list[float], t
 
 
 @given(st.lists(st.floats(0, 1), min_size=1))
+@example([2.2e-313])
 def test_a_share_is_drawn_within_nought_and_one(values: list[float]) -> None:
     scale, _ = scales.round_scale(values, least=0, greatest=1)
     assert 0 <= scale.low < scale.high <= 1 + 1e-9
@@ -109,7 +110,7 @@ def test_a_band_goes_out_along_its_upper_ends_and_back_along_its_lower() -> None
 
 def test_what_is_there_at_a_time_is_read_in_one_place() -> None:
     both = [Line("main", [Point(5, 1.0, text="true 1")]), Line("second", [Point(5, 2, text="2 <")])]
-    (reading,) = drawn(parsed(chart("", both, FRAME)), "reading")
+    ((reading,),) = drawn(parsed(chart("", both, FRAME)), "readings")
     assert [each.text for each in reading] == ["true 1\n2 <"]
     assert (reading.get("x"), reading.get("width")) == ("0%", "100%")
 

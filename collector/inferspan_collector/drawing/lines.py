@@ -58,6 +58,8 @@ class Limit:
 
     value: float
     text: str = ""
+    below: bool = False
+    """Whether the text stands below the level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,10 @@ class Frame:
     gap: float | None = None
     """Two points further apart than this have no line between them."""
     bare: bool = False
-    """Without ticks and texts, to stand in a line of a table."""
+    """Without ticks, readings and single points, to stand in a line of a table; alerts are strokes
+    below the line."""
+    shown: Sequence[float] = ()
+    """Values that are to be in sight whatever the lines hold: 0, for what is compared by length."""
 
 
 def chart(description: str, lines: Sequence[Line], frame: Frame, *limits: Limit) -> Markup:
@@ -95,10 +100,15 @@ def chart(description: str, lines: Sequence[Line], frame: Frame, *limits: Limit)
         each
         for line in lines
         for point in line.points
-        for each in finite((point.value, point.low, point.high))
+        for each in finite(
+            # What is not sure must not make what is look flat.
+            (point.value,) if point.mark == "unsure" else (point.value, point.low, point.high)
+        )
     ]
     levels = [limit.value for limit in limits]
-    y, ticks = round_scale([*values, *levels], least=frame.least, greatest=frame.greatest)
+    y, ticks = round_scale(
+        [*values, *levels, *frame.shown], least=frame.least, greatest=frame.greatest
+    )
     x = Scale(frame.start, max(frame.end, frame.start + 1))
     drawing = _Drawing(x, y, frame)
     inner = element(
@@ -110,6 +120,7 @@ def chart(description: str, lines: Sequence[Line], frame: Frame, *limits: Limit)
             "preserveAspectRatio": "none",
         },
         *(part for line in lines for part in drawing.strokes(line)),
+        *(drawing.rug(line) for line in lines if frame.bare),
     )
     below = 0 if frame.bare else X_LABELS
     return element(
@@ -124,8 +135,8 @@ def chart(description: str, lines: Sequence[Line], frame: Frame, *limits: Limit)
         *([] if frame.bare else drawing.grid(ticks)),
         *(drawing.limit(limit) for limit in limits),
         inner,
-        *(dot for line in lines for dot in drawing.dots(line)),
-        *drawing.readings(lines),
+        *([] if frame.bare else (dot for line in lines for dot in drawing.dots(line))),
+        *([] if frame.bare else [drawing.readings(lines)]),
     )
 
 
@@ -165,7 +176,7 @@ class _Drawing:
             "class": "limit-text",
             "x": "100%",
             "y": down,
-            "dy": "-4",
+            "dy": "14" if limit.below else "-4",
             "text_anchor": "end",
         }
         return line + element("text", place, limit.text)
@@ -197,11 +208,21 @@ class _Drawing:
                 run.append(point)
         yield run
 
+    def rug(self, line: Line) -> Markup:
+        """A short stroke at the lower edge for every alert."""
+        edge = self._frame.height + 2 * TOP
+        found = "".join(
+            f"M{self._x.place(point.x) * PLANE:.0f} {edge}v-6"
+            for point in line.points
+            if point.mark == "alert"
+        )
+        return element("path", {"class": "rug", "d": found}) if found else Markup("")
+
     def dots(self, line: Line) -> Iterator[Markup]:
         few = sum(point.value is not None for point in line.points) <= DOTS_MAX
         alone = {run[0].x for run in self._runs(line) if len(run) == 1}
         for point in line.points:
-            if point.value is None or (self._frame.bare and point.mark != "alert"):
+            if point.value is None:
                 continue
             across, down = self._across(point.x), self._down(point.value)
             if point.mark == "alert":
@@ -217,7 +238,7 @@ class _Drawing:
                     "circle", {"class": f"dot {line.role} {point.mark}".rstrip(), **place}
                 )
 
-    def readings(self, lines: Sequence[Line]) -> Iterator[Markup]:
+    def readings(self, lines: Sequence[Line]) -> Markup:
         """Upright strips, one for each x, that say what all lines are there."""
         texts: dict[float, list[str]] = {}
         for line in lines:
@@ -226,18 +247,15 @@ class _Drawing:
                     texts.setdefault(point.x, []).append(point.text)
         places = sorted(texts)
         if not places:
-            return
+            return Markup("")
         middles = [(left + right) / 2 for left, right in pairwise(places)]
         height = self._frame.height + 2 * TOP
+        strips = []
         for x, left, right in zip(
             places, [self._x.low, *middles], [*middles, self._x.high], strict=True
         ):
             begin, end = self._x.place(left), self._x.place(right)
-            strip: Attributes = {
-                "x": percent(begin),
-                "width": percent(end - begin),
-                "y": "0",
-                "height": height,
-            }
+            strip: Attributes = {"x": percent(begin), "width": percent(end - begin)}
             said = element("title", {}, "\n".join(texts[x]))
-            yield element("rect", {"class": "reading", **strip}, said)
+            strips.append(element("rect", {**strip, "height": height}, said))
+        return element("g", {"class": "readings"}, *strips)

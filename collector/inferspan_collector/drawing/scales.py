@@ -17,6 +17,11 @@ MINUTE_STEPS: Final = (
 """Steps between ticks of time, in minutes, that people count in."""
 
 
+_LEAST: Final = 1e-290
+_GREATEST: Final = 1e300
+"""Between them, steps and ticks are numbers with all their digits."""
+
+
 @dataclass(frozen=True, slots=True)
 class Scale:
     """From [low, high] to [0, 1]; low < high."""
@@ -39,19 +44,19 @@ def round_scale(
     """A scale whose ends are round numbers around all values, and its ticks, rising.
 
     Args:
-        values: what is to be seen; those that are not finite are left out.
+        values: what is to be seen; those that are not finite, or beyond 1e300, are left out.
         ticks: about how many steps there should be between them.
         least: no tick lies below it: 0 of a proportion.
         greatest: no tick lies above it: 1 of a proportion.
     """
-    finite = [value for value in values if math.isfinite(value)]
-    low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
+    drawn = [value for value in values if abs(value) < _GREATEST]
+    low, high = (min(drawn), max(drawn)) if drawn else (0.0, 1.0)
     if least is not None:
         low, high = max(low, least), max(high, least)
     if greatest is not None:
         low, high = min(low, greatest), min(high, greatest)
-    if high - low <= 1e-9 * max(abs(low), abs(high), 1e-300):
-        room = abs(high) * 0.1 or 1.0
+    if high - low <= max(1e-9 * max(abs(low), abs(high)), _LEAST):
+        room = abs(high) * 0.1 if abs(high) > _LEAST else 1.0
         low, high = low - room, high + room
     step = _round_step((high - low) / max(1, ticks))
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)

@@ -79,6 +79,7 @@ PREDICTIONS_PARAMETERS: Final = (
 ENDPOINTS: Final = """\
 inferspan collector
 
+GET  /                                     a page for browsers, this list for programs
 GET  /api/v1/models                        models, their versions and how much of them is labelled
 GET  /api/v1/models/{model}/quality        figures per window and group
 GET  /api/v1/models/{model}/compare        one version or variant against another
@@ -108,7 +109,7 @@ def routes(queries: Queries, config: Config) -> list[Route]:
     """
     api = _Api(queries, config)
     return [
-        Route("/", _endpoints, methods=["GET"]),
+        Route("/", endpoints, methods=["GET"]),
         Route("/healthz", api.alive, methods=["GET"]),
         Route("/readyz", api.ready, methods=["GET"]),
         Route("/api/v1/models", api.models, methods=["GET"]),
@@ -118,7 +119,8 @@ def routes(queries: Queries, config: Config) -> list[Route]:
     ]
 
 
-def _endpoints(request: Request) -> Response:
+def endpoints(request: Request) -> Response:
+    """What there is, as text."""
     return PlainTextResponse(ENDPOINTS)
 
 

@@ -8,9 +8,10 @@ of a token was right, nor which one.
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -29,6 +30,7 @@ ALL: Final[Rights] = frozenset((INGEST, LABELS, READ, ADMIN))
 OPEN_PATHS: Final = frozenset(("/healthz", "/readyz"))
 """Asked by what has no token: an orchestrator."""
 _SCHEME: Final = "bearer "
+_ASK_PEOPLE: Final = 'Basic realm="inferspan: a token as password", charset="UTF-8"'
 _REMEDY: Final = "send the header Authorization: Bearer TOKEN; `inferspan token` makes one"
 
 
@@ -127,6 +129,18 @@ def authorizations(scope: Scope) -> list[str]:
     ]
 
 
+def _password_as_token(authorization: str) -> str:
+    """The password of HTTP's basic authentication as a bearer token; all else as it is."""
+    scheme, _, encoded = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return authorization
+    try:
+        said = base64.b64decode(encoded.strip(), validate=True).decode("utf-8", "surrogateescape")
+    except ValueError:
+        return authorization
+    return _SCHEME + said.partition(":")[2]
+
+
 class Doorkeeper:
     """ASGI middleware around the API's port: each path needs a right.
 
@@ -136,6 +150,10 @@ class Doorkeeper:
         transport: the port's name among the counters.
         access: knows the tokens.
         rights: path → the right it needs. Every other one needs `read`, and `OPEN_PATHS` none.
+        opened_by_people: says of a path whether it is opened in a browser, which cannot send a
+            bearer token by itself. There a token is taken as the password of any user, too, and
+            asked for: such paths only read, so that it does not matter that browsers send a
+            password unasked.
     """
 
     def __init__(
@@ -145,25 +163,31 @@ class Doorkeeper:
         transport: str,
         access: Access,
         rights: Mapping[str, str],
+        opened_by_people: Callable[[str], bool] = lambda path: False,
     ) -> None:
         self._app = app
         self._telemetry = telemetry
         self._transport = transport
         self._access = access
         self._needed = rights
+        self._opened_by_people = opened_by_people
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Refuse with 401 or 403, or pass on."""
         if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
             needed = self._needed.get(scope["path"], READ)
+            by_people = self._opened_by_people(scope["path"])
+            presented = authorizations(scope)
+            if by_people:
+                presented = [_password_as_token(each) for each in presented]
             try:
-                self._access.require(authorizations(scope), needed)
+                self._access.require(presented, needed)
             except Denied as denied:
                 self._telemetry.add(REQUESTS, transport=self._transport, code=str(denied.status))
                 self._telemetry.add(
                     REFUSED_REQUESTS, transport=self._transport, reason=denied.reason
                 )
-                await problem(
+                answer = problem(
                     denied.status,
                     "Unauthenticated" if denied.status == 401 else "Not permitted",
                     str(denied),
@@ -171,6 +195,9 @@ class Doorkeeper:
                     value=denied.value,
                     rule=denied.rule,
                     remedy=denied.remedy,
-                )(scope, receive, send)
+                )
+                if by_people and denied.status == 401:
+                    answer.headers.append("www-authenticate", _ASK_PEOPLE)
+                await answer(scope, receive, send)
                 return
         await self._app(scope, receive, send)

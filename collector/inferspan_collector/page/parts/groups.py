@@ -1,0 +1,76 @@
+"""Versions, and the values of a slice, beside each other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from inferspan_collector.drawing import bars
+from inferspan_collector.page import pictures, wording
+from inferspan_collector.page.asking import Json, Question
+from inferspan_collector.page.choices import Choice
+from inferspan_collector.page.parts import Surroundings
+
+TITLE: Final = "Versions and slices"
+GROUPS_MAX: Final = 30
+"""Values of a slice that are shown: those with the most predictions."""
+
+
+def questions(choice: Choice) -> dict[str, Question]:
+    """By version, by the chosen slice, and one prediction to see which slices there are."""
+    asked = {
+        "version": choice.ask("quality", every="all", by="version"),
+        "newest": choice.ask("predictions", limit="100"),
+    }
+    if choice.slice_key is not None:
+        asked["slice"] = choice.ask("quality", every="all", by=f"slice.{choice.slice_key}")
+    return asked
+
+
+def view(answers: Mapping[str, Any], choice: Choice, around: Surroundings) -> dict[str, Any]:
+    """A table of versions, and one of the chosen slice."""
+    newest: list[Json] = answers["newest"]["predictions"]
+    keys = sorted(
+        {key for row in newest for key in row["slices"]} | {choice.slice_key or ""} - {""}
+    )
+    tables = [_table("version", answers["version"]["windows"], choice)]
+    if "slice" in answers:
+        tables.append(_table(f"slice.{choice.slice_key}", answers["slice"]["windows"], choice))
+    notes = answers["slice"]["notes"] if "slice" in answers else []
+    return {"tables": tables, "keys": keys, "notes": notes}
+
+
+def _table(key: str, windows: list[Json], choice: Choice) -> Json:
+    name = pictures.main_figure(windows, choice.get("figure"))
+    most = sorted(windows, key=lambda window: -window["predictions"])
+    return {
+        "key": key,
+        "called": key.removeprefix("slice."),
+        "name": name,
+        "rows": [_row(key, name, window, choice) for window in most[:GROUPS_MAX]],
+        "left_out": max(0, len(most) - GROUPS_MAX),
+    }
+
+
+def _row(key: str, name: str, window: Json, choice: Choice) -> Json:
+    value = window["group"].get(key)
+    figure: Json = window["metrics"].get(name) or {"value": None, "n": 0}
+    bar = None
+    if figure["value"] is not None and name in wording.WITHIN_ONE:
+        said = f"{wording.label(name)} {wording.number(figure['value'], name)}"
+        bar = bars.share(said, figure["value"], figure.get("low"), figure.get("high"))
+    if key == "version":
+        chosen, url = choice.get("version") == value, choice.url(version=value)
+    else:
+        chosen, url = choice.slice_value == value, choice.url(value=value)
+    if chosen:
+        url = choice.url(version=None) if key == "version" else choice.url(value=None)
+    return {
+        "value": value,
+        "window": window,
+        "figure": figure,
+        "bar": bar,
+        "chosen": chosen,
+        # There is no address of those that lack the key.
+        "url": url if value else None,
+    }
