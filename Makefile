@@ -24,11 +24,11 @@ help: ## say what there is
 demo: $(READY) ## a real model, late labels, accuracy and latency: live, after a set-up of a minute or two
 	@$(BIN)/inferspan demo $(ARGS)
 
-test: lint servers ## all checks, with the real Jaeger and OTel Collector (needs Go the first time)
+test: lint servers ## all checks, with the real Jaeger and OTel Collector (needs Go the first time) and Chromium
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(READY) ## the tests that need no real server
-	@echo "Leaving out the tests marked 'real' (Jaeger, OTel Collector); make test runs them too."
+	@echo "Leaving out the tests marked 'real' (Jaeger, OTel Collector, Chromium); make test runs them too."
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not real" $(ARGS)
 
 test-faults: $(READY) ## the fault tests at length: kill -9 in ROUNDS rounds (200), a minute of overload, an hour of fuzzing…
