@@ -1,7 +1,7 @@
 """The page in a real browser: what it shows, that nothing is refused or run that should not be, on
 narrow screens, in the dark, by keyboard, and without a script.
 
-Screenshots are kept where `INFERSPAN_SCREENSHOTS` says, else in the test's own directory.
+Screenshots are kept where `SCREENSHOTS` says, else in the test's own directory.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ class Tab:
 
     def shot(self, name: str, directory: Path) -> None:
         """Keep what it looks like."""
-        kept = Path(os.environ.get("INFERSPAN_SCREENSHOTS", directory))
+        kept = Path(os.environ.get("SCREENSHOTS", directory))
         kept.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=kept / f"{name}.png", full_page=True)
 
