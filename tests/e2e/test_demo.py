@@ -9,16 +9,18 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from collector_process import COMMAND, inferspan, models, serving
 from typer.testing import CliRunner
 
 from inferspan_collector.cli import app
-from inferspan_collector.cli.demo import processes
+from inferspan_collector.cli.demo import clinic, processes
 from inferspan_collector.cli.demo.clinic import VISITS_PER_SECOND, Plan
-from inferspan_collector.cli.demo.names import CHANGED, HOSPITALS, MODEL, SERVICE
+from inferspan_collector.cli.demo.names import CHANGED, HOSPITALS, MODEL, POSITIVE, SERVICE
 from inferspan_collector.cli.demo.verdict import Comparison, different
 from inferspan_collector.cli.exits import Exit
+from inferspan_collector.estimates.confidence_based import Binary
 from servers.running import Jaeger
 from waiting import wait_until
 
@@ -43,6 +45,9 @@ def check(summary: dict[str, Any]) -> None:
     assert set(accuracy) == set(HOSPITALS)
     assert accuracy[CHANGED]["changed"]["high"] < accuracy[CHANGED]["before"]["low"]
     assert accuracy[CHANGED]["fixed"]["low"] > accuracy[CHANGED]["changed"]["high"]
+    # So short a demo has few labels to learn from, and then nothing is estimated.
+    expected = summary["expected"]
+    assert expected is None or expected["now"]["high"] < expected["before"]["low"]
     for mistake in summary["mistakes"]:
         assert len(mistake["trace_id"]) == 32
         assert mistake["predicted"] != mistake["expected"]
@@ -58,7 +63,7 @@ def test_every_figure_is_scikit_learns_after_a_kill_in_the_middle(
     assert summary["survived_kill"] is True
     assert "kill -9" in story
     assert "as before" in story
-    assert "centimetres" in story
+    assert "by other names" in story
     lines = story.splitlines()
     assert [line for line in lines if line != line.rstrip()] == []
     assert f"the same in Jaeger: {COMMAND} demo --jaeger URL" in story
@@ -67,6 +72,28 @@ def test_every_figure_is_scikit_learns_after_a_kill_in_the_middle(
     with serving(tmp_path / "data") as served:
         (model,) = models(served.api)
         assert (model["model"], model["predictions"]) == (MODEL, VISITS)
+
+
+def test_the_scores_alone_say_that_the_accuracy_falls_and_how_far() -> None:
+    patients = clinic.load_patients()
+    pipeline = clinic.train(patients)
+    malignant = list(pipeline.classes_).index(POSITIVE)
+    rows = patients.held_out[:, : clinic.MEASUREMENTS]
+    means = pipeline[0].mean_
+    filled = np.array([clinic.filled_in(row, means) for row in rows])
+
+    def scores(given: Any) -> Any:
+        return pipeline.predict_proba(given)[:, malignant]
+
+    fitted = Binary.fitted(scores(rows), patients.malignant)
+    for given, floor, ceiling in ((rows, 0.9, 1.0), (filled, 0.55, 0.75)):
+        said = scores(given) > 0.5
+        estimated = fitted.estimates(scores(given), said)["accuracy"]
+        true = float((said == patients.malignant).mean())
+        assert estimated.low is not None
+        assert estimated.high is not None
+        assert estimated.low <= true <= estimated.high
+        assert floor < true < ceiling
 
 
 def test_a_running_collector_is_used_and_left_alive(tmp_path: Path) -> None:
@@ -167,11 +194,11 @@ def test_labels_come_late_shuffled_twice_and_corrected() -> None:
             assert wrong.delay < right.delay
 
 
-def test_only_the_changed_hospital_reports_another_unit() -> None:
+def test_only_the_changed_hospital_has_other_names() -> None:
     plan = Plan(36, 7)
-    units = {(plan.hospital(v), plan.minute(v) >= 12, plan.unit(v)) for v in range(plan.visits)}
-    assert {unit for unit in units if unit[2] == "cm"} == {(CHANGED, True, "cm")}
-    assert len(units) == 2 * len(HOSPITALS)
+    names = {(plan.hospital(v), plan.minute(v) >= 12, plan.names(v)) for v in range(plan.visits)}
+    assert {each for each in names if each[2] == "new"} == {(CHANGED, True, "new")}
+    assert len(names) == 2 * len(HOSPITALS)
 
 
 @pytest.mark.parametrize(

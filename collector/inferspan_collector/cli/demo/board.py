@@ -59,6 +59,23 @@ class Mistake:
 
 
 @dataclass(frozen=True, slots=True)
+class Expected:
+    """What is to be expected of all hospitals since the change, beside what was true before."""
+
+    before: Accuracy
+    """True, `n` labelled predictions."""
+    now: Accuracy
+    """Estimated, of `n` predictions."""
+    labelled: int
+    """How many of these have a label."""
+
+    @property
+    def fell(self) -> bool:
+        """Whether the intervals do not meet."""
+        return self.now.high < self.before.low
+
+
+@dataclass(frozen=True, slots=True)
 class Board:
     """The whole table."""
 
@@ -66,6 +83,9 @@ class Board:
     mistakes: tuple[Mistake, ...] = ()
     recent_minutes: int = 0
     """The newest minutes of the clinic that each hospital's `now` is over."""
+
+    expected: Expected | None = None
+    """None before the change, after the fix, and where too little is labelled to learn from."""
 
     @property
     def predictions(self) -> int:
@@ -78,7 +98,15 @@ class Board:
         return sum(hospital.labelled for hospital in self.hospitals)
 
 
-def look(client: Client, plan: Plan, environment: str, start_minute: int, minute: int) -> Board:
+def look(
+    client: Client,
+    plan: Plan,
+    environment: str,
+    start_minute: int,
+    minute: int,
+    *,
+    expecting: bool = True,
+) -> Board:
     """Ask the collector.
 
     Args:
@@ -87,6 +115,7 @@ def look(client: Client, plan: Plan, environment: str, start_minute: int, minute
         environment: the demo's.
         start_minute: the clinic's minute 0, as a Unix minute.
         minute: the clinic's minute that is being served, from 0.
+        expecting: whether to ask what is to be expected, which takes longest.
 
     Raises:
         Unreachable: the collector does not answer.
@@ -112,6 +141,8 @@ def look(client: Client, plan: Plan, environment: str, start_minute: int, minute
         recent_start = max(act, minute - round(plan.minutes * RECENT_SHARE))
         recent = windows(recent_start, minute + 1)
         before = windows(0, plan.change_minute) if minute >= plan.change_minute else {}
+        expecting = expecting and plan.change_minute <= minute < plan.fix_minute
+        expected = _expected(client, plan, environment, start_minute) if expecting else None
         mistakes = client.predictions(
             MODEL, outcome="incorrect", environment=environment, limit=MISTAKES_SHOWN
         )
@@ -134,7 +165,25 @@ def look(client: Client, plan: Plan, environment: str, start_minute: int, minute
             for row in mistakes
         ),
         minute + 1 - recent_start,
+        expected,
     )
+
+
+def _expected(client: Client, plan: Plan, environment: str, start_minute: int) -> Expected | None:
+    """The accuracy to expect of what was predicted since the change, none of its labels used."""
+    change = (start_minute + plan.change_minute) * 60
+    asked = {"from": change, "to": (start_minute + plan.fix_minute) * 60, "reference_to": change}
+    path = f"/api/v1/models/{MODEL}/estimates"
+    answer = client.get(path, every="all", environment=environment, **asked)
+    before = client.quality(MODEL, every="all", environment=environment, to=change)
+    if answer["method"] is None or not answer["windows"] or not before:
+        return None
+    window, true = answer["windows"][0], accuracy_of(before[0])
+    figure = window["metrics"]["accuracy"]["estimated"]
+    if figure["value"] is None or true is None:
+        return None
+    now = Accuracy(figure["value"], figure["low"], figure["high"], figure["n"])
+    return Expected(true, now, round((window["coverage"] or 0.0) * window["predictions"]))
 
 
 def _hospital(

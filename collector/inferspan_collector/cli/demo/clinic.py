@@ -1,4 +1,4 @@
-"""The demo's little world: three hospitals, a real model, and one scanner that changes its unit.
+"""The demo's little world: three hospitals, a real model, and one scanner that renames its columns.
 
 Everything here is a function of (seconds, seed): the same demo gives the same figures.
 """
@@ -26,11 +26,8 @@ SECONDS_PER_MINUTE: Final = 1
 """The replay shows one minute of clinic per second."""
 MEASUREMENTS: Final = 10
 """Of the thirty numbers of a row, the model reads the ten means."""
-LENGTHS: Final = (0, 2)
-"""Columns in mm: radius and perimeter."""
-AREAS: Final = (3,)
-"""Columns in mm²."""
-MM_PER_CM: Final = 10.0
+KEPT: Final = (8, 9)
+"""Columns that the scanner's new software calls as the old one did: symmetry, fractal dimension."""
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -68,22 +65,22 @@ class Plan:
 
     @property
     def change_minute(self) -> int:
-        """The minute from which the scanner reports centimetres: after a third."""
+        """The minute from which the scanner's columns have other names: after a third."""
         return round(self.minutes / 3)
 
     @property
     def fix_minute(self) -> int:
-        """The minute from which version 2, which reads the unit, is served."""
+        """The minute from which version 2, which knows both names, is served."""
         return round(self.minutes * 0.75)
 
     def minute(self, visit: int) -> int:
         """The clinic's minute, from 0, in which a visit falls."""
         return visit * self.minutes // self.visits
 
-    def unit(self, visit: int) -> str:
-        """The unit in which the visit's scanner reports lengths."""
+    def names(self, visit: int) -> str:
+        """By which names the visit's scanner calls its columns: `old` or `new`."""
         changed = self.minute(visit) >= self.change_minute
-        return "cm" if changed and self.hospital(visit) == CHANGED else "mm"
+        return "new" if changed and self.hospital(visit) == CHANGED else "old"
 
     def version(self, visit: int) -> str:
         """The model's version that serves the visit."""
@@ -94,7 +91,7 @@ class Plan:
         return HOSPITALS[int(self._draw[0][visit])]
 
     def measurements(self, visit: int) -> Floats:
-        """The thirty numbers of the visit, in mm and mm²."""
+        """The thirty numbers of the visit."""
         row: Floats = self._patients.held_out[int(self._draw[1][visit])]
         return row
 
@@ -107,7 +104,8 @@ class Plan:
         draw = np.random.default_rng((self.seed, visit))
         if draw.random() < 0.04:
             return []
-        delay = 0.3 + min(draw.exponential(0.06 * self.seconds), 0.25 * self.seconds)
+        first = 0.12 * self.seconds
+        delay = first + min(draw.exponential(0.06 * self.seconds), 0.25 * self.seconds)
         actual = self.actual(visit)
         fate = draw.random()
         if fate < 0.05:
@@ -165,18 +163,13 @@ def train(patients: Patients) -> Pipeline:
     return model
 
 
-def in_centimetres(measurements: Floats) -> Floats:
-    """What the scanner's new software reports: the same sizes, another unit."""
-    return _scaled(measurements, 1 / MM_PER_CM)
+def filled_in(measurements: Floats, means: Floats) -> Floats:
+    """What is left of a row whose columns have new names: the mean, where none has the old one.
 
-
-def in_millimetres(measurements: Floats) -> Floats:
-    """Undo `in_centimetres`."""
-    return _scaled(measurements, MM_PER_CM)
-
-
-def _scaled(measurements: Floats, factor: float) -> Floats:
-    scaled = measurements.copy()
-    scaled[list(LENGTHS)] *= factor
-    scaled[list(AREAS)] *= factor**2
-    return scaled
+    Args:
+        measurements: float64[`MEASUREMENTS`].
+        means: the same columns' means, of the training rows.
+    """
+    filled = means.copy()
+    filled[list(KEPT)] = measurements[list(KEPT)]
+    return filled

@@ -31,8 +31,9 @@ if TYPE_CHECKING:
 HELP = """See a real model's accuracy fall while its latency and errors stay green.
 
 Trains a scikit-learn model, serves it through inferspan's decorators, sends the truth late and
-shuffled from a second process, lets one hospital's scanner change its unit, kills the collector,
-and compares every figure with scikit-learn's own. It starts a collector of its own and leaves
+shuffled from a second process, lets one hospital's scanner rename its columns, estimates the
+accuracy before a label confirms it, kills the collector, and compares every figure with
+scikit-learn's own. It starts a collector of its own and leaves
 nothing behind.
 
 Example:
@@ -178,7 +179,7 @@ def _close(console: Console, outcome: Outcome, page: str | None, stage: Stage) -
     table = Table(
         "hospital",
         "before",
-        "other unit",
+        "other names",
         "version 2",
         title="Accuracy, with its 95 % interval",
         title_justify="left",
@@ -265,6 +266,7 @@ def _summary(outcome: Outcome) -> dict[str, Any]:
         "figures": len(outcome.comparisons),
         "different": [asdict(comparison) for comparison in different(outcome.comparisons)],
         "survived_kill": outcome.survived_kill,
+        "expected": None if outcome.expected is None else asdict(outcome.expected),
         "accuracy": {
             hospital: {act: None if a is None else asdict(a) for act, a in acts.items()}
             for hospital, acts in outcome.acts.items()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from inferspan_collector.cli.client import Client, Refused, Unreachable
-from inferspan_collector.cli.demo.board import Accuracy, Board, accuracy_of, look
+from inferspan_collector.cli.demo.board import Accuracy, Board, Expected, accuracy_of, look
 from inferspan_collector.cli.demo.clinic import Plan
 from inferspan_collector.cli.demo.names import CHANGED, HOSPITAL_SLICE, MODEL
 from inferspan_collector.cli.demo.processes import (
@@ -64,6 +64,8 @@ class Outcome:
     acts: dict[str, dict[str, Accuracy | None]] = field(default_factory=dict)
     """Hospital → before, changed, fixed → accuracy."""
     board: Board = field(default_factory=Board)
+    expected: Expected | None = None
+    """What was expected when the estimate fell; None = it did not, or nothing was estimated."""
     survived_kill: bool | None = None
     """Whether version 1's figures were the same after the kill; None = nobody was killed."""
 
@@ -100,6 +102,7 @@ class Demo:
         self._refreshed = 0.0
         self._board = Board()
         self._fall_told = False
+        self._expected: Expected | None = None
 
     def play(self) -> Outcome:
         """Play it to the end.
@@ -118,13 +121,13 @@ class Demo:
             )
             self._serve_until(plan.change_minute * plan.visits // plan.minutes)
             view.say(
-                f"{CHANGED}'s scanner now reports centimetres instead of millimetres.",
-                "It does so after the feature stage: no call fails, none is slower. Latency and "
-                "errors stay green; watch the accuracy.",
+                f"{CHANGED}'s scanner now calls eight of its ten columns by other names.",
+                "The model fills in what it does not find: no call fails, none is slower. Latency "
+                "and errors stay green; watch the accuracy.",
             )
             self._serve_until(plan.fix_minute * plan.visits // plan.minutes)
             view.say(
-                "Version 2 is served: it reads the unit.",
+                "Version 2 is served: it knows both names.",
                 "Every version has its own figures, so a fix shows whether it works.",
             )
             self._serve_until(round(plan.visits * KILL_SHARE))
@@ -138,6 +141,7 @@ class Demo:
         self._refresh(force=True)
         view.say("The last label is in.", "Now scikit-learn computes every figure once more.")
         outcome.board = self._board
+        outcome.expected = self._expected
         outcome.acts = self._acts()
         outcome.comparisons = compare(self._client, self._stage.environment, self._served())
         return outcome
@@ -256,18 +260,35 @@ class Demo:
         now = time.monotonic()
         if not force and now - self._refreshed < REFRESH_SECONDS:
             return
-        self._refreshed = now
         minute = self._plan.minute(max(0, len(self._predicted) - 1))
         start = self._assignment.start_ns // MINUTE_NS
-        self._board = look(self._client, self._plan, self._stage.environment, start, minute)
+        self._board = look(
+            self._client,
+            self._plan,
+            self._stage.environment,
+            start,
+            minute,
+            expecting=self._expected is None,
+        )
         self._view.show(self._board, now - (self._began or now), float(self._plan.seconds))
+        # From here on: a slow answer must not leave messages unheard.
+        self._refreshed = time.monotonic()
+        expected = self._board.expected
+        if expected is not None and expected.fell and self._expected is None:
+            self._expected = expected
+            self._view.say(
+                f"Estimated accuracy fell: {percent(expected.before)} → {percent(expected.now)}, "
+                f"with labels for {expected.labelled} of {expected.now.n} predictions.",
+                "The estimate asks no label: what scores were worth before says what to expect.",
+            )
         for hospital in self._board.hospitals:
             if hospital.name == CHANGED and hospital.fell and not self._fall_told:
                 self._fall_told = True
                 self._view.say(
                     f"Accuracy at {hospital.name} fell: {percent(hospital.before)} → "
                     f"{percent(hospital.now)}.",
-                    "The intervals do not meet: more than chance, and only labels could tell.",
+                    "The intervals do not meet: more than chance. Labels confirm it, and say "
+                    "where.",
                 )
 
     @contextlib.contextmanager

@@ -60,8 +60,9 @@ Screen = Callable[[str, str, int, str, Floats], dict[str, Any]]
 def screening(pipeline: Pipeline, version: str) -> Screen:
     """Serve one version of the model.
 
-    Version 1 takes lengths as they come. Version 2 reads the unit.
+    Version 1 fills in whatever it does not find by its name. Version 2 knows both names.
     """
+    means = pipeline[0].mean_
 
     @inferspan.predict(
         model=names.MODEL,
@@ -72,17 +73,15 @@ def screening(pipeline: Pipeline, version: str) -> Screen:
         slices=["hospital"],
     )
     def screen(
-        visit: str, hospital: str, time_ns: int, unit: str, measurements: Floats
+        visit: str, hospital: str, time_ns: int, columns: str, measurements: Floats
     ) -> dict[str, Any]:
         # A replay: figures belong to the time of the visit, not to that of the call.
         trace.get_current_span().set_attribute(semconv.EVENT_TIME_UNIX_NANO, time_ns)
         with inferspan.stage("features"):
             features = measurements[: clinic.MEASUREMENTS].copy()
-        # After the feature stage the scanner's unit comes in: nothing fails, nothing is slower.
-        if unit == "cm":
-            features = clinic.in_centimetres(features)
-        if version == "2" and unit == "cm":
-            features = clinic.in_millimetres(features)
+        # What is not there by its name is filled in: nothing fails, nothing is slower.
+        if version == "1" and columns == "new":
+            features = clinic.filled_in(features, means)
         with inferspan.stage("scale"):
             scaled = pipeline[0].transform(features[None, :])
         inferspan.snapshot("scaled", scaled)
@@ -116,7 +115,7 @@ def serve_visits(assignment: Assignment) -> None:
             assignment.prediction_id(visit),
             plan.hospital(visit),
             assignment.event_time_ns(plan, visit),
-            plan.unit(visit),
+            plan.names(visit),
             plan.measurements(visit),
         )
         tell(visit=visit, predicted=answer["label"])
