@@ -55,7 +55,7 @@ def main() -> None:
         prediction_id = f"{run}-{visit}"
         version, hospital = plan.version(visit), plan.hospital(visit)
         said = versions[version](
-            prediction_id, hospital, time.time_ns(), plan.unit(visit), plan.measurements(visit)
+            prediction_id, hospital, time.time_ns(), plan.names(visit), plan.measurements(visit)
         )
         actual = plan.actual(visit)
         truth = {"default": send_labels(prediction_id, actual, fates[visit])}
