@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -93,17 +93,11 @@ class Writer:
         """
         self._catch_up()
         failpoints.reach("before-begin")
-        self._cursor.begin()
-        try:
+        with self._transaction():
             committed, met, tally = self._take(group, now_ns)
             if applied is not None:
                 self._cursor.execute(_APPLIED, [applied])
             failpoints.reach("before-commit")
-            self._cursor.commit()
-            self._database.settle()
-        except BaseException:
-            self._roll_back()
-            raise
         failpoints.reach("after-commit")
         self._telemetry.add(LABELS, met, result="joined")
         if implied:
@@ -159,14 +153,9 @@ class Writer:
 
     def compact(self) -> None:
         """Add up the append-only counter tables, in a transaction of its own."""
-        self._cursor.begin()
-        try:
+        with self._transaction():
             self._cursor.execute(_COMPACT)
             failpoints.reach("compaction")
-            self._cursor.commit()
-        except BaseException:
-            self._roll_back()
-            raise
         self._commits_since_compaction = 0
 
     def forget(self, asked: ToForget, now_ns: int, *, dry_run: bool = False) -> Forgotten:
@@ -178,14 +167,8 @@ class Writer:
         self._catch_up()
         if dry_run:
             return self._forgetting.find(asked)
-        self._cursor.begin()
-        try:
+        with self._transaction():
             forgotten = self._forgetting.forget(asked, now_ns)
-            self._cursor.commit()
-            self._database.settle()
-        except BaseException:
-            self._roll_back()
-            raise
         for table in ("predictions", "labels"):
             self._telemetry.add(ERASED, getattr(forgotten, table), table=table, reason="request")
         self._retention.look_now()
@@ -198,14 +181,8 @@ class Writer:
             duckdb.Error: nothing was changed.
         """
         self._catch_up()
-        self._cursor.begin()
-        try:
-            result = run(self._cursor)
-            self._cursor.commit()
-        except BaseException:
-            self._roll_back()
-            raise
-        return result
+        with self._transaction():
+            return run(self._cursor)
 
     def tidying_due(self, now_ns: int) -> bool:
         """Whether `tidy` has something to do."""
@@ -339,6 +316,18 @@ class Writer:
             telemetry.add(LABELS, n, result=result)
         for label, n in self._known.interner.take_folded().items():
             telemetry.add(FOLDED, n, label=label)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """A transaction that is on disk when the block has ended, or of which nothing is left."""
+        self._cursor.begin()
+        try:
+            yield
+            self._cursor.commit()
+            self._database.settle()
+        except BaseException:
+            self._roll_back()
+            raise
 
     def _roll_back(self) -> None:
         # What was interned is gone; until the file is read again, nothing may be numbered.
