@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import threading
-from collections import OrderedDict
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 
 from inferspan_collector.batches import Strings
 from inferspan_collector.estimates.foresight import Foresight, foresight
+from inferspan_collector.last_used import LastUsed
 from inferspan_collector.store.row_columns import RowColumns
 
 HELD_MAX: Final = 32
@@ -26,9 +26,8 @@ class LearntOnce:
     """Learns, or knows it again. Safe from any thread."""
 
     def __init__(self, held_max: int = HELD_MAX) -> None:
-        self._held_max = held_max
-        self._learning, self._lock = threading.Lock(), threading.Lock()
-        self._held: OrderedDict[bytes, Foresight] = OrderedDict()
+        self._learning = threading.Lock()
+        self._held: LastUsed[bytes, Foresight] = LastUsed(held_max)
 
     def __len__(self) -> int:
         return len(self._held)
@@ -37,28 +36,15 @@ class LearntOnce:
         """As `foresight.foresight`."""
         known = reference.take((reference.correct >= -1) & ~reference.failed)
         key = _key(known, positive)
-        found = self._get(key)
+        found = self._held.get(key)
         if found is None:
             # Several who ask at once wait for the first, and take what it has learnt.
             with self._learning:
-                found = self._get(key)
+                found = self._held.get(key)
                 if found is None:
                     found = foresight(known, positive)
-                    self._put(key, found)
+                    self._held.put(key, found)
         return found
-
-    def _get(self, key: bytes) -> Foresight | None:
-        with self._lock:
-            found = self._held.pop(key, None)
-            if found is not None:
-                self._held[key] = found
-            return found
-
-    def _put(self, key: bytes, found: Foresight) -> None:
-        with self._lock:
-            self._held[key] = found
-            while len(self._held) > self._held_max:
-                self._held.popitem(last=False)
 
 
 def _key(rows: RowColumns, positive: str | None) -> bytes:

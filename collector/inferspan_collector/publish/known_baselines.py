@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +16,7 @@ from inferspan_collector.baselines.frozen_columns import reference_of
 from inferspan_collector.drift.counts import Float64
 from inferspan_collector.drift.passes import Reference
 from inferspan_collector.estimates.foresight import Foresight
+from inferspan_collector.last_used import LastUsed
 from inferspan_collector.publish.parameters import BadParameter, rfc3339
 from inferspan_collector.store.baselines import Head
 from inferspan_collector.store.reader import Reader
@@ -96,32 +95,24 @@ def chosen(
         mine = [head for head in heads if head.target == target]
         found = mine if version is None else [h for h in mine if h.version == version]
         found = found or [head for head in mine if head.version is None]
-    return _READY.get(reader, found[0]) if found else None
+    return ready(reader, found[0]) if found else None
 
 
-class _Ready:
-    """The last few that were asked for, known by all that they hold: there are other stores."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._held: OrderedDict[tuple[Head, str], KnownBaseline] = OrderedDict()
-
-    def get(self, reader: Reader, head: Head) -> KnownBaseline | None:
-        text = reader.baseline(head.number)
-        if text is None:
-            return None
-        with self._lock:
-            known = self._held.pop((head, text), None)
+def ready(reader: Reader, head: Head) -> KnownBaseline | None:
+    """The baseline of a head; None where it has left meanwhile."""
+    text = reader.baseline(head.number)
+    if text is None:
+        return None
+    known = _READY.get((head, text))
+    if known is None:
         # Made twice where two ask for a new one at once: some milliseconds.
-        known = known or KnownBaseline(head, document.parsed(text))
-        with self._lock:
-            self._held[head, text] = known
-            while len(self._held) > READY_MAX:
-                self._held.popitem(last=False)
-        return known
+        known = KnownBaseline(head, document.parsed(text))
+        _READY.put((head, text), known)
+    return known
 
 
-_READY: Final = _Ready()
+_READY: Final[LastUsed[tuple[Head, str], KnownBaseline]] = LastUsed(READY_MAX)
+"""Known by all that they hold: there are other stores."""
 
 
 def _numbers(values: tuple[float | None, ...]) -> Float64:

@@ -116,13 +116,17 @@ def baselines(
     if any(name in values for name in MINUTES_PARAMETERS):
         return {}
     asked = values.get("version")
-    found: dict[str, KnownBaseline] = {}
-    for group, window in {_group(window): window for window in windows}.items():
-        version = window["group"].get("version", asked)
-        known = known_baselines.chosen(reader, values, model, target, version)
-        if known is not None:
-            found[group] = known
-    return found
+    versions = {_group(window): window["group"].get("version", asked) for window in windows}
+    # Once a version: there are many groups of one where slices are asked for.
+    known = {
+        version: known_baselines.chosen(reader, values, model, target, version)
+        for version in set(versions.values())
+    }
+    return {
+        group: baseline
+        for group, version in versions.items()
+        if (baseline := known[version]) is not None
+    }
 
 
 def judged(
