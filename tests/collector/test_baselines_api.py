@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 import pytest
@@ -14,8 +17,10 @@ from collector_process import inferspan, send_predictions, serving
 from guarded_collector import bearer, settings
 
 from inferspan_collector.baselines import document
+from inferspan_collector.publish.admin_requests import BODY_BYTES_MAX
 from inferspan_collector.server import Collector, running_collector
 from inferspan_collector.store.baselines import PER_MODEL_MAX
+from waiting import wait_until
 
 COLUMNS = {
     "predicted": ["fraud", "legit"] * 150,
@@ -88,6 +93,23 @@ def test_a_longer_body_than_any_baseline_is_refused(collector: Collector) -> Non
     headers = {"Content-Type": "application/json"}
     url = f"{collector.addresses.api}/api/v1/baselines"
     assert httpx.post(url, content=body, headers=headers, timeout=60).status_code == 413
+
+
+def test_while_one_is_being_added_another_is_told_to_come_again(collector: Collector) -> None:
+    large = {"model": "fraud", "baseline": {}, "padding": "x" * 2 * BODY_BYTES_MAX}
+    assert post(collector, "baselines", large).status_code == 400
+    address = urlsplit(str(collector.addresses.api))
+    with socket.create_connection((address.hostname, address.port), timeout=30) as sender:
+        head = f"POST /api/v1/baselines HTTP/1.1\r\nHost: {address.netloc}\r\n"
+        head += "Content-Type: application/json\r\nContent-Length: 2\r\n\r\n"
+        sender.sendall(head.encode())
+        answers = (post(collector, "baselines", large) for _ in itertools.count())
+        busy = wait_until(lambda: (a := next(answers)).status_code == 503 and a, 30, "busy")
+        assert busy.headers["retry-after"] == "1"
+        assert "another baseline is being added" in busy.json()["detail"]
+        sender.sendall(b"{}")
+        assert b" 400 " in sender.recv(64)
+    assert post(collector, "baselines", large).status_code == 400
 
 
 def test_with_tokens_it_takes_the_right_admin(tmp_path: Path, content: dict[str, Any]) -> None:

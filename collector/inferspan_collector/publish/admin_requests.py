@@ -10,6 +10,7 @@ import asyncio
 import ipaddress
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 from starlette.requests import ClientDisconnect, Request
@@ -37,6 +38,7 @@ async def answered(
     *,
     local_only: bool,
     bytes_max: int = BODY_BYTES_MAX,
+    admitted: Callable[[], AbstractContextManager[object]] = nullcontext,
 ) -> Response:
     """Answer, or say as problem+json why not.
 
@@ -45,6 +47,8 @@ async def answered(
         answer: makes the answer of that object.
         local_only: whether only this machine may ask.
         bytes_max: a longer body is refused.
+        admitted: entered before the body is read, and left once it is answered; what limits how
+            many are under way raises `Overloaded`.
     """
     try:
         if local_only and not _is_local(request):
@@ -54,7 +58,8 @@ async def answered(
                 "ask there, or configure auth.tokens with the right `admin`",
                 403,
             )
-        return await answer(await _body(request, bytes_max))
+        with admitted():
+            return await answer(await _body(request, bytes_max))
     except BadRequest as error:
         return problem(
             error.status,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -46,25 +48,29 @@ class _Asked:
         """One at a time: the memory of one body, and of what is made of it, is the limit."""
 
     async def add(self, request: Request) -> Response:
-        if self._adding:
-            error = Overloaded("another baseline is being added; send this one again")
-            return await answered(request, _raising(error), local_only=self._local_only)
-        self._adding = True
-        try:
-            return await answered(
-                request,
-                self._add,
-                local_only=self._local_only,
-                bytes_max=document.DOCUMENT_BYTES_MAX,
-            )
-        finally:
-            self._adding = False
+        return await answered(
+            request,
+            self._add,
+            local_only=self._local_only,
+            bytes_max=document.DOCUMENT_BYTES_MAX,
+            admitted=self._one_at_a_time,
+        )
 
     async def remove(self, request: Request) -> Response:
         return await answered(request, self._remove, local_only=self._local_only)
 
     def list(self, request: Request) -> Response:
         return guarded(lambda: self._list(request.path_params["model"]))
+
+    @contextmanager
+    def _one_at_a_time(self) -> Iterator[None]:
+        if self._adding:
+            raise Overloaded("another baseline is being added; send this one again")
+        self._adding = True
+        try:
+            yield
+        finally:
+            self._adding = False
 
     async def _add(self, body: dict[str, Any]) -> Response:
         check_known(body, ("model", "baseline"))
@@ -101,12 +107,7 @@ class _Asked:
 
     def _list(self, model: str) -> Response:
         reader = self._queries.reader
-        found = [
-            known_baselines.chosen(
-                reader, {known_baselines.PARAMETER: str(head.number)}, model, head.target, None
-            )
-            for head in reader.baselines(model)
-        ]
+        found = [known_baselines.ready(reader, head) for head in reader.baselines(model)]
         shown = [known.json() for known in found if known is not None]
         return JSONResponse({"model": model, "baselines": shown})
 
@@ -129,10 +130,3 @@ def _checked(given: object) -> document.Baseline:
         raise BadRequest(
             "baseline", str(error), "make it with `inferspan baseline` of this collector's version"
         ) from None
-
-
-def _raising(error: Exception) -> Any:
-    async def answer(body: dict[str, Any]) -> Response:
-        raise error
-
-    return answer
