@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -16,10 +16,9 @@ from inferspan_collector.baselines.file_rows import FileRows, FileUnusable
 from inferspan_collector.baselines.fits import fit_of
 from inferspan_collector.baselines.frozen_columns import column_of
 from inferspan_collector.batches import Int64, Strings
-from inferspan_collector.drift.columns import columns_of, row_masks
-from inferspan_collector.drift.passes import PARTS, reference_of
+from inferspan_collector.drift.passes import PARTS, references_of
 from inferspan_collector.estimates.foresight import Foresight, foresight
-from inferspan_collector.estimates.realised import realised
+from inferspan_collector.estimates.realised import realised_windows
 from inferspan_collector.quality import quality_figures
 from inferspan_collector.quality.counts import CLASS_TASKS, Counts
 from inferspan_collector.quality.figure import BINARY, MACRO, Figure, Question
@@ -73,7 +72,9 @@ def built(file: FileRows, told: Told) -> document.Baseline:
         data_version=told.data_version,
         code_version=told.code_version,
         parameters=dict(told.parameters),
-        columns=dict(_columns(rows, places, n)),
+        columns={
+            name: column_of(reference) for name, reference in references_of(rows, places, n).items()
+        },
         estimates=_estimates(rows, foreseen, places, n),
         figures={
             name: _offline(figure, [window[name] for window in windows])
@@ -106,28 +107,18 @@ def windows_of(rows: int, window_rows: int | None) -> tuple[Int64, int]:
     return np.minimum(np.arange(rows, dtype=np.int64) // window_rows, n - 1), n
 
 
-def _columns(rows: RowColumns, places: Int64, n: int) -> Iterator[tuple[str, document.Column]]:
-    masks = row_masks(rows)
-    for name, column in columns_of(rows).items():
-        kept = masks[name.partition(".")[0]]
-        reference = reference_of(column.take(kept), places[kept], n)
-        if reference is not None:
-            yield name, column_of(reference)
-
-
 def _estimates(rows: RowColumns, foreseen: Foresight, places: Int64, n: int) -> document.Estimates:
     fit = fit_of(foreseen)
     if fit is None:
         return document.Estimates(reason=foreseen.reason)
-    values: dict[str, list[float | None]] = {}
-    for window in range(n):
-        for name, figure in realised(rows.take(places == window), foreseen).items():
-            values.setdefault(name, []).append(_finite(figure.value))
     return document.Estimates(
         fit=fit,
         positive=foreseen.positive,
         labelled=foreseen.labelled,
-        windows={name: tuple(each) for name, each in values.items()},
+        windows={
+            name: tuple(document.finite(value) for value in each)
+            for name, each in realised_windows(rows, places, n, foreseen).items()
+        },
     )
 
 
@@ -182,12 +173,12 @@ def _judged(rows: RowColumns) -> Judged:
 
 def _offline(figure: Figure, windows: list[Figure]) -> document.OfflineFigure:
     return document.OfflineFigure(
-        value=_finite(figure.value),
-        low=_finite(figure.low),
-        high=_finite(figure.high),
+        value=document.finite(figure.value),
+        low=document.finite(figure.low),
+        high=document.finite(figure.high),
         n=figure.n,
         reason=figure.reason,
-        windows=tuple(_finite(window.value) for window in windows),
+        windows=tuple(document.finite(window.value) for window in windows),
     )
 
 
@@ -211,7 +202,3 @@ def _folds(file: FileRows, told: Told) -> dict[str, document.Folds]:
         name: document.Folds(mean=float(np.mean(folds)), std=float(np.std(folds)), folds=len(folds))
         for name, folds in values.items()
     }
-
-
-def _finite(number: float | None) -> float | None:
-    return None if number is None else document.finite(float(number))

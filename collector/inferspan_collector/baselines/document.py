@@ -287,7 +287,7 @@ def shown(baseline: Baseline) -> dict[str, Any]:
 
 def finite(number: float | None) -> float | None:
     """JSON knows neither NaN nor infinities."""
-    return number if number is not None and math.isfinite(number) else None
+    return float(number) if number is not None and math.isfinite(number) else None
 
 
 def _rising(name: str, numbers: tuple[float, ...]) -> None:

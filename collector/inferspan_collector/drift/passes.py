@@ -15,10 +15,17 @@ from numpy.typing import NDArray
 
 from inferspan_collector.drift.bins import Bins, NumberBins
 from inferspan_collector.drift.checks import CHECKS
-from inferspan_collector.drift.columns import FEATURE, OUTPUTS_AND_TRUTHS, Column
+from inferspan_collector.drift.columns import (
+    FEATURE,
+    OUTPUTS_AND_TRUTHS,
+    Column,
+    columns_of,
+    row_masks,
+)
 from inferspan_collector.drift.counts import Counts, Float64, Int64
 from inferspan_collector.drift.methods import CATEGORY, METHODS, NUMBER
 from inferspan_collector.drift.thresholds import Thresholds, learnt
+from inferspan_collector.store.row_columns import RowColumns
 
 LEAST: Final = 0.0
 """No distance and no share is less."""
@@ -104,6 +111,18 @@ def reference_of(column: Column, windows: Int64, n: int) -> Reference | None:
         windows, n = np.arange(len(windows)) * PARTS // max(1, len(windows)), PARTS
     counts = column.count(bins, windows, n)
     return Reference(bins, counts.together(), counts)
+
+
+def references_of(rows: RowColumns, windows: Int64, n: int) -> dict[str, Reference]:
+    """As `reference_of`, of each column of the rows that holds a value, by its name."""
+    masks = row_masks(rows)
+    found: dict[str, Reference] = {}
+    for name, column in columns_of(rows).items():
+        kept = masks[name.partition(".")[0]]
+        reference = reference_of(column.take(kept), windows[kept], n)
+        if reference is not None:
+            found[name] = reference
+    return found
 
 
 def _figures(

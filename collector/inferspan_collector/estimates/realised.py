@@ -11,6 +11,7 @@ import math
 
 import numpy as np
 
+from inferspan_collector.batches import Int64
 from inferspan_collector.estimates.boosted_trees import Float64
 from inferspan_collector.estimates.calibration import AS_GIVEN
 from inferspan_collector.estimates.confidence_based import Binary, Multiclass, roc_auc
@@ -39,6 +40,24 @@ def realised(rows: RowColumns, foresight: Foresight) -> dict[str, Figure]:
         if said.probabilities.classes == foresight.fitted.classes:
             found |= _of_classes(said)
     return found
+
+
+def realised_windows(
+    rows: RowColumns, places: Int64, n: int, foresight: Foresight
+) -> dict[str, Float64]:
+    """Figure → its value in each window, NaN where it is not defined.
+
+    Args:
+        rows: N rows.
+        places: int64[N]: the window of each, 0 … n - 1.
+        n: how many windows.
+        foresight: what estimates the figures.
+    """
+    figures: dict[str, list[float]] = {}
+    for window in range(n):
+        for name, figure in realised(rows.take(places == window), foresight).items():
+            figures.setdefault(name, []).append(np.nan if figure.value is None else figure.value)
+    return {name: np.array(values) for name, values in figures.items()}
 
 
 def _of_classes(said: RowColumns) -> dict[str, Figure]:

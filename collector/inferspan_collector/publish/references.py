@@ -12,13 +12,12 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from inferspan_collector.config import Model
-from inferspan_collector.drift.columns import columns_of, row_masks
 from inferspan_collector.drift.counts import Float64, Int64
-from inferspan_collector.drift.passes import PARTS, reference_of
+from inferspan_collector.drift.passes import PARTS, references_of
 from inferspan_collector.drift.passes import Reference as ColumnReference
 from inferspan_collector.estimates.foresight import Foresight
 from inferspan_collector.estimates.learnt_once import LEARNT
-from inferspan_collector.estimates.realised import realised
+from inferspan_collector.estimates.realised import realised_windows
 from inferspan_collector.publish.known_baselines import PARAMETER, KnownBaseline, chosen
 from inferspan_collector.publish.parameters import BadParameter, minute, rfc3339
 from inferspan_collector.store.cells import MINUTE_NS
@@ -69,14 +68,7 @@ class ReferenceRows:
 
     def columns(self) -> dict[str, ColumnReference]:
         """Of each column that it holds a value of: its bins, and its windows in them."""
-        masks = row_masks(self.rows)
-        found: dict[str, ColumnReference] = {}
-        for name, column in columns_of(self.rows).items():
-            kept = masks[name.partition(".")[0]]
-            reference = reference_of(column.take(kept), self.places[kept], self.windows)
-            if reference is not None:
-                found[name] = reference
-        return found
+        return references_of(self.rows, self.places, self.windows)
 
     def foresight(self, configured_positive: str | None) -> Foresight:
         """What estimates are made with; the positive class is as configured, else the only one
@@ -93,13 +85,7 @@ class ReferenceRows:
         rows, n, places = self.rows, self.windows, self.places
         if n < 2:
             places, n = np.arange(len(rows)) * PARTS // max(1, len(rows)), PARTS
-        figures: dict[str, list[float]] = {}
-        for window in range(n):
-            for name, figure in realised(rows.take(places == window), foresight).items():
-                figures.setdefault(name, []).append(
-                    np.nan if figure.value is None else figure.value
-                )
-        return {name: np.array(values) for name, values in figures.items()}
+        return realised_windows(rows, places, n, foresight)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
