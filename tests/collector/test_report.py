@@ -20,8 +20,9 @@ from sklearn.metrics import accuracy_score, f1_score
 from inferspan import semconv
 from inferspan_collector import testing
 from inferspan_collector.baselines import document
+from inferspan_collector.cli.printable import printable
 from inferspan_collector.cli.report import markdown, page
-from inferspan_collector.cli.report.sections import plain, sections_of
+from inferspan_collector.cli.report.sections import sections_of
 
 N = 600
 HOSTILE = "<img src=x onerror=alert(1)>|`*@octocat*`[red]"
@@ -175,7 +176,7 @@ def test_markdown_and_terminal_show_names_as_they_are(asked: Asked) -> None:
 
 
 def test_no_name_moves_the_cursor() -> None:
-    assert plain("a\x1b[31mb\nc\u202e") == "a�[31mb�c�"
+    assert printable("a\x1b[31mb\nc\u202e") == "a�[31mb�c�"
 
 
 def test_a_model_without_a_label_has_a_report(asked: Asked) -> None:

@@ -113,7 +113,14 @@ def edges(name: str) -> dict[str, float]:
 
 def limits(windows: Sequence[Json], read: Callable[[Json], Json | None], name: str) -> list[Limit]:
     """The thresholds that the newest window has."""
-    figure = next((found for window in reversed(windows) if (found := read(window))), {})
+    return limits_of(
+        next((found for window in reversed(windows) if (found := read(window))), {}), name
+    )
+
+
+def limits_of(figure: Mapping[str, Any] | None, name: str) -> list[Limit]:
+    """The thresholds that a figure says of itself, if it does."""
+    figure = figure or {}
     return [
         Limit(figure[key], f"{word} threshold {wording.number(figure[key], name)}", word == "lower")
         for key, word in (("lower_threshold", "lower"), ("upper_threshold", "upper"))

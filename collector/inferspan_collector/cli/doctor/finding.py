@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass
 from typing import Any, Final
 
+from inferspan_collector.cli.printable import printable
+
 RIGHT: Final = "ok"
 WRONG: Final = "WRONG"
 UNKNOWN: Final = "?"
@@ -31,7 +33,7 @@ class Finding:
             told += f"; expected {self.expected}"
         if self.fix:
             told += f"; {self.fix}"
-        return "".join(char if char.isprintable() else "�" for char in told)
+        return printable(told)
 
     def json(self) -> dict[str, Any]:
         """For a program."""

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from inferspan_collector.cli.printable import printable
+
 CLASSES_SHOWN: Final = 20
 DRIFT_SHOWN: Final = ("jensen_shannon", "population_stability", "missing")
 TREND_SHOWN: Final = 24
@@ -32,7 +34,7 @@ class Section:
 
 def title_of(report: Mapping[str, Any]) -> str:
     """What the report is about."""
-    return f"{plain(report['model'])} ({plain(report['target'])})"
+    return f"{printable(report['model'])} ({printable(report['target'])})"
 
 
 def sections_of(report: Mapping[str, Any]) -> list[Section]:
@@ -48,11 +50,6 @@ def sections_of(report: Mapping[str, Any]) -> list[Section]:
     return [section for section in found if section.lines or section.rows]
 
 
-def plain(text: object) -> str:
-    """A text of somebody else's, so that it stands on one line and moves no cursor."""
-    return "".join(char if char.isprintable() else "�" for char in str(text))
-
-
 def _overview(report: Mapping[str, Any]) -> Section:
     coverage = _share(report["coverage"])
     lines = [
@@ -65,8 +62,8 @@ def _overview(report: Mapping[str, Any]) -> Section:
     if latency and latency.get("p50") is not None:
         shown = ", ".join(f"{name} {latency[name] * 1e3:.3g} ms" for name in ("p50", "p95", "p99"))
         lines.append(f"latency {shown}")
-    lines += [f"ALERT {plain(each)}" for each in report["alerts"]]
-    lines += [f"note: {plain(each)}" for each in report["notes"]]
+    lines += [f"ALERT {printable(each)}" for each in report["alerts"]]
+    lines += [f"note: {printable(each)}" for each in report["notes"]]
     return Section("Overview", tuple(lines))
 
 
@@ -81,9 +78,9 @@ def _reference(reference: Mapping[str, Any]) -> str:
         "code": baseline["code_version"],
         **baseline["parameters"],
     }
-    more = ", ".join(f"{plain(k)} {plain(v)}" for k, v in told.items() if v is not None)
+    more = ", ".join(f"{printable(k)} {printable(v)}" for k, v in told.items() if v is not None)
     return (
-        f"measured against baseline {baseline['number']} ({plain(baseline['source'])}): {rows}"
+        f"measured against baseline {baseline['number']} ({printable(baseline['source'])}): {rows}"
         f"{'; ' + more if more else ''}"
     )
 
@@ -93,7 +90,7 @@ def _estimates(report: Mapping[str, Any]) -> Section:
     lag = found["label_lag"]
     lines = []
     if found["reason"] is not None:
-        lines.append(f"no estimates: {plain(found['reason'])}")
+        lines.append(f"no estimates: {printable(found['reason'])}")
     if found["settled"] is not None:
         lines.append(f"settled {_share(found['settled'])}: so much of the truth should be there")
     if lag["p50"] is not None:
@@ -128,7 +125,7 @@ def _figures(report: Mapping[str, Any]) -> Section:
         validated = folds.get(name)
         rows.append(
             (
-                Cell(plain(name)),
+                Cell(printable(name)),
                 Cell(_number(figure["value"]), bool(figure.get("alert"))),
                 Cell(_interval(figure)),
                 Cell(f"{figure['n']:,}" + ("" if figure.get("known", True) else " (too few)")),
@@ -149,7 +146,7 @@ def _figures(report: Mapping[str, Any]) -> Section:
 def _versions(report: Mapping[str, Any]) -> Section:
     rows = [
         (
-            Cell(plain(each["version"] or "(none)")),
+            Cell(printable(each["version"] or "(none)")),
             Cell(f"{each['predictions']:,}"),
             Cell(_share(each["coverage"])),
             Cell(_number((each["figure"] or {}).get("value"))),
@@ -159,7 +156,7 @@ def _versions(report: Mapping[str, Any]) -> Section:
         for each in report["versions"]
     ]
     columns = ("version", "predictions", "coverage", report["main"], "95 %", "p95")
-    lines = (f"`inferspan compare {plain(report['model'])}` says which differences are real",)
+    lines = (f"`inferspan compare {printable(report['model'])}` says which differences are real",)
     return Section("Versions", lines, columns, tuple(rows))
 
 
@@ -168,7 +165,7 @@ def _classes(report: Mapping[str, Any]) -> Section:
     shown = ("precision", "recall", "f1")
     rows = [
         (
-            Cell(plain(name)),
+            Cell(printable(name)),
             *(Cell(_number((table.get(figure) or {}).get("value"))) for figure in shown),
             Cell(f"{table.get('support', 0):,}"),
         )
@@ -206,7 +203,7 @@ def _drift(report: Mapping[str, Any]) -> Section:
         outside = [name for name, figure in figures.items() if figure["alert"]]
         rows.append(
             (
-                Cell(plain(column["column"])),
+                Cell(printable(column["column"])),
                 *(
                     Cell(
                         _number((figures.get(name) or {}).get("value")),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from inferspan_collector.drawing.lines import Limit, Line, Point
+from inferspan_collector.drawing.lines import Line, Point
 from inferspan_collector.page import pictures, wording
 from inferspan_collector.page.asking import Json, Question
 from inferspan_collector.page.choices import Choice
@@ -63,11 +63,7 @@ def _column(name: str, column: Json, windows: list[Json], choice: Choice) -> Jso
         )
         for window, value, alert in zip(windows, figure["values"], figure["alerts"], strict=False)
     ]
-    limits = [
-        Limit(figure[key])
-        for key in ("lower_threshold", "upper_threshold")
-        if figure[key] is not None
-    ]
+    limits = pictures.limits_of(figure, loudest)
     said = f"{wording.label(loudest)} of {name} over time"
     values = [value for value in figure["values"] if value is not None]
     return {

@@ -43,8 +43,7 @@ def view(answers: Mapping[str, Any], choice: Choice, around: Surroundings) -> di
             pictures.figure_line(windows, expected, name, "expected", "expected"),
             pictures.figure_line(windows, true, name, "main", "true so far"),
         ]
-        thresholds = answer["thresholds"].get(name)
-        limits = pictures.limits([{}], lambda _: thresholds, name)
+        limits = pictures.limits_of(answer["thresholds"].get(name), name)
         frame = pictures.frame(
             choice, lambda value: wording.number(value, name), **pictures.edges(name)
         )
