@@ -113,12 +113,12 @@ class _Receiver:
             request = await asyncio.to_thread(self._read, headers, body)
             if dry_run:
                 # Within the budget, which limits how much waits for a rehearsal.
-                results = await committed(self._sink.rehearse(request.decoded.labels))
-        if not dry_run:
-            decoded = await self._pending.admit_here(request.decoded)
-            results = (await committed(self._sink.submit(decoded, TRANSPORT))).labels
-            self._pending.note(results)
-            count(request.decoded, self._telemetry, TRANSPORT)
+                would_be = await committed(self._sink.rehearse(request.decoded.labels))
+                return await asyncio.to_thread(_response, request.lines, would_be)
+        decoded = await self._pending.admit_here(request.decoded)
+        results = (await committed(self._sink.submit(decoded, TRANSPORT))).labels
+        self._pending.note(results)
+        count(request.decoded, self._telemetry, TRANSPORT)
         return await asyncio.to_thread(_response, request.lines, results)
 
     def _read(self, headers: bodies.Headers, body: bytes) -> _Request:

@@ -43,8 +43,7 @@ JOIN ({_RANKED}) AS s ON s.series_id = p.series_id
 LEFT JOIN class_codes AS c ON c.class = p.predicted
 """
 _COLD: Final = """
-SELECT
-    p.row_id, p.key_high, p.key_low, coalesce(d.position, 0)::INTEGER AS position, p.series_id
+SELECT p.key_high, p.key_low, coalesce(d.position, 0)::INTEGER AS position, p.series_id
 FROM (SELECT * FROM predictions WHERE row_id >= $start AND row_id < $end) AS p
 LEFT JOIN (SELECT * FROM prediction_details WHERE row_id >= $start AND row_id < $end) AS d
     ON d.row_id = p.row_id
@@ -76,12 +75,17 @@ def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: S
     known.recent.reserve(len(known.recent) + until.prediction - hot)
     for start in range(hot, until.prediction, _CHUNK):
         _see_predictions(
-            known, until, _read(cursor, _PREDICTIONS, start, min(start + _CHUNK, until.prediction))
+            known,
+            until,
+            _read_rows(cursor, _PREDICTIONS, start, min(start + _CHUNK, until.prediction)),
         )
     sets = _Sets(cursor, known)
     for start in range(since.label, until.label, _CHUNK):
         _see_labels(
-            known, sets, until, _read(cursor, _LABELS, start, min(start + _CHUNK, until.label))
+            known,
+            sets,
+            until,
+            _read_rows(cursor, _LABELS, start, min(start + _CHUNK, until.label)),
         )
     _link(cursor, known, since.label)
     known.recent.keep()
@@ -126,6 +130,14 @@ def _read(
     cursor: duckdb.DuckDBPyConnection, statement: str, start: int, end: int
 ) -> dict[str, Any]:
     columns: dict[str, Any] = cursor.execute(statement, {"start": start, "end": end}).fetchnumpy()
+    return columns
+
+
+def _read_rows(
+    cursor: duckdb.DuckDBPyConnection, statement: str, start: int, end: int
+) -> dict[str, Any]:
+    """The same, in the order of the rows' ids."""
+    columns = _read(cursor, statement, start, end)
     rows = columns["row_id"]
     # They come in the file's order, which is theirs; where they do not, sorting is cheap. DuckDB
     # would sort them all, at a third of the cost of reading them.
