@@ -146,6 +146,11 @@ def is_column(value: object) -> bool:
     return foreign.is_array(value)
 
 
+def is_float(kind: type) -> bool:
+    """Whether values of a type are floating-point numbers, Python's or numpy's."""
+    return issubclass(kind, (float, np.floating))
+
+
 def listed(value: object) -> list[Any]:
     """A column as a list, a single value as a list of one.
 

@@ -25,6 +25,7 @@ from inferspan.output_columns import (
     classes_of,
     floats_of,
     is_column,
+    is_float,
     listed,
     number_of,
     plain_of,
@@ -34,6 +35,7 @@ from inferspan.output_columns import (
 )
 from inferspan.output_probabilities import (
     add_probabilities,
+    listed_matrix,
     read_probabilities,
     with_class_by_threshold,
 )
@@ -41,6 +43,8 @@ from inferspan.output_sets import joined, read_indicators, read_named_scores, re
 from inferspan.output_usual import USUAL
 
 _PARTS: Final = ("label", "score", "value", "probabilities")
+_SUM_ROUNDING: Final = 0.01
+"""How far the probabilities of one prediction may sum to something else than 1."""
 _COLUMNS_MAX: Final = 4096
 """Columns of a table that is looked at."""
 
@@ -154,6 +158,10 @@ def _sequence(items: Any, rule: OutputRule, input_rows: int | None) -> Columns:
         raise Misfit(f"a {type_name(kind)} of {len(items)}; return {wanted(rule)}, {MAPPER}")
     rows = listed(items)
     kinds = set(map(type, rows))
+    if any(issubclass(kind, list) for kind in kinds):
+        return read_probabilities(listed_matrix(rows, rule), rule)
+    if all(map(is_float, kinds)) and _is_one_row(rows, rule, input_rows):
+        return _array(np.array(rows), rule, input_rows)
     if len(kinds) == 1 and (code := _KIND_CODES.get(next(iter(kinds)))) is not None:
         return _vector(rows, code, rule)
     return _usual_rows(rows, rule) or _stacked(
@@ -205,8 +213,7 @@ def _array(array: NDArray[Any], rule: OutputRule, input_rows: int | None) -> Col
     if array.ndim == 2 and array.shape[1] == 1 and len(rule.classes) != 1:
         array = array[:, 0]
     if array.ndim == 1:
-        one_row = len(rule.classes) == len(array) and input_rows in (None, 1)
-        if rule.operation == "predict_proba" and one_row and array.dtype.kind == "f":
+        if array.dtype.kind == "f" and _is_one_row(array, rule, input_rows):
             columns = read_probabilities(array.reshape(1, -1), rule)
             columns.single = True
             return columns
@@ -219,6 +226,15 @@ def _array(array: NDArray[Any], rule: OutputRule, input_rows: int | None) -> Col
         f"an array of shape {'x'.join(map(str, array.shape))} and type {array.dtype.kind!r}; "
         f"return one answer per row, {MAPPER}"
     )
+
+
+def _is_one_row(numbers: Any, rule: OutputRule, input_rows: int | None) -> bool:
+    """Whether floats are the probabilities of one prediction, and not one number per row."""
+    if rule.operation != "predict_proba" or len(numbers) != len(rule.classes):
+        return False
+    if input_rows is None:  # by chance there may be as many rows as classes
+        return not abs(float(np.sum(numbers)) - 1.0) > _SUM_ROUNDING
+    return input_rows == 1
 
 
 def _vector(items: list[Any], kind: str, rule: OutputRule) -> Columns:

@@ -24,9 +24,12 @@ from inferspan.output_columns import (
     OutputRule,
     array_of,
     class_of,
+    is_float,
     plain_of,
 )
 
+LISTED_MAX: Final = 1 << 18
+"""Numbers in lists of lists that are looked at (some 10 milliseconds)."""
 PROBABILITIES_MAX: Final = 65_536
 """Entries of the matrix that are recorded; class and score always are."""
 _FEW: Final = 64
@@ -91,6 +94,36 @@ def _one_row(row: list[float], rule: OutputRule) -> Columns:
     if scored is not None:
         columns.scores = [row[scored]]
     return columns
+
+
+def listed_matrix(rows: list[Any], rule: OutputRule) -> NDArray[np.float64]:
+    """Lists of floats, one per prediction, as a matrix; None is a row without answer.
+
+    Args:
+        rows: at least one is a list; nothing is looked at that lies deeper.
+        rule: declares the classes, in the order of the columns.
+
+    Raises:
+        Misfit: the task has no probabilities, too many numbers, or a row that is no such list.
+    """
+    width = len(rule.classes)
+    if rule.numeric or not width:
+        raise Misfit(f"a list of lists; return one answer per row, {MAPPER}")
+    if len(rows) * width > LISTED_MAX:
+        raise Misfit(
+            f"{len(rows)} lists of {width} probabilities, at most {LISTED_MAX:,} numbers are "
+            "looked at; return an array, or call in smaller batches"
+        )
+    known = [row for row in rows if row is not None]
+    fit = all(type(row) is list and len(row) == width for row in known)
+    kinds = {kind for row in known for kind in map(type, row)} if fit else set()
+    if not any(map(is_float, kinds)) or not all(k is int or is_float(k) for k in kinds):
+        raise Misfit(
+            f"a list of lists that are not {width} floats each, one per declared class; return "
+            f"one answer per row, {MAPPER}"
+        )
+    absent = [math.nan] * width
+    return np.array([absent if row is None else row for row in rows], np.float64)
 
 
 def _check_shape(matrix: NDArray[Any], rule: OutputRule) -> None:

@@ -16,7 +16,6 @@ from answers import (
     CLASS,
     CLASSES,
     MATRIX,
-    MISFITS,
     MULTI,
     OFFSETS,
     PROBA,
@@ -35,6 +34,7 @@ from inferspan import semconv
 from inferspan.output_columns import ROWS_MAX, OutputRule
 from inferspan.output_probabilities import PROBABILITIES_MAX
 from inferspan.outputs import Output, read_output
+from misfits import MISFITS
 
 
 def written(output: Output) -> dict[str, Any]:
@@ -102,6 +102,16 @@ def test_the_parts_that_a_task_does_not_have_are_left() -> None:
 def test_nothing_in_nothing_out() -> None:
     assert read_output(np.array([]), REGRESSION).rows == 0
     assert read_output([], BINARY).rows == 0
+
+
+@pytest.mark.parametrize("kind", [list, np.array], ids=["list", "array"])
+def test_as_many_scores_as_classes_are_one_prediction_only_where_they_sum_to_one(kind: Any) -> None:
+    one, several = kind([0.25, 0.75]), kind([0.5, 0.25])
+    assert read_output(one, PROBA).probabilities == [0.25, 0.75]
+    assert written(read_output(several, PROBA)) == {SCORES: [0.5, 0.25]}
+    # Where the rows are known, they decide.
+    assert read_output(one, PROBA, 2).scores == [0.25, 0.75]
+    assert read_output(several, PROBA, 1).probabilities == [0.5, 0.25]
 
 
 def test_what_was_returned_is_not_changed() -> None:
