@@ -196,7 +196,7 @@ class Collector:
                 *foreseeing.routes(pipeline, config),
                 *keeping.routes(pipeline, config),
                 *prometheus.routes(pipeline, telemetry, config),
-                *jaeger_monitor.routes(pipeline, config),
+                *jaeger_monitor.routes(pipeline, config, telemetry),
                 *jaeger_quality.routes(pipeline, config),
             ]
             page = Page(pipeline, telemetry, config, published)

@@ -95,6 +95,11 @@ PUBLISHED = Counter(
     ("result",),
     "Evaluation spans sent (ok), to be tried again (error), or never taken by Jaeger (rejected).",
 )
+MONITOR_UPSTREAM = Counter(
+    "inferspan_monitor_upstream_requests",
+    ("result",),
+    "Questions of Jaeger's Monitor asked of jaeger.monitor_upstream: answered (ok) or not (error).",
+)
 SKIPPED_EVALUATIONS = Counter(
     "inferspan_skipped_evaluations",
     ("reason",),
@@ -134,6 +139,7 @@ COUNTERS: Final = (
     LOGS_CUT,
     SET_ASIDE,
     PUBLISHED,
+    MONITOR_UPSTREAM,
     SKIPPED_EVALUATIONS,
     FOLDED,
     CONTAINED,

@@ -85,7 +85,7 @@ class Shop:
 
 @contextlib.contextmanager
 def asking(store: Stored) -> Iterator[httpx.Client]:
-    application = Starlette(routes=jaeger_monitor.routes(store, store.config))
+    application = Starlette(routes=jaeger_monitor.routes(store, store.config, store.telemetry))
     (address,) = free_addresses(1)
     with serving(application, address) as url, httpx.Client(base_url=url) as client:
         yield client

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+from dataclasses import replace
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -10,10 +13,12 @@ from hypothesis import strategies as st
 
 from inferspan_collector.publish.promql import (
     QUERY_LENGTH_MAX,
+    SPAN_KINDS,
     MonitorQuery,
     UnknownQuery,
     go_unquote,
     parse,
+    render,
 )
 
 # As a real Jaeger v1.76.0 sent them.
@@ -88,6 +93,36 @@ def test_any_service_name_survives_the_quoting(names: list[str]) -> None:
     query = f"sum(rate(traces_span_metrics_calls_total{{service_name =~ {quoted}, }}[10m])) by (service_name)"  # noqa: E501
 
     assert parse(query).services == tuple(names)
+
+
+@given(
+    measure=st.sampled_from(["calls", "errors", "latency"]),
+    services=st.lists(
+        st.text(min_size=1).filter(lambda name: "|" not in name), min_size=1, unique=True
+    ),
+    kinds=st.frozensets(st.sampled_from(SPAN_KINDS)),
+    milliseconds=st.integers(1, 10**9),
+    by_operation=st.booleans(),
+    quantile=st.floats(0, 1).filter(lambda q: "e" not in repr(q)),
+)
+def test_a_question_is_written_as_it_is_read(
+    measure: Literal["calls", "errors", "latency"], services: list[str], kinds: frozenset[str],
+    milliseconds: int, by_operation: bool, quantile: float,
+) -> None:  # fmt: skip
+    quantile = quantile if measure == "latency" else 0.0
+    asked = MonitorQuery(
+        measure, tuple(services), kinds, milliseconds / 1000, by_operation, quantile
+    )
+
+    read = parse(render(asked, services))
+
+    # Names come back as patterns that only they match; Python's and Go's RE2 agree on these.
+    assert len(read.services) == len(services)
+    for pattern, name in zip(read.services, services, strict=True):
+        assert re.fullmatch(pattern, name)
+        assert not re.fullmatch(pattern, name + "x")
+    assert read.range_seconds == pytest.approx(asked.range_seconds)
+    assert replace(read, services=asked.services, range_seconds=asked.range_seconds) == asked
 
 
 def test_gos_own_escapes_are_undone() -> None:

@@ -42,7 +42,7 @@ def config(jaeger: Jaeger) -> Config:
 def store(tmp_path: Path, config: Config, jaeger: Jaeger) -> Iterator[Stored]:
     """A store whose answers stand where Jaeger asks for them."""
     with stored(tmp_path, config) as opened:
-        application = Starlette(routes=jaeger_monitor.routes(opened, config))
+        application = Starlette(routes=jaeger_monitor.routes(opened, config, opened.telemetry))
         with serving(application, jaeger.api):
             yield opened
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from inferspan_collector.config.section import Section
 
@@ -55,7 +56,31 @@ class Jaeger(Section):
     span_kind: Literal["server", "internal", "client", "producer", "consumer"] = "server"
     """Kind under which the Monitor tab shows model operations (its own default is server)."""
 
-    @field_validator("otlp", "ui")
+    monitor_upstream: str | None = None
+    """The Prometheus that Jaeger's Monitor tab asked before, `http://127.0.0.1:9090`: it is asked
+    for what is not ours, so that other services keep their graphs."""
+    monitor_upstream_token_file: Path | None = None
+    """A file with the bearer token it wants; read at every question."""
+
+    @field_validator("otlp", "ui", "monitor_upstream")
     @classmethod
     def _a_url(cls, value: str | None) -> str | None:
         return _check_url(value)
+
+    @model_validator(mode="after")
+    def _a_token_that_is_there(self) -> Jaeger:
+        file = self.monitor_upstream_token_file
+        if file is None:
+            return self
+        if self.monitor_upstream is None:
+            raise ValueError(
+                "monitor_upstream_token_file is given without monitor_upstream, whose token it is"
+            )
+        try:
+            file.read_text("utf-8")
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"monitor_upstream_token_file {str(file)!r} cannot be read: {error}; it holds a "
+                "token and nothing else"
+            ) from error
+        return self

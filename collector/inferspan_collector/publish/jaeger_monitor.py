@@ -8,7 +8,7 @@ before t that the range covers; nothing is extrapolated, and 0 ÷ 0 gives no poi
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from urllib.parse import parse_qs
@@ -32,6 +32,12 @@ from inferspan_collector.publish.monitor_rows import (
     operation_durations,
     operation_rows,
 )
+from inferspan_collector.publish.monitor_upstream import (
+    Points,
+    Series,
+    Upstream,
+    UpstreamError,
+)
 from inferspan_collector.publish.promql import (
     QUERY_LENGTH_MAX,
     MonitorQuery,
@@ -42,6 +48,7 @@ from inferspan_collector.publish.promql import (
 from inferspan_collector.store.cells import QueryError
 from inferspan_collector.store.reader import Reader
 from inferspan_collector.submission import Queries
+from inferspan_collector.telemetry import Telemetry
 
 PATH = "/jaeger/prometheus/api/v1/query_range"
 BODY_BYTES_MAX = 4 * QUERY_LENGTH_MAX
@@ -70,19 +77,25 @@ class Grid:
         return np.arange(self.start, self.end + 1, self.step, dtype=np.int64)
 
 
-def routes(queries: Queries, config: Config) -> list[Route]:
+def routes(queries: Queries, config: Config, telemetry: Telemetry) -> list[Route]:
     """The one path of Prometheus' API that Jaeger asks, by POST or GET."""
+    settings = config.jaeger
+    upstream = settings.monitor_upstream and Upstream(
+        settings.monitor_upstream, settings.monitor_upstream_token_file, telemetry
+    )
 
     async def query_range(request: Request) -> Response:
         try:
             fields = await _fields(request)
             query = parse(fields.get("query", ""))
             grid = _grid(fields, config.limits.query_windows)
-            result = await run_in_threadpool(answer, queries.reader, config, query, grid)
-        except (UnknownQuery, QueryError) as error:
-            return JSONResponse(
-                {"status": "error", "errorType": "bad_data", "error": str(error)}, status_code=400
+            result = await run_in_threadpool(
+                answer, queries.reader, config, query, grid, upstream or None
             )
+        except (UnknownQuery, QueryError) as error:
+            return _refusal(400, "bad_data", error)
+        except UpstreamError as error:
+            return _refusal(503, "unavailable", error)
         return JSONResponse(
             {"status": "success", "data": {"resultType": "matrix", "result": result}}
         )
@@ -90,22 +103,38 @@ def routes(queries: Queries, config: Config) -> list[Route]:
     return [Route(PATH, query_range, methods=["GET", "POST"])]
 
 
+def _refusal(status: int, kind: str, error: Exception) -> Response:
+    return JSONResponse(
+        {"status": "error", "errorType": kind, "error": str(error)}, status_code=status
+    )
+
+
 def answer(
-    reader: Reader, config: Config, query: MonitorQuery, grid: Grid
+    reader: Reader,
+    config: Config,
+    query: MonitorQuery,
+    grid: Grid,
+    upstream: Upstream | None = None,
 ) -> list[dict[str, object]]:
     """Answer one question.
+
+    Services that are not ours are the upstream's alone, `-quality` twins ours alone. A service
+    with predictions may serve more than those: its operations are ours and, under other names, the
+    upstream's; its total stays the upstream's where that has one, so that it is what it was.
 
     Args:
         reader: the store.
         config: limits and names.
         query: the question.
         grid: when its values are wanted.
+        upstream: the Prometheus behind us, if there is one.
 
     Returns:
         The `result` of a Prometheus matrix; a series without points is left out.
 
     Raises:
         UnknownQuery: it reaches over more than `MINUTES_MAX`.
+        UpstreamError: nothing asked for is ours, and the upstream does not answer.
     """
     times = grid.times
     ends = times // MINUTE_MS
@@ -125,10 +154,11 @@ def answer(
     def wanted(kind: str) -> bool:
         return not query.kinds or kind in query.kinds
 
+    # As they stand, or, should Jaeger begin to escape them, without the backslashes.
+    services = list(dict.fromkeys(n if n in known else n.replace("\\", "") for n in query.services))
+    theirs = _theirs(upstream, query, grid, services, known)
     result: list[dict[str, object]] = []
-    for asked in query.services:
-        # As it stands, or, should Jaeger begin to escape it, without the backslashes.
-        name = asked if asked in known else asked.replace("\\", "")
+    for name in services:
         meaning = known.get(name, Meaning())
         if query.measure == "latency":
             series = _latencies(
@@ -136,12 +166,35 @@ def answer(
             )
         else:
             series = _rates(_rows(reader, config, meaning, minutes, wanted, names), query, windows)
+        ours = {operation: _points(times, values) for operation, values in series}
+        others = {one.operation: one.points for one in theirs if one.service == name}
+        total = {None: others[None]} if None in others else {}
         result += [
-            _series(name, operation, times, values)
-            for operation, values in series
-            if not np.isnan(values).all()
+            _series(name, operation, points)
+            for operation, points in (others | ours | total).items()
+            if points
         ]
     return result
+
+
+def _theirs(
+    upstream: Upstream | None,
+    query: MonitorQuery,
+    grid: Grid,
+    services: Sequence[str],
+    known: Mapping[str, Meaning],
+) -> list[Series]:
+    """What the upstream says, of all services but the twins that only we can know."""
+    asked = [name for name in services if name not in known or known[name].predictions is not None]
+    if upstream is None:
+        return []
+    try:
+        return upstream.ask(query, asked, grid.start, grid.end, grid.step)
+    except UpstreamError:
+        if known.keys().isdisjoint(services):
+            raise
+        # What is ours is shown all the same; the failure is counted and in the log.
+        return []
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -231,17 +284,18 @@ def _quantiles_ms(
     return np.where(total[:, 0] > 0, bucket_values_ns(buckets)[positions] / 1e6, np.nan)
 
 
-def _series(
-    service: str, operation: str | None, times: NDArray[np.int64], values: NDArray[np.float64]
-) -> dict[str, object]:
-    metric = {"service_name": service}
-    if operation is not None:
-        metric["span_name"] = operation
-    points = [
+def _points(times: NDArray[np.int64], values: NDArray[np.float64]) -> Points:
+    return [
         [time / 1000, repr(value)]
         for time, value in zip(times.tolist(), values.tolist(), strict=True)
         if not math.isnan(value)
     ]
+
+
+def _series(service: str, operation: str | None, points: Points) -> dict[str, object]:
+    metric = {"service_name": service}
+    if operation is not None:
+        metric["span_name"] = operation
     return {"metric": metric, "values": points}
 
 

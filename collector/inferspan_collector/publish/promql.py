@@ -6,8 +6,10 @@ regular expression. They are read as data: nothing here is ever handed to a rege
 
 from __future__ import annotations
 
+import json
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -83,6 +85,32 @@ def parse(query: str) -> MonitorQuery:
     )
 
 
+def render(query: MonitorQuery, services: Sequence[str]) -> str:
+    """Write one of the three questions, as Jaeger would, about these services only.
+
+    Names are escaped, so that a Prometheus compares them literally, too.
+    """
+    kinds = "|".join(f"SPAN_KIND_{kind}" for kind in sorted(query.kinds))
+    matchers = [f"service_name=~{_go_quote('|'.join(map(_literally, services)))}"]
+    matchers += [f'span_kind=~"{kinds}"'] if kinds else []
+    by = ", ".join(["service_name", *(["span_name"] if query.by_operation else [])])
+    window = f"{round(query.range_seconds * 1000)}ms"
+
+    def rate(metric: str, *more: str, labels: str = by) -> str:
+        chosen = ", ".join((*matchers, *more))
+        return f"sum(rate({NAMESPACE}_{metric}{{{chosen}}}[{window}])) by ({labels})"
+
+    match query.measure:
+        case "calls":
+            return rate("calls_total")
+        case "errors":
+            failed = rate("calls_total", 'status_code="STATUS_CODE_ERROR"')
+            return f"{failed} / {rate('calls_total')}"
+        case "latency":
+            buckets = rate("duration_milliseconds_bucket", labels=f"{by}, le")
+            return f"histogram_quantile({query.quantile!r}, {buckets})"
+
+
 def duration_seconds(text: str) -> float:
     """Read a PromQL duration of one unit: `10m`, `30s`.
 
@@ -99,6 +127,16 @@ def duration_seconds(text: str) -> float:
 def go_unquote(quoted: str) -> str:
     """Undo Go's `%q`: a double-quoted string with Go's escapes."""
     return _GO_ESCAPE.sub(_unescape, quoted[1:-1])
+
+
+def _literally(name: str) -> str:
+    """A name as a regular expression of RE2 that only it matches."""
+    return re.sub(r"([\\.+*?()|\[\]{}^$])", r"\\\1", name)
+
+
+def _go_quote(text: str) -> str:
+    """A string as PromQL reads it. No control character passes: JSON's escapes are Go's, too."""
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _unescape(match: re.Match[str]) -> str:
