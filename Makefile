@@ -24,11 +24,11 @@ help: ## say what there is
 demo: $(READY) ## a real model, late labels, accuracy and latency: live, after a set-up of a minute or two
 	@$(BIN)/inferspan demo $(ARGS)
 
-test: lint servers ## all checks, with the real Jaeger and OTel Collector (needs Go the first time) and Chromium
+test: lint servers ## all checks, with the real Jaeger, OTel Collector, Alertmanager (needs Go the first time), Prometheus and Chromium
 	@$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 test-fast: $(READY) ## the tests that need no real server
-	@echo "Leaving out the tests marked 'real' (Jaeger, OTel Collector, Chromium); make test runs them too."
+	@echo "Leaving out the tests marked 'real' (Jaeger, OTel Collector, Prometheus, Chromium); make test runs them too."
 	@$(BIN)/python -m pytest $(PARALLEL) -m "not real" $(ARGS)
 
 test-faults: $(READY) ## the fault tests at length: kill -9 in ROUNDS rounds (200), a minute of overload, an hour of fuzzing…
@@ -57,7 +57,8 @@ bench-conformance: $(PEERS_READY) ## our conformance cases against other tracing
 peers: $(PEERS_READY)
 
 servers: $(READY)
-	@$(BIN)/python tests/servers/build.py jaeger otelcol
+	@$(BIN)/python tests/servers/build.py jaeger otelcol alertmanager amtool
+	@PYTHONPATH=tests $(BIN)/python -m servers.debian prometheus promtool
 
 $(READY): constraints.txt pyproject.toml collector/pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \

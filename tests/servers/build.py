@@ -49,6 +49,15 @@ SERVERS = {
             minutes=5,
         ),
         Server("otelcol", ROOT / "collector/otelcol/build", ".", minutes=3),
+        *(
+            Server(
+                name,
+                ROOT / "collector/alertmanager/build",
+                f"github.com/prometheus/alertmanager/cmd/{name}",
+                minutes=2,
+            )
+            for name in ("alertmanager", "amtool")
+        ),
     )
 }
 
@@ -58,9 +67,13 @@ def binary(server: Server, environ: Mapping[str, str] = os.environ) -> Path:
     digest = hashlib.sha256()
     for source in sorted(server.module.iterdir()):
         digest.update(source.name.encode() + b"\0" + source.read_bytes() + b"\0")
+    return home(environ) / f"{server.name}-{digest.hexdigest()[:16]}" / server.name
+
+
+def home(environ: Mapping[str, str] = os.environ) -> Path:
+    """Where real servers are kept between runs."""
     cache = environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    home = Path(environ.get("INFERSPAN_CACHE") or Path(cache) / "inferspan")
-    return home / f"{server.name}-{digest.hexdigest()[:16]}" / server.name
+    return Path(environ.get("INFERSPAN_CACHE") or Path(cache) / "inferspan")
 
 
 def find_go(environ: Mapping[str, str] = os.environ) -> str:

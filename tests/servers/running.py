@@ -116,8 +116,8 @@ def jaeger(directory: Path) -> Iterator[Jaeger]:
         "INFERSPAN_API": f"http://{api}",
     }
     files = [ROOT / "collector/jaeger/jaeger.yaml"]
-    with _running("jaeger", files, settings, directory) as server:
-        _wait_for(server, f"http://{query}/api/services", otlp_http, otlp_grpc)
+    with running("jaeger", _built("jaeger", files), settings, directory) as server:
+        wait_for(server, f"http://{query}/api/services", otlp_http, otlp_grpc)
         yield Jaeger(server, f"http://{otlp_http}", otlp_grpc, f"http://{query}", api)
 
 
@@ -154,8 +154,8 @@ def gateway(
         **(settings or {}),
     }
     files = [ROOT / "collector/otelcol" / name for name in ("gateway.yaml", *beside)]
-    with _running("otelcol", files, environment, directory) as server:
-        _wait_for(server, f"http://{health}/", otlp_http, otlp_grpc)
+    with running("otelcol", _built("otelcol", files), environment, directory) as server:
+        wait_for(server, f"http://{health}/", otlp_http, otlp_grpc)
         yield Gateway(server, f"http://{otlp_http}", otlp_grpc, f"http://{metrics}/metrics")
 
 
@@ -172,17 +172,22 @@ def free_addresses(n: int) -> list[str]:
         return addresses
 
 
-@contextlib.contextmanager
-def _running(
-    name: str, configs: Sequence[Path], settings: Mapping[str, str], directory: Path
-) -> Iterator[Server]:
-    binary = build(SERVERS[name])
-    log = directory / f"{name}.log"
+def _built(name: str, configs: Sequence[Path]) -> list[str]:
+    """The command line of a server of ours, with its configuration."""
     options = [word for config in configs for word in ("--config", str(config))]
+    return [str(build(SERVERS[name])), *options]
+
+
+@contextlib.contextmanager
+def running(
+    name: str, command: Sequence[str], settings: Mapping[str, str], directory: Path
+) -> Iterator[Server]:
+    """Run a command until the block ends; its log is `NAME.log` of the directory."""
+    log = directory / f"{name}.log"
     # A server that is started again goes on in its log.
     with log.open("ab") as output:
         process = subprocess.Popen(
-            [str(binary), *options],
+            command,
             stdout=output,
             stderr=subprocess.STDOUT,
             stdin=subprocess.DEVNULL,
@@ -199,7 +204,13 @@ def _running(
             process.wait()
 
 
-def _wait_for(server: Server, url: str, *listeners: str) -> None:
+def wait_for(server: Server, url: str, *listeners: str) -> None:
+    """Return once the URL answers and the addresses are listened to.
+
+    Raises:
+        RuntimeError: the server ended, or is not ready within `READY_SECONDS`; with its log.
+    """
+
     def ready() -> bool:
         if (code := server.process.poll()) is not None:
             raise RuntimeError(f"{server.name} ended with {code}:\n{server.log_tail()}")
