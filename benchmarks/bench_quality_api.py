@@ -4,8 +4,7 @@ slice, with 10 million predictions stored.
     python benchmarks/bench_quality_api.py [--repeat 5]
 
 The store holds what ingest would have written: its counters, written by SQL as they are after a
-compaction. Prints the time of each part, the best of some repetitions, beside what it takes DuckDB
-alone to add the same cells up.
+compaction. Prints the best of some repetitions, beside what it takes to read the cells alone.
 """
 
 from __future__ import annotations
@@ -25,7 +24,6 @@ from asking import FilledStore, ask  # noqa: E402
 from records import START_NS, Label, Prediction  # noqa: E402
 
 from inferspan_collector.publish import api  # noqa: E402
-from inferspan_collector.store import cell_queries  # noqa: E402
 from inferspan_collector.store.cells import CellQuery  # noqa: E402
 
 CLASSES, MINUTES, PREDICTIONS = 10, 1440, 10_000_000
@@ -48,7 +46,9 @@ def filled(directory: Path) -> FilledStore:
     first = START_NS // 60_000_000_000
     a_cell = PREDICTIONS // (MINUTES * len(VERSIONS) * CLASSES * CLASSES)
     with store.database.cursor() as cursor:
-        cursor.execute("DELETE FROM outcome_cells; DELETE FROM prediction_cells")
+        cursor.execute(
+            "DELETE FROM outcome_cells; DELETE FROM prediction_cells; DELETE FROM arrival_cells"
+        )
         cursor.execute(
             f"""
             INSERT INTO outcome_cells
@@ -58,6 +58,13 @@ def filled(directory: Path) -> FilledStore:
                 range({CLASSES}) AS predicted(p), range({CLASSES}) AS actual(a),
                 (VALUES ('', ''), ('country', 'DE')) AS k(key, value)
             ORDER BY m
+            """
+        )
+        cursor.execute(
+            """
+            INSERT INTO arrival_cells
+            SELECT series_id, target, predicted, actual, correct, sum(n), 0
+            FROM outcome_cells WHERE slice_key = '' GROUP BY ALL
             """
         )
         cursor.execute(
@@ -94,12 +101,11 @@ def main() -> int:
         print(f"{len(answer.json()['windows'])} windows, {len(answer.content) / 1e6:.1f} MB")
         query = CellQuery(model="fraud", every=1, by=("version", "slice.country"))
 
-        def added_up() -> None:
-            statement, parameters = cell_queries.outcomes(query)
-            with store.database.cursor() as cursor:
-                cursor.execute(f"SELECT count(*) FROM ({statement})", parameters).fetchall()
+        def read() -> None:
+            store.reader.outcome_cells(query)
+            store.reader.prediction_cells(query)
 
-        print(f"DuckDB alone  {best(arguments.repeat, added_up):7.0f} ms")
+        print(f"cells read    {best(arguments.repeat, read):7.0f} ms")
         print(f"the API       {best(arguments.repeat, lambda: ask(routes, QUESTION)):7.0f} ms")
         if arguments.profile:
             profile = cProfile.Profile()

@@ -14,7 +14,7 @@ from join_oracle import DAY_NS, Cell
 from records import MINUTE_NS, START_NS, Label, Prediction, decoded
 
 from inferspan_collector.config import Config, load
-from inferspan_collector.store.cells import CellQuery, Committed
+from inferspan_collector.store.cells import CellQuery, Committed, OutcomeCells, PredictionCells
 from inferspan_collector.store.database import Database
 from inferspan_collector.store.reader import StoreReader
 from inferspan_collector.store.writer import Writer
@@ -73,7 +73,12 @@ class Store:
             {
                 (int(w), p, a, int(c)): int(n)
                 for w, p, a, c, n in zip(
-                    found.window, found.predicted, found.actual, found.correct, found.n, strict=True
+                    found.window,
+                    found.predicted.objects(),
+                    found.actual.objects(),
+                    found.correct,
+                    found.n,
+                    strict=True,
                 )
             }
         )
@@ -115,12 +120,13 @@ def figures(store: Store) -> tuple[object, ...]:
     predictions = [store.reader.prediction_cells(query) for query in queries]
     outcomes = [store.reader.outcome_cells(query) for query in queries]
     return (
-        [(list(c.groups), c.window.tolist(), c.n.tolist()) for c in predictions],
-        [
-            (list(c.groups), c.window.tolist(), c.predicted, c.actual, c.n.tolist())
-            for c in outcomes
-        ],
+        [Counter(_entries(c, c.failed, c.bucket)) for c in predictions],
+        [Counter(_entries(c, c.predicted.objects(), c.actual.objects())) for c in outcomes],
     )
+
+
+def _entries(cells: PredictionCells | OutcomeCells, *columns: Any) -> list[tuple[Any, ...]]:
+    return list(zip(cells.groups, cells.window.tolist(), *columns, cells.n.tolist(), strict=True))
 
 
 class FaultyCursor:
@@ -197,7 +203,7 @@ class FaultyStore(Store):
         return [
             self.cells(),
             self.cells(target="chargeback"),
-            [(list(found.groups), found.n.tolist()) for found in cells],
+            [Counter(_entries(found, found.failed, found.bucket)) for found in cells],
             self.reader.waiting_labels(2**62),
             sorted(map(repr, rows)),
             (int(arrivals.added.sum()), int(arrivals.retracted.sum())),

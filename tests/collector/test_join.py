@@ -218,7 +218,8 @@ def test_other_spellings_of_a_class_count_as_the_class(store: Store) -> None:
     assert store.cells(model="churn", by=("positive_class",)) == {
         (START_NS // MINUTE_NS, "yes", "yes", 1): 1
     }
-    assert store.reader.outcome_cells(CellQuery(by=("positive_class",))).groups == [("yes",)]
+    found = store.reader.outcome_cells(CellQuery(by=("positive_class",)))
+    assert list(found.groups) == [("yes",)]
     assert [row.predicted for row in store.reader.predictions("churn", predicted="yes")] == ["yes"]
 
 

@@ -58,9 +58,8 @@ class OpenStore(FilledStore):
             keys = zip(calls.window, calls.groups, calls.failed, calls.bucket, strict=True)
             seen[f"calls {len(names)}"] = Counter(dict(zip(keys, calls.n.tolist(), strict=True)))
             said = self.reader.outcome_cells(CellQuery(every=1, by=names))
-            pairs = zip(
-                said.window, said.groups, said.predicted, said.actual, said.correct, strict=True
-            )
+            texts = said.predicted.objects(), said.actual.objects()
+            pairs = zip(said.window, said.groups, *texts, said.correct, strict=True)
             seen[f"outcomes {len(names)}"] = Counter(dict(zip(pairs, said.n.tolist(), strict=True)))
         for model in DECLARED:
             seen[model] = sorted(map(repr, self.reader.predictions(model, limit=1_000)))

@@ -12,7 +12,8 @@ import pytest
 from asking import FilledStore
 from records import MINUTE_NS, START_NS, Label, Prediction
 
-from inferspan_collector.quality.counts import Counts, grouped_counts, merged
+from inferspan_collector.quality.counted_windows import grouped_counts
+from inferspan_collector.quality.counts import Counts, merged
 from inferspan_collector.quality.figure import Question
 from inferspan_collector.quality.row_figures import Measured, measured
 from inferspan_collector.store.cells import CellQuery

@@ -32,7 +32,8 @@ from inferspan_collector.publish.parameters import (
 )
 from inferspan_collector.publish.quality_json import Rest, default_average, windows_json
 from inferspan_collector.quality import classification
-from inferspan_collector.quality.counts import Counts, Key, declared, grouped_counts
+from inferspan_collector.quality.counted_windows import grouped_counts
+from inferspan_collector.quality.counts import Counts, Key, declared
 from inferspan_collector.quality.figure import AVERAGES
 from inferspan_collector.quality.objective import Objective
 from inferspan_collector.store.cell_queries import SLICE

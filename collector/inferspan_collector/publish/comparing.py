@@ -17,7 +17,8 @@ from inferspan_collector.publish.measuring import all_figures, measurements
 from inferspan_collector.publish.notes import listed, notes
 from inferspan_collector.publish.parameters import BadParameter, choice, given, minutes_range
 from inferspan_collector.publish.quality_json import default_average, figure_json
-from inferspan_collector.quality.counts import Counts, grouped_counts
+from inferspan_collector.quality.counted_windows import grouped_counts
+from inferspan_collector.quality.counts import Counts
 from inferspan_collector.quality.figure import AVERAGES, Question, positive_class
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery, ModelSummary
 from inferspan_collector.store.row_columns import RowColumns, RowQuery

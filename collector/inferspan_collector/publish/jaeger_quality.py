@@ -20,7 +20,8 @@ from inferspan_collector.publish import jaeger_quality_metrics as metrics
 from inferspan_collector.publish import jaeger_quality_tables as tables
 from inferspan_collector.publish.jaeger_names import UNKNOWN_SERVICE, Meaning, Names, meanings
 from inferspan_collector.publish.parameters import BadParameter, whole_number
-from inferspan_collector.quality.counts import Counts, grouped_counts, merged
+from inferspan_collector.quality.counted_windows import grouped_counts
+from inferspan_collector.quality.counts import Counts, merged
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery, PredictionRow
 from inferspan_collector.store.reader import Reader
 from inferspan_collector.submission import Queries

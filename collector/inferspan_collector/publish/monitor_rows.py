@@ -140,7 +140,7 @@ def _count_evaluations(
     for (model, version), minute, actual, correct, n in zip(
         cells.groups,
         cells.window.tolist(),
-        cells.actual,
+        cells.actual.objects(),
         cells.correct.tolist(),
         cells.n.tolist(),
         strict=True,

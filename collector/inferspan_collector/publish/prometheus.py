@@ -24,7 +24,8 @@ from starlette.routing import Route
 from inferspan_collector.config import Config, span_minutes
 from inferspan_collector.publish.metric_series import Labels, fold, label, top
 from inferspan_collector.quality import quality_figures
-from inferspan_collector.quality.counts import Counts, grouped_counts, merged
+from inferspan_collector.quality.counted_windows import grouped_counts
+from inferspan_collector.quality.counts import Counts, merged
 from inferspan_collector.quality.figure import AVERAGES, Figure, Question, positive_class
 from inferspan_collector.store.cells import MINUTE_NS, SERIES_KEYS, CellQuery
 from inferspan_collector.submission import Queries

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from inferspan_collector import latency_sketch
 from inferspan_collector.store import full_rows
-from inferspan_collector.store.cells import MINUTE_NS, SERIES_KEYS, CellQuery, QueryError
+from inferspan_collector.store.cells import MINUTE_NS, SERIES_KEYS, CellQuery, Group, QueryError
 
 SLICE: Final = "slice."
 
@@ -75,80 +77,149 @@ FOLDED: Final = """(
 )"""
 
 
-def predictions(query: CellQuery) -> tuple[str, dict[str, Any]]:
+@dataclass(frozen=True, slots=True)
+class Coding:
+    """Numbers that stand for the texts of a query, so that counting touches no text.
+
+    `series` maps the number of a series to its place in `series_groups`, `slices` a value, or the
+    number of a combination of slices where `by_combination`, to its place in `slice_groups`. Both
+    hold the texts of the query's keys of their kind, in its order. `classes` are all classes of
+    the target.
+    """
+
+    series: Mapping[int, int]
+    series_groups: Sequence[Group]
+    slices: Mapping[Any, int]
+    slice_groups: Sequence[Group]
+    by_combination: bool
+    classes: Sequence[str] = ()
+
+
+def predictions(query: CellQuery, coding: Coding) -> tuple[str, dict[str, Any]]:
     """The statement for predictions per (window, group, failed, bucket)."""
-    return _statement(query, "prediction_cells", _PREDICTION_ROWS, ("failed", "bucket"))
+    columns = ("c.failed", "c.bucket")
+    return _statement(query, coding, "prediction_cells", _PREDICTION_ROWS, columns)
 
 
-def windows(query: CellQuery) -> tuple[str, dict[str, Any]]:
+def windows(query: CellQuery, coding: Coding) -> tuple[str, dict[str, Any]]:
     """The statement for how many (window, group) the predictions of a query fall into."""
-    statement, parameters = predictions(query)
-    keys = ", ".join(["window_start", *(f"group_{i}" for i in range(len(query.by)))])
+    statement, parameters = predictions(query, coding)
+    keys = "window_start, series_group, slice_group"
     return f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM ({statement}))", parameters
 
 
-def outcomes(query: CellQuery) -> tuple[str, dict[str, Any]]:
-    """The statement for outcomes per (window, group, predicted, actual, correct)."""
+def outcomes(query: CellQuery, coding: Coding) -> tuple[str, dict[str, Any]]:
+    """The statement for outcomes per (window, group, predicted, actual, correct).
+
+    Classes are places in `coding.classes`, -1 = none, -2 = one that is not among them.
+    """
+    joins, columns = [], []
+    for name in ("predicted", "actual"):
+        joins.append(f"LEFT JOIN classes_of AS {name} ON {name}.text = c.{name}")
+        without = f"CASE WHEN c.{name} IS NULL THEN -1 ELSE -2 END"
+        columns.append(f"coalesce({name}.code, {without})::INTEGER AS {name}")
     statement, parameters = _statement(
-        query, "outcome_cells", _OUTCOME_ROWS, ("predicted", "actual", "correct"), "c.target"
+        query, coding, "outcome_cells", _OUTCOME_ROWS, (*columns, "c.correct"), joins, targeted=True
     )
-    return statement, {**parameters, "target": query.target}
+    coded = (
+        "WITH classes_of AS (SELECT unnest($classes::VARCHAR[]) AS text, unnest(range($n)) AS code)"
+    )
+    classes = list(coding.classes)
+    return f"{coded} {statement}", {**parameters, "classes": classes, "n": len(classes)}
 
 
-def items(query: CellQuery) -> tuple[str, dict[str, Any]]:
+def items(query: CellQuery, coding: Coding) -> tuple[str, dict[str, Any]]:
     """The statement for labelled items of rankings, with the window and group of each."""
-    columns = ("ranking", "place", "relevance", "shown", "weight")
-    statement, parameters = _statement(query, None, _ITEMS, columns, "c.target")
-    return statement, {**parameters, "target": query.target}
+    columns = ("c.ranking", "c.place", "c.relevance", "c.shown", "c.weight")
+    return _statement(query, coding, None, _ITEMS, columns, targeted=True)
 
 
-def implied(query: CellQuery) -> tuple[str, dict[str, Any]]:
+def implied(query: CellQuery, coding: Coding) -> tuple[str, dict[str, Any]]:
     """The statement for labelled predictions per (window, group) whose label silence implied."""
-    statement, parameters = _statement(query, None, _IMPLIED_ROWS, (), "c.target")
-    return statement, {**parameters, "target": query.target}
+    return _statement(query, coding, None, _IMPLIED_ROWS, (), targeted=True)
+
+
+def series(query: CellQuery) -> tuple[str, dict[str, Any]]:
+    """The statement for the number and the keys of `by` of each series that is asked for."""
+    wanted, parameters = _of_series(query)
+    keys = ["s.series_id", *(group(key, {}) for key in series_keys(query))]
+    where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
+    return f"SELECT {', '.join(keys)} FROM series AS s {where} ORDER BY s.series_id", parameters
+
+
+def series_keys(query: CellQuery) -> tuple[str, ...]:
+    """Those of `by` that are no slices."""
+    return tuple(key for key in query.by if not key.startswith(SLICE))
+
+
+def slice_keys(query: CellQuery) -> tuple[str, ...]:
+    """The keys of slices in `by`."""
+    return tuple(key.removeprefix(SLICE) for key in query.by if key.startswith(SLICE))
 
 
 def _statement(
     query: CellQuery,
+    coding: Coding,
     cells: str | None,
     rows: str,
-    columns: tuple[str, ...],
-    target: str | None = None,
+    columns: Sequence[str],
+    joins: Sequence[str] = (),
+    *,
+    targeted: bool = False,
 ) -> tuple[str, dict[str, Any]]:
-    slice_keys = [key.removeprefix(SLICE) for key in query.by if key.startswith(SLICE)]
-    wanted, parameters = conditions(query)
-    joins: list[str] = []
-    groups: dict[str, str] = {}
-    if cells is not None and len(slice_keys) <= 1:
-        source = cells
+    """Columns `window_start`, `series_group`, `slice_group`, the given ones, and `n`.
+
+    Args:
+        query: what is asked.
+        coding: of its groups.
+        cells: the table of counters, None where there is none.
+        rows: what is read instead where cells do not know, or there are none.
+        columns: what else is grouped by.
+        joins: what these need.
+        targeted: whether only the query's target counts.
+    """
+    wanted, parameters = _of_minutes(query)
+    parameters |= {"series": list(coding.series), "series_groups": list(coding.series.values())}
+    keys = slice_keys(query)
+    source = rows if cells is None or coding.by_combination else cells
+    if source == cells:
         wanted.append("c.slice_key = $slice_key")
-        parameters["slice_key"] = slice_keys[0] if slice_keys else ""
-        groups = {key: "c.slice_value" for key in slice_keys}
-    else:
-        source = rows
-        for i, key in enumerate(slice_keys):
-            joins.append(
-                f"JOIN slice_sets AS k{i}"
-                f" ON k{i}.slices_id = c.slices_id AND k{i}.slice_key = $slice_{i}"
-            )
-            parameters[f"slice_{i}"] = key
-            groups[key] = f"k{i}.slice_value"
-    if target is not None:
-        wanted.append(f"{target} = $target")
-    keys = [f"{group(key, groups)} AS group_{i}" for i, key in enumerate(query.by)]
+        parameters["slice_key"] = keys[0] if keys else ""
+    slice_group, joined = "0", list(joins)
+    if keys:
+        slice_group = "k.code"
+        column, kind = "slice_value", "VARCHAR"
+        if coding.by_combination:
+            column, kind = "slices_id", "INTEGER"
+        joined.append(
+            "JOIN (SELECT unnest("
+            f"$slices::{kind}[]) AS value, unnest($slice_groups::INTEGER[]) AS code) AS k"
+            f" ON k.value = c.{column}"
+        )
+        parameters["slices"] = list(coding.slices)
+        parameters["slice_groups"] = list(coding.slices.values())
+    if targeted:
+        wanted.append("c.target = $target")
+        parameters["target"] = query.target
     if finer_than_hours(query):
         source = FOLDED.format(source=source)
-    selected = [f"{window(query)} AS window_start", *keys, *(f"c.{name}" for name in columns)]
+    selected = [
+        f"{window(query)} AS window_start",
+        "s.code::INTEGER AS series_group",
+        f"{slice_group}::INTEGER AS slice_group",
+        *columns,
+    ]
     where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
     statement = f"""
         SELECT {", ".join(selected)}, sum(c.n)::BIGINT AS n
         FROM {source} AS c
-        JOIN series AS s ON s.series_id = c.series_id
-        {" ".join(joins)}
+        JOIN (
+            SELECT unnest($series::INTEGER[]) AS number, unnest($series_groups::INTEGER[]) AS code
+        ) AS s ON s.number = c.series_id
+        {" ".join(joined)}
         {where}
         GROUP BY ALL
         HAVING sum(c.n) <> 0
-        ORDER BY ALL
     """
     return statement, parameters
 
@@ -161,6 +232,11 @@ def finer_than_hours(query: CellQuery) -> bool:
 
 def conditions(query: CellQuery) -> tuple[list[str], dict[str, Any]]:
     """What `s`, a series, and `c`, a counted row, have to fulfil, and the parameters of that."""
+    of_series, of_minutes = _of_series(query), _of_minutes(query)
+    return of_series[0] + of_minutes[0], of_series[1] | of_minutes[1]
+
+
+def _of_series(query: CellQuery) -> tuple[list[str], dict[str, Any]]:
     found: list[str] = []
     parameters: dict[str, Any] = {}
     for key in ("model", "service", "environment", "version"):
@@ -169,6 +245,12 @@ def conditions(query: CellQuery) -> tuple[list[str], dict[str, Any]]:
             # "" asks for those that have none.
             found.append(f"coalesce(s.{key}, '') = ${key}")
             parameters[key] = wanted
+    return found, parameters
+
+
+def _of_minutes(query: CellQuery) -> tuple[list[str], dict[str, Any]]:
+    found: list[str] = []
+    parameters: dict[str, Any] = {}
     if query.start is not None:
         found.append("c.minute >= $start_minute")
         parameters["start_minute"] = query.start

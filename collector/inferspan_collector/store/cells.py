@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Self, overload
 
 import numpy as np
 from numpy.typing import NDArray
+
+from inferspan_collector.text_columns import Int32, Strings
 
 SERIES_KEYS = (
     "environment",
@@ -48,18 +51,53 @@ class CellQuery:
     by: tuple[str, ...] = ()
 
 
+Group = tuple[str | None, ...]
+"""Texts of a query's `by`, None = absent."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Groups(Sequence[Group]):
+    """The group of each cell: `codes[i]` indexes `distinct`, so that no text is made per cell."""
+
+    codes: Int32
+    distinct: tuple[Group, ...]
+
+    @classmethod
+    def of(cls, groups: Iterable[Group]) -> Self:
+        """Encode groups, in order of first appearance."""
+        seen: dict[Group, int] = {}
+        codes = [seen.setdefault(group, len(seen)) for group in groups]
+        return cls(np.array(codes, np.int32), tuple(seen))
+
+    @overload
+    def __getitem__(self, row: int) -> Group: ...
+
+    @overload
+    def __getitem__(self, row: slice) -> Groups: ...
+
+    def __getitem__(self, row: int | slice) -> Group | Groups:
+        if isinstance(row, slice):
+            return Groups(self.codes[row], self.distinct)
+        return self.distinct[self.codes[row]]
+
+    def __iter__(self) -> Iterator[Group]:
+        return map(self.distinct.__getitem__, self.codes.tolist())
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+
 @dataclass(frozen=True, slots=True)
 class PredictionCells:
     """Predictions counted per (window, group, failed, latency bucket), one entry per cell.
 
-    `window` is the window's first minute (0 where the query asked for one window).
-    `groups[i]` are the texts of `by`, None = absent. `failed`: the call raised.
-    `bucket` is a number of `latency_sketch`.
+    In no order. `window` is the window's first minute (0 where the query asked for one window).
+    `failed`: the call raised. `bucket` is a number of `latency_sketch`.
     """
 
     by: tuple[str, ...]
     window: NDArray[np.int64]
-    groups: Sequence[tuple[str | None, ...]]
+    groups: Groups
     failed: NDArray[np.bool_]
     bucket: NDArray[np.int16]
     n: NDArray[np.int64]
@@ -67,7 +105,7 @@ class PredictionCells:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeCells:
-    """Labelled predictions counted per (window, group, predicted, actual, correct).
+    """Labelled predictions counted per (window, group, predicted, actual, correct), in no order.
 
     `correct` is 1, 0, or -1 where a label joined but right or wrong is not defined (a regression
     without tolerance, a prediction without output). A label joined to a call that raised counts
@@ -76,9 +114,9 @@ class OutcomeCells:
 
     by: tuple[str, ...]
     window: NDArray[np.int64]
-    groups: Sequence[tuple[str | None, ...]]
-    predicted: Sequence[str | None]
-    actual: Sequence[str | None]
+    groups: Groups
+    predicted: Strings
+    actual: Strings
     correct: NDArray[np.int8]
     n: NDArray[np.int64]
 
@@ -95,7 +133,7 @@ class JudgedItems:
 
     by: tuple[str, ...]
     window: NDArray[np.int64]
-    groups: Sequence[tuple[str | None, ...]]
+    groups: Groups
     ranking: NDArray[np.int64]
     place: NDArray[np.int64]
     relevance: NDArray[np.float64]

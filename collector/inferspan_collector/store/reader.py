@@ -14,6 +14,7 @@ from inferspan_collector.config import Config
 from inferspan_collector.store import (
     baselines,
     cell_queries,
+    coded_cells,
     judged_rows,
     row_columns,
     row_queries,
@@ -24,6 +25,7 @@ from inferspan_collector.store.cells import (
     ArrivalCells,
     CellQuery,
     Evaluation,
+    Group,
     JudgedItems,
     ModelSummary,
     OutcomeCells,
@@ -50,7 +52,7 @@ class Reader(Protocol):
     def judged_items(self, query: CellQuery) -> JudgedItems:
         """Labelled items of rankings, corrections applied, of predictions whose rows are kept."""
 
-    def implied(self, query: CellQuery) -> dict[tuple[int, tuple[str | None, ...]], int]:
+    def implied(self, query: CellQuery) -> dict[tuple[int, Group], int]:
         """Per (window, group) the labelled predictions that nobody labelled: silence implied it.
 
         Of predictions whose rows are kept; windows and groups without any are left out.
@@ -148,62 +150,23 @@ class StoreReader:
 
     def prediction_cells(self, query: CellQuery) -> PredictionCells:
         """Predictions per cell; `query.target` is of no matter here."""
-        statement, parameters = cell_queries.predictions(query)
         with self._database.cursor() as cursor:
-            columns = _fetch(cursor, statement, parameters)
-        return PredictionCells(
-            by=query.by,
-            window=columns["window_start"].astype(np.int64),
-            groups=_groups(columns, len(query.by)),
-            failed=columns["failed"].astype(np.bool_),
-            bucket=columns["bucket"].astype(np.int16),
-            n=columns["n"].astype(np.int64),
-        )
+            return coded_cells.predictions(cursor, query)
 
     def outcome_cells(self, query: CellQuery) -> OutcomeCells:
         """Labelled predictions per cell, corrections applied."""
-        statement, parameters = cell_queries.outcomes(query)
         with self._database.cursor() as cursor:
-            columns = _fetch(cursor, statement, parameters)
-        return OutcomeCells(
-            by=query.by,
-            window=columns["window_start"].astype(np.int64),
-            groups=_groups(columns, len(query.by)),
-            predicted=_texts(columns["predicted"]),
-            actual=_texts(columns["actual"]),
-            correct=columns["correct"].astype(np.int8),
-            n=columns["n"].astype(np.int64),
-        )
+            return coded_cells.outcomes(cursor, query)
 
     def judged_items(self, query: CellQuery) -> JudgedItems:
         """Labelled items of rankings, corrections applied, of predictions whose rows are kept."""
-        statement, parameters = cell_queries.items(query)
         with self._database.cursor() as cursor:
-            columns = _fetch(cursor, statement, parameters)
-        # Items that a ranking lacks are alike: one row stands for several.
-        columns = {name: np.repeat(column, columns["n"]) for name, column in columns.items()}
-        return JudgedItems(
-            by=query.by,
-            window=columns["window_start"].astype(np.int64),
-            groups=_groups(columns, len(query.by)),
-            ranking=columns["ranking"].astype(np.int64),
-            place=columns["place"].astype(np.int64),
-            relevance=columns["relevance"].astype(np.float64),
-            shown=columns["shown"].astype(np.int64),
-            weight=columns["weight"].astype(np.float64),
-        )
+            return coded_cells.items(cursor, query)
 
-    def implied(self, query: CellQuery) -> dict[tuple[int, tuple[str | None, ...]], int]:
+    def implied(self, query: CellQuery) -> dict[tuple[int, Group], int]:
         """Per (window, group) the labelled predictions that nobody labelled: silence implied it."""
         with self._database.cursor() as cursor:
-            # Nearly no target means anything by silence, and then no row need be read.
-            asked = {"target": query.target}
-            if not cursor.execute(cell_queries.IMPLIES, asked).fetchall()[0][0]:
-                return {}
-            statement, parameters = cell_queries.implied(query)
-            columns = _fetch(cursor, statement, parameters)
-        keys = zip(columns["window_start"].tolist(), _groups(columns, len(query.by)), strict=True)
-        return dict(zip(keys, columns["n"].tolist(), strict=True))
+            return coded_cells.implied(cursor, query)
 
     def judged_rows(self, query: CellQuery, most: int, *, features: bool = False) -> JudgedRows:
         """Labelled predictions whose call did not raise, at most so many; and their features."""
@@ -212,9 +175,8 @@ class StoreReader:
 
     def count_windows(self, query: CellQuery) -> int:
         """How many (window, group) hold a prediction: what an answer would be long."""
-        statement, parameters = cell_queries.windows(query)
         with self._database.cursor() as cursor:
-            return int(cursor.execute(statement, parameters).fetchall()[0][0])
+            return coded_cells.count_windows(cursor, query)
 
     def arrivals(self) -> ArrivalCells:
         """Outcomes added and retracted since the store began."""
@@ -326,9 +288,3 @@ def _fetch(
 def _texts(column: Any) -> list[str | None]:
     """A text column as a list: numpy masks what is NULL."""
     return list(column.tolist())
-
-
-def _groups(columns: Mapping[str, Any], keys: int) -> list[tuple[str | None, ...]]:
-    if keys == 0:
-        return [()] * len(columns["n"])
-    return list(zip(*(_texts(columns[f"group_{i}"]) for i in range(keys)), strict=True))

@@ -8,8 +8,10 @@ from hypothesis import strategies as st
 from quality_counts import any_counts
 
 from inferspan.semconv import BINARY, MULTILABEL, REGRESSION
-from inferspan_collector.quality.counts import Counts, merged, tally
-from inferspan_collector.store.cells import OutcomeCells, PredictionCells
+from inferspan_collector.batches import Strings
+from inferspan_collector.quality.counted_windows import tally
+from inferspan_collector.quality.counts import Counts, Key, merged
+from inferspan_collector.store.cells import Groups, OutcomeCells, PredictionCells
 
 HIDDEN = ("task", "positive_class")
 
@@ -19,7 +21,7 @@ def predictions(*cells: tuple[int, tuple[str | None, ...], bool, int, int]) -> P
     return PredictionCells(
         by=("version", *HIDDEN),
         window=np.array([cell[0] for cell in cells], np.int64),
-        groups=[cell[1] for cell in cells],
+        groups=Groups.of(cell[1] for cell in cells),
         failed=np.array([cell[2] for cell in cells], np.bool_),
         bucket=np.array([cell[3] for cell in cells], np.int16),
         n=np.array([cell[4] for cell in cells], np.int64),
@@ -33,17 +35,24 @@ def outcomes(
     return OutcomeCells(
         by=("version", *HIDDEN),
         window=np.array([cell[0] for cell in cells], np.int64),
-        groups=[cell[1] for cell in cells],
-        predicted=[cell[2] for cell in cells],
-        actual=[cell[3] for cell in cells],
+        groups=Groups.of(cell[1] for cell in cells),
+        predicted=Strings.of(cell[2] for cell in cells),
+        actual=Strings.of(cell[3] for cell in cells),
         correct=np.array([cell[4] for cell in cells], np.int8),
         n=np.array([cell[5] for cell in cells], np.int64),
     )
 
 
+def tallied(
+    by: tuple[str, ...], predictions: PredictionCells, outcomes: OutcomeCells
+) -> dict[Key, Counts]:
+    found = tally(by, predictions, outcomes)
+    return {key: found.counts(row) for row, key in enumerate(found.keys)}
+
+
 def test_cells_add_up_per_window_and_group() -> None:
     seven, eight = ("7", BINARY, "1"), ("8", BINARY, "1")
-    found = tally(
+    found = tallied(
         ("version",),
         predictions((60, seven, False, 10, 3), (60, seven, True, 11, 1), (0, eight, False, 10, 2)),
         outcomes((60, seven, "1", "1", 1, 2), (60, seven, "1", "0", 0, 1)),
@@ -60,7 +69,7 @@ def test_cells_add_up_per_window_and_group() -> None:
 
 
 def test_absent_groups_come_first() -> None:
-    found = tally(
+    found = tallied(
         ("version",),
         predictions((0, ("a", None, None), False, 1, 1), (0, (None, None, None), False, 1, 1)),
         outcomes(),
@@ -69,7 +78,7 @@ def test_absent_groups_come_first() -> None:
 
 
 def test_sets_numbers_and_undefined_outcomes_stay_out_of_the_matrix() -> None:
-    found = tally(
+    found = tallied(
         (),
         predictions(),
         outcomes(
