@@ -13,6 +13,7 @@ from inferspan.providers import configure, flush
 
 if TYPE_CHECKING:
     from inferspan.batching import batch
+    from inferspan.instrumenting import instrument, uninstrument
     from inferspan.label_tables import label_table
     from inferspan.wrapping import wrap
 
@@ -21,18 +22,22 @@ __all__ = [
     "configure",
     "current_prediction",
     "flush",
+    "instrument",
     "label",
     "label_table",
     "predict",
     "snapshot",
     "stage",
+    "uninstrument",
     "wrap",
 ]
 
 # Loaded by whoever uses them: most processes need none, and would wait for them at their start.
 _LATER = {
     "batch": "inferspan.batching",
+    "instrument": "inferspan.instrumenting",
     "label_table": "inferspan.label_tables",
+    "uninstrument": "inferspan.instrumenting",
     "wrap": "inferspan.wrapping",
 }
 

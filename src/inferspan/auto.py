@@ -20,7 +20,9 @@ def start() -> None:
     It runs after OpenTelemetry's own configuration and every instrumentation, so that predictions
     go through the provider that is there by now. A variable of ours that breaks its rule is an
     error in the log and counts as absent: it harms neither the application nor anybody else.
-    `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS=inferspan` leaves inferspan out.
+    Every model library that is installed is then instrumented, once it is imported.
+    `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` leaves out what it names: `sklearn` and the like, or
+    `inferspan` with all of them.
     """
     disabled = {name.strip() for name in os.environ.get(_DISABLED_VARIABLE, "").split(",")}
     if disabled & {"inferspan", _EVERYTHING}:
@@ -34,6 +36,9 @@ def start() -> None:
     except ValueError:
         # The application, which never asked for us, would meet the error in its first call.
         settings.install(_settings_of_what_is_right(os.environ))
+    from inferspan.instrumenting import instrument_installed
+
+    instrument_installed(without=disabled)
 
 
 def _settings_of_what_is_right(environ: Mapping[str, str]) -> Settings:

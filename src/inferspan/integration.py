@@ -1,0 +1,94 @@
+"""What there is to say of a model library so that its models can be traced."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from itertools import takewhile
+from typing import Any
+
+Release = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Supported:
+    """Versions of a distribution that the tests have seen.
+
+    Args:
+        distribution: its name at the package index.
+        oldest: the first that works, `1.5`.
+        before: the first that was not there to be tried, `2`.
+    """
+
+    distribution: str
+    oldest: str
+    before: str
+
+    def __str__(self) -> str:
+        return f"{self.distribution}>={self.oldest},<{self.before}"
+
+    def takes(self, version: str) -> bool:
+        """Whether a version is among them; a pre-release counts as its release."""
+        return release_of(self.oldest) <= release_of(version) < release_of(self.before)
+
+
+def release_of(version: str) -> Release:
+    """The numbers that a version begins with: (1, 9, 0) of `1.9.0rc1`."""
+    parts = (re.match(r"\d+", part) for part in version.split("."))
+    return tuple(int(found.group()) for found in takewhile(bool, parts) if found)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a model knows of itself, in plain values: whoever keeps it does not keep the model."""
+
+    name: str
+    """What the model is called where nobody named it: its class."""
+    framework: str | None = None
+    task: str | None = None
+    classes: tuple[object, ...] = ()
+    """As the model has them, in the order of the columns of probabilities."""
+    positive: object = None
+    """The class that the library itself takes for the positive one, where it does."""
+    threshold: float | None = None
+    """The score from which the positive class is answered."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How the answers of one method are read."""
+
+    output: Callable[[Any], object] | None = None
+    """Maps the answer, as the option of that name; must not hold the model."""
+    floats_are_classes: bool = False
+    """Whether a float in the answer is a class."""
+
+
+def no_parts(model: Any) -> Iterable[tuple[str, object]]:
+    """The parts of a model that has none."""
+    return ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integration:
+    """A model library. Everything here is declared or pure; nothing of it keeps a state."""
+
+    library: str
+    """What it is imported as."""
+    supported: Supported
+    classes: Callable[[], tuple[type, ...]]
+    """Classes whose methods, and whose subclasses' methods, are traced. Imports the library."""
+    methods: Mapping[str, str]
+    """Traced method → operation."""
+    quiet: tuple[str, ...] = ()
+    """Methods that learn or judge: nothing that runs in them is a prediction."""
+    internal: frozenset[str]
+    """Packages whose own calls are no predictions: one is what somebody else asks for."""
+    describe: Callable[[Any], Description]
+    """The first extractor."""
+    read: Callable[[Description, str], Reading]
+    """The second extractor: of a description and a method's name."""
+    parts: Callable[[Any], Iterable[tuple[str, object]]] = no_parts
+    """Models within a model whose calls are stages of its predictions, by their names; the name ''
+    stands for a part whose own parts are meant."""

@@ -1,0 +1,190 @@
+"""What a call of an instrumented model is: a prediction, a stage of one, or nothing of its own.
+
+A prediction is what somebody outside of the library asks for. What the library asks of itself is
+part of that, and what it asks of itself with nobody waiting for an answer (while it fits, validates
+or searches) is none. Inside another prediction a different model is a stage of it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from functools import update_wrapper, wraps
+from types import FrameType, FunctionType, MethodType
+from typing import Any, Final, cast
+
+from opentelemetry import context as otel_context
+from opentelemetry.context import Context
+
+from inferspan import attaching, served
+from inferspan.arguments import Arguments, Keywords
+from inferspan.calls import CallShape, Wrapper, wrapper_of
+from inferspan.containment import Contained, errors
+from inferspan.current import CURRENT_KEY, Running
+from inferspan.decorators import StageScope
+from inferspan.spans import SpanScope
+
+_QUIET: Final = otel_context.create_key("inferspan-quiet")
+"""Set in a context in which nothing is a prediction."""
+_WITHIN: Final = otel_context.create_key("inferspan-within")
+"""Where a context keeps the prediction and, of its stages, the innermost's model."""
+_SUPPRESSED: Final = otel_context._SUPPRESS_INSTRUMENTATION_KEY
+_DECIDE: Final = "decide what a call is"
+_HUSH: Final = Contained("leave what is quiet")
+
+
+class _Call:
+    """What a replaced method refers to. In another process, where a class was sent by value, it
+    is nothing: there nobody instrumented it.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        self.name = name
+        self.function = function
+
+    def wrapper(self, model: object, frame: FrameType) -> Wrapper | None:
+        """How a call that comes from `frame` runs; None: as it would without us."""
+        context = attaching.current()
+        if not served.state.in_force or _is_quiet(context):
+            return None
+        known = served.known(model)
+        by = known.by
+        if by is None:
+            return None
+        package = frame.f_globals.get("__name__", "").partition(".")[0]
+        internal = package in by.integration.internal
+        running = cast("Running | None", context.get(CURRENT_KEY))
+        if running is None or running.ended:
+            # What a validation calls may call other models, and these are none either.
+            return _quietly if internal else known.wrapper(model, self.name, self.function)
+        within = context.get(_WITHIN)
+        if isinstance(within, tuple) and within[0] is running:
+            owner = within[1]
+        else:
+            owner = getattr(running.plan, "owner", None)
+        if internal or owner is known or owner is model or not running.recording:
+            return None
+        return _as_stage(known.name, running, known, self.function)
+
+    def __reduce__(self) -> Any:
+        return _Nothing, ()
+
+
+class _Nothing:
+    """Takes a call for nothing of ours."""
+
+    def wrapper(self, model: object, frame: FrameType) -> Wrapper | None:
+        """As it would be without us."""
+        return None
+
+
+class _ModelStage(StageScope):
+    """A model's call inside of a prediction."""
+
+    def __init__(self, name: str, running: Running, known: served.Served) -> None:
+        super().__init__(name)
+        self.context = Context({**self.context, _WITHIN: (running, known)})
+
+
+def _as_stage(
+    name: str, running: Running, known: served.Served, function: Callable[..., Any]
+) -> Wrapper:
+    def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
+        return _ModelStage(name, running, known)
+
+    return wrapper_of(CallShape.of(function), start, False)
+
+
+def _is_quiet(context: Context) -> bool:
+    return bool(context.get(_QUIET) or context.get(_SUPPRESSED))
+
+
+def _quietly(
+    wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
+) -> Any:
+    token = None
+    with _HUSH:
+        token = attaching.attach(otel_context.set_value(_QUIET, True))
+    try:
+        return wrapped(*args, **kwargs)
+    finally:
+        if token is not None:
+            with _HUSH:
+                attaching.detach(token)
+
+
+def traced(name: str, entry: object) -> Any:
+    """What stands in a class in the place of a method whose calls are traced.
+
+    Args:
+        name: what the method is called.
+        entry: the function, or the descriptor that makes one.
+
+    Returns:
+        A function, or a descriptor; None where the entry is neither.
+    """
+    if isinstance(entry, FunctionType):
+        return _traced_function(name, entry)
+    kind = type(entry)
+    makes_methods = hasattr(kind, "__get__") and not hasattr(kind, "__set__")
+    if makes_methods and not isinstance(entry, (staticmethod, classmethod)):
+        return _TracedDescriptor(name, entry)
+    return None
+
+
+def _traced_function(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    call = _Call(name, function)
+
+    @wraps(function)
+    def traced_call(model: Any, /, *args: Any, **kwargs: Any) -> Any:
+        wrapper = None
+        try:
+            wrapper = call.wrapper(model, sys._getframe(1))
+        except BaseException as error:
+            errors.contain(_DECIDE, error)
+        if wrapper is None:
+            return function(model, *args, **kwargs)
+        return wrapper(MethodType(function, model), model, args, kwargs)
+
+    return traced_call
+
+
+class _TracedDescriptor:
+    """In the place of a descriptor that makes methods, or says that there is none."""
+
+    def __init__(self, name: str, original: Any) -> None:
+        update_wrapper(cast("Callable[..., Any]", self), original)
+        self._name = name
+        self._original = original
+        self._made: tuple[object, Any] = (None, None)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        found = self._original.__get__(instance, owner)
+        if instance is None:
+            return _traced_function(self._name, found) if callable(found) else found
+        if not isinstance(found, MethodType) or found.__self__ is not instance:
+            return found
+        function, made = self._made
+        if function is not found.__func__:
+            made = _traced_function(self._name, found.__func__)
+            self._made = (found.__func__, made)
+        return MethodType(made, instance)
+
+
+def quiet(entry: object) -> Any:
+    """What stands in the place of a method in which nothing is a prediction; None: leave it."""
+    if not isinstance(entry, FunctionType):
+        return None
+    function = entry
+
+    @wraps(function)
+    def quiet_call(model: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if _is_quiet(attaching.current()):
+            return function(model, *args, **kwargs)
+        try:
+            return _quietly(function, None, (model, *args), kwargs)
+        finally:
+            # What was known of the model, its classes for one, may be otherwise now.
+            served.changed()
+
+    return quiet_call

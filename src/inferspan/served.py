@@ -1,0 +1,192 @@
+"""The models that are served: what each knows of itself, and how each of its methods is recorded.
+
+Known by identity and only as long as the model lives; what is known is asked for again after
+anything was fitted or instrumented since.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from types import MethodType
+from typing import Any, Final
+
+from inferspan import semconv
+from inferspan.arguments import Parameters
+from inferspan.attributes import NAME_LENGTH_MAX, text
+from inferspan.calls import CallShape, Wrapper, wrapper_of
+from inferspan.containment import Contained, errors
+from inferspan.declaration import Declaration
+from inferspan.integration import Description, Integration, Reading
+from inferspan.output_columns import Misfit, class_of
+from inferspan.usual_calls import starter
+
+_NAME: Final = Contained("name a model")
+_DESCRIBE: Final = Contained("describe a model")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Instrumented:
+    """A library in force."""
+
+    integration: Integration
+    declaration: Declaration
+    name: Callable[[Any], object] | None
+    """A model → what it is called."""
+    version: Callable[[Any], object] | None
+    classes: tuple[type, ...]
+    """The integration's, once the library is imported."""
+
+
+class _State:
+    def __init__(self) -> None:
+        self.in_force: dict[str, Instrumented] = {}
+        """Library → how it is instrumented; replaced as a whole, never changed."""
+        self.epoch = object()
+        """Another one after everything that may change what is known of models."""
+        self.models: dict[int, Served] = {}
+
+
+state: Final = _State()
+
+
+def changed() -> None:
+    """Ask every model anew at its next call: something was fitted, or instrumented otherwise."""
+    state.epoch = object()
+
+
+def _responsible(kind: type) -> Instrumented | None:
+    """The library that a class comes from; of several, that of the nearest ancestor."""
+    in_force = tuple(state.in_force.values())
+    for ancestor in kind.__mro__:
+        for instrumented in in_force:
+            if ancestor in instrumented.classes:
+                return instrumented
+    return None
+
+
+class Served:
+    """What is known of one model object; without holding it."""
+
+    __slots__ = ("__weakref__", "_description", "_epoch", "_wrappers", "by", "model")
+
+    def __init__(self, model: object, forget: Callable[[Any], None]) -> None:
+        self.model = weakref.ref(model, forget)
+        self.by: Instrumented | None = None
+        """Who describes it; None where it is not traced."""
+        self._epoch: object = None
+        self._description: Description | None = None
+        self._wrappers: dict[str, Wrapper | None] = {}
+
+    def refresh(self, model: object) -> None:
+        """Ask the model what it is by now, where that may have changed."""
+        epoch = state.epoch
+        if self._epoch is epoch:
+            return
+        by = _responsible(type(model))
+        described = None
+        if by is not None:
+            with _DESCRIBE:
+                described = by.integration.describe(model)
+            described = described or Description(name=type(model).__name__)
+        if by is not self.by or described != self._description:
+            # What was learnt of the calls so far, such as from where on one is slow, is kept else.
+            self._wrappers = {}
+        self.by, self._description, self._epoch = by, described, epoch
+
+    @property
+    def name(self) -> str:
+        """What the model calls itself."""
+        return "" if self._description is None else self._description.name
+
+    def wrapper(self, model: object, method: str, function: Callable[..., Any]) -> Wrapper | None:
+        """What runs calls of a method as predictions; None where they are none."""
+        try:
+            return self._wrappers[method]
+        except KeyError:
+            made = self._wrapper(model, method, function)
+            self._wrappers[method] = made
+            return made
+
+    def _wrapper(self, model: object, method: str, function: Callable[..., Any]) -> Wrapper | None:
+        by, described = self.by, self._description
+        if by is None or described is None or method not in by.integration.methods:
+            return None
+        reading = by.integration.read(described, method)
+        bound = MethodType(function, model)
+        try:
+            plan = _declared(by, described, model, method, reading).plan(
+                Parameters(bound), default_model=described.name, owner=self
+            )
+        except ValueError as error:
+            errors.warn_once(
+                f"{described.name}.{method}",
+                f"inferspan: {method} of {described.name} is not traced: {error}",
+            )
+            return None
+        if reading.floats_are_classes:
+            plan = replace(plan, rule=replace(plan.rule, floats_are_classes=True))
+        return wrapper_of(CallShape.of(function), starter(plan), False)
+
+
+def _declared(
+    by: Instrumented, described: Description, model: object, method: str, reading: Reading
+) -> Declaration:
+    """What was declared of all models of a library, and where nothing was, what this one knows."""
+    declared = by.declaration
+    classes = declared.classes or _as_texts(described.classes)
+    task = declared.task or described.task
+    positive = declared.positive
+    if positive is None and described.positive is not None and task == semconv.BINARY:
+        positive = class_of(described.positive)
+    return replace(
+        declared,
+        operation=by.integration.methods[method],
+        model=_told(by.name, model) or declared.model or described.name,
+        version=_told(by.version, model) or declared.version,
+        framework=declared.framework or described.framework,
+        task=task,
+        classes=classes,
+        positive=positive,
+        threshold=described.threshold if declared.threshold is None else declared.threshold,
+        output=declared.output or reading.output,
+    )
+
+
+def _told(ask: Callable[[Any], object] | None, model: object) -> str | None:
+    """What the user's function says of a model."""
+    if ask is None:
+        return None
+    with _NAME:
+        said = ask(model)
+        written = None if said is None else semconv.class_text(said)
+        return text(written, NAME_LENGTH_MAX) if written else None
+    return None
+
+
+def _as_texts(classes: tuple[object, ...]) -> tuple[str, ...]:
+    try:
+        return tuple(class_of(known) for known in classes)
+    except Misfit:
+        return ()
+
+
+def known(model: object) -> Served:
+    """What is known of a model, as of now.
+
+    Raises:
+        TypeError: it takes no weak references.
+    """
+    key = id(model)
+    found = state.models.get(key)
+    if found is None or found.model() is not model:
+        # Not the model, nor what is known of it, but its place: that may be another's by then.
+        def forget(reference: object, models: dict[int, Served] = state.models) -> None:
+            held = models.get(key)
+            if held is not None and held.model is reference:
+                del models[key]
+
+        found = state.models[key] = Served(model, forget)
+    found.refresh(model)
+    return found
