@@ -102,7 +102,8 @@ class TracedFunction(_ReducedByItself, wrapt.FunctionWrapper):  # type: ignore[t
     # What a call of it runs, one for each function: wrapt's own call costs as much as three others.
     __slots__ = ("__call__",)
     # Binding is on the path of every call of a method, so it goes around what stands in for it.
-    __bound_function_wrapper__: Any = staticmethod(partial(type.__call__, BoundTracedFunction))
+    # No annotation: the class would have some then, and hide the function's.
+    __bound_function_wrapper__ = staticmethod(partial(type.__call__, BoundTracedFunction))  # type: ignore[assignment]
 
     def __init__(
         self, function: Callable[..., Any], start: Start, binds: bool, again: tuple[Any, Any]
