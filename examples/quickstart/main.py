@@ -1,15 +1,9 @@
-"""A fraud model in ten lines, and the truth about its answers.
-
-python main.py             one hundred orders
-python main.py --forever   one order after the other, until it is stopped
-"""
+"""A fraud model in ten lines, and the truth about its answers: `python main.py`."""
 
 from __future__ import annotations
 
-import itertools
 import random
 import sys
-import threading
 import uuid
 
 import inferspan
@@ -31,12 +25,12 @@ def score(order_id: str, amount: float, country: str) -> dict[str, object]:
     return {"label": "fraud" if risk > 0.5 else "legit", "score": risk}
 
 
-def main(orders: int | None, pause_seconds: float) -> None:
-    """Score orders, and say of each a little later what it really was; None = without end."""
+def main(orders: int) -> None:
+    """Score orders, and say of each a little later what it really was."""
     draw = random.Random(7)
     run = uuid.uuid4().hex[:8]
     unlabelled: list[tuple[str, str]] = []
-    for number in itertools.count() if orders is None else range(orders):
+    for number in range(orders):
         order_id, amount = f"{run}-{number}", draw.uniform(10, 1000)
         score(order_id, amount, draw.choice(("NL", "DE", "FR")))
         # Larger orders are fraud more often; the model's border is nearly, not quite, the truth.
@@ -45,7 +39,6 @@ def main(orders: int | None, pause_seconds: float) -> None:
         if len(unlabelled) > 20:
             earlier, was = unlabelled.pop(draw.randrange(20))
             inferspan.label(earlier, was, model="fraud")
-        threading.Event().wait(pause_seconds)
     for order_id, truth in unlabelled:
         inferspan.label(order_id, truth, model="fraud")
     if not inferspan.flush(timeout=10):
@@ -54,5 +47,4 @@ def main(orders: int | None, pause_seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    forever = "--forever" in sys.argv[1:]
-    main(None if forever else 100, pause_seconds=0.2 if forever else 0.0)
+    main(orders=100)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable
-from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -50,27 +49,8 @@ class AttributeProxy(_ReducedByItself, wrapt.FunctionWrapper):  # type: ignore[t
         return getattr(copy.deepcopy(owner, memo), name)
 
 
-class _MadeAsMethodsAre(type(wrapt.BoundFunctionWrapper)):  # type: ignore[misc]
-    """Lets who has a method's type make one of a function and an object: `weakref.WeakMethod`."""
-
-    def __call__(cls, function: Any, instance: object) -> Any:
-        if isinstance(function.__wrapped__, classmethod):
-            return function.__get__(None, instance)
-        return function.__get__(instance, type(instance))
-
-
-class BoundTracedFunction(
-    _ReducedByItself,
-    wrapt.BoundFunctionWrapper,  # type: ignore[type-arg]
-    metaclass=_MadeAsMethodsAre,
-):
+class BoundTracedFunction(_ReducedByItself, wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
     """A traced function, bound; pickles and copies as the attribute of its owner."""
-
-    @property
-    def __func__(self) -> Any:
-        if hasattr(self.__wrapped__, "__func__"):
-            return self._self_parent
-        raise AttributeError(f"{self!r} is no method: it has no __func__")
 
     def __reduce_ex__(self, protocol: object) -> Any:
         return getattr, (self._self_bound_to(), self.__wrapped__.__name__)
@@ -101,9 +81,7 @@ class TracedFunction(_ReducedByItself, wrapt.FunctionWrapper):  # type: ignore[t
 
     # What a call of it runs, one for each function: wrapt's own call costs as much as three others.
     __slots__ = ("__call__",)
-    # Binding is on the path of every call of a method, so it goes around what stands in for it.
-    # No annotation: the class would have some then, and hide the function's.
-    __bound_function_wrapper__ = staticmethod(partial(type.__call__, BoundTracedFunction))  # type: ignore[assignment]
+    __bound_function_wrapper__ = BoundTracedFunction
 
     def __init__(
         self, function: Callable[..., Any], start: Start, binds: bool, again: tuple[Any, Any]

@@ -17,6 +17,7 @@ from inferspan_collector.publish import jaeger_monitor, jaeger_quality
 ROOT = Path(__file__).parents[2]
 JAEGER = ROOT / "collector/jaeger/jaeger.yaml"
 GATEWAY = ROOT / "collector/otelcol/gateway.yaml"
+ON_DISK = ROOT / "collector/jaeger/on-disk.yaml"
 SAMPLED = ROOT / "collector/otelcol/sampled-jaeger.yaml"
 UI: dict[str, Any] = json.loads((ROOT / "collector/jaeger/ui.json").read_text())
 DASHBOARD = json.loads((ROOT / "collector/grafana/dashboards/model.json").read_text())
@@ -100,7 +101,7 @@ def test_listeners_are_local_unless_the_environment_says_otherwise(file: Path) -
 
 
 def test_every_variable_is_documented_with_its_default() -> None:
-    pages = {JAEGER: "docs/jaeger.md", GATEWAY: "docs/gateway.md"}
+    pages = {JAEGER: "docs/jaeger.md", ON_DISK: "docs/jaeger.md", GATEWAY: "docs/gateway.md"}
     for file, page in pages.items():
         text = (ROOT / page).read_text()
         for name, default in re.findall(r"\$\{env:(\w+):-([^}]*)\}", file.read_text()):
