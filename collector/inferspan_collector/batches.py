@@ -36,7 +36,8 @@ class PredictionBatch:
     `index` is 0…K-1 within a batch call that shares one id, 0 where rows have their own;
     `span_row` is the place within the span, 0…K-1, in either case.
     Times are Unix nanoseconds, durations nanoseconds. `trace` is uint64[N, 2], the big-endian
-    halves of the trace id. `predicted` is the class as `semconv.class_text` writes it (of
+    halves of the trace id; `kind` is the span's, UNSPECIFIED where only a slim record came of it.
+    `predicted` is the class as `semconv.class_text` writes it (of
     a multilabel row or a ranking, as `several_classes` does); `score` and `value` are NaN when
     absent. `probabilities` are those of a multiclass row: a little-endian double for each class
     that its `probability_classes` lists, a JSON array. Of

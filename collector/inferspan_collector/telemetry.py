@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
+from inferspan_collector.slow_calls import SlowCalls
+
 SERIES_MAX: Final = 64
 """Distinct label combinations of one counter; more fold into `__other__`, so that no input can
 grow us without bound."""
@@ -178,6 +180,8 @@ class Telemetry:
         self._uses: dict[str, int] = {}
         self._counts: dict[Counter, dict[tuple[str, ...], int]] = {c: {} for c in COUNTERS}
         self._gauges: dict[tuple[Gauge, tuple[str, ...]], Callable[[], float]] = {}
+        self.slow_calls = SlowCalls()
+        """Traces of slow calls, for exemplars."""
 
     def watch(self, gauge: Gauge, read: Callable[[], float], **labels: str) -> None:
         """Show what `read` says, from any thread, whenever somebody asks."""

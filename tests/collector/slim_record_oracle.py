@@ -85,7 +85,7 @@ def read_rows(span: Span, received_ns: int, size_bytes: int) -> list[dict[str, A
                     "span_row": place,
                     "trace": [int.from_bytes(trace[:8], "big"), int.from_bytes(trace[8:], "big")],
                     "span": int.from_bytes(own, "big"),
-                    "kind": 1,
+                    "kind": 0,
                     "event_time": received_ns if start > received_ns + CLOCK_SKEW_MAX_NS else start,
                     "start_time": start,
                     "duration": duration,

@@ -63,7 +63,7 @@ def test_every_column_of_a_record(json: bool) -> None:
         "positive_class": "fraud",
         "index": 0,
         "span_row": 0,
-        "kind": 1,
+        "kind": 0,
         "received": NOW_NS,
         "adjusted_count": 1.0,
         "probabilities": None,

@@ -17,6 +17,7 @@ from records import MINUTE_NS, SECOND_NS, START_NS, Label, Prediction
 
 from inferspan_collector.config import Config, Limits, Model, Publish
 from inferspan_collector.publish import prometheus
+from inferspan_collector.publish.metrics import windows
 from inferspan_collector.quality.intervals import wilson
 from inferspan_collector.telemetry import ACCEPTED, CONTAINED, COUNTERS, FOLDED, STAGE_TIME
 
@@ -97,7 +98,7 @@ def test_scores_with_their_interval_per_window(store: FilledStore) -> None:
     low, high = wilson(7, 8)
     assert value(read, "inferspan_quality_score_lower", window="1h", **score) == low
     assert value(read, "inferspan_quality_score_upper", window="1h", **score) == high
-    assert value(read, "inferspan_quality_coverage", model="fraud", window="1h") == 8 / 9
+    assert value(read, "inferspan_quality_coverage_ratio", model="fraud", window="1h") == 8 / 9
     precision = {
         average: value(
             read, "inferspan_quality_score", metric="precision", average=average, window="1h"
@@ -119,14 +120,14 @@ def test_a_window_ends_with_the_present_minute(store: FilledStore) -> None:
     )
     config = Config(publish=Publish(quality_windows=("60m",)))
     read = series(families(scrape(store, config)))
-    assert value(read, "inferspan_quality_coverage", window="60m") == 0.5
+    assert value(read, "inferspan_quality_coverage_ratio", window="60m") == 0.5
 
 
 def test_only_what_can_be_computed_is_shown(store: FilledStore) -> None:
     store.add(Prediction("a", task="regression", predicted=None, value=1.0, positive_class=None))
     read = series(families(scrape(store)))
     assert "inferspan_quality_score" not in names(read)
-    assert value(read, "inferspan_quality_coverage", window="1h") == 0.0
+    assert value(read, "inferspan_quality_coverage_ratio", window="1h") == 0.0
 
 
 def test_each_target_has_its_own_scores(store: FilledStore) -> None:
@@ -142,7 +143,7 @@ def test_each_target_has_its_own_scores(store: FilledStore) -> None:
     churn = {
         dict(labels)["target"]
         for name, labels in read
-        if name == "inferspan_quality_coverage" and ("model", "churn") in labels
+        if name == "inferspan_quality_coverage_ratio" and ("model", "churn") in labels
     }
     assert churn == {"default"}
 
@@ -172,8 +173,8 @@ def test_predictions_held_and_labels_waiting(store: FilledStore) -> None:
         Label("no one", label_id="l2", model="other"),
     )
     read = series(families(scrape(store)))
-    assert value(read, "inferspan_predictions", status="ok") == 2
-    assert value(read, "inferspan_predictions", status="error") == 1
+    assert value(read, "inferspan_stored_predictions", status="ok") == 2
+    assert value(read, "inferspan_stored_predictions", status="error") == 1
     assert value(read, "inferspan_join_pending", model="fraud") == 1
     assert value(read, "inferspan_join_pending", model="other") == 1
 
@@ -266,7 +267,7 @@ def test_absent_and_empty_versions_are_one_series(store: FilledStore) -> None:
     )
     read = series(families(scrape(store)))
     assert value(read, "inferspan_quality_score", metric="accuracy", window="1h") == 3 / 4
-    assert value(read, "inferspan_predictions", status="ok") == 4
+    assert value(read, "inferspan_stored_predictions", status="ok") == 4
 
 
 def test_series_beyond_the_limit_fold_without_losing_a_count(store: FilledStore) -> None:
@@ -283,7 +284,7 @@ def test_series_beyond_the_limit_fold_without_losing_a_count(store: FilledStore)
         assert value(read, "inferspan_quality_outcomes_total", model="__other__") > 0
         # 100 series of at most 20 per group: the five largest groups, and the rest as one.
         versions = {
-            dict(labels)["version"] for n, labels in read if n == "inferspan_quality_coverage"
+            dict(labels)["version"] for n, labels in read if n == "inferspan_quality_coverage_ratio"
         }
         assert versions == {"00", "01", "02", "03", "04", "__other__"}
         rest = {"version": "__other__", "metric": "accuracy"}
@@ -309,17 +310,19 @@ def test_a_group_has_no_more_series_than_the_limit_reckons_with(store: FilledSto
     store.add(*labelled_predictions(PAIRS))
     read = series(families(scrape(store)))
     of_one = [k for k in read if k[0] == "inferspan_quality_score" and ("window", "1h") in k[1]]
-    assert 10 < len(of_one) <= prometheus.SERIES_PER_GROUP_MAX
+    assert 10 < len(of_one) <= windows.SERIES_PER_GROUP_MAX
 
 
 def test_targets_with_gauges_have_a_limit(store: FilledStore) -> None:
     store.add(
         Prediction(),
-        *(Label(label_id=f"l{i}", target=f"t{i:02}") for i in range(prometheus.TARGETS_MAX + 3)),
+        *(Label(label_id=f"l{i}", target=f"t{i:02}") for i in range(windows.TARGETS_MAX + 3)),
     )
     read = series(families(scrape(store)))
-    targets = {dict(labels)["target"] for n, labels in read if n == "inferspan_quality_coverage"}
-    assert len(targets) == prometheus.TARGETS_MAX
+    targets = {
+        dict(labels)["target"] for n, labels in read if n == "inferspan_quality_coverage_ratio"
+    }
+    assert len(targets) == windows.TARGETS_MAX
     assert store.telemetry.get(FOLDED, label="metrics:target") == 4
 
 
@@ -333,5 +336,5 @@ def test_a_broken_store_leaves_our_own_counters(
     assert value(read, "inferspan_store_commits_total") == 1
     assert value(read, "inferspan_contained_errors_total", where="metrics") == 1
     assert store.telemetry.get(CONTAINED) == 1
-    assert "inferspan_predictions" not in names(read)
+    assert "inferspan_stored_predictions" not in names(read)
     assert "did not answer" in caplog.text

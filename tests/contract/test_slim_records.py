@@ -151,7 +151,8 @@ def rows(batch: PredictionBatch) -> list[dict[str, object]]:
     ]
     columns["features"] = [sorted(row.items()) for row in features]
     for field in dataclasses.fields(batch):
-        if field.name in FEATURE_COLUMNS:
+        # A slim record says that no span of the call is to be looked for.
+        if field.name in FEATURE_COLUMNS or field.name == "kind":
             continue
         column = getattr(batch, field.name)
         if field.name == "slices":

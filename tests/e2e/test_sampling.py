@@ -23,8 +23,8 @@ SERIES = (
     "inferspan_quality_outcomes_total",
     "inferspan_quality_retracted_total",
     "inferspan_quality_score",
-    "inferspan_quality_coverage",
-    "inferspan_predictions",
+    "inferspan_quality_coverage_ratio",
+    "inferspan_stored_predictions",
     "inferspan_join_pending",
 )
 PROBABLE = frozenset(class_scores.FIGURES) - {"expected_calibration_error"}

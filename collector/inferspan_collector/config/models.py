@@ -124,6 +124,10 @@ class Model(Section):
     latency_objective_ms: float | None = Field(None, gt=0.0, strict=True)
     latency_objective_share: float = Field(0.99, gt=0.0, lt=1.0, strict=True)
     """The share of calls that should take no longer."""
+    accuracy_objective: float | None = Field(None, gt=0.0, lt=1.0, strict=True)
+    """The share of judged predictions that should be right."""
+    availability_objective: float | None = Field(None, gt=0.0, lt=1.0, strict=True)
+    """The share of calls that should not raise."""
     primary_target: str = "default"
     reference: Reference = Field(default_factory=Reference)
     thresholds: dict[str, Threshold] = Field(default_factory=dict)

@@ -120,7 +120,7 @@ def read_slim_record(
         span_row=place,
         trace=calls.per_row(calls.trace),
         span=calls.per_row(calls.span),
-        kind=np.full(rows, Span.SPAN_KIND_INTERNAL, np.int8),
+        kind=np.full(rows, Span.SPAN_KIND_UNSPECIFIED, np.int8),
         event_time=np.where(skewed, received_ns, start),
         start_time=start,
         duration=calls.per_row(calls.duration),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ import numpy as np
 from inferspan_collector.batches import Bool, LabelBatch
 from inferspan_collector.config import Config
 from inferspan_collector.store import (
+    arrived,
     baselines,
     cell_queries,
     coded_cells,
@@ -19,7 +20,9 @@ from inferspan_collector.store import (
     row_columns,
     row_queries,
     sizes,
+    trailing,
 )
+from inferspan_collector.store.arrived import Calls, Judged, Newest
 from inferspan_collector.store.cells import (
     SERIES_KEYS,
     ArrivalCells,
@@ -35,6 +38,7 @@ from inferspan_collector.store.cells import (
 from inferspan_collector.store.judged_rows import JudgedRows
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
 from inferspan_collector.store.sizes import Sizes
+from inferspan_collector.store.trailing import Trailing
 
 
 class Reader(Protocol):
@@ -66,6 +70,23 @@ class Reader(Protocol):
 
     def arrivals(self) -> ArrivalCells:
         """Outcomes added and retracted since the store began."""
+
+    def trailing(self, starts: Sequence[int], end: int) -> Trailing:
+        """Counters of the windows [start, end) of Unix minutes, all targets, by two questions."""
+
+    def series(self) -> Sequence[tuple[str | None, ...]]:
+        """Texts of `SERIES_KEYS` of every series that there is."""
+
+    def newest(self) -> Newest:
+        """Where the next rows will lie that arrive."""
+
+    def calls_since(
+        self, row: int, limits_ns: Sequence[int], objectives_ns: Mapping[str, float]
+    ) -> tuple[list[Calls], int]:
+        """Predictions that came after a row, counted, and the newest row of them."""
+
+    def judged_since(self, row: int) -> tuple[list[Judged], int]:
+        """The newest labels that came after a row and joined, and the newest row of them."""
 
     def predictions(
         self,
@@ -191,6 +212,33 @@ class StoreReader:
             added=columns["added"].astype(np.int64),
             retracted=columns["retracted"].astype(np.int64),
         )
+
+    def trailing(self, starts: Sequence[int], end: int) -> Trailing:
+        """Counters of the windows [start, end) of Unix minutes, all targets, by two questions."""
+        with self._database.cursor() as cursor:
+            return trailing.read(cursor, starts, end)
+
+    def series(self) -> Sequence[tuple[str | None, ...]]:
+        """Texts of `SERIES_KEYS` of every series that there is."""
+        with self._database.cursor() as cursor:
+            return tuple(trailing.series(cursor).values())
+
+    def newest(self) -> Newest:
+        """Where the next rows will lie that arrive."""
+        with self._database.cursor() as cursor:
+            return arrived.newest(cursor)
+
+    def calls_since(
+        self, row: int, limits_ns: Sequence[int], objectives_ns: Mapping[str, float]
+    ) -> tuple[list[Calls], int]:
+        """Predictions that came after a row, counted, and the newest row of them."""
+        with self._database.cursor() as cursor:
+            return arrived.calls(cursor, row, limits_ns, objectives_ns)
+
+    def judged_since(self, row: int) -> tuple[list[Judged], int]:
+        """The newest labels that came after a row and joined, and the newest row of them."""
+        with self._database.cursor() as cursor:
+            return arrived.judged(cursor, row)
 
     def predictions(
         self,

@@ -15,6 +15,7 @@ import numpy as np
 from inferspan_collector import class_aliases, failpoints, join
 from inferspan_collector.batches import Bool, Decoded, LabelBatch, PredictionBatch
 from inferspan_collector.config import Config
+from inferspan_collector.slow_calls import SlowCall, slowest
 from inferspan_collector.store import loading, outbox, staging
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database, sql
@@ -289,6 +290,7 @@ class Writer:
             met=written.met,
             filled=filled,
             unindexed=transaction.unindexed,
+            slowest=slowest(predictions),
         )
         return committed, tally
 
@@ -303,6 +305,7 @@ class Writer:
         self._commits_since_compaction += 1
         self._allowance.spend(tally.filled.entries)
         telemetry = self._telemetry
+        telemetry.slow_calls.note(tally.slowest)
         telemetry.add(COMMITS)
         telemetry.add(DUPLICATES, tally.retried, kind="retry")
         telemetry.add(DUPLICATES, tally.superseded, kind="superseded")
@@ -382,3 +385,4 @@ class _Tally:
     filled: outbox.Filled
     unindexed: list[KeyHashes]
     """Keys that the index knows nothing of."""
+    slowest: list[SlowCall]

@@ -1,0 +1,319 @@
+"""Gauges of the predictions of the last windows, corrections applied: they may fall."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from prometheus_client.metrics_core import Metric
+
+from inferspan_collector.batches import Strings
+from inferspan_collector.config import Config, span_minutes
+from inferspan_collector.latency_sketch import quantiles_ns, share_within
+from inferspan_collector.publish.metrics.families import (
+    GROUP,
+    Folding,
+    Labels,
+    capped,
+    fold,
+    gauge,
+    group_labels,
+    label,
+    top,
+)
+from inferspan_collector.quality import many_windows, quality_figures
+from inferspan_collector.quality.classification import FIGURES as OF_CLASSES
+from inferspan_collector.quality.counted_windows import tally
+from inferspan_collector.quality.counts import Counts, merged
+from inferspan_collector.quality.figure import AVERAGES, Figure, Question, positive_class
+from inferspan_collector.store.cells import (
+    MINUTE_NS,
+    SERIES_KEYS,
+    ArrivalCells,
+    Groups,
+    OutcomeCells,
+    PredictionCells,
+)
+from inferspan_collector.store.reader import Reader
+from inferspan_collector.store.trailing import Trailing
+
+TARGETS_MAX: Final = 20
+"""Targets that have gauges: each costs its figures in every group and window."""
+SERIES_PER_GROUP_MAX: Final = 20
+"""Figures × averages of one group and window; a conformance test holds it."""
+AVERAGED: Final = ("precision", "recall", "f1")
+SINGLE: Final = ("accuracy", "balanced_accuracy", "matthews_corrcoef", "cohen_kappa", "coverage")
+"""Figures of counts that have gauges, with and without an average; the API has more. Each costs a
+series in every group and window."""
+QUANTILES: Final = {"0.5": 0.5, "0.95": 0.95, "0.99": 0.99}
+TARGETED: Final = (*GROUP, "target")
+SCORE: Final = (*TARGETED, "metric", "average", "window")
+_BY: Final = (*GROUP, "task", "positive_class")
+_BY_AT: Final = [SERIES_KEYS.index(key) for key in _BY]
+_MODEL: Final = GROUP.index("model")
+
+Windowed = dict[tuple[str, Labels], Counts]
+"""(window, labels of `TARGETED`) → what it holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A figure with the labels of `SCORE`."""
+
+    labels: Labels
+    figure: Figure
+
+
+class Windows:
+    """Makes the gauges anew at every scrape.
+
+    Args:
+        config: windows, models and limits.
+        folding: counts what a limit folds.
+    """
+
+    def __init__(self, config: Config, folding: Folding) -> None:
+        self._config, self._folding = config, folding
+        self._minutes = {text: span_minutes(text) for text in config.publish.quality_windows}
+        self._room = config.limits.metric_series
+
+    def families(self, reader: Reader, now_ns: int) -> list[Metric]:
+        """The gauges at one moment, by three questions to the store.
+
+        Raises:
+            duckdb.Error: the store cannot be read.
+        """
+        if not self._minutes:
+            return []
+        end = now_ns // MINUTE_NS + 1
+        found = reader.trailing([end - minutes for minutes in self._minutes.values()], end)
+        counted = self._folded(self._counted(found, self._targets(reader.arrivals())))
+        return [
+            *self._calls(found),
+            *scores(self._scored(counted)),
+            gauge(
+                "inferspan_quality_coverage_ratio",
+                "Labelled share of the predictions.",
+                (*TARGETED, "window"),
+                {(*key, window): value for (window, key), value in _coverages(counted)},
+            ),
+            self._confusion(counted),
+        ]
+
+    def _targets(self, cells: ArrivalCells) -> Mapping[str, set[str]]:
+        """Target → models that have labels of it, at most `TARGETS_MAX`, the commonest first; a
+        model's primary target is there without.
+        """
+        models_of: dict[str, set[str]] = defaultdict(set)
+        model_at = SERIES_KEYS.index("model")
+        for series, target in zip(cells.series, cells.target, strict=True):
+            model = series[model_at] or ""
+            models_of[target].add(model)
+            models_of[self._config.model(model).primary_target].add(model)
+        kept = top({(t,): len(models) for t, models in models_of.items()}, TARGETS_MAX)
+        self._folding.count("target", len(models_of) - len(kept))
+        return {target: models for target, models in models_of.items() if (target,) in kept}
+
+    def _counted(self, found: Trailing, targets: Mapping[str, set[str]]) -> Windowed:
+        """Per window and group, each target that its model has."""
+        counted: dict[tuple[str, Labels], list[Counts]] = defaultdict(list)
+        primary = {
+            group[_MODEL]: self._config.model(group[_MODEL] or "").primary_target
+            for group in {_texts(found, number) for number in found.series}
+        }
+        windows, predictions = list(self._minutes), _predictions(found)
+        for target in {*targets, *primary.values()}:
+            outcomes = _outcomes(found, target)
+            found_here = tally(GROUP, predictions, outcomes)
+            for row, (place, group) in enumerate(found_here.keys):
+                model = group[_MODEL] or ""
+                if model in targets.get(target, ()) or primary.get(model) == target:
+                    key = (*(label(text) for text in group), label(target))
+                    counted[windows[place], key].append(found_here.counts(row))
+        return {key: merged(parts) for key, parts in counted.items()}
+
+    def _folded(self, counted: Windowed) -> Windowed:
+        """The groups with the most predictions of each window, and the rest added up."""
+        room = max(1, self._room // (SERIES_PER_GROUP_MAX * len(self._minutes)))
+        shown: Windowed = {}
+        for window in self._minutes:
+            groups = {key: counts for (at, key), counts in counted.items() if at == window}
+            own = top({key: counts.predictions for key, counts in groups.items()}, room)
+            self._folding.count("score", len(groups) - len(own))
+            for key, parts in fold(groups, own).items():
+                shown[window, key] = merged(parts)
+        return shown
+
+    def _scored(self, counted: Windowed) -> Iterator[Scored]:
+        counts = list(counted.values())
+        positives = [
+            positive_class(each, self._positive(key[_MODEL])) for (_, key), each in counted.items()
+        ]
+        for average in AVERAGES:
+            known = many_windows.many(counts, average, positives) or [{} for _ in counts]
+            for (window, key), each, positive, mine in zip(
+                counted, counts, positives, known, strict=True
+            ):
+                question = Question(average, positive)
+                held = mine if all(name in mine for name in OF_CLASSES) else {}
+                for name, figure in quality_figures(each, question, held).items():
+                    if name in AVERAGED or (name in SINGLE and average == AVERAGES[0]):
+                        shown = average if name in AVERAGED else ""
+                        if name != "coverage":
+                            yield Scored((*key, name, shown, window), figure)
+
+    def _positive(self, model: str) -> str | None:
+        section = self._config.model(model)
+        return section.canonical(section.positive_class)
+
+    def _calls(self, found: Trailing) -> list[Metric]:
+        """Predictions and their latencies."""
+        groups = {number: group_labels(texts) for number, texts in found.series.items()}
+        names = sorted(set(groups.values()))
+        places = {name: place for place, name in enumerate(names)}
+        rows = found.predictions
+        group = np.array([places[groups[n]] for n in rows.series.tolist()], np.int64)
+        predictions: dict[Labels, int] = {}
+        quantiles: dict[Labels, float] = {}
+        within: dict[Labels, float] = {}
+        for column, window in enumerate(self._minutes):
+            n = rows.n[:, column]
+            for failed, status in ((False, "ok"), (True, "error")):
+                chosen = rows.failed == failed
+                sums = np.bincount(group[chosen], n[chosen], len(names))
+                for name, total in zip(names, sums.tolist(), strict=True):
+                    if total or not failed:
+                        predictions[(*name, status, window)] = int(total)
+            for place in np.flatnonzero(np.bincount(group, n, len(names))).tolist():
+                mine = group == place
+                buckets, inverse = np.unique(rows.bucket[mine], return_inverse=True)
+                counts = np.bincount(inverse, n[mine], len(buckets)).astype(np.int64)
+                values = quantiles_ns(buckets, counts, tuple(QUANTILES.values()))
+                for quantile, value in zip(QUANTILES, values or (), strict=False):
+                    quantiles[(*names[place], quantile, window)] = value / 1e9
+                limit = self._config.model(names[place][_MODEL]).latency_objective_ms
+                if limit is not None:
+                    good, total = share_within(buckets, counts, limit * 1e6)
+                    within[(*names[place], window)] = good / total
+        self._leave_out(quantiles, within)
+        return [
+            capped(
+                "inferspan_window_predictions",
+                "Predictions of the window.",
+                (*GROUP, "status", "window"),
+                predictions,
+                self._room,
+                self._folding,
+            ),
+            gauge(
+                "inferspan_latency_quantile_seconds",
+                "Quantiles of the durations of calls, failed ones too.",
+                (*GROUP, "quantile", "window"),
+                quantiles,
+            ),
+            gauge(
+                "inferspan_latency_within_ratio",
+                "Share of calls within their model's latency objective.",
+                (*GROUP, "window"),
+                within,
+            ),
+        ]
+
+    def _leave_out(self, *gauges: dict[Labels, float]) -> None:
+        """What does not add up is left out beyond the limit, and counted."""
+        for values in gauges:
+            beyond = sorted(values)[self._room :]
+            self._folding.count("latency", len(beyond))
+            for key in beyond:
+                del values[key]
+
+    def _confusion(self, counted: Windowed) -> Metric:
+        cells = {
+            (*key, label(predicted), label(actual), window): n
+            for (window, key), counts in counted.items()
+            for (predicted, actual), n in counts.confusion.items()
+        }
+        return capped(
+            "inferspan_quality_confusion",
+            "Judged predictions per predicted and actual class.",
+            (*TARGETED, "predicted", "actual", "window"),
+            cells,
+            self._room,
+            self._folding,
+        )
+
+
+def scores(scored: Iterator[Scored]) -> list[Metric]:
+    """Figures, the ends of their intervals, and what they rest on; what has no value has none."""
+    values: tuple[dict[Labels, float], ...] = ({}, {}, {}, {})
+    for each in scored:
+        figure = each.figure
+        if figure.value is None:
+            continue
+        values[0][each.labels] = figure.value
+        values[3][each.labels] = figure.n
+        if figure.low is not None and figure.high is not None:
+            values[1][each.labels], values[2][each.labels] = figure.low, figure.high
+    name = "inferspan_quality_score"
+    return [
+        gauge(name, "Quality by prediction time.", SCORE, values[0]),
+        gauge(f"{name}_lower", "Lower end of its 95 % interval.", SCORE, values[1]),
+        gauge(f"{name}_upper", "Upper end of its 95 % interval.", SCORE, values[2]),
+        gauge(f"{name}_n", "Rows that it rests on.", SCORE, values[3]),
+    ]
+
+
+def _coverages(counted: Windowed) -> Iterator[tuple[tuple[str, Labels], float]]:
+    for key, counts in counted.items():
+        figure = quality_figures(counts, Question(AVERAGES[0]))["coverage"]
+        if figure.value is not None:
+            yield key, figure.value
+
+
+def _texts(found: Trailing, number: int) -> tuple[str | None, ...]:
+    return tuple(found.series[number][at] for at in _BY_AT)
+
+
+def _predictions(found: Trailing) -> PredictionCells:
+    """Per window, series and outcome of the call; durations are shown apart."""
+    rows = found.predictions
+    numbers, places = np.unique(rows.series, return_inverse=True)
+    keys = places * 2 + rows.failed
+    columns = [
+        np.bincount(keys, rows.n[:, window], 2 * len(numbers)).astype(np.int64)
+        for window in range(rows.n.shape[1])
+    ]
+    cells = [
+        (window, int(key), int(column[key]))
+        for window, column in enumerate(columns)
+        for key in np.flatnonzero(column)
+    ]
+    texts = {number: _texts(found, number) for number in numbers.tolist()}
+    return PredictionCells(
+        by=_BY,
+        window=np.array([window for window, _, _ in cells], np.int64),
+        groups=Groups.of(texts[int(numbers[key // 2])] for _, key, _ in cells),
+        failed=np.array([key % 2 == 1 for _, key, _ in cells], np.bool_),
+        bucket=np.zeros(len(cells), np.int16),
+        n=np.array([n for _, _, n in cells], np.int64),
+    )
+
+
+def _outcomes(found: Trailing, target: str) -> OutcomeCells:
+    """Those of a target, per window."""
+    rows = found.outcomes
+    mine = np.flatnonzero(np.array([text == target for text in rows.target], np.bool_))
+    window, place = np.nonzero(rows.n[mine].T)
+    chosen = mine[place]
+    return OutcomeCells(
+        by=_BY,
+        window=window.astype(np.int64),
+        groups=Groups.of(_texts(found, number) for number in rows.series[chosen].tolist()),
+        predicted=Strings.of(rows.predicted[row] for row in chosen.tolist()),
+        actual=Strings.of(rows.actual[row] for row in chosen.tolist()),
+        correct=rows.correct[chosen],
+        n=rows.n[chosen, window],
+    )
