@@ -14,7 +14,7 @@ from inferspan import semconv
 from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
 from inferspan.attributes import Attributes, text
 from inferspan.containment import Contained
-from inferspan.current import running
+from inferspan.current import Running, running
 from inferspan.declaration import Declaration, Names, refuse_unknown
 from inferspan.redaction import PLACEHOLDER, Redaction
 from inferspan.spans import SpanScope
@@ -246,19 +246,25 @@ def snapshot(name: str, value: object) -> None:
     """
     with _SNAPSHOT:
         call = running()
-        if call is None or not call.recording or call.policy == "none":
-            return
-        name = text(str(name), 128)
-        found: Attributes = {semconv.STATE_NAME: name}
-        if call.plan.redactor is not None:
-            value = call.plan.redactor.apply(name, value)
-        if value is PLACEHOLDER:
+        if call is not None and (found := snapshot_of(call, name, value)) is not None:
             get_current_span().add_event(semconv.EVENT_SNAPSHOT, found)
-            return
-        found.update(statistics(value, redacted=call.plan.redactor is not None))
-        if call.policy == "values":
-            found.update(tensor(_STATE_TENSOR, name, value, semconv.CONTENT_BYTES_MAX // 4))
-        get_current_span().add_event(semconv.EVENT_SNAPSHOT, found)
+
+
+def snapshot_of(call: Running, name: str, value: object) -> Attributes | None:
+    """What is recorded of an intermediate state of a prediction; None where nothing is."""
+    if not call.recording or call.policy == "none":
+        return None
+    name = text(str(name), 128)
+    found: Attributes = {semconv.STATE_NAME: name}
+    redactor = call.plan.redactor
+    if redactor is not None:
+        value = redactor.apply(name, value)
+    if value is PLACEHOLDER:
+        return found
+    found.update(statistics(value, redacted=redactor is not None))
+    if call.policy == "values":
+        found.update(tensor(_STATE_TENSOR, name, value, semconv.CONTENT_BYTES_MAX // 4))
+    return found
 
 
 def _proxy(function: Any, start: Any, binds: bool, reduced: tuple[Any, ...]) -> Any:

@@ -16,12 +16,13 @@ from typing import Any, Final, cast
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from inferspan import attaching, served
+from inferspan import attaching, semconv, served, spans
 from inferspan.arguments import Arguments, Keywords
 from inferspan.calls import CallShape, Wrapper, wrapper_of
 from inferspan.containment import Contained, errors
 from inferspan.current import CURRENT_KEY, Running
-from inferspan.decorators import StageScope
+from inferspan.decorators import StageScope, snapshot_of
+from inferspan.predictions import PredictionCall
 from inferspan.spans import SpanScope
 
 _QUIET: Final = otel_context.create_key("inferspan-quiet")
@@ -62,9 +63,14 @@ class _Call:
             owner = within[1]
         else:
             owner = getattr(running.plan, "owner", None)
-        if internal or owner is known or owner is model or not running.recording:
+        if owner is known or owner is model or not running.recording:
             return None
-        return _as_stage(known.name, running, known, self.function)
+        name = _stage_name(owner, model)
+        if name is None and not internal:
+            name = known.name
+        if not name or not _admitted(running):
+            return None
+        return _as_stage(name, running, known, self.function)
 
     def __reduce__(self) -> Any:
         return _Nothing, ()
@@ -78,12 +84,38 @@ class _Nothing:
         return None
 
 
+def _stage_name(owner: object, model: object) -> str | None:
+    """What a model is called within the one that is running; None where it is no part of it."""
+    if owner is None:
+        return None
+    whole = owner if isinstance(owner, served.Served) else served.known(owner)
+    return whole.part_name(model)
+
+
+def _admitted(running: Running) -> bool:
+    return not isinstance(running, PredictionCall) or running.admit_stage()
+
+
 class _ModelStage(StageScope):
-    """A model's call inside of a prediction."""
+    """A model's call inside of a prediction, with what it answered."""
 
     def __init__(self, name: str, running: Running, known: served.Served) -> None:
         super().__init__(name)
+        self._running: Running | None = running
         self.context = Context({**self.context, _WITHIN: (running, known)})
+
+    def returned(self, value: object) -> None:
+        """Say how the state looks that the model made."""
+        if self._running is None:
+            return
+        found = snapshot_of(self._running, self._name, value)
+        if found is not None:
+            self.span.add_event(semconv.EVENT_SNAPSHOT, found, spans.now_ns())
+
+    def release(self) -> None:
+        """Let go of the prediction, too."""
+        super().release()
+        self._running = None
 
 
 def _as_stage(

@@ -30,6 +30,8 @@ from inferspan.records import RecordBuffer, buffer_in_force
 from inferspan.sampling import SPAN_KEY, start_late, start_prediction
 from inferspan.spans import CAPTURE, NO_CONTEXT, SpanScope
 
+STAGES_MAX: Final = 64
+"""Stages of one prediction that are made of models' calls; an ensemble may have thousands."""
 _DROPPED_MAX: Final = 32
 """Reasons on one span."""
 _IDENTITY: Final = Contained("read the prediction id")
@@ -67,6 +69,7 @@ class PredictionCall(SpanScope):
     _buffer: RecordBuffer | None = None
     _dropped: list[str] | None = None
     _noted: Attributes | None = None
+    _stages = 0
 
     def __init__(
         self,
@@ -149,6 +152,13 @@ class PredictionCall(SpanScope):
     def keep(self) -> None:
         """Have a full span built of this call though the sampler left it out."""
         self._marked = True
+
+    def admit_stage(self) -> bool:
+        """Whether one more model's call may be a stage; the first that may not is said."""
+        self._stages += 1
+        if self._stages == STAGES_MAX + 1:
+            self._drop("stages", f"more than {STAGES_MAX} models' calls; the first have spans")
+        return self._stages <= STAGES_MAX
 
     def succeed(self, value: object) -> None:
         """End the span of a call that returned `value`, and leave a slim record where due."""

@@ -22,6 +22,8 @@ from inferspan.integration import Description, Integration, Reading
 from inferspan.output_columns import Misfit, class_of
 from inferspan.usual_calls import starter
 
+_DEPTH_MAX: Final = 8
+"""Searches within searches whose parts are looked for."""
 _NAME: Final = Contained("name a model")
 _DESCRIBE: Final = Contained("describe a model")
 
@@ -69,7 +71,7 @@ def _responsible(kind: type) -> Instrumented | None:
 class Served:
     """What is known of one model object; without holding it."""
 
-    __slots__ = ("__weakref__", "_description", "_epoch", "_wrappers", "by", "model")
+    __slots__ = ("__weakref__", "_description", "_epoch", "_told", "_wrappers", "by", "model")
 
     def __init__(self, model: object, forget: Callable[[Any], None]) -> None:
         self.model = weakref.ref(model, forget)
@@ -77,6 +79,8 @@ class Served:
         """Who describes it; None where it is not traced."""
         self._epoch: object = None
         self._description: Description | None = None
+        self._told: tuple[str | None, str | None] = (None, None)
+        """The name and the version that the user's functions give it."""
         self._wrappers: dict[str, Wrapper | None] = {}
 
     def refresh(self, model: object) -> None:
@@ -86,14 +90,16 @@ class Served:
             return
         by = _responsible(type(model))
         described = None
+        told: tuple[str | None, str | None] = (None, None)
         if by is not None:
             with _DESCRIBE:
                 described = by.integration.describe(model)
             described = described or Description(name=type(model).__name__)
-        if by is not self.by or described != self._description:
-            # What was learnt of the calls so far, such as from where on one is slow, is kept else.
+            told = (_told(by.name, model), _told(by.version, model))
+        if (by, described, told) != (self.by, self._description, self._told):
+            # Otherwise what was learnt of the calls, such as from where on one is slow, is kept.
             self._wrappers = {}
-        self.by, self._description, self._epoch = by, described, epoch
+        self.by, self._description, self._told, self._epoch = by, described, told, epoch
 
     @property
     def name(self) -> str:
@@ -109,6 +115,13 @@ class Served:
             self._wrappers[method] = made
             return made
 
+    def part_name(self, part: object) -> str | None:
+        """What a model within this one is called; None where it is no part of it."""
+        whole = self.model()
+        if whole is None or self.by is None:
+            return None
+        return _part_name(self.by.integration, whole, part, _DEPTH_MAX)
+
     def _wrapper(self, model: object, method: str, function: Callable[..., Any]) -> Wrapper | None:
         by, described = self.by, self._description
         if by is None or described is None or method not in by.integration.methods:
@@ -116,9 +129,8 @@ class Served:
         reading = by.integration.read(described, method)
         bound = MethodType(function, model)
         try:
-            plan = _declared(by, described, model, method, reading).plan(
-                Parameters(bound), default_model=described.name, owner=self
-            )
+            declared = _declared(by, described, self._told, method, reading)
+            plan = declared.plan(Parameters(bound), default_model=described.name, owner=self)
         except ValueError as error:
             errors.warn_once(
                 f"{described.name}.{method}",
@@ -130,8 +142,23 @@ class Served:
         return wrapper_of(CallShape.of(function), starter(plan), False)
 
 
+def _part_name(integration: Integration, whole: object, part: object, depth: int) -> str | None:
+    for name, found in integration.parts(whole):
+        if found is part:
+            return name
+        if not name and depth:
+            within = _part_name(integration, found, part, depth - 1)
+            if within is not None:
+                return within
+    return None
+
+
 def _declared(
-    by: Instrumented, described: Description, model: object, method: str, reading: Reading
+    by: Instrumented,
+    described: Description,
+    told: tuple[str | None, str | None],
+    method: str,
+    reading: Reading,
 ) -> Declaration:
     """What was declared of all models of a library, and where nothing was, what this one knows."""
     declared = by.declaration
@@ -143,8 +170,8 @@ def _declared(
     return replace(
         declared,
         operation=by.integration.methods[method],
-        model=_told(by.name, model) or declared.model or described.name,
-        version=_told(by.version, model) or declared.version,
+        model=told[0] or declared.model or described.name,
+        version=told[1] or declared.version,
         framework=declared.framework or described.framework,
         task=task,
         classes=classes,
