@@ -46,7 +46,7 @@ def bucket_sql(column: str) -> str:
     return f"ceil(round(ln(greatest({column}, 1)) / {_LOG_GAMMA!r}, 9))::SMALLINT"
 
 
-def bucket_values_ns(numbers: NDArray[np.int16]) -> NDArray[np.float64]:
+def bucket_values_ns(numbers: NDArray[np.integer]) -> NDArray[np.float64]:
     """The value that stands for each bucket, in ns: within `RELATIVE_ERROR` of all it holds."""
     return np.where(numbers <= 0, 1.0, 2.0 * GAMMA ** numbers.astype(np.float64) / (GAMMA + 1.0))
 
@@ -64,21 +64,45 @@ def quantiles_ns(
     Returns:
         One value in ns per quantile, or None when nothing was counted.
     """
-    cumulative = np.cumsum(counts)
-    total = int(cumulative[-1]) if len(cumulative) else 0
-    if total == 0:
-        return None
-    ranks = np.floor(np.array(qs) * (total - 1))
-    positions = np.searchsorted(cumulative, ranks, side="right")
-    return [float(value) for value in bucket_values_ns(numbers[positions])]
+    found = quantiles_of_rows_ns(np.zeros(len(numbers), np.int64), numbers, counts, 1, qs)[:, 0]
+    return None if np.isnan(found).any() else found.tolist()
 
 
-def share_within(
-    numbers: NDArray[np.int16], counts: NDArray[np.int64], limit_ns: float
-) -> tuple[int, int]:
-    """(durations at or under a limit, all), from bucket counts.
+def quantiles_of_rows_ns(
+    row: NDArray[np.int64],
+    numbers: NDArray[np.integer],
+    counts: NDArray[np.int64],
+    rows: int,
+    qs: tuple[float, ...],
+) -> NDArray[np.float64]:
+    """Quantiles of many histograms at once.
 
-    A bucket that the limit lies in counts as under it where the value that stands for it is, so
+    Args:
+        row: of each bucket its histogram, from 0 to rows - 1, ascending.
+        numbers: bucket numbers, ascending within a row, each once.
+        counts: how many durations each bucket holds, ≥ 0.
+        rows: how many histograms there are.
+        qs: as for one.
+
+    Returns:
+        float64[len(qs), rows], NaN where nothing was counted.
+    """
+    cumulative = np.concatenate([[0], np.cumsum(counts)])
+    edges = cumulative[np.searchsorted(row, np.arange(rows + 1))]
+    before, total = edges[:-1], np.diff(edges)
+    held = total > 0
+    found = np.full((len(qs), rows), np.nan)
+    for place, q in enumerate(qs):
+        ranks = before[held] + np.floor(q * (total[held] - 1)).astype(np.int64)
+        positions = np.searchsorted(cumulative[1:], ranks, side="right")
+        found[place, held] = bucket_values_ns(numbers[positions])
+    return found
+
+
+def buckets_within(numbers: NDArray[np.integer], limit_ns: float) -> NDArray[np.bool_]:
+    """Which buckets hold durations at or under a limit.
+
+    The bucket that the limit lies in is one of them if the value that stands for it is, so
     durations within `RELATIVE_ERROR` of the limit may be on the wrong side.
     """
-    return int(counts[bucket_values_ns(numbers) <= limit_ns].sum()), int(counts.sum())
+    return bucket_values_ns(numbers) <= limit_ns

@@ -27,6 +27,12 @@ class Thresholds:
     low: float | None = None
     high: float | None = None
 
+    def outside(self, value: float) -> bool:
+        """Whether one value is outside."""
+        return (self.low is not None and value < self.low) or (
+            self.high is not None and value > self.high
+        )
+
     def alerts(self, values: Float64) -> NDArray[np.bool_]:
         """bool[W]: which values are outside; NaN never is."""
         outside = np.zeros(len(values), np.bool_)

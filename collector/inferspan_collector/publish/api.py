@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -14,7 +13,7 @@ from starlette.routing import Route
 from inferspan_collector.config import Config, Model
 from inferspan_collector.problems import problem
 from inferspan_collector.publish import learning
-from inferspan_collector.publish.answering import guarded, model_asked
+from inferspan_collector.publish.answering import JsonAnswer, guarded, model_asked
 from inferspan_collector.publish.measuring import INCLUDE, WINDOWS_MAX, measurements
 from inferspan_collector.publish.notes import notes
 from inferspan_collector.publish.parameters import (
@@ -31,9 +30,7 @@ from inferspan_collector.publish.parameters import (
     whole_number,
 )
 from inferspan_collector.publish.quality_json import Rest, default_average, windows_json
-from inferspan_collector.quality import classification
-from inferspan_collector.quality.counted_windows import grouped_counts
-from inferspan_collector.quality.counts import Counts, Key, declared
+from inferspan_collector.quality.counted_windows import CountedWindows, counted
 from inferspan_collector.quality.figure import AVERAGES
 from inferspan_collector.quality.objective import Objective
 from inferspan_collector.store.cell_queries import SLICE
@@ -155,7 +152,7 @@ class _Api:
     def models(self, request: Request) -> Response:
         def answer() -> Response:
             given(request, ())
-            return JSONResponse(
+            return JsonAnswer(
                 [_model_json(model, self._config.model(model.model)) for model in self._models()]
             )
 
@@ -199,45 +196,46 @@ class _Api:
         occupied = self._queries.reader.count_windows(query)
         if occupied > windows_max:
             raise _too_many(every, occupied, "windows × groups", windows_max)
-        cells = grouped_counts(self._queries.reader, query)
-        matrix_cells = sum(len(classification.classes(counts)) ** 2 for counts in cells.values())
+        counts = counted(self._queries.reader, query)
+        matrix_cells = int((counts.present().sum(axis=1) ** 2).sum())
         if matrix_cells > MATRIX_CELLS_MAX:
             raise _too_many(every, matrix_cells, "cells of confusion matrices", MATRIX_CELLS_MAX)
-        total = declared(cells.values())
         positive = section.canonical(section.positive_class)
-        average = average or default_average(total, positive)
+        average = average or default_average(counts.declared(), positive)
         # Nothing lies outside what was seen, so an open end means the model's own.
         seen = model.first_seen // MINUTE_NS, model.last_seen // MINUTE_NS + 1
         limits = self._config.limits
         reader = self._queries.reader
 
-        def shown(asked: CellQuery, counted: Mapping[Key, Counts]) -> list[dict[str, Any]]:
-            measured = measurements(reader, asked, counted, section, limits.query_rows)
+        def shown(asked: CellQuery, of: CountedWindows) -> list[dict[str, Any]]:
+            measured = measurements(reader, asked, of, section, limits.query_rows)
             rest = Rest(measured, include, section.minimum_n)
-            return windows_json(asked, counted, average or "", positive, seen, rest)
+            return windows_json(asked, of, average or "", positive, seen, rest)
 
-        windows = shown(query, cells)
+        windows = shown(query, counts)
         implied = reader.implied(query)
-        for key, window in zip(cells, windows, strict=True):
+        for key, window in zip(counts.keys, windows, strict=True):
             window["implied"] = implied.get(key, 0)
-            if (milliseconds := section.latency_objective_ms) is not None:
-                objective = Objective(milliseconds * 1e6, section.latency_objective_share)
-                window["latency"]["objective"] = objective.of(cells[key].durations)
+        if (milliseconds := section.latency_objective_ms) is not None:
+            objective = Objective(milliseconds * 1e6, section.latency_objective_share)
+            became = objective.of(counts.durations, len(counts))
+            for window, said in zip(windows, became, strict=True):
+                window["latency"]["objective"] = said
         answer: dict[str, Any] = {
             "model": model.model,
             "target": target,
             "every": every,
             "average": average,
-            "notes": [*self._notes(values, model, by), *_left_out(cells)],
+            "notes": [*self._notes(values, model, by), *_left_out(len(counts))],
             "windows": windows,
         }
 
         def then(start: int | None, end: int | None) -> list[dict[str, Any]]:
             asked = replace(query, start=start, end=end)
-            return shown(asked, grouped_counts(reader, asked))
+            return shown(asked, counted(reader, asked))
 
         known = learning.baselines(reader, values, model.model, target, windows)
-        return JSONResponse(answer | learning.judged(windows, values, section, known, then))
+        return JsonAnswer(answer | learning.judged(windows, values, section, known, then))
 
     def _predictions(self, request: Request) -> Response:
         values = given(request, PREDICTIONS_PARAMETERS)
@@ -261,7 +259,7 @@ class _Api:
             end_ns=None if end is None else end * MINUTE_NS,
             limit=limit,
         )
-        return JSONResponse(
+        return JsonAnswer(
             {
                 "model": model.model,
                 "target": target,
@@ -294,12 +292,12 @@ def _too_many(every: str, n: int, what: str, largest: int) -> BadParameter:
     )
 
 
-def _left_out(cells: Mapping[Key, Counts]) -> list[str]:
+def _left_out(windows: int) -> list[str]:
     """What very many windows do not show."""
-    if len(cells) <= WINDOWS_MAX:
+    if windows <= WINDOWS_MAX:
         return []
     return [
-        f"{len(cells)} windows × groups: figures of scores and numbers are made for at most "
+        f"{windows} windows × groups: figures of scores and numbers are made for at most "
         f"{WINDOWS_MAX}, those of each class shown only with include=per_class; ask for a coarser "
         "`every`, or a shorter time"
     ]

@@ -5,19 +5,19 @@ from __future__ import annotations
 from typing import Any, Final
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from inferspan_collector.comparison.difference import Difference
 from inferspan_collector.comparison.verdicts import Sides, Verdict, agreement, sides_of, verdicts
 from inferspan_collector.config import Config
-from inferspan_collector.publish.answering import guarded, model_asked
+from inferspan_collector.publish.answering import JsonAnswer, guarded, model_asked
 from inferspan_collector.publish.known_baselines import KnownBaseline, chosen
 from inferspan_collector.publish.measuring import all_figures, measurements
 from inferspan_collector.publish.notes import listed, notes
 from inferspan_collector.publish.parameters import BadParameter, choice, given, minutes_range
 from inferspan_collector.publish.quality_json import default_average, figure_json
-from inferspan_collector.quality.counted_windows import grouped_counts
+from inferspan_collector.quality.counted_windows import counted
 from inferspan_collector.quality.counts import Counts
 from inferspan_collector.quality.figure import AVERAGES, Question, positive_class
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery, ModelSummary
@@ -65,10 +65,10 @@ def _compared(request: Request, queries: Queries, config: Config) -> Response:
         end=end,
         by=(by,),
     )
-    cells = grouped_counts(queries.reader, query)
-    keys = {key[1][0] or "": key for key in cells}
-    counted = {name: cells[key] for name, key in keys.items()}
-    a, b = _asked(values, by, counted)
+    windows = counted(queries.reader, query)
+    keys = {key[1][0] or "": key for key in windows.keys}
+    counts = {key[1][0] or "": windows.counts(row) for row, key in enumerate(windows.keys)}
+    a, b = _asked(values, by, counts)
     rows = queries.reader.rows(
         RowQuery(
             model=model.model,
@@ -80,25 +80,25 @@ def _compared(request: Request, queries: Queries, config: Config) -> Response:
             most=config.limits.query_rows,
         )
     )
-    total = counted[a] + counted[b]
+    total = counts[a] + counts[b]
     positive = positive_class(total, section.canonical(section.positive_class))
     question = Question(average or default_average(total, positive), positive)
     sides = sides_of(_rows_of(rows, by, a), _rows_of(rows, by, b))
-    measured = measurements(queries.reader, query, cells, section, config.limits.query_rows)
+    measured = measurements(queries.reader, query, windows, section, config.limits.query_rows)
     figures_a, figures_b = (
-        all_figures(measured, keys[name], counted[name], question) for name in (a, b)
+        all_figures(measured, keys[name], counts[name], question) for name in (a, b)
     )
     baselines = [
         chosen(queries.reader, {}, model.model, target, name if by == "version" else None)
         for name in (a, b)
     ]
-    return JSONResponse(
+    return JsonAnswer(
         {
             "model": model.model,
             "target": target,
             "by": by,
-            "a": _side_json(a, counted[a], baselines[0]),
-            "b": _side_json(b, counted[b], baselines[1]),
+            "a": _side_json(a, counts[a], baselines[0]),
+            "b": _side_json(b, counts[b], baselines[1]),
             "average": question.average,
             "notes": _notes(values, model, config, rows),
             "shared": _shared_json(sides),

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from inferspan_collector.config import Config
@@ -17,7 +17,7 @@ from inferspan_collector.drift.columns import absent, columns_of, row_masks
 from inferspan_collector.drift.passes import Course, courses
 from inferspan_collector.drift.thresholds import Thresholds
 from inferspan_collector.publish import windowed
-from inferspan_collector.publish.answering import guarded
+from inferspan_collector.publish.answering import JsonAnswer, guarded
 from inferspan_collector.publish.learning import constants_of
 from inferspan_collector.publish.parameters import rfc3339
 from inferspan_collector.publish.windowed import Windowed
@@ -40,7 +40,7 @@ def routes(queries: Queries, config: Config) -> list[Route]:
 
 def _drift(request: Request, queries: Queries, config: Config) -> Response:
     found = windowed.asked(request, queries, config)
-    return JSONResponse(
+    return JsonAnswer(
         {
             "model": found.model.model,
             "target": found.query.target,

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from inferspan_collector.comparison.figures import any_figures
@@ -21,7 +21,7 @@ from inferspan_collector.estimates.foresight import Foresight
 from inferspan_collector.estimates.realised import realised
 from inferspan_collector.estimates.settling import Curve, counted, curve
 from inferspan_collector.publish import windowed
-from inferspan_collector.publish.answering import guarded
+from inferspan_collector.publish.answering import JsonAnswer, guarded
 from inferspan_collector.publish.drifting import thresholds_json
 from inferspan_collector.publish.learning import constants
 from inferspan_collector.publish.quality_json import figure_json
@@ -52,7 +52,7 @@ def _estimates(request: Request, queries: Queries, config: Config) -> Response:
     now_ns = queries.now_ns()
     lags = curve(counted(rows.lag[~rows.failed], now_ns - rows.event_time[~rows.failed]))
     thresholds = _thresholds(found, foreseen)
-    return JSONResponse(
+    return JsonAnswer(
         {
             "model": found.model.model,
             "target": found.query.target,

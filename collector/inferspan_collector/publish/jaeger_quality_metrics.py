@@ -13,7 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from inferspan_collector.config import Model
-from inferspan_collector.latency_sketch import share_within
+from inferspan_collector.latency_sketch import buckets_within
 from inferspan_collector.publish import jaeger_quality_tables as tables
 from inferspan_collector.publish.jaeger_names import Names
 from inferspan_collector.publish.jaeger_quality_tables import examples, interval, percent
@@ -135,7 +135,7 @@ def within_objective(view: ModelView) -> int:
     objective_ns = (view.settings.latency_objective_ms or 0.0) * 1e6
     numbers = np.array(list(view.counts.durations), dtype=np.int16)
     n = np.array(list(view.counts.durations.values()), dtype=np.int64)
-    return share_within(numbers, n, objective_ns)[0]
+    return int(n[buckets_within(numbers, objective_ns)].sum())
 
 
 def _accuracy(view: ModelView, link: str) -> Json:

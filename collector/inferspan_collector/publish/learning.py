@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -218,11 +218,11 @@ def reference_json(minutes: tuple[int | None, int | None], windows: int) -> dict
 
 def _judged(figure: Mapping[str, Any], limits: Thresholds | None) -> dict[str, Any]:
     limits = limits or Thresholds()
-    value = np.nan if figure["value"] is None else figure["value"]
+    value = figure["value"]
     return {
         "lower_threshold": limits.low,
         "upper_threshold": limits.high,
-        "alert": bool(limits.alerts(np.array([value]))[0]),
+        "alert": value is not None and limits.outside(value),
     }
 
 
@@ -238,4 +238,9 @@ def _ours() -> frozenset[str]:
 
 
 def _group(window: Mapping[str, Any]) -> str:
-    return json.dumps(window["group"], sort_keys=True)
+    return _as_json(tuple(window["group"].items()))
+
+
+@lru_cache(maxsize=8_192)
+def _as_json(group: tuple[tuple[str, str | None], ...]) -> str:
+    return json.dumps(dict(group), sort_keys=True)

@@ -10,6 +10,7 @@ from inferspan_collector.config import Model
 from inferspan_collector.quality import quality_figures
 from inferspan_collector.quality.business import costs, parsing, plugged_in
 from inferspan_collector.quality.business.costs import Costs
+from inferspan_collector.quality.counted_windows import CountedWindows
 from inferspan_collector.quality.counts import Counts, Key
 from inferspan_collector.quality.figure import Figure, Question, nothing_to_judge
 from inferspan_collector.quality.measures import MEMBERS, binary_scores, class_scores, label_sets
@@ -36,6 +37,12 @@ class Measurements:
     """Figures that any of the windows has."""
     reason: str | None = None
     costs: Costs = field(default_factory=dict)
+
+    def says(self, include: tuple[str, ...]) -> bool:
+        """Whether it has anything to say of any window."""
+        return bool(
+            self.states or self.names or self.costs or {CALIBRATION, THRESHOLDS} & {*include}
+        )
 
     def figures(self, key: Key, counts: Counts, question: Question) -> dict[str, Figure]:
         """The figures of a window and group, the same names in every one."""
@@ -79,7 +86,7 @@ class Measurements:
 def measurements(
     reader: Reader,
     query: CellQuery,
-    cells: Mapping[Key, Counts],
+    windows: CountedWindows,
     section: Model,
     rows_max: int,
 ) -> Measurements:
@@ -88,22 +95,22 @@ def measurements(
     Args:
         reader: the store.
         query: as for the counts.
-        cells: what was counted: it says how many rows there are to read.
+        windows: what was counted: it says how many rows there are to read.
         section: the model's configuration.
         rows_max: `limits.query_rows`.
     """
-    labelled = sum(counts.labelled for counts in cells.values())
-    tasks: frozenset[str | None] = frozenset().union(*(counts.tasks for counts in cells.values()))
+    labelled = int(windows.labelled.sum())
+    tasks: frozenset[str | None] = frozenset().union(*windows.tasks)
     target = section.targets.get(query.target)
 
     def question_of(declared: str | None) -> Question:
         positive = section.canonical(section.positive_class) or declared
         return Question("macro", positive, None if target is None else target.passes_from)
 
-    if labelled > rows_max or len(cells) > WINDOWS_MAX:
+    if labelled > rows_max or len(windows) > WINDOWS_MAX:
         # Said once in the notes, not in each of very many windows.
-        names = (*_names(tasks), *section.figures) if len(cells) <= WINDOWS_MAX else ()
-        reason = _too_many(labelled, rows_max, len(cells))
+        names = (*_names(tasks), *section.figures) if len(windows) <= WINDOWS_MAX else ()
+        reason = _too_many(labelled, rows_max, len(windows))
         return Measurements(names=names, reason=reason, costs=section.costs)
     own = Own(
         [(name, parsing.parsed(text)) for name, text in section.figures.items()],

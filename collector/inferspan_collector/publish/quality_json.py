@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
+import numpy as np
+
+from inferspan_collector.batches import Int64
+from inferspan_collector.latency_sketch import quantiles_of_rows_ns
 from inferspan_collector.publish.measuring import PER_CLASS, Measurements
 from inferspan_collector.publish.parameters import rfc3339
-from inferspan_collector.quality import FAMILIES, classification, many_windows, quality_figures
-from inferspan_collector.quality.counts import Counts, Key, declared
+from inferspan_collector.quality import classification, many_windows, quality_figures
+from inferspan_collector.quality.counted_windows import CountedWindows
+from inferspan_collector.quality.counts import Counts, Key
 from inferspan_collector.quality.figure import BINARY, MACRO, Figure, Question, positive_class
+from inferspan_collector.quality.latency import QUANTILES
+from inferspan_collector.quality.many_windows import Figures, Several
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery
 
-ONE_BY_ONE_MAX: Final = 50
-"""Windows × groups whose figures are made one by one."""
 PER_CLASS_MAX: Final = 500
 """Windows × groups that show the figures of each class unasked."""
 
@@ -35,110 +40,150 @@ def default_average(total: Counts, configured_positive: str | None) -> str:
 
 def windows_json(
     query: CellQuery,
-    cells: Mapping[Key, Counts],
+    windows: CountedWindows,
     average: str,
     configured_positive: str | None,
     seen: tuple[int, int],
     rest: Rest,
 ) -> list[dict[str, Any]]:
-    """The list `windows`, in the order of the cells.
+    """The list `windows`, in the order of the counts.
 
     Args:
         query: what was asked; its `start` and `end` cut the windows at the edges, and a window
             that was cut is shown as long as it was counted.
-        cells: counts per window and group.
+        windows: counts per window and group.
         average: one of `AVERAGES`.
         configured_positive: the model's configured positive class.
         seen: first minute of the model and the minute after its last, Unix: the ends of a
             single window where the query leaves them open.
         rest: what is said beside the counts.
     """
-    overall = positive_class(declared(cells.values()), configured_positive)
-    questions = [
-        Question(average, positive_class(counts, configured_positive) or overall)
-        for counts in cells.values()
-    ]
-    many = len(cells) > ONE_BY_ONE_MAX
-    known = (
-        many_windows.many(
-            list(cells.values()), average, [question.positive_class for question in questions]
-        )
-        if many
-        else None
+    positives = _positives(windows, configured_positive)
+    matrices = windows.matrices()
+    known = many_windows.many(windows, matrices, average, positives)
+    told = known.told.tolist()
+    metrics = _metrics(known, rest.minimum_n)
+    confusion, latency = _confusion(windows, matrices), _latency(windows)
+    per_class = len(windows) <= PER_CLASS_MAX or PER_CLASS in rest.include
+    numbers = zip(
+        windows.predictions.tolist(),
+        windows.errors.tolist(),
+        windows.labelled.tolist(),
+        strict=True,
     )
-    windows = []
-    for number, ((window, group), counts) in enumerate(cells.items()):
-        if query.every is None:
-            start = seen[0] if query.start is None else query.start
-            end = max(seen[1], start + 1) if query.end is None else query.end
-        else:
-            start = window if query.start is None else max(window, query.start)
-            end = window + query.every
-            end = end if query.end is None else min(end, query.end)
-        question = questions[number]
-        named = dict(zip(query.by, group, strict=True))
-        shown = window_json(
-            start,
-            end,
-            named,
-            counts,
-            question,
-            rest.minimum_n,
-            known[number] if known else {},
-            per_class=len(cells) <= PER_CLASS_MAX or PER_CLASS in rest.include,
-        )
-        windows.append(_with_rest(shown, (window, group), counts, question, rest))
-    return windows
+    shown = []
+    for row, ((window, group), (predictions, errors, labelled)) in enumerate(
+        zip(windows.keys, numbers, strict=True)
+    ):
+        question = Question(average, positives[row])
+        if not told[row]:
+            figures = quality_figures(windows.counts(row), question)
+            metrics[row] = {n: figure_json(figure, rest.minimum_n) for n, figure in figures.items()}
+        start, end = _ends(query, window, seen)
+        one = {
+            "start": start,
+            "end": end,
+            "group": dict(zip(query.by, group, strict=True)),
+            "predictions": predictions,
+            "errors": errors,
+            "labeled": labelled,
+            "coverage": metrics[row]["coverage"]["value"],
+            "metrics": metrics[row],
+            "per_class": _per_class(windows.counts(row), rest.minimum_n) if per_class else {},
+            "confusion": confusion[row],
+            "latency": {"count": predictions, **latency[row]},
+        }
+        if rest.measurements.says(rest.include):
+            _with_rest(one, (window, group), windows.counts(row), question, rest)
+        shown.append(one)
+    return shown
 
 
-def window_json(
-    start: int,
-    end: int,
-    group: dict[str, str | None],
-    counts: Counts,
-    question: Question,
-    minimum_n: int = 1,
-    known: Mapping[str, Figure] | None = None,
-    *,
-    per_class: bool = True,
-) -> dict[str, Any]:
-    """One entry of `windows`.
+def _positives(windows: CountedWindows, configured: str | None) -> list[str | None]:
+    """The positive class of each window: its own, else that of all."""
+    if configured is not None:
+        return [configured] * len(windows)
+    declared = frozenset().union(*windows.positive_classes)
+    overall = next(iter(declared)) if len(declared) == 1 else None
+    return [next(iter(mine)) if len(mine) == 1 else overall for mine in windows.positive_classes]
 
-    Args:
-        start: first minute of the window, Unix.
-        end: the minute after its last.
-        group: the texts of what was grouped by, None = absent.
-        counts: what was counted in it.
-        question: average and positive class.
-        minimum_n: a figure that rests on fewer predictions is not yet known.
-        known: figures that were made with those of other windows.
-        per_class: whether to show the figures of each class.
-    """
-    figures = quality_figures(counts, question, known or {})
-    names, rows = classification.confusion_matrix(counts)
-    matrix = classification.one_against_rest(counts) if per_class else {}
-    latency = FAMILIES["latency"].figures(counts, question)
+
+def _ends(query: CellQuery, window: int, seen: tuple[int, int]) -> tuple[str, str]:
+    if query.every is None:
+        start = seen[0] if query.start is None else query.start
+        end = max(seen[1], start + 1) if query.end is None else query.end
+    else:
+        start = window if query.start is None else max(window, query.start)
+        end = window + query.every
+        end = end if query.end is None else min(end, query.end)
+    return _time(start), _time(end)
+
+
+@lru_cache(maxsize=8_192)
+def _time(minute: int) -> str:
+    return rfc3339(minute * MINUTE_NS)
+
+
+def _metrics(known: Figures, minimum_n: int) -> list[dict[str, dict[str, Any]]]:
+    """The figures of each window by name; of windows that are not told, nothing to be shown."""
+    if not known.columns:
+        return [{} for _ in known.told]
+    columns = [_figures_json(figure, known, minimum_n) for figure in known.columns.values()]
+    names = list(known.columns)
+    return [dict(zip(names, figures, strict=True)) for figures in zip(*columns, strict=True)]
+
+
+def _figures_json(figure: Several, known: Figures, minimum_n: int) -> list[dict[str, Any]]:
+    """`figure_json` of each window."""
+    columns = (figure.value.tolist(), figure.low.tolist(), figure.high.tolist(), figure.n.tolist())
+    shown = [
+        {"value": value, "low": low, "high": high, "n": n}
+        for value, low, high, n in zip(*columns, strict=True)
+    ]
+    odd = known.told & (np.isnan(figure.value) | np.isnan(figure.low) | (figure.n < minimum_n))
+    for row in np.flatnonzero(odd).tolist():
+        shown[row] = figure_json(figure.figure(row), minimum_n)
+    return shown
+
+
+def _confusion(windows: CountedWindows, matrices: Int64 | None) -> list[dict[str, Any]]:
+    """The classes that each window holds, and its matrix of them."""
+    if matrices is None:
+        tables = (classification.confusion_matrix(windows.counts(n)) for n in range(len(windows)))
+        return [{"classes": names, "actual_by_predicted": rows} for names, rows in tables]
+    by_actual = matrices.transpose(0, 2, 1)
+    present = windows.present()
+    names = list(windows.classes)
+    shown = [{"classes": names, "actual_by_predicted": rows} for rows in by_actual.tolist()]
+    for row in np.flatnonzero(~present.all(axis=1)).tolist():
+        held = np.flatnonzero(present[row])
+        shown[row] = {
+            "classes": [names[place] for place in held.tolist()] if names else [],
+            "actual_by_predicted": by_actual[row][np.ix_(held, held)].tolist(),
+        }
+    return shown
+
+
+def _latency(windows: CountedWindows) -> list[dict[str, float | None]]:
+    """Quantiles in seconds, null of no calls."""
+    durations = windows.durations
+    found = quantiles_of_rows_ns(
+        durations.row, durations.what, durations.n, len(windows), tuple(QUANTILES.values())
+    )
+    columns = np.where(np.isnan(found), None, found / 1e9)  # type: ignore[call-overload]
+    return [
+        dict(zip(QUANTILES, values, strict=True)) for values in zip(*columns.tolist(), strict=True)
+    ]
+
+
+def _per_class(counts: Counts, minimum_n: int) -> dict[str, dict[str, Any]]:
+    support = classification.one_against_rest(counts)
     return {
-        "start": rfc3339(start * MINUTE_NS),
-        "end": rfc3339(end * MINUTE_NS),
-        "group": group,
-        "predictions": counts.predictions,
-        "errors": counts.errors,
-        "labeled": counts.labelled,
-        "coverage": figures["coverage"].value,
-        "metrics": {name: figure_json(figure, minimum_n) for name, figure in figures.items()},
-        "per_class": {
-            name: {
-                **{key: figure_json(figure, minimum_n) for key, figure in table.items()},
-                "support": matrix[name].actual,
-            }
-            for name, table in (classification.per_class(counts) if per_class else {}).items()
-        },
-        "confusion": {"classes": names, "actual_by_predicted": rows},
-        "latency": {
-            "count": counts.predictions,
-            **{name: figure.value for name, figure in latency.items()},
-        },
+        name: {
+            **{key: figure_json(figure, minimum_n) for key, figure in table.items()},
+            "support": support[name].actual,
+        }
+        for name, table in classification.per_class(counts).items()
     }
 
 
@@ -155,12 +200,12 @@ def figure_json(figure: Figure, minimum_n: int = 1) -> dict[str, Any]:
 
 def _with_rest(
     shown: dict[str, Any], key: Key, counts: Counts, question: Question, rest: Rest
-) -> dict[str, Any]:
-    """A window with the figures of its rows; of two of one name that which can be computed."""
+) -> None:
+    """Add the figures of a window's rows; of two of one name that which can be computed."""
     for name, figure in rest.measurements.figures(key, counts, question).items():
         if shown["metrics"].get(name, {"value": None})["value"] is None:
             shown["metrics"][name] = figure_json(figure, rest.minimum_n)
     for name, table in rest.measurements.per_class(key).items():
         mine = shown["per_class"].setdefault(name, {})
         mine |= {each: figure_json(figure, rest.minimum_n) for each, figure in table.items()}
-    return shown | rest.measurements.more(key, rest.include)
+    shown |= rest.measurements.more(key, rest.include)

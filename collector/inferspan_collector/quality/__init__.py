@@ -39,20 +39,9 @@ def names() -> frozenset[str]:
     return frozenset(shown | measured | set(costs.FIGURES))
 
 
-def quality_figures(
-    counts: Counts, question: Question, known: Mapping[str, Figure] = MappingProxyType({})
-) -> dict[str, Figure]:
-    """The figures of all families of `QUALITY`, by name.
-
-    Args:
-        counts: what was counted.
-        question: average and positive class.
-        known: those of `classification` that `many_windows` has found.
-    """
+def quality_figures(counts: Counts, question: Question) -> dict[str, Figure]:
+    """The figures of all families of `QUALITY`, by name; `many_windows` has them in columns."""
     found: dict[str, Figure] = {}
     for family in QUALITY:
-        if family == "classification" and all(name in known for name in classification.FIGURES):
-            found |= known
-        else:
-            found |= FAMILIES[family].figures(counts, question)
+        found |= FAMILIES[family].figures(counts, question)
     return found

@@ -31,6 +31,8 @@ SINGLE = ("balanced_accuracy", "matthews_corrcoef", "cohen_kappa")
 FIGURES: Final = (*AVERAGED, *SINGLE)
 _OF_NEGATIVES: Final = ("specificity", "negative_predictive_value")
 
+ONE_CLASS: Final = "the labelled rows hold one class only"
+SAME_CLASS: Final = "predicted and actual hold one and the same class only"
 _FOLDED = (
     "the labelled rows hold more classes than limits.classes and the rest is folded into "
     f"{OTHER}; raise limits.classes, or ask for accuracy or average=micro, which stay exact"
@@ -96,9 +98,9 @@ def figures(counts: Counts, question: Question) -> dict[str, Figure]:
     return averaged | _singles(table, _cells(counts, table))
 
 
-def fit(counts: Counts) -> bool:
-    """Whether these counts have figures of classes, and all classes are told apart."""
-    return _unfit(counts) is None and not any(OTHER in pair for pair in counts.confusion)
+def has_classes(tasks: frozenset[str | None]) -> bool:
+    """Whether figures of classes are defined for predictions of some tasks."""
+    return tasks <= {BINARY_TASK, MULTICLASS_TASK}
 
 
 def _unfit(counts: Counts) -> str | None:
@@ -149,7 +151,7 @@ def _micro(counts: Counts, table: dict[str, OneClass], *, folded: bool) -> dict[
     averaged = dict.fromkeys(AVERAGED, right)
     others = len(table) - 1
     if folded or others < 1:
-        reason = _FOLDED if folded else "the labelled rows hold one class only"
+        reason = _FOLDED if folded else ONE_CLASS
         return averaged | dict.fromkeys(_OF_NEGATIVES, Figure.missing(reason, n))
     low, high = wilson(counts.incorrect, n)
     value = 1 - counts.incorrect / (n * others)
@@ -213,8 +215,7 @@ def _matthews(table: dict[str, OneClass], cells: Float64, rows: int, right: int)
 def _kappa(table: dict[str, OneClass], cells: Float64, rows: int, right: int) -> Figure:
     chance = sum(one.predicted * one.actual for one in table.values())
     if rows**2 <= chance:
-        reason = "predicted and actual hold one and the same class only"
-        return Figure.missing(reason, rows)
+        return Figure.missing(SAME_CLASS, rows)
     value = 1 - (rows - right) * rows / (rows**2 - chance)
     shares = cells / rows
     p, t = shares.sum(axis=1), shares.sum(axis=0)

@@ -8,18 +8,22 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.batches import Int64
+from inferspan_collector.batches import Bool, Int64
+from inferspan_collector.latency_sketch import BUCKET_MAX
 from inferspan_collector.quality.counts import CLASS_TASKS, Counts, Key
 from inferspan_collector.store.cells import CellQuery, OutcomeCells, PredictionCells
 from inferspan_collector.store.reader import Reader
 
 _HIDDEN: Final = ("task", "positive_class")
 """Whether a figure is defined depends on these two, so they are always asked for."""
+MATRICES_MAX: Final = 20_000_000
+"""Numbers of all confusion matrices side by side: 160 MB."""
+_BUCKETS: Final = BUCKET_MAX + 1
 _DENSE_MAX: Final = 4_000_000
 """Numbers that are told apart by a place for each; more are sorted."""
 
@@ -37,7 +41,9 @@ class Tallied:
         """Add up what is of one row and one thing, of `width` things there may be."""
         distinct, place = _numbered(row * width + what)
         added = _added(place, n, len(distinct))
-        return cls(*np.divmod(distinct, width), added)
+        left = added != 0
+        rows, things = np.divmod(distinct[left], width)
+        return cls(rows, things, added[left])
 
     def of_row(self, row: int) -> tuple[list[int], list[int]]:
         """The things of one row, and their numbers."""
@@ -64,8 +70,67 @@ class CountedWindows:
     tasks: tuple[frozenset[str | None], ...]
     positive_classes: tuple[frozenset[str], ...]
 
+    @classmethod
+    def of(cls, parts: Sequence[Counts]) -> Self:
+        """Those of several counts, one a row; the key of each is its place."""
+        names = sorted({text for part in parts for pair in part.confusion for text in pair})
+        place = {name: number for number, name in enumerate(names)}
+        pairs = [
+            (row, place[said] * len(names) + place[true], n)
+            for row, part in enumerate(parts)
+            for (said, true), n in part.confusion.items()
+        ]
+        durations = [
+            (row, bucket, n)
+            for row, part in enumerate(parts)
+            for bucket, n in part.durations.items()
+        ]
+        return cls(
+            keys=tuple((row, ()) for row in range(len(parts))),
+            predictions=np.array([part.predictions for part in parts], np.int64),
+            errors=np.array([part.errors for part in parts], np.int64),
+            correct=np.array([part.correct for part in parts], np.int64),
+            incorrect=np.array([part.incorrect for part in parts], np.int64),
+            undefined=np.array([part.undefined for part in parts], np.int64),
+            classes=tuple(names),
+            confusion=Tallied.of(*_columns(pairs), max(1, len(names) ** 2)),
+            durations=Tallied.of(*_columns(durations), _BUCKETS),
+            tasks=tuple(part.tasks for part in parts),
+            positive_classes=tuple(part.positive_classes for part in parts),
+        )
+
     def __len__(self) -> int:
         return len(self.keys)
+
+    @property
+    def judged(self) -> Int64:
+        """Labelled predictions that are right or wrong."""
+        return self.correct + self.incorrect
+
+    @property
+    def labelled(self) -> Int64:
+        """Predictions with a joined label."""
+        return self.judged + self.undefined
+
+    def declared(self) -> Counts:
+        """The positive classes that any window declares, without numbers."""
+        return Counts(positive_classes=frozenset().union(*self.positive_classes))
+
+    def present(self) -> Bool:
+        """bool[W, K]: which classes the labelled rows of a window hold, predicted or actual."""
+        found = np.zeros((len(self), max(1, len(self.classes))), np.bool_)
+        for column in np.divmod(self.confusion.what, found.shape[1]):
+            found[self.confusion.row, column] = True
+        return found
+
+    def matrices(self) -> Int64 | None:
+        """int64[W, K, K]: rows by predicted and actual class; None if they are too large."""
+        width = len(self.classes)
+        if len(self) * width**2 > MATRICES_MAX:
+            return None
+        found = np.zeros((len(self), width * width), np.int64)
+        found[self.confusion.row, self.confusion.what] = self.confusion.n
+        return found.reshape(len(self), width, width)
 
     def counts(self, row: int) -> Counts:
         """Those of one window and group."""
@@ -134,9 +199,7 @@ def tally(
         undefined=_added(said[right < 0], outcomes.n[right < 0], rows),
         classes=classes,
         confusion=confusion,
-        durations=Tallied.of(
-            called, predictions.bucket.astype(np.int64), predictions.n, np.iinfo(np.int16).max + 1
-        ),
+        durations=Tallied.of(called, predictions.bucket.astype(np.int64), predictions.n, _BUCKETS),
         tasks=_sets(rows, [(said, outcomes, task_at)], absent=True),
         positive_classes=_sets(
             rows, [(called, predictions, positive_at), (said, outcomes, positive_at)]
@@ -222,6 +285,11 @@ def _sets(
             if absent or texts[group] is not None:
                 found[number].add(texts[group])
     return tuple(map(frozenset, found))
+
+
+def _columns(rows: Sequence[tuple[int, int, int]]) -> tuple[Int64, Int64, Int64]:
+    row, what, n = np.array(rows, np.int64).reshape(-1, 3).T
+    return row, what, n
 
 
 def _numbered(numbers: NDArray[Any]) -> tuple[Int64, Int64]:

@@ -69,11 +69,6 @@ def merged(parts: Iterable[Counts]) -> Counts:
     return total.counts()
 
 
-def declared(parts: Iterable[Counts]) -> Counts:
-    """The positive classes that any of some counts declare, without their numbers."""
-    return Counts(positive_classes=frozenset().union(*(part.positive_classes for part in parts)))
-
-
 class _Tally:
     """`Counts` in the making."""
 

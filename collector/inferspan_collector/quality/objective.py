@@ -7,13 +7,13 @@ Site Reliability Workbook", chapter 5). From the latency histogram, so it merges
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from inferspan_collector.latency_sketch import share_within
+from inferspan_collector.latency_sketch import buckets_within
+from inferspan_collector.quality.counted_windows import Tallied
 from inferspan_collector.quality.intervals import wilson
 
 
@@ -25,21 +25,30 @@ class Objective:
     share: float
     """0 < share < 1."""
 
-    def of(self, durations: Mapping[int, int]) -> dict[str, Any]:
-        """What became of it: share within and its interval, burn rate; null of no calls.
+    def of(self, durations: Tallied, rows: int) -> list[dict[str, Any]]:
+        """What became of it in each of some windows: share within, its interval, burn rate.
+
+        Null of no calls.
 
         Args:
-            durations: bucket of `latency_sketch` → calls.
+            durations: calls by window and bucket of `latency_sketch`.
+            rows: how many windows there are.
         """
+        held = buckets_within(durations.what, self.limit_ns)
+        fast = np.bincount(durations.row[held], durations.n[held], rows)
+        total = np.bincount(durations.row, durations.n, rows)
+        return [
+            self._said(int(n), int(calls))
+            for n, calls in zip(fast.tolist(), total.tolist(), strict=True)
+        ]
+
+    def _said(self, fast: int, total: int) -> dict[str, Any]:
         said = {"limit": self.limit_ns / 1e9, "share": self.share}
-        numbers = np.array(list(durations), np.int16)
-        n = np.array(list(durations.values()), np.int64)
-        within, total = share_within(numbers, n, self.limit_ns)
         if total == 0:
             return {**said, "within": None, "burn_rate": None}
-        low, high = wilson(within, total)
+        low, high = wilson(fast, total)
         return {
             **said,
-            "within": {"value": within / total, "low": low, "high": high, "n": total},
-            "burn_rate": (total - within) / total / (1 - self.share),
+            "within": {"value": fast / total, "low": low, "high": high, "n": total},
+            "burn_rate": (total - fast) / total / (1 - self.share),
         }

@@ -47,21 +47,19 @@ class OneClass:
 
     def precision(self) -> Figure:
         """True positives ÷ predicted as it, Wilson interval."""
-        return _share(self.true_positives, self.predicted, "the class was never predicted")
+        return _share(self.true_positives, self.predicted, WITHOUT["precision"])
 
     def recall(self) -> Figure:
         """True positives ÷ actual, Wilson interval."""
-        reason = "no labelled prediction has this class as its truth"
-        return _share(self.true_positives, self.actual, reason)
+        return _share(self.true_positives, self.actual, WITHOUT["recall"])
 
     def specificity(self) -> Figure:
         """True negatives ÷ rows that are not the class, Wilson interval."""
-        reason = "every labelled prediction has this class as its truth"
-        return _share(self.true_negatives, self.rows - self.actual, reason)
+        return _share(self.true_negatives, self.rows - self.actual, WITHOUT["specificity"])
 
     def negative_predictive_value(self) -> Figure:
         """True negatives ÷ rows not predicted as it, Wilson interval."""
-        reason = "every labelled prediction was predicted as this class"
+        reason = WITHOUT["negative_predictive_value"]
         return _share(self.true_negatives, self.rows - self.predicted, reason)
 
     def f1(self) -> Figure:
@@ -79,7 +77,7 @@ class OneClass:
     def fbeta(self, beta: float) -> Figure:
         """(1 + β²)·tp ÷ (β²·actual + predicted); n = tp + fp + fn, among which tp is binomial."""
         if self.predicted + self.actual == 0:
-            return Figure.missing("the class was neither predicted nor true")
+            return Figure.missing(WITHOUT["f1"])
         square = beta * beta
         tp, fp, fn = self.true_positives, self.predicted, self.actual
         fp, fn = fp - tp, fn - tp
@@ -103,7 +101,16 @@ AVERAGED: Final[Mapping[str, Callable[[OneClass], Figure]]] = {
 }
 """Figures of one class, which need an average to become one of the model."""
 
-_BETAS: Final = {"f1": 1.0, "f2": 2.0, "f0_5": 0.5}
+BETAS: Final = {"f1": 1.0, "f2": 2.0, "f0_5": 0.5}
+
+WITHOUT: Final[Mapping[str, str]] = {
+    "precision": "the class was never predicted",
+    "recall": "no labelled prediction has this class as its truth",
+    "specificity": "every labelled prediction has this class as its truth",
+    "negative_predictive_value": "every labelled prediction was predicted as this class",
+    **dict.fromkeys(BETAS, "the class was neither predicted nor true"),
+}
+"""Why a figure of one class is missing."""
 
 
 def averages(table: Mapping[str, OneClass], cells: Float64, average: str) -> dict[str, Figure]:
@@ -125,7 +132,7 @@ def averages(table: Mapping[str, OneClass], cells: Float64, average: str) -> dic
             value = math.fsum(v * support for v, support in values) / rows
         value = min(1.0, value)
         low, high = _of_classes(table, figure, macro=macro)
-        if name in _BETAS or not macro:
+        if name in BETAS or not macro:
             # Of one class what the other lacks: they are not independent, as precisions are.
             gradient = _gradient(name, cells / rows, macro=macro)
             by_cells = share_interval(value, cells, gradient)
@@ -206,7 +213,7 @@ def _partials(
         left = 1 - p
         slope = _over(1.0, left)
         return _over(rest, left), slope, _over(d - t, left * left), -slope
-    square = _BETAS[name] ** 2
+    square = BETAS[name] ** 2
     both = square * t + p
     by_both = -_over((1 + square) * d, both * both)
     return _over((1 + square) * d, both), _over(1 + square, both), by_both, square * by_both

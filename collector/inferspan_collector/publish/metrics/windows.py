@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 
 from inferspan_collector.batches import Strings
 from inferspan_collector.config import Config, span_minutes
-from inferspan_collector.latency_sketch import quantiles_ns, share_within
+from inferspan_collector.latency_sketch import buckets_within, quantiles_ns
 from inferspan_collector.publish.metrics.families import (
     GROUP,
     Folding,
@@ -25,8 +25,7 @@ from inferspan_collector.publish.metrics.families import (
     top,
 )
 from inferspan_collector.quality import many_windows, quality_figures
-from inferspan_collector.quality.classification import FIGURES as OF_CLASSES
-from inferspan_collector.quality.counted_windows import tally
+from inferspan_collector.quality.counted_windows import CountedWindows, tally
 from inferspan_collector.quality.counts import Counts, merged
 from inferspan_collector.quality.figure import AVERAGES, Figure, Question, positive_class
 from inferspan_collector.store.cells import (
@@ -152,14 +151,14 @@ class Windows:
         positives = [
             positive_class(each, self._positive(key[_MODEL])) for (_, key), each in counted.items()
         ]
+        columns = CountedWindows.of(counts)
+        matrices = columns.matrices()
         for average in AVERAGES:
-            known = many_windows.many(counts, average, positives) or [{} for _ in counts]
-            for (window, key), each, positive, mine in zip(
-                counted, counts, positives, known, strict=True
-            ):
-                question = Question(average, positive)
-                held = mine if all(name in mine for name in OF_CLASSES) else {}
-                for name, figure in quality_figures(each, question, held).items():
+            known = many_windows.many(columns, matrices, average, positives)
+            for row, (window, key) in enumerate(counted):
+                question = Question(average, positives[row])
+                figures = known.of(row) or quality_figures(counts[row], question)
+                for name, figure in figures.items():
                     if name in AVERAGED or (name in SINGLE and average == AVERAGES[0]):
                         shown = average if name in AVERAGED else ""
                         if name != "coverage":
@@ -196,8 +195,8 @@ class Windows:
                     quantiles[(*names[place], quantile, window)] = value / 1e9
                 limit = self._config.model(names[place][_MODEL]).latency_objective_ms
                 if limit is not None:
-                    good, total = share_within(buckets, counts, limit * 1e6)
-                    within[(*names[place], window)] = good / total
+                    good = counts[buckets_within(buckets, limit * 1e6)].sum()
+                    within[(*names[place], window)] = float(good / counts.sum())
         self._leave_out(quantiles, within)
         return [
             capped(
