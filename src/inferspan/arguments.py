@@ -23,6 +23,8 @@ _COLUMNS_SHOWN: Final = 20
 _NEARLY: Final = 0.8
 """Ratio of likeness (difflib) from which a name is taken for a misspelt parameter."""
 _WITHOUT_MEMBERS: Final = ("str", "int", "float", "bool", "bytes", "list", "tuple", "set", "None")
+_INDEX: Final = "index"
+"""What names the index of a data frame that has no column of this name."""
 _TABLE_ANNOTATIONS: Final = ("DataFrame", "Mapping", "dict", "Dict", "TypedDict")
 _TABLE_PARAMETERS: Final = ("df", "X", "x_df", "frame", "table", "rows", "row", "batch", "data")
 """What an argument without annotation is called where people pass data frames."""
@@ -84,7 +86,7 @@ class Argument:
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a data frame, a key of a mapping or an attribute of an argument."""
+    """A column of a data frame (or its `index`), a key of a mapping or an attribute."""
 
     argument: Argument
     name: str
@@ -98,7 +100,9 @@ class Column:
         """Read the column: a list of its values where the argument is a data frame."""
         owner = self.argument.read(arguments, keywords, bound)
         if is_table(owner):
-            return owner[self.name] if self.name in owner.columns else ABSENT  # type: ignore[index,attr-defined]
+            if self.name in owner.columns:  # type: ignore[attr-defined]
+                return owner[self.name]  # type: ignore[index]
+            return getattr(owner, _INDEX, ABSENT) if self.name == _INDEX else ABSENT
         if isinstance(owner, Mapping):
             return owner.get(self.name, ABSENT)
         return getattr(owner, self.name, ABSENT)

@@ -22,7 +22,7 @@ def start() -> None:
     error in the log and counts as absent: it harms neither the application nor anybody else.
     Every model library that is installed is then instrumented, once it is imported.
     `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` leaves out what it names: `sklearn` and the like, or
-    `inferspan` with all of them.
+    `inferspan` with all of them; `INFERSPAN_INSTRUMENT` gives options.
     """
     disabled = {name.strip() for name in os.environ.get(_DISABLED_VARIABLE, "").split(",")}
     if disabled & {"inferspan", _EVERYTHING}:
@@ -36,9 +36,9 @@ def start() -> None:
     except ValueError:
         # The application, which never asked for us, would meet the error in its first call.
         settings.install(_settings_of_what_is_right(os.environ))
-    from inferspan.instrumenting import instrument_installed
+    from inferspan.instrumenting import OPTIONS_VARIABLE, instrument_installed
 
-    instrument_installed(without=disabled)
+    instrument_installed(without=disabled, told=os.environ.get(OPTIONS_VARIABLE, ""))
 
 
 def _settings_of_what_is_right(environ: Mapping[str, str]) -> Settings:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import pkgutil
 import sys
 import threading
@@ -21,6 +22,7 @@ from inferspan.served import Instrumented
 
 GROUP: Final = "inferspan_integration"
 """Entry points of other distributions: a library's name → its `Integration`."""
+OPTIONS_VARIABLE: Final = "INFERSPAN_INSTRUMENT"
 
 _lock: Final = threading.RLock()
 _wanted: Final[dict[str, Instrumented]] = {}
@@ -88,8 +90,8 @@ def instrument(
         positive: the positive class of a binary task.
         threshold: the score from which the positive class is answered.
         variant: how the calls are routed.
-        prediction_id: a column of the data frame that a model is given, or a callable of the
-            call's arguments.
+        prediction_id: a column of the data frame that a model is given, or `index`, or a callable
+            of the call's arguments.
         slices: up to 8 names by which quality is broken down.
         features: names of inputs that may be recorded.
         capture: `shapes`, `values` or `none`.
@@ -124,23 +126,56 @@ def instrument(
     _put_in_place(library) if library in sys.modules else _await(library)
 
 
-def instrument_installed(without: Collection[str] = ()) -> None:
+def instrument_installed(without: Collection[str] = (), told: str = "") -> None:
     """Instrument every library that is installed, as far as its version is supported.
 
     Where that goes wrong it is said in the log, and harms neither the others nor the application.
 
     Args:
         without: names of libraries to leave alone.
+        told: `INFERSPAN_INSTRUMENT`: a JSON object of libraries and the options of each; such a
+            library is instrumented without its options where one of them breaks its rule.
     """
+    options_of = _options_told(told)
     for library in available():
+        options = options_of.pop(library, {})
         if library in without or importlib.util.find_spec(library) is None:
             continue
         try:
-            instrument(library)
+            try:
+                instrument(library, **options)
+            except (TypeError, ValueError) as error:
+                if not options:
+                    raise
+                logger.error("inferspan: %s: %s. It counts as absent.", OPTIONS_VARIABLE, error)
+                instrument(library)
         except ValueError as error:
             logger.warning("inferspan: %s", error)
         except Exception as error:
             errors.contain(f"instrument {library}", error)
+    if options_of:
+        logger.error(
+            "inferspan: %s names %s: there is no such integration; there are %s.",
+            OPTIONS_VARIABLE,
+            ", ".join(sorted(options_of)),
+            ", ".join(available()),
+        )
+
+
+def _options_told(told: str) -> dict[str, dict[str, Any]]:
+    try:
+        options = json.loads(told or "{}")
+        if isinstance(options, dict) and all(isinstance(of, dict) for of in options.values()):
+            return options
+    except ValueError:
+        pass
+    logger.error(
+        '%s is %.80r: must be a JSON object such as {"sklearn": {"prediction_id": "index"}}. '
+        "It counts as absent.",
+        f"inferspan: {OPTIONS_VARIABLE}",
+        told,
+    )
+    return {}
 
 
 def uninstrument(library: str | None = None, /) -> None:

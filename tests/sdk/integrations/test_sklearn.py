@@ -24,6 +24,7 @@ from sklearn.preprocessing import StandardScaler
 
 import inferspan
 from inferspan import semconv
+from inferspan.instrumenting import instrument_installed
 from inferspan.testing import CapturedSpans
 
 X, Y = load_breast_cancer(return_X_y=True)
@@ -224,3 +225,27 @@ def test_without_a_line_in_the_code(disabled: str, tmp_path: Path) -> None:
     )
     assert done.stderr == ""
     assert done.stdout.strip() == ("[]" if disabled else "['predict LogisticRegression']")
+
+
+def test_wrong_options_in_the_environment_are_said_and_count_as_absent(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture
+) -> None:
+    for told in ("[1]", "{", '{"sklearn": {"verison": 7}}', '{"sklearn": {}, "skleran": {}}'):
+        instrument_installed(told=told)
+    assert [record.getMessage().partition(": ")[2][:60] for record in caplog.records] == [
+        "INFERSPAN_INSTRUMENT is '[1]': must be a JSON object such as"[:60],
+        "INFERSPAN_INSTRUMENT is '{': must be a JSON object such as {"[:60],
+        "INFERSPAN_INSTRUMENT: instrument() has no option 'verison'; d"[:60],
+        "INFERSPAN_INSTRUMENT names skleran: there is no such integrat"[:60],
+    ]
+    LinearRegression().fit(X, Y).predict(X[:1])
+    assert spans.prediction("LinearRegression")
+
+
+def test_the_index_of_a_frame_and_its_column_of_that_name(spans: CapturedSpans) -> None:
+    inferspan.instrument("sklearn", prediction_id="index")
+    frame = pd.DataFrame({"index": [1.0, 2.0, 3.0], "b": [2.0, 3.0, 5.0]}, index=["x", "y", "z"])
+    LinearRegression().fit(frame[["b"]], [1, 2, 3]).predict(frame[["b"]])
+    LinearRegression().fit(frame, [1, 2, 3]).predict(frame)
+    ids = [(span.attributes or {})[semconv.PREDICTION_IDS] for span in spans.predictions]
+    assert ids == [("x", "y", "z"), ("1", "2", "3")]
