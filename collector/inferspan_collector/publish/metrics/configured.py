@@ -22,15 +22,15 @@ def families(config: Config, models: Iterable[str]) -> list[Metric]:
         said = (section.owner, section.description, section.runbook)
         infos[(label(name), *(label(text) for text in said))] = 1
         shares = {
-            "accuracy": section.accuracy_objective,
-            "availability": section.availability_objective,
+            ("", "availability"): section.availability_objective,
+            (label(section.primary_target), "accuracy"): section.accuracy_objective,
         }
         if section.latency_objective_ms is not None:
-            shares["latency"] = section.latency_objective_share
+            shares["", "latency"] = section.latency_objective_share
             limits[(label(name),)] = section.latency_objective_ms / 1e3
         for objective, share in shares.items():
             if share is not None:
-                objectives[label(name), objective] = share
+                objectives[(label(name), *objective)] = share
     return [
         gauge(
             "inferspan_model_info",
@@ -41,7 +41,7 @@ def families(config: Config, models: Iterable[str]) -> list[Metric]:
         gauge(
             "inferspan_objective_ratio",
             "The share that should be good.",
-            ("model", "objective"),
+            ("model", "target", "objective"),
             objectives,
         ),
         gauge(
