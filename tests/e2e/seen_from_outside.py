@@ -1,0 +1,101 @@
+"""What people and programs see of a running set: each place asked as its readers ask it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import Any
+
+import httpx
+
+from servers.composed import Composed
+from servers.monitoring import Prometheus
+from servers.running import Jaeger, Server
+
+MODEL, SERVICE, TWIN = "fraud", "fraud-api", "fraud-api-quality"
+TIMEOUT_SECONDS = 30.0
+
+
+class Outside:
+    """The addresses of a set, and nothing else of it."""
+
+    def __init__(self, stack: Composed) -> None:
+        self._stack = stack
+        self.api = stack.url("inferspan", "4319")
+
+    def get(self, path: str, **parameters: Any) -> Any:
+        """JSON of inferspan's API."""
+        return httpx.get(f"{self.api}{path}", params=parameters, timeout=TIMEOUT_SECONDS).json()
+
+    def window(self) -> dict[str, Any]:
+        """All predictions as one window; empty before the first one."""
+        found = self.get(f"/api/v1/models/{MODEL}/quality", every="all").get("windows") or [{}]
+        return dict(found[0])
+
+    def counted(self) -> tuple[int, int]:
+        """Predictions, and labelled ones."""
+        window = self.window()
+        return window.get("predictions", 0), window.get("labeled", 0)
+
+    def accuracy(self) -> float:
+        """What the API says."""
+        return float(self.window()["metrics"]["accuracy"]["value"])
+
+    def page(self, path: str = "/") -> str:
+        """The page for people, as a browser gets it."""
+        answer = httpx.get(
+            f"{self.api}{path}", headers={"Accept": "text/html"}, timeout=TIMEOUT_SECONDS
+        )
+        assert answer.is_success, answer.text
+        return answer.text
+
+    @property
+    def prometheus(self) -> Prometheus:
+        """Its API."""
+        return Prometheus(self._server("prometheus"), self._stack.url("prometheus", "9090"))
+
+    @property
+    def jaeger(self) -> Jaeger:
+        """Its API."""
+        return Jaeger(
+            self._server("jaeger"),
+            self._stack.url("jaeger", "14318"),
+            self._stack.at["jaeger", "14317"],
+            self._stack.url("jaeger", "16686"),
+            self._stack.at["inferspan", "4319"],
+        )
+
+    def _server(self, name: str) -> Server:
+        running = self._stack.running[name]
+        return Server(name, running.process, running.log)
+
+    def monitor_errors(self, service: str) -> float | None:
+        """The error rate that the tab Monitor draws of a service: its newest point."""
+        answer = self.jaeger.get(
+            "/api/metrics/errors",
+            service=service,
+            # A point counts whole minutes before it: this one has the present minute, too.
+            endTs=time.time_ns() // 1_000_000 + 60_000,
+            lookback=180_000,
+            step=60_000,
+            ratePer=600_000,
+            spanKind="server",
+        )
+        points = [point for one in answer["metrics"] for point in one["metricPoints"]]
+        return float(points[-1]["gaugeValue"]["doubleValue"]) if points else None
+
+    def mistakes(self) -> dict[str, dict[str, Any]]:
+        """Trace id → its evaluation span, of all that Jaeger finds as incorrect."""
+        tags = json.dumps({"inferspan.evaluation.outcome": "incorrect"})
+        found = self.jaeger.get("/api/traces", service=TWIN, tags=tags, limit=10_000)["data"]
+        return {
+            trace["traceID"]: span
+            for trace in found
+            for span in trace["spans"]
+            if span["operationName"] == f"evaluate {MODEL}"
+        }
+
+    def told(self) -> list[dict[str, Any]]:
+        """What Alertmanager's webhook was sent, one message after the other."""
+        lines = self._stack.running["alerts"].out.read_text().splitlines()
+        return [json.loads(line) for line in lines if line.startswith("{")]
