@@ -192,8 +192,12 @@ class _Api:
             by=by,
         )
         windows_max = self._config.limits.query_windows
+        # Nothing lies outside what was seen, so an open end means the model's own.
+        seen = model.first_seen // MINUTE_NS, model.last_seen // MINUTE_NS + 1
+        ends = (seen[0] if query.start is None else query.start, query.end or seen[1])
         # Counted where they lie: a range of minutes can be long, its answer longer.
-        occupied = self._queries.reader.count_windows(query)
+        possible = replace(query, start=ends[0], end=ends[1])
+        occupied = self._queries.reader.count_windows(possible, windows_max)
         if occupied > windows_max:
             raise _too_many(every, occupied, "windows × groups", windows_max)
         counts = counted(self._queries.reader, query)
@@ -202,8 +206,6 @@ class _Api:
             raise _too_many(every, matrix_cells, "cells of confusion matrices", MATRIX_CELLS_MAX)
         positive = section.canonical(section.positive_class)
         average = average or default_average(counts.declared(), positive)
-        # Nothing lies outside what was seen, so an open end means the model's own.
-        seen = model.first_seen // MINUTE_NS, model.last_seen // MINUTE_NS + 1
         limits = self._config.limits
         reader = self._queries.reader
 

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.batches import Bool, Int64
+from inferspan_collector.batches import Bool, Int32, Int64
 from inferspan_collector.latency_sketch import BUCKET_MAX
 from inferspan_collector.quality.counts import CLASS_TASKS, Counts, Key
 from inferspan_collector.store.cells import CellQuery, OutcomeCells, PredictionCells
@@ -41,9 +41,10 @@ class Tallied:
         """Add up what is of one row and one thing, of `width` things there may be."""
         distinct, place = _numbered(row * width + what)
         added = _added(place, n, len(distinct))
-        left = added != 0
-        rows, things = np.divmod(distinct[left], width)
-        return cls(rows, things, added[left])
+        if not added.all():
+            distinct, added = distinct[added != 0], added[added != 0]
+        rows = distinct // width
+        return cls(rows, distinct - rows * width, added)
 
     def of_row(self, row: int) -> tuple[list[int], list[int]]:
         """The things of one row, and their numbers."""
@@ -118,8 +119,10 @@ class CountedWindows:
 
     def present(self) -> Bool:
         """bool[W, K]: which classes the labelled rows of a window hold, predicted or actual."""
-        found = np.zeros((len(self), max(1, len(self.classes))), np.bool_)
-        for column in np.divmod(self.confusion.what, found.shape[1]):
+        width = max(1, len(self.classes))
+        found = np.zeros((len(self), width), np.bool_)
+        predicted = self.confusion.what // width
+        for column in (predicted, self.confusion.what - predicted * width):
             found[self.confusion.row, column] = True
         return found
 
@@ -188,15 +191,17 @@ def tally(
     keys, (called, said) = _rows(len(by), (predictions, outcomes))
     rows = len(keys)
     task_at, positive_at = (outcomes.by.index(name) for name in _HIDDEN)
-    failed, right = predictions.failed, outcomes.correct
+    of_call = _added(called * 2 + predictions.failed, predictions.n, rows * 2).reshape(rows, 2)
+    # 0, 1 and 2 stand for undefined, wrong and right.
+    of_truth = _added(said * 3 + (outcomes.correct + 1), outcomes.n, rows * 3).reshape(rows, 3)
     classes, confusion = _confusion(said, outcomes, task_at)
     return CountedWindows(
         keys=keys,
-        predictions=_added(called, predictions.n, rows),
-        errors=_added(called[failed], predictions.n[failed], rows),
-        correct=_added(said[right == 1], outcomes.n[right == 1], rows),
-        incorrect=_added(said[right == 0], outcomes.n[right == 0], rows),
-        undefined=_added(said[right < 0], outcomes.n[right < 0], rows),
+        predictions=of_call.sum(axis=1),
+        errors=of_call[:, 1],
+        correct=of_truth[:, 2],
+        incorrect=of_truth[:, 1],
+        undefined=of_truth[:, 0],
         classes=classes,
         confusion=confusion,
         durations=Tallied.of(called, predictions.bucket.astype(np.int64), predictions.n, _BUCKETS),
@@ -247,20 +252,29 @@ def _confusion(row: Int64, outcomes: OutcomeCells, task_at: int) -> tuple[tuple[
     judged = (outcomes.correct >= 0) & (predicted.codes >= 0) & (actual.codes >= 0)
     if not with_classes.all():
         judged &= with_classes[outcomes.groups.codes]
-    names = sorted({*predicted.values, *actual.values})
+    columns, n = [column.codes for column in (predicted, actual)], outcomes.n
+    if not judged.all():
+        row, n, columns = row[judged], n[judged], [column[judged] for column in columns]
+    held = {
+        text
+        for column, codes in zip((predicted, actual), columns, strict=True)
+        for text in _held(column.values, codes)
+    }
+    names = tuple(sorted(held))
     place = {name: number for number, name in enumerate(names)}
-    columns = [
-        np.array([place[text] for text in column.values], np.int64)[column.codes[judged]]
-        for column in (predicted, actual)
-    ]
-    held = np.zeros(len(names), np.bool_)
-    for column in columns:
-        held[column] = True
-    narrow = np.cumsum(held) - 1
-    width = max(1, int(held.sum()))
-    pair = narrow[columns[0]] * width + narrow[columns[1]]
-    kept = tuple(name for name, there in zip(names, held.tolist(), strict=True) if there)
-    return kept, Tallied.of(row[judged], pair, outcomes.n[judged], width * width)
+    width = max(1, len(names))
+    said, true = (
+        np.array([place.get(text, 0) for text in column.values], np.int64)[codes]
+        for column, codes in zip((predicted, actual), columns, strict=True)
+    )
+    return names, Tallied.of(row, said * width + true, n, width * width)
+
+
+def _held(values: Sequence[str], codes: Int32) -> list[str]:
+    """The values that some codes stand for."""
+    there = np.zeros(len(values), np.bool_)
+    there[codes] = True
+    return [value for value, held in zip(values, there.tolist(), strict=True) if held]
 
 
 def _sets(
@@ -301,9 +315,12 @@ def _numbered(numbers: NDArray[Any]) -> tuple[Int64, Int64]:
     if span > max(_DENSE_MAX, 8 * len(numbers)):
         distinct, place = np.unique(numbers, return_inverse=True)
         return distinct.astype(np.int64), place.astype(np.int64)
+    offset = numbers - least if least else numbers
     held = np.zeros(span, np.bool_)
-    held[numbers - least] = True
-    return np.flatnonzero(held) + least, (np.cumsum(held) - 1)[numbers - least]
+    held[offset] = True
+    if held.all():
+        return np.arange(least, least + span), offset.astype(np.int64, copy=False)
+    return np.flatnonzero(held) + least, (np.cumsum(held) - 1)[offset]
 
 
 def _added(place: Int64, n: Int64, places: int) -> Int64:

@@ -66,17 +66,6 @@ _IMPLIED_ROWS: Final = """(
 )"""
 
 
-# Older cells are those of whole hours. A correction that came later stands at its own minute, and
-# so may what a fold has not reached: all of it is read as if it were folded.
-FOLDED: Final = """(
-    SELECT * REPLACE (
-        CASE WHEN minute < (SELECT minutes_since FROM kept) THEN minute // 60 * 60 ELSE minute END
-        AS minute
-    )
-    FROM {source}
-)"""
-
-
 @dataclass(frozen=True, slots=True)
 class Coding:
     """Numbers that stand for the texts of a query, so that counting touches no text.
@@ -201,8 +190,6 @@ def _statement(
     if targeted:
         wanted.append("c.target = $target")
         parameters["target"] = query.target
-    if finer_than_hours(query):
-        source = FOLDED.format(source=source)
     selected = [
         f"{window(query)} AS window_start",
         "s.code::INTEGER AS series_group",
@@ -212,7 +199,7 @@ def _statement(
     where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
     statement = f"""
         SELECT {", ".join(selected)}, sum(c.n)::BIGINT AS n
-        FROM {source} AS c
+        FROM {by_minute(source, query)} AS c
         JOIN (
             SELECT unnest($series::INTEGER[]) AS number, unnest($series_groups::INTEGER[]) AS code
         ) AS s ON s.number = c.series_id
@@ -224,10 +211,42 @@ def _statement(
     return statement, parameters
 
 
-def finer_than_hours(query: CellQuery) -> bool:
-    """Whether it matters at which minute of its hour something is counted."""
+def by_minute(source: str, query: CellQuery) -> str:
+    """A table or query of things counted by minute, as a query has to see it.
+
+    `folded` where it matters at which minute of its hour something is counted.
+    """
     bounds = (query.every, query.start, query.end)
-    return any(minutes is not None and minutes % 60 for minutes in bounds)
+    if not any(minutes is not None and minutes % 60 for minutes in bounds):
+        return source
+    start = None if query.start is None else "$start_minute"
+    return folded(source, start, None if query.end is None else "$end_minute")
+
+
+def folded(source: str, start: str | None, end: str | None) -> str:
+    """Things counted by minute, those that are old at the first minute of their hour.
+
+    Older cells are those of whole hours. A correction that came later stands at its own minute, and
+    so may what a fold has not reached: all of it is read as if it were folded.
+
+    Args:
+        source: a table or query.
+        start: the first minute that is asked for, in SQL.
+        end: the minute after the last one.
+    """
+    # Of minutes as they stand, so that whole row groups are left out.
+    near = [] if start is None else [f"minute >= {start}"]
+    near += [] if end is None else [f"minute < {end} + 59"]
+    where = f"WHERE {' AND '.join(near)}" if near else ""
+    return f"""(
+        SELECT * REPLACE (
+            CASE
+                WHEN minute < (SELECT minutes_since FROM kept) THEN minute // 60 * 60 ELSE minute
+            END AS minute
+        )
+        FROM {source}
+        {where}
+    )"""
 
 
 def conditions(query: CellQuery) -> tuple[list[str], dict[str, Any]]:

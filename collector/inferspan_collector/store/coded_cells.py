@@ -106,10 +106,16 @@ def implied(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> dict[tuple[i
     return found
 
 
-def count_windows(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> int:
-    """How many (window, group) hold a prediction."""
+def count_windows(cursor: duckdb.DuckDBPyConnection, query: CellQuery, few: int = 0) -> int:
+    """How many (window, group) hold a prediction; of at most `few`, how many there can be."""
     with _one_state(cursor):
-        statement, parameters = cell_queries.windows(query, _coding(cursor, query))
+        coding = _coding(cursor, query)
+        if query.every is not None and query.start is not None and query.end is not None:
+            windows = (query.end - 1) // query.every - query.start // query.every + 1
+            groups = max(1, len(coding.series_groups)) * max(1, len(coding.slice_groups))
+            if windows * groups <= few:
+                return windows * groups
+        statement, parameters = cell_queries.windows(query, coding)
         return int(cursor.execute(statement, parameters).fetchall()[0][0])
 
 

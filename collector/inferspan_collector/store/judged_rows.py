@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from inferspan_collector.batches import Float64, Int32, Int64, Strings, UInt64
 from inferspan_collector.store import cell_queries, feature_blocks, full_rows
-from inferspan_collector.store.cell_queries import FOLDED, SLICE
+from inferspan_collector.store.cell_queries import SLICE
 from inferspan_collector.store.cells import CellQuery
 from inferspan_collector.store.feature_blocks import Features
 
@@ -143,7 +143,6 @@ def _statement(query: CellQuery) -> tuple[str, dict[str, Any]]:
         groups[key.removeprefix(SLICE)] = f"k{i}.slice_value"
         parameters[f"slice_{i}"] = key.removeprefix(SLICE)
     keys = [f"{cell_queries.group(key, groups)} AS group_{i}" for i, key in enumerate(query.by)]
-    source = FOLDED.format(source=_ROWS) if cell_queries.finer_than_hours(query) else _ROWS
     selected = [
         f"{cell_queries.window(query)} AS window_start",
         *keys,
@@ -154,7 +153,7 @@ def _statement(query: CellQuery) -> tuple[str, dict[str, Any]]:
     ]
     statement = f"""
         SELECT {", ".join(selected)}
-        FROM {source} AS c
+        FROM {cell_queries.by_minute(_ROWS, query)} AS c
         JOIN series AS s ON s.series_id = c.series_id
         {" ".join(joins)}
         WHERE {" AND ".join(("c.target = $target", *wanted))}

@@ -65,8 +65,12 @@ class Reader(Protocol):
     def judged_rows(self, query: CellQuery, most: int, *, features: bool = False) -> JudgedRows:
         """Labelled predictions whose call did not raise, at most so many; and their features."""
 
-    def count_windows(self, query: CellQuery) -> int:
-        """How many (window, group) hold a prediction: what an answer would be long."""
+    def count_windows(self, query: CellQuery, few: int = 0) -> int:
+        """How many (window, group) hold a prediction: what an answer would be long.
+
+        Where the query's time and groups leave room for no more than `few`, it is that number, and
+        nothing is counted.
+        """
 
     def arrivals(self) -> ArrivalCells:
         """Outcomes added and retracted since the store began."""
@@ -194,10 +198,10 @@ class StoreReader:
         with self._database.cursor() as cursor:
             return judged_rows.judged_rows(cursor, query, most, features=features)
 
-    def count_windows(self, query: CellQuery) -> int:
-        """How many (window, group) hold a prediction: what an answer would be long."""
+    def count_windows(self, query: CellQuery, few: int = 0) -> int:
+        """How many (window, group) hold a prediction; of at most `few`, how many there can be."""
         with self._database.cursor() as cursor:
-            return coded_cells.count_windows(cursor, query)
+            return coded_cells.count_windows(cursor, query, few)
 
     def arrivals(self) -> ArrivalCells:
         """Outcomes added and retracted since the store began."""

@@ -14,7 +14,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.store.cell_queries import FOLDED
+from inferspan_collector.store.cell_queries import folded
 from inferspan_collector.store.cells import SERIES_KEYS
 
 Series = Mapping[int, tuple[str | None, ...]]
@@ -114,7 +114,8 @@ def _fetch(
     )
     parameters = {f"start_{place}": start for place, start in enumerate(starts, start=1)}
     # As everywhere: cells of whole hours count at the first minute of theirs.
-    statement = template.replace("<sums>", sums).replace("<cells>", FOLDED.format(source=cells))
+    statement = template.replace("<sums>", sums)
+    statement = statement.replace("<cells>", folded(cells, "$start_0", "$end"))
     found: dict[str, Any] = cursor.execute(
         statement, {**parameters, "start_0": min(starts), "end": end}
     ).fetchnumpy()
