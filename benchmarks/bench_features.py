@@ -1,100 +1,75 @@
 """CPU time and disk a prediction, with 20 numbers and 5 texts as declared features and without.
 
-Method: the same requests of 512 spans are decoded and committed, eight at a time, into a new store,
-with features and without in turn; a checkpoint at the end is counted too. What receiving a request
-costs is left out, so the ratio is the worse for it. CPU time of the process; the first round, which
-compiles, is not counted. Promised: 1.6.
+The whole collector, as a user runs it: the same predictions are sent to two of them over HTTP, 512
+spans a request, 16 connections, once with 25 features and once with one, in turn. Half of them are
+labelled shortly after; `--unlabelled` leaves the labels out, which is the worse for the ratio.
+CPU-seconds are the operating system's, background work until 2.5 s after each load included. A
+ratio is taken within a pair of rounds. Promised: 1.6.
+
+    python benchmarks/bench_features.py [--rounds 5] [--unlabelled]
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
+import contextlib
 import tempfile
 import time
 from pathlib import Path
+from typing import Final
 
-import numpy as np
+from ingest import bodies, costs
+from ingest.loads import TURN, Batches, Labelled, Load, Unlabelled
+from ingest.sender import Sender
+from ingest.servers import ours
 
-from inferspan import semconv
-from inferspan_collector.config import Config
-from inferspan_collector.decode import decode_traces
-from inferspan_collector.store.database import Database
-from inferspan_collector.store.writer import Writer
-from inferspan_collector.telemetry import Telemetry
-from inferspan_collector.testing import NOW_NS, prediction_span, traces_request
-
-NUMBERS, TEXTS, SPANS, GROUP = 20, 5, 512, 8
-NAMES = [f"feature_{i}" for i in range(NUMBERS)]
-CATEGORIES = [f"category_{i}" for i in range(TEXTS)]
-
-
-def names_text(names: list[str]) -> str:
-    return "[" + ",".join(f'"{name}"' for name in names) + "]"
-
-
-def requests(count: int, features: bool) -> list[bytes]:
-    rng = np.random.default_rng(0)
-    bodies = []
-    for first in range(0, count * SPANS, SPANS):
-        spans = []
-        for number in range(first + 1, first + SPANS + 1):
-            attributes = {
-                semconv.MODEL_VERSION: "7",
-                semconv.TASK_TYPE: semconv.BINARY,
-                semconv.OUTPUT_CLASS: "fraud",
-                semconv.OUTPUT_SCORE: 0.5,
-                semconv.OUTPUT_POSITIVE_CLASS: "fraud",
-                semconv.SLICE_PREFIX + "country": "DE",
-            }
-            if features:
-                attributes |= {
-                    semconv.FEATURE_NAMES: names_text(NAMES),
-                    semconv.FEATURE_DATA: rng.normal(size=NUMBERS).tobytes(),
-                    semconv.FEATURE_CATEGORY_NAMES: names_text(CATEGORIES),
-                    semconv.FEATURE_CATEGORY_VALUES: [f"v{j}" for j in rng.integers(0, 9, TEXTS)],
-                }
-            ids = number.to_bytes(16, "big"), number.to_bytes(8, "big")
-            spans.append(prediction_span(f"{number:032x}", attributes, ids=ids))
-        bodies.append(traces_request(spans).SerializeToString())
-    return bodies
-
-
-def ingested(bodies: list[bytes]) -> tuple[float, float]:
-    """(CPU µs, bytes on disk) a prediction."""
-    with tempfile.TemporaryDirectory() as directory:
-        database = Database.open(Path(directory))
-        writer = Writer(database, Config(), Telemetry())
-        begun = time.process_time()
-        for first in range(0, len(bodies), GROUP):
-            some = bodies[first : first + GROUP]
-            writer.commit([decode_traces(b, json=False, received_ns=NOW_NS) for b in some], NOW_NS)
-        with database.cursor() as cursor:
-            cursor.execute("CHECKPOINT")
-        took = time.process_time() - begun
-        size = sum(path.stat().st_size for path in Path(directory).iterdir())
-        database.close()
-    rows = len(bodies) * SPANS
-    return took / rows * 1e6, size / rows
+HOUR_NS: Final = 3_600_000_000_000
+STEP_NS: Final = 2_500
+TRIAL_TURNS: Final = 20
+TURNS: Final = 250
+"""Of a round: some 256,000 predictions."""
 
 
 def main() -> None:
+    """Measure, and print what a prediction costs either way."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--requests", type=int, default=40, help="of 512 spans each (40)")
-    parser.add_argument("--rounds", type=int, default=5, help="rounds, of which the median (5)")
+    parser.add_argument("--rounds", type=int, default=5, help="of each way, of which the median")
+    parser.add_argument("--unlabelled", action="store_true", help="send no labels")
     options = parser.parse_args()
-    bodies = {features: requests(options.requests, features) for features in (False, True)}
-    rounds = [
-        {features: ingested(some) for features, some in bodies.items()}
-        for _ in range(options.rounds + 1)
-    ][1:]
-    for features, said in ((False, "without"), (True, "with")):
-        cpu = statistics.median(each[features][0] for each in rounds)
-        print(f"{said:8} {cpu:6.2f} µs  {rounds[0][features][1]:6.0f} bytes a prediction")
-    ratio = statistics.median(each[True][0] / each[False][0] for each in rounds)
-    print(f"ratio    {ratio:6.2f}")
+    times = bodies.Times(time.time_ns() - HOUR_NS, STEP_NS)
+
+    def batches(first: int, turns: int) -> Batches:
+        if options.unlabelled:
+            return Unlabelled(first, turns * TURN // bodies.PER_REQUEST)
+        return Labelled(first, turns)
+
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        servers = {
+            features: stack.enter_context(ours(directory / said))
+            for features, said in ((False, "without"), (True, "with"))
+        }
+        sender = stack.enter_context(Sender())
+        sent, cost = 0, {False: [0.0], True: [0.0]}
+        for number in range(options.rounds + 1):
+            some = batches(sent, TURNS if number else TRIAL_TURNS)
+            sent += some.predictions
+            for features in (False, True) if number % 2 else (True, False):
+                load = Load(some, times, features=features)
+                used = costs.run(servers[features], sender, load).cpu_seconds
+                cost[features].append(used / some.predictions)
+        for features, server in servers.items():
+            assert server.stored().predictions == sent
+            low, half, high = costs.middle([each * 1e6 for each in cost[features][2:]])
+            print(
+                f"{'with' if features else 'without':8} {half:6.2f} µs ({low:.2f} - {high:.2f})"
+                f"  {server.disk_bytes() / sent:6.0f} bytes a prediction"
+            )
+    pairs = zip(cost[True][2:], cost[False][2:], strict=True)
+    low, half, high = costs.middle([more / less for more, less in pairs])
+    print(f"ratio    {half:6.2f}    ({low:.2f} - {high:.2f})")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ follows from its number, so that any process can make the label of any predictio
 
 from __future__ import annotations
 
+import json
 import struct
 import zlib
 from collections.abc import Sequence
@@ -16,7 +17,12 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
+from opentelemetry.proto.common.v1.common_pb2 import (
+    AnyValue,
+    ArrayValue,
+    InstrumentationScope,
+    KeyValue,
+)
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span, Status
 
@@ -24,6 +30,9 @@ from inferspan import semconv
 
 PER_REQUEST: Final = 512
 CLASSES: Final = (b"fraud", b"legit")
+NUMBERS: Final = 20
+TEXTS: Final = 5
+CATEGORIES: Final = (b"v1", b"v2", b"v3", b"v4", b"v5", b"v6", b"v7", b"v8", b"v9")
 COUNTRIES: Final = (b"DE", b"FR", b"IT", b"ES", b"PL")
 DURATION_NS: Final = 3_000_000
 LABEL_DELAY_NS: Final = 1_000_000
@@ -89,19 +98,22 @@ class Template:
         return _field(1, resource + _field(2, scope) + schema)
 
 
-def prediction_template() -> Template:
-    """A prediction as `@inferspan.predict` sends it: 15 attributes, about 660 bytes."""
+def prediction_template(features: bool = False) -> Template:
+    """A prediction as `@inferspan.predict` sends it: 15 attributes, about 660 bytes.
+
+    Args:
+        features: 20 numbers and 5 categories as declared features, instead of one number.
+    """
     span = _span("predict fraud")
+    names = [f"feature_{i}" for i in range(NUMBERS)] if features else ["amount"]
+    amounts = struct.pack(f"<{len(names)}d", *(_AMOUNT + i for i in range(len(names))))
     span.attributes.extend(
         [
             _text(semconv.OUTPUT_CLASS, _CLASS),
             _double(semconv.OUTPUT_SCORE, _SCORE),
             _text(semconv.SLICE_PREFIX + "country", _COUNTRY),
-            _text(semconv.FEATURE_NAMES, '["amount"]'),
-            KeyValue(
-                key=semconv.FEATURE_DATA,
-                value=AnyValue(bytes_value=struct.pack("<d", _AMOUNT)),
-            ),
+            _text(semconv.FEATURE_NAMES, _json(names)),
+            KeyValue(key=semconv.FEATURE_DATA, value=AnyValue(bytes_value=amounts)),
             _text(semconv.INPUT_VALUE, '{"amount":1.5}'),
             _text(semconv.INPUT_MIME_TYPE, semconv.MIME_JSON),
             _text(semconv.OPENINFERENCE_SPAN_KIND, "CHAIN"),
@@ -122,9 +134,26 @@ def prediction_template() -> Template:
         "class": _CLASS.encode(),
         "score": struct.pack("<d", _SCORE),
         "country": _COUNTRY.encode(),
-        "amount": struct.pack("<d", _AMOUNT),
+        "amounts": amounts,
         "id": _ID.encode(),
     }
+    if features:
+        span.attributes.extend(
+            [
+                _text(
+                    semconv.FEATURE_CATEGORY_NAMES, _json([f"category_{i}" for i in range(TEXTS)])
+                ),
+                KeyValue(
+                    key=semconv.FEATURE_CATEGORY_VALUES,
+                    value=AnyValue(
+                        array_value=ArrayValue(
+                            values=[AnyValue(string_value=_category(i)) for i in range(TEXTS)]
+                        )
+                    ),
+                ),
+            ]
+        )
+        marks |= {f"category_{i}": _category(i).encode() for i in range(TEXTS)}
     return Template(semconv.SCOPE_PREDICTIONS, span, marks)
 
 
@@ -157,11 +186,17 @@ def label_template() -> Template:
 
 
 class Bodies:
-    """Makes requests of predictions and labels by their numbers."""
+    """Makes requests of predictions and labels by their numbers.
 
-    def __init__(self, times: Times) -> None:
+    Args:
+        times: when the predictions happened.
+        features: whether they declare 25 features.
+    """
+
+    def __init__(self, times: Times, features: bool = False) -> None:
         self._times = times
-        self._prediction = prediction_template()
+        self._features = features
+        self._prediction = prediction_template(features)
         self._label = label_template()
 
     @property
@@ -174,7 +209,8 @@ class Bodies:
         start = self._times.of(numbers)
         noise = _mixed(numbers, 1)
         return self._prediction.request(
-            {
+            self._feature_fields(numbers)
+            | {
                 "trace": _ids(numbers, 2),
                 "span": _bytes_of(_mixed(numbers, 4)),
                 "start": _bytes_of(start),
@@ -182,7 +218,6 @@ class Bodies:
                 "class": _choice(CLASSES, noise >> np.uint64(20)),
                 "score": _bytes_of((noise % np.uint64(1_000)).astype(np.float64) / 1e3),
                 "country": _choice(COUNTRIES, noise >> np.uint64(30)),
-                "amount": _bytes_of((noise % np.uint64(99_991)).astype(np.float64) / 100),
                 "id": _hex(self._prediction_ids(numbers)),
             }
         )
@@ -204,6 +239,17 @@ class Bodies:
                 "label_id": _hex(_uuid7(_ids(numbers, 9), at)),
             }
         )
+
+    def _feature_fields(self, numbers: UInt64) -> dict[str, UInt8]:
+        salts = [1, *range(20, 19 + NUMBERS)] if self._features else [1]
+        columns = [
+            _bytes_of((_mixed(numbers, salt) % np.uint64(99_991)).astype(np.float64) / 100)
+            for salt in salts
+        ]
+        fields = {"amounts": np.concatenate(columns, axis=1)}
+        for i in range(TEXTS) if self._features else ():
+            fields[f"category_{i}"] = _choice(CATEGORIES, _mixed(numbers, 50 + i))
+        return fields
 
     def _prediction_ids(self, numbers: UInt64) -> UInt8:
         return _uuid7(_ids(numbers, 11), self._times.of(numbers))
@@ -248,6 +294,14 @@ def _span(name: str) -> Span:
         status=Status(),
         flags=0x100,
     )
+
+
+def _json(names: Sequence[str]) -> str:
+    return json.dumps(list(names), separators=(",", ":"))
+
+
+def _category(i: int) -> str:
+    return f"#{i}"
 
 
 def _text(key: str, value: str) -> KeyValue:

@@ -154,6 +154,7 @@ class Load:
         transport: how they are sent.
         gzip: whether they are compressed, as exporters do it.
         spans_per_second: the pace; None = as fast as they are answered.
+        features: whether predictions declare 25 features.
     """
 
     batches: Batches
@@ -161,3 +162,4 @@ class Load:
     transport: Transport = "http"
     gzip: bool = False
     spans_per_second: float | None = None
+    features: bool = False

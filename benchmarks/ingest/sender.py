@@ -186,7 +186,7 @@ class _Prepared:
 
     def __init__(self, load: Load) -> None:
         self.load = load
-        self._bodies = Bodies(load.times)
+        self._bodies = Bodies(load.times, load.features)
         self._ready: Queue[tuple[Batch, bytes] | None] = Queue(maxsize=AHEAD)
         self._full = threading.Event()
         threading.Thread(target=self._make, daemon=True).start()
