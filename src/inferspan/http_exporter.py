@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+# `requests` imports it at each request, which for the first would be in a thread of ours: a child
+# that is forked while a thread imports waits for that import for ever.
+import netrc  # noqa: F401
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 

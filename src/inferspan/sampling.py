@@ -11,7 +11,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-import numpy as np
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.sampling import (
@@ -264,6 +263,18 @@ class Thresholds:
         self._durations.extend(durations)
         self._confidences.extend(confidences)
         if len(self._durations) >= LEARNT_FROM_MIN:
-            self.slow_ns = float(np.quantile(self._durations, 0.99))
+            self.slow_ns = _quantile(self._durations, 0.99)
         if len(self._confidences) >= LEARNT_FROM_MIN:
-            self.confidence = float(np.quantile(self._confidences, 0.01))
+            self.confidence = _quantile(self._confidences, 0.01)
+
+
+def _quantile(values: Iterable[float], share: float) -> float:
+    """The quantile that `numpy.quantile` gives, which imports a module at its first call.
+
+    A thread of ours that imports holds a lock that a child forked meanwhile waits for, for ever.
+    """
+    ordered = sorted(values)
+    place = share * (len(ordered) - 1)
+    below = ordered[int(place)]
+    above = ordered[min(int(place) + 1, len(ordered) - 1)]
+    return float(below + (above - below) * (place - int(place)))
