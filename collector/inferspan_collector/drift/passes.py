@@ -6,7 +6,7 @@ Cost: 50 features of 500 fine bins × 1,440 windows below 3 s on one core
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -19,6 +19,7 @@ from inferspan_collector.drift.columns import (
     FEATURE,
     OUTPUTS_AND_TRUTHS,
     Column,
+    absent,
     columns_of,
     row_masks,
 )
@@ -90,6 +91,40 @@ def courses(
         )
         for name, before, live, limit in _figures(reference, windows)
     }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Followed:
+    """A column of the reference over W windows."""
+
+    name: str
+    reference: Reference
+    counts: Counts
+    figures: Mapping[str, Course]
+
+
+def followed(
+    references: Mapping[str, Reference],
+    rows: RowColumns,
+    windows: Int64,
+    n: int,
+    said: Callable[[str], Mapping[str, Thresholds]],
+) -> Iterator[Followed]:
+    """Every column that the reference has, over the windows of some rows.
+
+    Args:
+        references: by column.
+        rows: N of them.
+        windows: int64[N]: the window of each row, 0 … n - 1.
+        n: how many windows.
+        said: column → thresholds by figure, instead of learnt ones.
+    """
+    now, masks = columns_of(rows), row_masks(rows)
+    for name, reference in references.items():
+        live = now.get(name) or absent(len(rows))
+        kept = masks[name.partition(".")[0]]
+        counts = live.take(kept).count(reference.bins, windows[kept], n)
+        yield Followed(name, reference, counts, courses(reference, counts, said(name)))
 
 
 def reference_of(column: Column, windows: Int64, n: int) -> Reference | None:

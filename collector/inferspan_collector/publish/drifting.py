@@ -13,8 +13,7 @@ from starlette.routing import Route
 
 from inferspan_collector.config import Config
 from inferspan_collector.drift.adaptive_windowing import changes
-from inferspan_collector.drift.columns import absent, columns_of, row_masks
-from inferspan_collector.drift.passes import Course, courses
+from inferspan_collector.drift.passes import Course, followed
 from inferspan_collector.drift.thresholds import Thresholds
 from inferspan_collector.publish import windowed
 from inferspan_collector.publish.answering import JsonAnswer, guarded
@@ -56,24 +55,22 @@ def _drift(request: Request, queries: Queries, config: Config) -> Response:
 
 def columns_json(found: Windowed) -> dict[str, Any]:
     """Every column that the reference has: its kind, and each figure over the windows."""
-    now, masks = columns_of(found.rows), row_masks(found.rows)
-    answer: dict[str, Any] = {}
-    for name, reference in found.reference.columns().items():
-        live = now.get(name) or absent(len(found.rows))
-        rows = masks[name.partition(".")[0]]
-        counts = live.take(rows).count(reference.bins, found.places[rows], len(found.starts))
-        answer[name] = {
-            "kind": reference.kind,
-            "reference_values": int(reference.whole.values[0]),
-            "values": counts.values.tolist(),
-            "figures": {
-                figure: course_json(course)
-                for figure, course in courses(
-                    reference, counts, constants_of(found.section, name)
-                ).items()
-            },
+    followed_columns = followed(
+        found.reference.columns(),
+        found.rows,
+        found.places,
+        len(found.starts),
+        lambda name: constants_of(found.section, name),
+    )
+    return {
+        column.name: {
+            "kind": column.reference.kind,
+            "reference_values": int(column.reference.whole.values[0]),
+            "values": column.counts.values.tolist(),
+            "figures": {name: course_json(course) for name, course in column.figures.items()},
         }
-    return answer
+        for column in followed_columns
+    }
 
 
 def course_json(course: Course) -> dict[str, Any]:

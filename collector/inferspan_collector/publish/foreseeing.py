@@ -13,27 +13,23 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from inferspan_collector.comparison.figures import any_figures
-from inferspan_collector.config import Config
+from inferspan_collector.config import Config, Model
 from inferspan_collector.drift.thresholds import Thresholds, learnt
-from inferspan_collector.estimates.confidence_based import Estimate
 from inferspan_collector.estimates.foresight import Foresight
-from inferspan_collector.estimates.realised import realised
+from inferspan_collector.estimates.outlook import Outlook, outlooks
 from inferspan_collector.estimates.settling import Curve, counted, curve
 from inferspan_collector.publish import windowed
 from inferspan_collector.publish.answering import JsonAnswer, guarded
 from inferspan_collector.publish.drifting import thresholds_json
 from inferspan_collector.publish.learning import constants
 from inferspan_collector.publish.quality_json import figure_json
+from inferspan_collector.publish.references import Reference
 from inferspan_collector.publish.windowed import Windowed
-from inferspan_collector.quality.figure import Figure
 from inferspan_collector.store.row_columns import RowColumns
 from inferspan_collector.submission import Queries
 
 PATH: Final = "/api/v1/models/{model:path}/estimates"
 QUANTILES: Final = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-SURE: Final = 0.01
-"""A gap is called real where chance makes it in fewer than one of so many windows."""
 
 
 def routes(queries: Queries, config: Config) -> list[Route]:
@@ -51,7 +47,7 @@ def _estimates(request: Request, queries: Queries, config: Config) -> Response:
     foreseen = found.reference.foresight(found.section.canonical(found.section.positive_class))
     now_ns = queries.now_ns()
     lags = curve(counted(rows.lag[~rows.failed], now_ns - rows.event_time[~rows.failed]))
-    thresholds = _thresholds(found, foreseen)
+    thresholds = thresholds_of(found.reference, foreseen, found.section)
     return JsonAnswer(
         {
             "model": found.model.model,
@@ -81,15 +77,17 @@ def _parts(found: Windowed) -> list[RowColumns]:
     ]
 
 
-def _thresholds(found: Windowed, foreseen: Foresight) -> dict[str, Thresholds]:
+def thresholds_of(
+    reference: Reference, foreseen: Foresight, section: Model
+) -> dict[str, Thresholds]:
     """Learnt from what became true of the reference's windows, as NannyML does for estimates, or
     constants of the configuration.
     """
-    said = constants(found.section)
+    said = constants(section)
     greatest = 1.0 if foreseen.method == "cbpe" else None
     return {
         name: said.get(name) or learnt(values, least=0.0, greatest=greatest)
-        for name, values in found.reference.truths(foreseen).items()
+        for name, values in reference.truths(foreseen).items()
     }
 
 
@@ -103,34 +101,23 @@ def _window_json(
     answering = rows.take(~rows.failed)
     labelled = int((answering.correct >= -1).sum())
     settled = lags.settled(now_ns - answering.event_time)
-    truths = realised(answering, foreseen)
-    estimates = foreseen.estimates(answering)
     return {
         "labeled": labelled,
         "coverage": labelled / len(answering) if len(answering) else None,
         "settled": float(settled.mean()) if len(answering) else None,
         "metrics": {
-            name: _metric_json(estimate, truths[name], len(answering), thresholds.get(name))
-            for name, estimate in estimates.items()
+            name: _metric_json(outlook)
+            for name, outlook in outlooks(answering, foreseen, thresholds).items()
         },
     }
 
 
-def _metric_json(
-    estimate: Estimate, truth: Figure, n: int, thresholds: Thresholds | None
-) -> dict[str, Any]:
-    expected = Figure.missing("nothing is to be expected of these rows", n)
-    if estimate.value is not None:
-        expected = Figure(estimate.value, n, estimate.low, estimate.high)
-    gap = any_figures(expected, truth)
-    alert = False
-    if thresholds is not None and expected.value is not None:
-        alert = bool(thresholds.alerts(np.array([expected.value]))[0])
+def _metric_json(outlook: Outlook) -> dict[str, Any]:
+    gap = outlook.gap
     return {
-        "estimated": figure_json(expected),
-        "alert": alert,
-        "realized": figure_json(truth),
-        # What is true less what was expected: it grows where a score no longer means what it did.
+        "estimated": figure_json(outlook.estimated),
+        "alert": outlook.alert,
+        "realized": figure_json(outlook.realized),
         "gap": None
         if gap is None
         else {
@@ -138,7 +125,7 @@ def _metric_json(
             "low": gap.low,
             "high": gap.high,
             "p_value": gap.p_value,
-            "significant": None if gap.p_value is None else gap.p_value < SURE,
+            "significant": outlook.significant,
         },
     }
 
