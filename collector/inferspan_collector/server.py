@@ -10,6 +10,7 @@ import contextlib
 import logging
 import socket
 import threading
+import time
 from collections.abc import Callable, Coroutine, Generator
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -44,6 +45,7 @@ from inferspan_collector.publish import (
     prometheus,
 )
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
+from inferspan_collector.publish.metrics.row_figures import RowFigures
 from inferspan_collector.receivers import labels, otlp, otlp_http
 from inferspan_collector.receivers.access import ADMIN, LABELS, Access, Doorkeeper
 from inferspan_collector.receivers.bodies import Budget
@@ -188,6 +190,7 @@ class Collector:
         config, telemetry = self._config, self.telemetry
         hosts = config.receivers.allowed_hosts
         if "api" in sockets:
+            figures = RowFigures(pipeline, config, telemetry, time.monotonic)
             published = [
                 *api.routes(pipeline, config),
                 *baselines.routes(pipeline, pipeline, config),
@@ -195,10 +198,12 @@ class Collector:
                 *drifting.routes(pipeline, config),
                 *foreseeing.routes(pipeline, config),
                 *keeping.routes(pipeline, config),
-                *prometheus.routes(pipeline, telemetry, config),
+                *prometheus.routes(pipeline, telemetry, config, figures),
                 *jaeger_monitor.routes(pipeline, config, telemetry),
                 *jaeger_quality.routes(pipeline, config),
             ]
+            maker = Driver(figures.make_due, threading.Event(), "figures").start()
+            stack.push_async_callback(asyncio.to_thread, maker.stop)
             page = Page(pipeline, telemetry, config, published)
             stack.push_async_callback(asyncio.to_thread, page.close)
             app = Starlette(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from inferspan_collector.config.section import Section
 from inferspan_collector.config.spans import span_minutes
@@ -13,6 +13,8 @@ class Publish(Section):
 
     quality_windows: tuple[str, ...] = ("1h", "1d")
     """Windows, back from now, of the gauges in /metrics."""
+    figures_seconds: float = Field(60.0, ge=0.0, le=86_400.0)
+    """How often figures that need rows are made anew for /metrics; 0 = never."""
 
     @field_validator("quality_windows")
     @classmethod

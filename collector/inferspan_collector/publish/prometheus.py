@@ -23,6 +23,7 @@ from inferspan_collector.config import Config
 from inferspan_collector.publish.metrics import configured, own
 from inferspan_collector.publish.metrics.arrivals import Arrivals
 from inferspan_collector.publish.metrics.families import Folding, Labels, gauge
+from inferspan_collector.publish.metrics.row_figures import RowFigures
 from inferspan_collector.publish.metrics.windows import TARGETED, Windows
 from inferspan_collector.store.cells import SERIES_KEYS
 from inferspan_collector.submission import Queries
@@ -32,10 +33,19 @@ _MODEL = SERIES_KEYS.index("model")
 _logger = logging.getLogger(__name__)
 
 
-def routes(queries: Queries, telemetry: Telemetry, config: Config) -> list[Route]:
-    """The route of `/metrics`, to be mounted at the root of the API port."""
+def routes(
+    queries: Queries, telemetry: Telemetry, config: Config, figures: RowFigures | None = None
+) -> list[Route]:
+    """The route of `/metrics`, to be mounted at the root of the API port.
+
+    Args:
+        queries: of the store.
+        telemetry: our own counters.
+        config: what is shown, and limits.
+        figures: those that need rows, which somebody else makes.
+    """
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Exposition(queries, telemetry, config))
+    registry.register(Exposition(queries, telemetry, config, figures))
     ProcessCollector(registry=registry)
 
     def metrics(request: Request) -> Response:
@@ -51,8 +61,15 @@ class Exposition(Collector):
     Holds what arrived since the process started, and which series of a counter have their place.
     """
 
-    def __init__(self, queries: Queries, telemetry: Telemetry, config: Config) -> None:
+    def __init__(
+        self,
+        queries: Queries,
+        telemetry: Telemetry,
+        config: Config,
+        figures: RowFigures | None = None,
+    ) -> None:
         self._queries = queries
+        self._figures = figures
         self._telemetry = telemetry
         self._config = config
         self._folding = Folding(telemetry)
@@ -90,11 +107,14 @@ class Exposition(Collector):
         arrivals = self._begin()
         yield from arrivals.families(reader, now_ns)
         yield _newest_labels(arrivals)
-        yield from self._windows.families(reader, now_ns)
+        figures, room = self._figures, self._config.limits.metric_series
+        beside = () if figures is None else figures.scores()
+        yield from self._windows.families(reader, now_ns, beside)
+        if figures is not None:
+            yield from figures.families(room, self._folding)
         yield from configured.families(
             self._config, {texts[_MODEL] or "" for texts in reader.series()}
         )
-        room = self._config.limits.metric_series
         yield from own.held(reader, now_ns, room, self._folding)
         yield from own.sizes(reader.sizes())
 

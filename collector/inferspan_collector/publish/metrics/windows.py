@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import numpy as np
@@ -79,8 +80,13 @@ class Windows:
         self._minutes = {text: span_minutes(text) for text in config.publish.quality_windows}
         self._room = config.limits.metric_series
 
-    def families(self, reader: Reader, now_ns: int) -> list[Metric]:
+    def families(self, reader: Reader, now_ns: int, beside: Iterable[Scored] = ()) -> list[Metric]:
         """The gauges at one moment, by three questions to the store.
+
+        Args:
+            reader: of the store.
+            now_ns: the moment.
+            beside: figures that are made elsewhere, to be shown among these.
 
         Raises:
             duckdb.Error: the store cannot be read.
@@ -92,7 +98,7 @@ class Windows:
         counted = self._folded(self._counted(found, self._targets(reader.arrivals())))
         return [
             *self._calls(found),
-            *scores(self._scored(counted)),
+            *scores(chain(self._scored(counted), beside)),
             gauge(
                 "inferspan_quality_coverage_ratio",
                 "Labelled share of the predictions.",
@@ -245,7 +251,7 @@ class Windows:
         )
 
 
-def scores(scored: Iterator[Scored]) -> list[Metric]:
+def scores(scored: Iterable[Scored]) -> list[Metric]:
     """Figures, the ends of their intervals, and what they rest on; what has no value has none."""
     values: tuple[dict[Labels, float], ...] = ({}, {}, {}, {})
     for each in scored:
