@@ -47,6 +47,7 @@ KEPT_PER_SECOND_MAX: Final = 100
 SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 """Where OpenTelemetry keeps the current span in a context: one copy of it then makes ours."""
 
+_BEGIN: Final = "begin a span"
 _FORCED: Final = otel_context.create_key("inferspan-sampled")
 _LIMIT: Final = TraceIdRatioBased.TRACE_ID_LIMIT
 
@@ -184,13 +185,33 @@ def start_prediction(
                 return _unsampled(ids, trace_id, parent)
         if ours:
             context = forced(context)
-    return tracer.start_span(
-        name,
-        context,
-        start_time=start_ns,
-        record_exception=False,
-        set_status_on_exception=False,
-    )
+    try:
+        return tracer.start_span(
+            name,
+            context,
+            start_time=start_ns,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+    except BaseException as error:
+        return unbegun(context, error)
+
+
+def unbegun(context: Context, error: BaseException) -> Span:
+    """What stands for a span that a sampler or processor of the user's broke as it began.
+
+    The call leaves a slim record, as one that is not sampled.
+
+    Args:
+        context: holds the parent.
+        error: is reported, or raised again where it comes from outside.
+    """
+    errors.contain(_BEGIN, error)
+    caller: Span | None = context.get(SPAN_KEY)  # type: ignore[assignment]
+    parent = None if caller is None else caller.get_span_context()
+    if parent is None or not parent.is_valid:
+        return _unsampled(_ids, _ids.new_trace_id(), None)
+    return _unsampled(_ids, parent.trace_id, parent)
 
 
 def _generator_of(tracer: Tracer) -> SettableIds:
@@ -224,22 +245,26 @@ def start_late(
         of: what stood for the span meanwhile; the span gets its ids.
 
     Returns:
-        None under a provider that is not ours, which may have reasons of its own, and where
-        `KEPT_PER_SECOND_MAX` are built already.
+        None under a provider that is not ours, which may have reasons of its own, where
+        `KEPT_PER_SECOND_MAX` are built already, and where a processor of the user's breaks it.
     """
     ids, sampler = getattr(tracer, "id_generator", None), getattr(tracer, "sampler", None)
     if not isinstance(ids, SettableIds) or not isinstance(sampler, RatioSampler):
         return None
     if not sampler.allowance.take(now_ns):
         return None
-    with ids.given(of.get_span_context()):
-        return tracer.start_span(
-            name,
-            forced(parent),
-            start_time=start_ns,
-            record_exception=False,
-            set_status_on_exception=False,
-        )
+    try:
+        with ids.given(of.get_span_context()):
+            return tracer.start_span(
+                name,
+                forced(parent),
+                start_time=start_ns,
+                record_exception=False,
+                set_status_on_exception=False,
+            )
+    except BaseException as error:
+        errors.contain(_BEGIN, error)
+        return None
 
 
 class Thresholds:

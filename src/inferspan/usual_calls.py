@@ -25,7 +25,7 @@ from inferspan.plain_json import plain_answer, plain_vector
 from inferspan.plans import PredictionPlan
 from inferspan.predictions import INPUT, PredictionCall
 from inferspan.providers import state
-from inferspan.sampling import SPAN_KEY
+from inferspan.sampling import SPAN_KEY, unbegun
 from inferspan.spans import CAPTURE, END, NO_CONTEXT, SpanScope
 
 if TYPE_CHECKING:
@@ -160,13 +160,16 @@ def starter(plan: PredictionPlan) -> Start:
             return PredictionCall(plan, arguments, keywords, bound)
         parent = attaching.current()
         start_ns = spans.now_ns()
-        span = tracer.start_span(
-            plan.span_name,
-            parent,
-            start_time=start_ns,
-            record_exception=False,
-            set_status_on_exception=False,
-        )
+        try:
+            span = tracer.start_span(
+                plan.span_name,
+                parent,
+                start_time=start_ns,
+                record_exception=False,
+                set_status_on_exception=False,
+            )
+        except BaseException as error:
+            span = unbegun(parent, error)
         # Of OpenTelemetry's SDK, which has no others that record.
         context = span.context if isinstance(span, ReadableSpan) else None
         if context is None or not context[_FLAGS] & _SAMPLED:

@@ -6,18 +6,21 @@ import gc
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON
-from opentelemetry.trace import INVALID_SPAN_CONTEXT
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler, SamplingResult
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext
 
 import inferspan
-from inferspan import records, semconv, settings
+from inferspan import providers, records, semconv, settings
 from inferspan.record_columns import Row
 from inferspan.records import CALLS_WAITING_MAX, ROWS_WAITING_MAX, RecordBuffer
+from inferspan.sampling import RatioSampler
 from inferspan.settings import Settings
 from inferspan.testing import START_TIME_NS, STEP_NS, CapturedSpans, capture_spans
 
@@ -128,6 +131,45 @@ def test_a_reference_taken_inside_names_the_recorded_prediction() -> None:
     assert reference is not None
     assert found[semconv.RECORD_IDS] == bytes.fromhex(reference.id)
     assert found[semconv.RECORD_SPAN_IDS] == reference.span_context.span_id.to_bytes(8, "big")
+
+
+class Broken(SpanProcessor, Sampler):
+    """A sampler and a processor of the user's, that raise for every span of a prediction."""
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if span.name.startswith("predict "):
+            raise RuntimeError("broken telemetry")
+
+    def should_sample(self, *args: Any, **kwargs: Any) -> SamplingResult:
+        raise RuntimeError("broken telemetry")
+
+    def get_description(self) -> str:
+        return "broken"
+
+
+@pytest.mark.parametrize("part", ["sampler", "processor", "processor at the end"])
+@pytest.mark.parametrize("declared", [{}, {"prediction_id": "order_id"}], ids=["usual", "declared"])
+def test_a_call_whose_span_cannot_begin_leaves_a_record(
+    contained_errors: list[BaseException], part: str, declared: dict[str, str]
+) -> None:
+    @inferspan.predict(model="fraud", task=BINARY, positive="fraud", **declared)
+    def fails(order_id: str) -> str:
+        inner.append(trace.get_current_span().get_span_context())
+        raise ValueError(order_id)
+
+    inner: list[SpanContext] = []
+    late = RatioSampler(0.0)
+    sampler = {"sampler": Broken(), "processor": ALWAYS_ON, "processor at the end": late}[part]
+    with capture_spans(sampler=sampler) as spans:
+        cast("TracerProvider", providers.state.predictions).add_span_processor(Broken())
+        with pytest.raises(ValueError, match="order-17"):
+            fails("order-17")
+        found = attributes_of(spans)
+        assert len(spans) == 1
+    assert found[semconv.RECORD_COUNT] == 1
+    assert found[semconv.RECORD_SPAN_IDS] == inner[0].span_id.to_bytes(8, "big")
+    assert {str(error) for error in contained_errors} == {"broken telemetry"}
+    contained_errors.clear()
 
 
 def test_a_call_without_a_span_context_is_given_one() -> None:
