@@ -347,6 +347,9 @@ class PredictionCall(SpanScope):
         if span is None:
             return False
         self.span, self.recording = span, True
+        if self._settings.records != "all":  # else its record is learnt from
+            score = None if self._output is None else self._output.score
+            self.plan.thresholds.keep(duration_ns, self.plan.confidence(score))
         self.attributes[semconv.SAMPLING_KEPT] = reason
         self.dropped.append(_BUILT_LATE)
         if self._error_type is not None:

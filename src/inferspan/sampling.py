@@ -268,9 +268,9 @@ def start_late(
 
 
 class Thresholds:
-    """From where on a model's call counts as slow or unsure; learnt from its slim records."""
+    """From where on a model's call counts as slow or unsure; learnt from its unsampled calls."""
 
-    __slots__ = ("_confidences", "_durations", "confidence", "slow_ns")
+    __slots__ = ("_confidences", "_durations", "_kept", "confidence", "slow_ns")
 
     def __init__(self) -> None:
         self.slow_ns: float = float("inf")
@@ -279,6 +279,15 @@ class Thresholds:
         """Confidence that 99 % of the latest calls reach."""
         self._durations: deque[int] = deque(maxlen=LEARNT_FROM)
         self._confidences: deque[float] = deque(maxlen=LEARNT_FROM)
+        self._kept: deque[tuple[int, float | None]] = deque(maxlen=LEARNT_FROM)
+
+    def keep(self, duration_ns: int, confidence: float | None) -> None:
+        """Have the next `learn` take into account a call that got a span, and leaves no record.
+
+        Without these, which are the slowest, each limit would be that of what the one before left,
+        and fall for ever.
+        """
+        self._kept.append((duration_ns, confidence))
 
     def learn(self, durations: Iterable[int], confidences: Iterable[float]) -> None:
         """Take the latest calls into account: their durations, ns, and confidences, 0 to 1.
@@ -287,6 +296,12 @@ class Thresholds:
         """
         self._durations.extend(durations)
         self._confidences.extend(confidences)
+        # As many as there are now: others may append meanwhile.
+        for _ in range(len(self._kept)):
+            duration_ns, confidence = self._kept.popleft()
+            self._durations.append(duration_ns)
+            if confidence is not None:
+                self._confidences.append(confidence)
         if len(self._durations) >= LEARNT_FROM_MIN:
             self.slow_ns = _quantile(self._durations, 0.99)
         if len(self._confidences) >= LEARNT_FROM_MIN:

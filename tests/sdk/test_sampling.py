@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -186,6 +189,33 @@ def test_slow_and_unsure_calls_are_kept_once_it_is_known_what_that_is() -> None:
             "low_confidence",
             "low_confidence",
         ]
+
+
+def test_one_call_in_a_hundred_is_slow_or_unsure_however_long_it_runs() -> None:
+    """What was kept counts in what is learnt: else each limit would be below the one before."""
+    settings.install(Settings.read({settings.KEEP_VARIABLE: "slow,low_confidence"}))
+    clock, drawn = ManualClock(step_ns=0), random.Random(0)
+
+    @inferspan.predict(model="m", task=BINARY, positive="a")
+    def score() -> dict[str, object]:
+        clock.advance(drawn.expovariate(1.0))
+        return {"label": "a", "score": drawn.random()}
+
+    def kept_of(calls: int) -> Counter[object]:
+        found: Counter[object] = Counter()
+        for _ in range(calls // 1_000):
+            for _ in range(1_000):
+                score()
+            recorded(spans)
+            found.update((s.attributes or {})[semconv.SAMPLING_KEPT] for s in spans.predictions)
+            spans.clear()
+        return found
+
+    with capture_spans(sampler=RatioSampler(0.0), clock=clock) as spans:
+        kept_of(20_000)
+        found = kept_of(10_000)
+    assert 50 < found["slow"] < 150
+    assert 50 < found["low_confidence"] < 150
 
 
 @pytest.mark.parametrize("keep", ["", "slow"])
