@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -10,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from inferspan_collector.config import Config, Model
+from inferspan_collector.config import Config
 from inferspan_collector.problems import problem
 from inferspan_collector.publish import learning
 from inferspan_collector.publish.answering import JsonAnswer, guarded, model_asked
@@ -33,7 +34,6 @@ from inferspan_collector.publish.quality_json import Rest, default_average, wind
 from inferspan_collector.quality.counted_windows import CountedWindows, counted
 from inferspan_collector.quality.figure import AVERAGES
 from inferspan_collector.quality.objective import Objective
-from inferspan_collector.store.cell_queries import SLICE
 from inferspan_collector.store.cells import (
     MINUTE_NS,
     CellQuery,
@@ -128,9 +128,6 @@ class _Api:
     def __init__(self, queries: Queries, config: Config) -> None:
         self._queries = queries
         self._config = config
-        self._primary_targets = {
-            name: model.primary_target for name, model in config.models.items()
-        }
 
     def alive(self, request: Request) -> Response:
         failure = self._queries.failure
@@ -152,8 +149,12 @@ class _Api:
     def models(self, request: Request) -> Response:
         def answer() -> Response:
             given(request, ())
+            labelled = self._queries.reader.labelled()
             return JsonAnswer(
-                [_model_json(model, self._config.model(model.model)) for model in self._models()]
+                [
+                    _model_json(model, labelled.get(model.model, {}), self._config)
+                    for model in self._queries.reader.models()
+                ]
             )
 
         return guarded(answer)
@@ -164,11 +165,8 @@ class _Api:
     def predictions(self, request: Request) -> Response:
         return guarded(lambda: self._predictions(request))
 
-    def _models(self) -> list[ModelSummary]:
-        return self._queries.reader.models(self._primary_targets)
-
     def _model(self, request: Request) -> ModelSummary:
-        return model_asked(request, self._models())
+        return model_asked(request, self._queries.reader.models())
 
     def _quality(self, request: Request) -> Response:
         values = given(request, QUALITY_PARAMETERS)
@@ -274,9 +272,7 @@ class _Api:
     def _notes(
         self, values: dict[str, str], model: ModelSummary, by: tuple[str, ...] = ()
     ) -> list[str]:
-        about_slices = any(name.startswith(SLICE) for name in (*values, *by))
-        slices = self._queries.reader.slice_values(model.model) if about_slices else {}
-        return notes(values, model, self._config.model(model.model), slices, by)
+        return notes(values, model, self._config.model(model.model), self._queries.reader, by)
 
 
 def _not_ready(detail: str) -> Response:
@@ -305,18 +301,19 @@ def _left_out(windows: int) -> list[str]:
     ]
 
 
-def _model_json(model: ModelSummary, section: Model) -> dict[str, Any]:
+def _model_json(model: ModelSummary, labelled: Mapping[str, int], config: Config) -> dict[str, Any]:
+    section = config.model(model.model)
     configured = section.model_dump(include={"owner", "description", "runbook"}, exclude_none=True)
     return {
         "model": model.model,
         "versions": model.versions,
         "services": model.services,
         "environments": model.environments,
-        "targets": model.targets,
+        "targets": sorted(labelled),
         "first_seen": rfc3339(model.first_seen),
         "last_seen": rfc3339(model.last_seen),
         "predictions": model.predictions,
-        "labeled": model.labeled,
+        "labeled": labelled.get(section.primary_target, 0),
         **configured,
     }
 

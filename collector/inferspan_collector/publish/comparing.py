@@ -21,6 +21,7 @@ from inferspan_collector.quality.counted_windows import counted
 from inferspan_collector.quality.counts import Counts
 from inferspan_collector.quality.figure import AVERAGES, Question, positive_class
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery, ModelSummary
+from inferspan_collector.store.reader import Reader
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
 from inferspan_collector.submission import Queries
 
@@ -100,7 +101,7 @@ def _compared(request: Request, queries: Queries, config: Config) -> Response:
             "a": _side_json(a, counts[a], baselines[0]),
             "b": _side_json(b, counts[b], baselines[1]),
             "average": question.average,
-            "notes": _notes(values, model, config, rows),
+            "notes": _notes(values, model, config, queries.reader, rows),
             "shared": _shared_json(sides),
             "figures": {
                 name: _verdict_json(verdict)
@@ -132,9 +133,9 @@ def _rows_of(rows: RowColumns, by: str, name: str) -> RowColumns:
 
 
 def _notes(
-    values: dict[str, str], model: ModelSummary, config: Config, rows: RowColumns
+    values: dict[str, str], model: ModelSummary, config: Config, reader: Reader, rows: RowColumns
 ) -> list[str]:
-    said = notes(values, model, config.model(model.model), {}, ())
+    said = notes(values, model, config.model(model.model), reader)
     most = config.limits.query_rows
     if len(rows) >= most:
         said.append(

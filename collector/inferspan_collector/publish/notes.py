@@ -8,6 +8,7 @@ from typing import Final
 from inferspan_collector.config import Model
 from inferspan_collector.store.cell_queries import SLICE
 from inferspan_collector.store.cells import ModelSummary
+from inferspan_collector.store.reader import Reader
 
 KNOWN_NAMED_MAX: Final = 20
 """Values that a note names as those there are."""
@@ -17,19 +18,18 @@ def notes(
     values: Mapping[str, str],
     model: ModelSummary,
     section: Model,
-    slices: Mapping[str, tuple[str, ...]],
+    reader: Reader,
     by: Iterable[str] = (),
 ) -> list[str]:
     """One line per value that is unknown, with what is known; mostly none.
 
     Args:
         values: the parameters of the question.
-        model: what predictions and labels have shown of the model.
+        model: what predictions have shown of the model.
         section: what the configuration says of it; its targets are known too.
-        slices: key → values of the model's predictions.
+        reader: asked for slices and labels where the question names them.
         by: the keys grouped by.
     """
-    targets = {*model.targets, *section.targets, section.primary_target}
     found = [
         _note(f"{name}={values[name]}", f"no prediction of {model.model} has it", known)
         for name, known in (
@@ -41,9 +41,15 @@ def notes(
         if values.get(name, "") not in ("", *known)
     ]
     target = values.get("target")
-    if target is not None and target not in targets:
-        said = f"no label of {model.model} has joined for it"
-        found.append(_note(f"target={target}", said, targets))
+    if target is not None:
+        joined = reader.labelled().get(model.model, {})
+        targets = {*joined, *section.targets, section.primary_target}
+        if target not in targets:
+            said = f"no label of {model.model} has joined for it"
+            found.append(_note(f"target={target}", said, targets))
+    if not any(name.startswith(SLICE) for name in (*values, *by)):
+        return found
+    slices = reader.slice_values(model.model)
     for key in by:
         if key.startswith(SLICE) and key.removeprefix(SLICE) not in slices:
             found.append(_no_slice(f"by={key}", model, slices))

@@ -107,7 +107,7 @@ def asked(request: Request, queries: Queries, config: Config) -> Windowed:
             "ask for a coarser `every`, or a shorter time with `from` and `to`",
         )
     measured_against = reference(queries.reader, values, query, section, MINUTES[every])
-    said = notes(values, model, section, {}, ())
+    said = notes(values, model, section, queries.reader)
     if len(rows) >= query.most:
         said.append(f"only the newest {query.most:,} predictions were read; ask for a shorter time")
     return Windowed(

@@ -290,15 +290,23 @@ def _sets(
         parts: the row of each cell, the cells, and the place of the key in their groups.
         absent: whether it counts as said that a group has none.
     """
-    found: list[set[str | None]] = [set() for _ in range(rows)]
-    for row, cells, at in parts:
-        width = max(1, len(cells.groups.distinct))
-        pairs, _ = _numbered(row * width + cells.groups.codes)
-        texts = [group[at] for group in cells.groups.distinct]
-        for number, group in zip((pairs // width).tolist(), (pairs % width).tolist(), strict=True):
-            if absent or texts[group] is not None:
-                found[number].add(texts[group])
-    return tuple(map(frozenset, found))
+    said = [
+        (row, cells.groups.codes, [group[at] for group in cells.groups.distinct])
+        for row, cells, at in parts
+    ]
+    texts = sorted({text for _, _, mine in said for text in mine if text is not None})
+    places = {text: place for place, text in enumerate([None, *texts])}
+    held = np.zeros((rows, len(places)), np.bool_)
+    for row, codes, mine in said:
+        held[row, np.array([places[text] for text in mine], np.int64)[codes]] = True
+    held[:, 0] &= absent
+    # Few are different, and one object for each is enough.
+    distinct, which = np.unique(held, axis=0, return_inverse=True)
+    sets = [
+        frozenset(text for text, there in zip(places, row, strict=True) if there)
+        for row in distinct.tolist()
+    ]
+    return tuple(map(sets.__getitem__, which.reshape(-1).tolist()))
 
 
 def _columns(rows: Sequence[tuple[int, int, int]]) -> tuple[Int64, Int64, Int64]:

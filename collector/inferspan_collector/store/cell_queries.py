@@ -84,10 +84,15 @@ class Coding:
     classes: Sequence[str] = ()
 
 
-def predictions(query: CellQuery, coding: Coding) -> tuple[str, dict[str, Any]]:
-    """The statement for predictions per (window, group, failed, bucket)."""
+def predictions(
+    query: CellQuery, coding: Coding, most: int | None = None
+) -> tuple[str, dict[str, Any]]:
+    """The statement for predictions per (window, group, failed, bucket).
+
+    With `most`, as they are stored, equal ones not added up, and at most so many.
+    """
     columns = ("c.failed", "c.bucket")
-    return _statement(query, coding, "prediction_cells", _PREDICTION_ROWS, columns)
+    return _statement(query, coding, "prediction_cells", _PREDICTION_ROWS, columns, most=most)
 
 
 def windows(query: CellQuery, coding: Coding) -> tuple[str, dict[str, Any]]:
@@ -97,19 +102,22 @@ def windows(query: CellQuery, coding: Coding) -> tuple[str, dict[str, Any]]:
     return f"SELECT count(*) FROM (SELECT DISTINCT {keys} FROM ({statement}))", parameters
 
 
-def outcomes(query: CellQuery, coding: Coding) -> tuple[str, dict[str, Any]]:
+def outcomes(
+    query: CellQuery, coding: Coding, most: int | None = None
+) -> tuple[str, dict[str, Any]]:
     """The statement for outcomes per (window, group, predicted, actual, correct).
 
-    Classes are places in `coding.classes`, -1 = none, -2 = one that is not among them.
+    Classes are places in `coding.classes`, -1 = none, -2 = one that is not among them. `most` as
+    for predictions.
     """
     joins, columns = [], []
     for name in ("predicted", "actual"):
         joins.append(f"LEFT JOIN classes_of AS {name} ON {name}.text = c.{name}")
         without = f"CASE WHEN c.{name} IS NULL THEN -1 ELSE -2 END"
         columns.append(f"coalesce({name}.code, {without})::INTEGER AS {name}")
-    statement, parameters = _statement(
-        query, coding, "outcome_cells", _OUTCOME_ROWS, (*columns, "c.correct"), joins, targeted=True
-    )
+    columns.append("c.correct")
+    about = ("outcome_cells", _OUTCOME_ROWS, columns, joins)
+    statement, parameters = _statement(query, coding, *about, targeted=True, most=most)
     coded = (
         "WITH classes_of AS (SELECT unnest($classes::VARCHAR[]) AS text, unnest(range($n)) AS code)"
     )
@@ -155,6 +163,7 @@ def _statement(
     joins: Sequence[str] = (),
     *,
     targeted: bool = False,
+    most: int | None = None,
 ) -> tuple[str, dict[str, Any]]:
     """Columns `window_start`, `series_group`, `slice_group`, the given ones, and `n`.
 
@@ -166,6 +175,7 @@ def _statement(
         columns: what else is grouped by.
         joins: what these need.
         targeted: whether only the query's target counts.
+        most: what is stored is read as it is, and at most so much; None = it is added up.
     """
     wanted, parameters = _of_minutes(query)
     parameters |= {"series": list(coding.series), "series_groups": list(coding.series.values())}
@@ -197,16 +207,18 @@ def _statement(
         *columns,
     ]
     where = f"WHERE {' AND '.join(wanted)}" if wanted else ""
+    n, end = "sum(c.n)::BIGINT", "GROUP BY ALL HAVING sum(c.n) <> 0"
+    if most is not None:
+        n, end = "c.n::BIGINT", f"LIMIT {most:d}"
     statement = f"""
-        SELECT {", ".join(selected)}, sum(c.n)::BIGINT AS n
+        SELECT {", ".join(selected)}, {n} AS n
         FROM {by_minute(source, query)} AS c
         JOIN (
             SELECT unnest($series::INTEGER[]) AS number, unnest($series_groups::INTEGER[]) AS code
         ) AS s ON s.number = c.series_id
         {" ".join(joined)}
         {where}
-        GROUP BY ALL
-        HAVING sum(c.n) <> 0
+        {end}
     """
     return statement, parameters
 

@@ -157,18 +157,15 @@ class ArrivalCells:
 
 @dataclass(frozen=True, slots=True)
 class ModelSummary:
-    """One line of the list of models. Times are Unix ns of events."""
+    """What predictions have shown of a model. Times are Unix ns of events."""
 
     model: str
     versions: tuple[str, ...]
     services: tuple[str, ...]
     environments: tuple[str, ...]
-    targets: tuple[str, ...]
     first_seen: int
     last_seen: int
     predictions: int
-    labeled: int
-    """Predictions with a joined label of the model's primary target."""
 
 
 @dataclass(frozen=True, slots=True)

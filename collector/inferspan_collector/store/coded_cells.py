@@ -6,15 +6,16 @@ them, and hand each text over as a Python object; numbers cost a fifth of that.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Final
 
 import duckdb
 import numpy as np
+from numpy.typing import NDArray
 
 from inferspan_collector.batches import Int32, Strings
-from inferspan_collector.store import cell_queries
+from inferspan_collector.store import cell_queries, grouping
 from inferspan_collector.store.cell_queries import SLICE, Coding
 from inferspan_collector.store.cells import (
     CellQuery,
@@ -25,7 +26,11 @@ from inferspan_collector.store.cells import (
     PredictionCells,
 )
 
-_CLASSES = """
+_CELLS_MAX: Final = 500_000
+"""Cells that are read as they are stored, of some 40 bytes each."""
+_PLACES_MAX: Final = 20_000_000
+"""Combinations of what cells are about for which there is a byte each."""
+_CLASSES: Final = """
 SELECT DISTINCT unnest([predicted, actual]) AS class FROM arrival_cells WHERE target = $target
 """
 
@@ -34,7 +39,7 @@ def predictions(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> Predicti
     """Predictions per (window, group, failed, bucket)."""
     with _one_state(cursor):
         coding = _coding(cursor, query)
-        columns = _fetch(cursor, *cell_queries.predictions(query, coding))
+        columns = _added_up(cursor, cell_queries.predictions, query, coding)
     return PredictionCells(
         by=query.by,
         window=columns["window_start"],
@@ -52,7 +57,7 @@ def outcomes(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> OutcomeCell
         found = cursor.execute(_CLASSES, {"target": query.target}).fetchall()
         classes = tuple(sorted(text for (text,) in found if text is not None))
         coding = _coding(cursor, query, classes)
-        columns = _fetch(cursor, *cell_queries.outcomes(query, coding))
+        columns = _added_up(cursor, cell_queries.outcomes, query, coding)
     if any((columns[name] < -1).any() for name in ("predicted", "actual")):
         raise RuntimeError(
             "a counter names a class that no arrival named, so the store's counters contradict "
@@ -180,6 +185,49 @@ def _texts(query: CellQuery, coding: Coding, series: int, slices: int) -> Group:
     of_series = iter(coding.series_groups[series])
     of_slices = iter(coding.slice_groups[slices] if coding.slice_groups else ())
     return tuple(next(of_slices if key.startswith(SLICE) else of_series) for key in query.by)
+
+
+def _added_up(
+    cursor: duckdb.DuckDBPyConnection,
+    statement: Callable[[CellQuery, Coding, int | None], tuple[str, dict[str, Any]]],
+    query: CellQuery,
+    coding: Coding,
+) -> dict[str, Any]:
+    """The cells of a query, each once.
+
+    Nearly always the store has added up all but the newest already, and reading it as it is takes
+    half the time; only many cells are left to DuckDB.
+    """
+    if coding.by_combination:
+        return _fetch(cursor, *statement(query, coding, None))
+    columns = _fetch(cursor, *statement(query, coding, _CELLS_MAX + 1))
+    n = columns["n"]
+    if len(n) > _CELLS_MAX:
+        return _fetch(cursor, *statement(query, coding, None))
+    keys = [column for name, column in columns.items() if name != "n"]
+    if _differ(keys):
+        return columns
+    group, first = grouping.groups(keys)
+    n = grouping.sums(group, first, n)
+    left = first[n != 0]
+    return {**{name: column[left] for name, column in columns.items()}, "n": n[n != 0]}
+
+
+def _differ(columns: Sequence[NDArray[Any]]) -> bool:
+    """Whether the rows of some integer columns are known to be different."""
+    rows = len(columns[0])
+    key, places = np.zeros(rows, np.int64), 1
+    for column in columns if rows else ():
+        least = int(column.min())
+        span = int(column.max()) - least + 1
+        places *= span
+        if places > _PLACES_MAX:
+            return False
+        key = key * span + column
+        key -= least
+    seen = np.zeros(places, np.bool_)
+    seen[key] = True
+    return int(np.count_nonzero(seen)) == rows
 
 
 def _fetch(

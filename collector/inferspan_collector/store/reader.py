@@ -44,8 +44,11 @@ from inferspan_collector.store.trailing import Trailing
 class Reader(Protocol):
     """What publishers may ask. Safe to call from any thread; every call takes its own cursor."""
 
-    def models(self, primary_targets: Mapping[str, str] | None = None) -> list[ModelSummary]:
-        """All models, by name. A model's `labeled` counts its primary target's labels."""
+    def models(self) -> list[ModelSummary]:
+        """All models, by name."""
+
+    def labelled(self) -> dict[str, dict[str, int]]:
+        """Model → target → predictions with a joined label, where there are any."""
 
     def prediction_cells(self, query: CellQuery) -> PredictionCells:
         """Predictions per cell; `query.target` is of no matter here."""
@@ -168,10 +171,15 @@ class StoreReader:
         self._database = database
         self._config = config or Config()
 
-    def models(self, primary_targets: Mapping[str, str] | None = None) -> list[ModelSummary]:
-        """All models, by name. A model's `labeled` counts its primary target's labels."""
+    def models(self) -> list[ModelSummary]:
+        """All models, by name."""
         with self._database.cursor() as cursor:
-            return row_queries.models(cursor, primary_targets or {})
+            return row_queries.models(cursor)
+
+    def labelled(self) -> dict[str, dict[str, int]]:
+        """Model → target → predictions with a joined label, where there are any."""
+        with self._database.cursor() as cursor:
+            return row_queries.labelled(cursor)
 
     def prediction_cells(self, query: CellQuery) -> PredictionCells:
         """Predictions per cell; `query.target` is of no matter here."""

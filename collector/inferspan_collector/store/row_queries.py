@@ -38,27 +38,12 @@ WITH counted AS (
         HAVING sum(n) <> 0
     )
     GROUP BY ALL
-),
-labeled AS (
-    SELECT series_id, target, sum(n) AS n
-    FROM outcome_cells
-    WHERE slice_key = ''
-    GROUP BY ALL
 )
 SELECT
     s.model,
     list(DISTINCT s.version) FILTER (s.version IS NOT NULL),
     list(DISTINCT s.service) FILTER (s.service IS NOT NULL),
     list(DISTINCT s.environment) FILTER (s.environment IS NOT NULL),
-    (
-        SELECT map_from_entries(list((t.target, t.n)))
-        FROM (
-            SELECT l.target, sum(l.n)::BIGINT AS n
-            FROM labeled AS l
-            JOIN series AS ls ON ls.series_id = l.series_id AND ls.model = s.model
-            GROUP BY ALL
-        ) AS t
-    ),
     min(c.first_minute) * {MINUTE_NS},
     max(c.last_minute) * {MINUTE_NS},
     sum(c.n)::BIGINT
@@ -66,6 +51,16 @@ FROM series AS s
 JOIN counted AS c ON c.series_id = s.series_id
 GROUP BY s.model
 ORDER BY s.model
+"""
+
+_LABELLED: Final = """
+SELECT s.model, c.target, sum(c.n)::BIGINT
+FROM (
+    SELECT series_id, target, sum(n) AS n FROM outcome_cells WHERE slice_key = '' GROUP BY ALL
+) AS c
+JOIN series AS s ON s.series_id = c.series_id
+GROUP BY ALL
+HAVING sum(c.n) <> 0
 """
 
 _PREDICTIONS: Final = f"""
@@ -139,28 +134,30 @@ class Filters:
     slices: Mapping[str, str] | None = None
 
 
-def models(
-    cursor: duckdb.DuckDBPyConnection, primary_targets: Mapping[str, str]
-) -> list[ModelSummary]:
+def models(cursor: duckdb.DuckDBPyConnection) -> list[ModelSummary]:
     """All models, by name."""
-    summaries = []
-    for row in cursor.execute(_MODELS).fetchall():
-        name, versions, services, environments, labeled, first, last, predicted = row
-        by_target: dict[str, int] = {t: n for t, n in (labeled or {}).items() if n}
-        summaries.append(
-            ModelSummary(
-                model=name,
-                versions=tuple(sorted(versions or ())),
-                services=tuple(sorted(services or ())),
-                environments=tuple(sorted(environments or ())),
-                targets=tuple(sorted(by_target)),
-                first_seen=first,
-                last_seen=last,
-                predictions=predicted,
-                labeled=by_target.get(primary_targets.get(name, "default"), 0),
-            )
+    return [
+        ModelSummary(
+            model=name,
+            versions=tuple(sorted(versions or ())),
+            services=tuple(sorted(services or ())),
+            environments=tuple(sorted(environments or ())),
+            first_seen=first,
+            last_seen=last,
+            predictions=predicted,
         )
-    return summaries
+        for name, versions, services, environments, first, last, predicted in cursor.execute(
+            _MODELS
+        ).fetchall()
+    ]
+
+
+def labelled(cursor: duckdb.DuckDBPyConnection) -> dict[str, dict[str, int]]:
+    """Model → target → predictions with a joined label."""
+    found: dict[str, dict[str, int]] = {}
+    for model, target, n in cursor.execute(_LABELLED).fetchall():
+        found.setdefault(model, {})[target] = n
+    return found
 
 
 def predictions(
