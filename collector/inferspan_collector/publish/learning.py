@@ -116,12 +116,14 @@ def baselines(
     if any(name in values for name in MINUTES_PARAMETERS):
         return {}
     asked = values.get("version")
-    versions = {_group(window): window["group"].get("version", asked) for window in windows}
     # Once a version: there are many groups of one where slices are asked for.
     known = {
         version: known_baselines.chosen(reader, values, model, target, version)
-        for version in set(versions.values())
+        for version in {window["group"].get("version", asked) for window in windows}
     }
+    if not any(known.values()):
+        return {}
+    versions = {_group(window): window["group"].get("version", asked) for window in windows}
     return {
         group: baseline
         for group, version in versions.items()
