@@ -40,11 +40,12 @@ class Run:
         config.write_text(CONFIG)
         with served(directory / "data", "127.0.0.1:0", "--config", str(config)) as collector:
             predict(collector, ratio, records)
-            self.metrics = metrics(collector)
             self.figures = {
                 (model, by): figures(collector, model, by) for model in MODELS for by in GROUPS
             }
             self.mistakes = {model: mistakes(collector, model) for model in MODELS}
+            # A scrape waits for nothing; what has just been asked for has been written.
+            self.metrics = metrics(collector)
 
     def counted(self, series: str) -> int:
         """The sum of the series whose name and labels begin so."""
