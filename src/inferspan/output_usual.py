@@ -82,6 +82,21 @@ def _read_pair(label: Any, score: Any, rule: OutputRule) -> Found | None:
     return None
 
 
+def _read_row(value: Any, rule: OutputRule) -> Found | None:
+    """Read a batch of one row, as models answer that take batches only."""
+    if value.shape != (1,) or rule.operation == "predict_proba":
+        return None
+    kind = value.dtype.kind
+    if kind in "iu" and rule.form == "class":
+        return _read_int(value.item(), rule)
+    if kind == "U":
+        return _read_text(value.item(), rule)
+    if kind != "f" or rule.form != "number":
+        return None
+    number = float(value[0])
+    return (None, None, number) if math.isfinite(number) else None
+
+
 USUAL: Final[dict[type, Callable[[Any, OutputRule], Found | None]]] = {
     str: _read_text,
     float: _read_float,
@@ -89,7 +104,9 @@ USUAL: Final[dict[type, Callable[[Any, OutputRule], Found | None]]] = {
     bool: _read_int,
     dict: read_mapping,
     tuple: _read_tuple,
+    np.ndarray: _read_row,
     np.float64: lambda value, rule: _read_float(value.item(), rule),
     np.float32: lambda value, rule: _read_float(value.item(), rule),
 }
-"""By exact type; None = not one of the usual ones after all."""
+"""By exact type; None = not one of the usual ones after all. For an input of one row, or of who
+knows how many: who calls them has seen to that."""

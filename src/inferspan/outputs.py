@@ -6,6 +6,8 @@ goes on the span (`inferspan.capture.dropped`) and, once, into the log.
 
 from __future__ import annotations
 
+from numpy import ndarray
+
 from inferspan import semconv
 from inferspan.attributes import Attributes
 from inferspan.output_columns import ROWS_MAX, Columns, Misfit, OutputRule
@@ -89,7 +91,9 @@ def read_output(returned: object, rule: OutputRule, input_rows: int | None = Non
         foreign object's own attributes raise passes through.
     """
     output = Output()
-    reader = USUAL.get(type(returned))
+    kind = type(returned)
+    # A vector has as many answers as the input has rows.
+    reader = None if kind is ndarray and input_rows not in (None, 1) else USUAL.get(kind)
     if reader is not None and (found := reader(returned, rule)) is not None:
         output.label, output.score, output.value = found
         return output

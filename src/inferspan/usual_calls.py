@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from numpy import ndarray
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import TraceFlags, get_tracer_provider
@@ -75,8 +76,9 @@ class UsualCall(PredictionCall):
         found = shown = None
         try:
             plan = self.plan
-            reader = read_mapping if type(value) is dict else USUAL.get(type(value))
-            if reader is not None:
+            kind = type(value)
+            reader = read_mapping if kind is dict else USUAL.get(kind)
+            if reader is not None and (kind is not ndarray or self._input_rows in (None, 1)):
                 found = reader(value, plan.rule)
             if found is not None and self._policy == "values":
                 if self._shown is not None and type(value) is dict:
@@ -93,7 +95,6 @@ class UsualCall(PredictionCall):
         label, score, _ = found
         if (
             label is None
-            or score is None
             or self._extent is None
             or self._gathered is not None
             or self._noted is not None
@@ -110,7 +111,10 @@ class UsualCall(PredictionCall):
             attributes = {**plan.templates[self._policy]}
             attributes[_SHAPE], attributes[_DTYPE] = self._extent
             attributes[_CLASS] = label
-            attributes[_SCORE] = score
+            if score is None:
+                del attributes[_SCORE]
+            else:
+                attributes[_SCORE] = score
             if shown is not None:
                 attributes[_INPUT], attributes[_OUTPUT] = self._shown or "", shown
             attributes[_ID] = self._id or new_record_id(end_ns)

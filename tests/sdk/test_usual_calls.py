@@ -46,6 +46,10 @@ ANSWERS: Mapping[str, object] = {
     "letters": {"label": "fräud", "score": 0.5},
     "long": {"label": "x" * 600, "score": 0.5},
     "batch": {"label": ["a", "b"], "score": [0.1, 0.2]},
+    "row with a class": np.array([1]),
+    "row with a text": np.array(["fraud"]),
+    "row with a number": np.array([0.75]),
+    "two rows": np.array([0, 1]),
     "nothing": None,
     "object": object(),
 }
