@@ -52,7 +52,8 @@ mappings:
     prediction: {model: {attribute: app.model}, class: {attribute: app.answer}}
 """
 MONITOR = (
-    'sum(rate(traces_span_metrics_calls_total{service_name =~ "others", span_kind =~ "SPAN_KIND_SERVER"}[10m])) '
+    'sum(rate(traces_span_metrics_calls_total{service_name =~ "others", '
+    'span_kind =~ "SPAN_KIND_SERVER"}[10m])) '
     "by (service_name)"
 )
 """As Jaeger asks its Monitor's questions."""
