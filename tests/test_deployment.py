@@ -7,20 +7,15 @@ gateway's hold by themselves is in `tests/collector/test_jaeger_deployment.py`.
 from __future__ import annotations
 
 import itertools
-import json
 import re
 import shutil
 import subprocess
-import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from prometheus_client.parser import text_string_to_metric_families
 
-from inferspan import semconv
 from inferspan_collector import config
 
 ROOT = Path(__file__).parents[1]
@@ -48,7 +43,6 @@ COMPOSE_KEYS = {
     "healthcheck", "read_only", "tmpfs", "cap_drop", "cap_add", "security_opt", "network_mode",
     "stop_grace_period",
 }  # fmt: skip
-DASHBOARDS = sorted((GRAFANA / "dashboards").glob("*.json"))
 
 
 def mounts(service: dict[str, Any], *, writable: bool = False) -> list[tuple[str, str]]:
@@ -255,68 +249,3 @@ def test_an_image_copies_what_exists(dockerfile: str) -> None:
             for source in words[1:-1]:
                 assert (ROOT / source).exists(), source
                 assert f"!{source.split('/')[0]}" in let_through, source
-
-
-def expressions(dashboard: Path) -> list[str]:
-    """Every query of a dashboard, its variables' too."""
-    board = json.loads(dashboard.read_text())
-    queries = [target["expr"] for panel in board["panels"] for target in panel["targets"]]
-    return queries + [v["definition"] for v in board["templating"]["list"] if "definition" in v]
-
-
-@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.name)
-def test_dashboards_ask_the_datasource_that_is_provisioned(dashboard: Path) -> None:
-    provisioned = (GRAFANA / "provisioning/datasources/prometheus.yaml").read_text()
-    (source,) = yaml.safe_load(provisioned)["datasources"]
-    asked = re.findall(r'"type": "prometheus",\s+"uid": "([^"]+)"', dashboard.read_text())
-    assert set(asked) == {source["uid"]}
-
-
-def post(url: str, body: str, content_type: str) -> None:
-    request = urllib.request.Request(url, body.encode(), {"Content-Type": content_type})
-    with urllib.request.urlopen(request, timeout=10) as response:
-        assert response.status == 200
-
-
-def scraped(served: dict[str, str]) -> dict[str, set[str]]:
-    """Names in `/metrics` → their labels, once one label joined and one waits."""
-    now = str(time.time_ns())  # noqa: TID251 — the windows of a real collector end now
-    attributes = {
-        semconv.MODEL_NAME: "m",
-        semconv.OPERATION_NAME: "predict",
-        semconv.TASK_TYPE: semconv.MULTICLASS,
-        semconv.PREDICTION_ID: "p",
-        semconv.OUTPUT_CLASS: "1",
-    }
-    span = {
-        "traceId": "0af7651916cd43dd8448eb211c80319c",
-        "spanId": "b7ad6b7169203331",
-        "name": "predict m",
-        "startTimeUnixNano": now,
-        "endTimeUnixNano": now,
-        "attributes": [{"key": k, "value": {"stringValue": v}} for k, v in attributes.items()],
-    }
-    scope = {"name": semconv.SCOPE_PREDICTIONS}
-    spans = {"resourceSpans": [{"scopeSpans": [{"scope": scope, "spans": [span]}]}]}
-    post(f"{served['otlp_http']}/v1/traces", json.dumps(spans), "application/json")
-    joins = {"id": "l", "model": "m", "prediction_id": "p", "class": "1"}
-    waits = {**joins, "id": "w", "prediction_id": "q"}
-    lines = f"{json.dumps(joins)}\n{json.dumps(waits)}\n"
-    post(f"{served['api']}/v1/labels", lines, "application/x-ndjson")
-    names: dict[str, set[str]] = {}
-    with urllib.request.urlopen(f"{served['api']}/metrics", timeout=10) as response:
-        for family in text_string_to_metric_families(response.read().decode()):
-            suffix = "_total" if family.type == "counter" else ""
-            names[family.name + suffix] = {k for s in family.samples for k in s.labels}
-    return names
-
-
-@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.name)
-def test_dashboards_ask_for_what_is_measured(dashboard: Path, served: dict[str, str]) -> None:
-    names = scraped(served)
-    text = "\n".join(expressions(dashboard))
-    asked = set(re.findall(r"\binferspan_\w+", text))
-    assert asked
-    assert asked - names.keys() == set()
-    for name, selector in re.findall(r"(inferspan_\w+)\{([^}]*)\}", text):
-        assert set(re.findall(r"(\w+)=", selector)) <= names[name], (name, selector)

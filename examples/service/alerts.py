@@ -33,7 +33,9 @@ class Receiver(BaseHTTPRequestHandler):
             self.send_error(404 if length <= BODY_BYTES_MAX else 413)
             return
         for line in lines(self.path, json.loads(self.rfile.read(length))):
-            print(line, flush=True)
+            # One piece: other messages are printed by threads of their own.
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
         # Slack's own answer: Alertmanager takes another one for a refusal.
         answer = b"ok"
         self.send_response(200)

@@ -20,7 +20,12 @@ GATEWAY = ROOT / "collector/otelcol/gateway.yaml"
 ON_DISK = ROOT / "collector/jaeger/on-disk.yaml"
 SAMPLED = ROOT / "collector/otelcol/sampled-jaeger.yaml"
 UI: dict[str, Any] = json.loads((ROOT / "collector/jaeger/ui.json").read_text())
-DASHBOARD = json.loads((ROOT / "collector/grafana/dashboards/model.json").read_text())
+DASHBOARDS = {
+    board["uid"]: {variable["name"] for variable in board["templating"]["list"]}
+    for file in (ROOT / "collector/grafana/dashboards").glob("*.json")
+    for board in (json.loads(file.read_text()),)
+}
+"""uid → names of its variables."""
 
 
 def test_the_page_asks_our_path_and_has_all_three_keys() -> None:
@@ -38,7 +43,7 @@ def test_the_tab_asks_our_path_with_the_full_names() -> None:
     assert settings["normalize_duration"]
 
 
-def test_links_name_attributes_and_the_dashboard_that_exist() -> None:
+def test_links_name_attributes_and_dashboards_that_exist() -> None:
     names = {value for value in vars(semconv).values() if isinstance(value, str)}
     of_a_trace = {"startTime", "endTime", "traceID"}
     for pattern in UI["linkPatterns"]:
@@ -47,9 +52,8 @@ def test_links_name_attributes_and_the_dashboard_that_exist() -> None:
         assert set(used) <= known
         assert pattern.get("key", semconv.MODEL_NAME) in names
         if "/d/" in pattern["url"]:
-            assert f"/d/{DASHBOARD['uid']}?" in pattern["url"]
-            variables = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
-            assert set(re.findall(r"var-(\w+)=", pattern["url"])) <= variables
+            (uid,) = re.findall(r"/d/([\w-]+)\?", pattern["url"])
+            assert set(re.findall(r"var-(\w+)=", pattern["url"])) <= DASHBOARDS[uid]
 
 
 def test_no_sampler_and_no_batch_stand_before_us() -> None:

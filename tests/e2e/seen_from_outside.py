@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import time
 from typing import Any
 
@@ -11,6 +13,7 @@ import httpx
 from servers.composed import Composed
 from servers.monitoring import Prometheus
 from servers.running import Jaeger, Server
+from waiting import wait_until
 
 MODEL, SERVICE, TWIN = "fraud", "fraud-api", "fraud-api-quality"
 TIMEOUT_SECONDS = 30.0
@@ -41,13 +44,35 @@ class Outside:
         """What the API says."""
         return float(self.window()["metrics"]["accuracy"]["value"])
 
-    def page(self, path: str = "/") -> str:
-        """The page for people, as a browser gets it."""
-        answer = httpx.get(
-            f"{self.api}{path}", headers={"Accept": "text/html"}, timeout=TIMEOUT_SECONDS
+    def send_label_lines(self, lines: str) -> httpx.Response:
+        """Labels as lines of JSON."""
+        return httpx.post(
+            f"{self.api}/v1/labels",
+            content=lines,
+            headers={"Content-Type": "application/x-ndjson"},
+            timeout=TIMEOUT_SECONDS,
         )
+
+    def page(self, path: str = "/") -> str:
+        """The page for people, as a browser gets it: with the parts that load by themselves."""
+        return re.sub(
+            r'<div data-part="([^"]*)"[^>]*>.*?</div>',
+            lambda part: self._part(html.unescape(part[1])),
+            self._text(path, "text/html").text,
+            flags=re.DOTALL,
+        )
+
+    def _part(self, path: str) -> str:
+        def made() -> httpx.Response | None:
+            answer = self._text(path, "text/fragment")
+            return None if answer.status_code == httpx.codes.ACCEPTED else answer
+
+        return wait_until(made, TIMEOUT_SECONDS, f"{path} to be made").text
+
+    def _text(self, path: str, accept: str) -> httpx.Response:
+        answer = httpx.get(f"{self.api}{path}", headers={"Accept": accept}, timeout=TIMEOUT_SECONDS)
         assert answer.is_success, answer.text
-        return answer.text
+        return answer
 
     @property
     def prometheus(self) -> Prometheus:
@@ -97,5 +122,12 @@ class Outside:
 
     def told(self) -> list[dict[str, Any]]:
         """What Alertmanager's webhook was sent, one message after the other."""
-        lines = self._stack.running["alerts"].out.read_text().splitlines()
-        return [json.loads(line) for line in lines if line.startswith("{")]
+        return [json.loads(line) for line in self._printed() if line.startswith("{")]
+
+    def words(self) -> str:
+        """What people were told."""
+        return "\n".join(line for line in self._printed()[1:] if not line.startswith("{"))
+
+    def _printed(self) -> list[str]:
+        """Whole lines only: the last one may be on its way."""
+        return self._stack.running["alerts"].out.read_text().split("\n")[:-1]
