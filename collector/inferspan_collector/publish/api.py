@@ -31,6 +31,7 @@ from inferspan_collector.publish.parameters import (
     whole_number,
 )
 from inferspan_collector.publish.quality_json import Rest, default_average, windows_json
+from inferspan_collector.quality import weighing
 from inferspan_collector.quality.counted_windows import CountedWindows, counted
 from inferspan_collector.quality.figure import AVERAGES
 from inferspan_collector.quality.objective import Objective
@@ -209,7 +210,8 @@ class _Api:
 
         def shown(asked: CellQuery, of: CountedWindows) -> list[dict[str, Any]]:
             measured = measurements(reader, asked, of, section, limits.query_rows)
-            rest = Rest(measured, include, section.minimum_n)
+            weighs = weighing.weighed(reader, asked, of, limits.query_rows)
+            rest = Rest(measured, include, section.minimum_n, weighs)
             return windows_json(asked, of, average or "", positive, seen, rest)
 
         windows = shown(query, counts)

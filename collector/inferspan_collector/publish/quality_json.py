@@ -18,6 +18,7 @@ from inferspan_collector.quality.counts import Counts, Key
 from inferspan_collector.quality.figure import BINARY, MACRO, Figure, Question, positive_class
 from inferspan_collector.quality.latency import QUANTILES
 from inferspan_collector.quality.many_windows import Figures, Several
+from inferspan_collector.quality.weighing import Weighed
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery
 
 PER_CLASS_MAX: Final = 500
@@ -31,6 +32,8 @@ class Rest:
     measurements: Measurements = field(default_factory=Measurements)
     include: tuple[str, ...] = ()
     minimum_n: int = 1
+    weighed: Weighed | None = None
+    """What the labelled rows weigh, where they do not all weigh one."""
 
 
 def default_average(total: Counts, configured_positive: str | None) -> str:
@@ -60,11 +63,12 @@ def windows_json(
     """
     positives = _positives(windows, configured_positive)
     matrices = windows.matrices()
-    known = many_windows.many(windows, matrices, average, positives)
+    known = many_windows.many(windows, matrices, average, positives, rest.weighed)
     told = known.told.tolist()
     metrics = _metrics(known, rest.minimum_n)
     confusion, latency = _confusion(windows, matrices), _latency(windows)
     per_class = len(windows) <= PER_CLASS_MAX or PER_CLASS in rest.include
+    of_each = _per_class(windows, known, rest.minimum_n) if per_class else []
     numbers = zip(
         windows.predictions.tolist(),
         windows.errors.tolist(),
@@ -89,10 +93,12 @@ def windows_json(
             "labeled": labelled,
             "coverage": metrics[row]["coverage"]["value"],
             "metrics": metrics[row],
-            "per_class": _per_class(windows.counts(row), rest.minimum_n) if per_class else {},
+            "per_class": of_each[row] if per_class else {},
             "confusion": confusion[row],
             "latency": {"count": predictions, **latency[row]},
         }
+        if rest.weighed is not None:
+            one["weights"] = _weights(rest.weighed, row)
         if rest.measurements.says(rest.include):
             _with_rest(one, (window, group), windows.counts(row), question, rest)
         shown.append(one)
@@ -176,14 +182,43 @@ def _latency(windows: CountedWindows) -> list[dict[str, float | None]]:
     ]
 
 
-def _per_class(counts: Counts, minimum_n: int) -> dict[str, dict[str, Any]]:
-    support = classification.one_against_rest(counts)
+def _per_class(
+    windows: CountedWindows, known: Figures, minimum_n: int
+) -> list[dict[str, dict[str, Any]]]:
+    """The figures of each class that a window holds, and how many rows are of it."""
+    shown: list[dict[str, dict[str, Any]]] = []
+    present = windows.present()
+    for row, told in enumerate(known.told.tolist()):
+        counts = windows.counts(row)
+        support = classification.one_against_rest(counts)
+        if told:
+            tables = {
+                windows.classes[place]: {
+                    name: each.figure((row, place)) for name, each in known.of_each.items()
+                }
+                for place in np.flatnonzero(present[row]).tolist()
+            }
+        else:
+            tables = classification.per_class(counts)
+        shown.append(
+            {
+                name: {
+                    **{key: figure_json(figure, minimum_n) for key, figure in table.items()},
+                    "support": support[name].actual,
+                }
+                for name, table in tables.items()
+            }
+        )
+    return shown
+
+
+def _weights(weighed: Weighed, row: int) -> dict[str, float] | None:
+    """What the judged rows of a window weigh, and are worth; null where that is not known."""
+    if not weighed.known[row]:
+        return None
     return {
-        name: {
-            **{key: figure_json(figure, minimum_n) for key, figure in table.items()},
-            "support": support[name].actual,
-        }
-        for name, table in classification.per_class(counts).items()
+        "total": float(weighed.weights[row].sum()),
+        "effective_n": float(weighed.effective()[row]),
     }
 
 

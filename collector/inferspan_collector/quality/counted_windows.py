@@ -171,10 +171,15 @@ def grouped_counts(reader: Reader, query: CellQuery) -> dict[Key, Counts]:
 
 def counted(reader: Reader, query: CellQuery) -> CountedWindows:
     """As `grouped_counts`, in columns."""
-    wide = replace(query, by=query.by + tuple(key for key in _HIDDEN if key not in query.by))
+    asked = wide(query)
     # Outcomes first: what is committed between the two questions may only add predictions.
-    outcomes = reader.outcome_cells(wide)
-    return tally(query.by, reader.prediction_cells(wide), outcomes)
+    outcomes = reader.outcome_cells(asked)
+    return tally(query.by, reader.prediction_cells(asked), outcomes)
+
+
+def wide(query: CellQuery) -> CellQuery:
+    """A query with the keys that are always asked for; its own stand first."""
+    return replace(query, by=query.by + tuple(key for key in _HIDDEN if key not in query.by))
 
 
 def tally(

@@ -21,6 +21,22 @@ JOIN series USING (series_id)
 GROUP BY ALL
 """
 
+_WEIGHED_ROWS: Final = """(
+    SELECT
+        o.minute, o.series_id, o.slices_id, j.target, j.predicted, j.actual, j.correct,
+        coalesce(d.adjusted_count, 1) * coalesce(l.weight, 1) AS weight, 1 AS n
+    FROM outcomes AS o
+    JOIN judgements AS j ON j.judgement_id = o.judgement_id AND j.counted
+    LEFT JOIN prediction_details AS d ON d.row_id = o.prediction_row
+    LEFT JOIN label_details AS l ON l.row_id = o.label_row
+)"""
+WEIGHS: Final = """
+SELECT
+    EXISTS (SELECT 1 FROM prediction_details WHERE adjusted_count <> 1)
+    OR EXISTS (SELECT 1 FROM label_details WHERE weight <> 1)
+"""
+"""Whether any row stands for more or less than itself."""
+
 # With two slices or more the cells do not know; the rows do.
 _PREDICTION_ROWS: Final = f"""(
     SELECT
@@ -110,13 +126,28 @@ def outcomes(
     Classes are places in `coding.classes`, -1 = none, -2 = one that is not among them. `most` as
     for predictions.
     """
-    joins, columns = [], []
+    return _of_classes(query, coding, "outcome_cells", _OUTCOME_ROWS, ["c.correct"], most)
+
+
+def weighed(query: CellQuery, coding: Coding) -> tuple[str, dict[str, Any]]:
+    """The statement for outcomes of rows per (window, group, predicted, actual, weight)."""
+    return _of_classes(query, coding, None, _WEIGHED_ROWS, ["c.correct", "c.weight"])
+
+
+def _of_classes(
+    query: CellQuery,
+    coding: Coding,
+    cells: str | None,
+    rows: str,
+    columns: list[str],
+    most: int | None = None,
+) -> tuple[str, dict[str, Any]]:
+    joins, codes = [], []
     for name in ("predicted", "actual"):
         joins.append(f"LEFT JOIN classes_of AS {name} ON {name}.text = c.{name}")
         without = f"CASE WHEN c.{name} IS NULL THEN -1 ELSE -2 END"
-        columns.append(f"coalesce({name}.code, {without})::INTEGER AS {name}")
-    columns.append("c.correct")
-    about = ("outcome_cells", _OUTCOME_ROWS, columns, joins)
+        codes.append(f"coalesce({name}.code, {without})::INTEGER AS {name}")
+    about = (cells, rows, [*codes, *columns], joins)
     statement, parameters = _statement(query, coding, *about, targeted=True, most=most)
     coded = (
         "WITH classes_of AS (SELECT unnest($classes::VARCHAR[]) AS text, unnest(range($n)) AS code)"

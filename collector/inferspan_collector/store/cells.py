@@ -122,6 +122,18 @@ class OutcomeCells:
 
 
 @dataclass(frozen=True, slots=True)
+class WeighedCells:
+    """Labelled predictions whose rows are kept, per cell of `OutcomeCells` and weight.
+
+    `weight` is for how many a row stands (`inferspan.sampling.adjusted_count` × the label's
+    weight), greater than 0.
+    """
+
+    outcomes: OutcomeCells
+    weight: NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
 class JudgedItems:
     """Labelled items of rankings, one entry each, in the order of their rankings.
 

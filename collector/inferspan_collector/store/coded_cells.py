@@ -24,6 +24,7 @@ from inferspan_collector.store.cells import (
     JudgedItems,
     OutcomeCells,
     PredictionCells,
+    WeighedCells,
 )
 
 _CELLS_MAX: Final = 500_000
@@ -53,16 +54,35 @@ def predictions(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> Predicti
 def outcomes(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> OutcomeCells:
     """Labelled predictions per (window, group, predicted, actual, correct)."""
     with _one_state(cursor):
-        # Whatever is counted, arrived: these few rows name all classes, and need no look at cells.
-        found = cursor.execute(_CLASSES, {"target": query.target}).fetchall()
-        classes = tuple(sorted(text for (text,) in found if text is not None))
-        coding = _coding(cursor, query, classes)
+        coding = _coding(cursor, query, _classes(cursor, query))
         columns = _added_up(cursor, cell_queries.outcomes, query, coding)
+    return _outcomes(query, coding, columns)
+
+
+def weighed(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> WeighedCells:
+    """The same of rows, by their weights."""
+    with _one_state(cursor):
+        coding = _coding(cursor, query, _classes(cursor, query), by_combination=True)
+        columns = _fetch(cursor, *cell_queries.weighed(query, coding))
+    # In one order, whatever DuckDB's is: what follows are sums of floats.
+    order = np.lexsort([columns[name] for name in sorted(columns)])
+    columns = {name: column[order] for name, column in columns.items()}
+    return WeighedCells(_outcomes(query, coding, columns), columns["weight"])
+
+
+def _classes(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> tuple[str, ...]:
+    """The classes of a query's target: whatever is counted arrived, and those are few rows."""
+    found = cursor.execute(_CLASSES, {"target": query.target}).fetchall()
+    return tuple(sorted(text for (text,) in found if text is not None))
+
+
+def _outcomes(query: CellQuery, coding: Coding, columns: dict[str, Any]) -> OutcomeCells:
     if any((columns[name] < -1).any() for name in ("predicted", "actual")):
         raise RuntimeError(
             "a counter names a class that no arrival named, so the store's counters contradict "
             "each other; restore a backup, and report this"
         )
+    classes = tuple(coding.classes)
     return OutcomeCells(
         by=query.by,
         window=columns["window_start"],

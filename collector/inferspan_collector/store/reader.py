@@ -34,6 +34,7 @@ from inferspan_collector.store.cells import (
     OutcomeCells,
     PredictionCells,
     PredictionRow,
+    WeighedCells,
 )
 from inferspan_collector.store.judged_rows import JudgedRows
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
@@ -55,6 +56,12 @@ class Reader(Protocol):
 
     def outcome_cells(self, query: CellQuery) -> OutcomeCells:
         """Labelled predictions per cell, corrections applied."""
+
+    def weighs(self) -> bool:
+        """Whether any row of the store stands for more or less than itself."""
+
+    def weighed_cells(self, query: CellQuery) -> WeighedCells:
+        """Labelled predictions whose rows are kept, by cell and weight."""
 
     def judged_items(self, query: CellQuery) -> JudgedItems:
         """Labelled items of rankings, corrections applied, of predictions whose rows are kept."""
@@ -190,6 +197,16 @@ class StoreReader:
         """Labelled predictions per cell, corrections applied."""
         with self._database.cursor() as cursor:
             return coded_cells.outcomes(cursor, query)
+
+    def weighs(self) -> bool:
+        """Whether any row of the store stands for more or less than itself."""
+        with self._database.cursor() as cursor:
+            return bool(cursor.execute(cell_queries.WEIGHS).fetchall()[0][0])
+
+    def weighed_cells(self, query: CellQuery) -> WeighedCells:
+        """Labelled predictions whose rows are kept, by cell and weight."""
+        with self._database.cursor() as cursor:
+            return coded_cells.weighed(cursor, query)
 
     def judged_items(self, query: CellQuery) -> JudgedItems:
         """Labelled items of rankings, corrections applied, of predictions whose rows are kept."""
