@@ -39,7 +39,7 @@ from inferspan_collector.allocator import keep_freed_memory
 from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch
 from inferspan_collector.config import load
 from inferspan_collector.http_server import Gate, Listener, new_event_loop
-from inferspan_collector.receivers import otlp_http
+from inferspan_collector.receivers import otlp_exchange, otlp_http
 from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.guard import Guard
 from inferspan_collector.receivers.otlp import SIGNALS
@@ -112,9 +112,9 @@ async def serve(way: str) -> None:
     else:
         keep_freed_memory()
         receiver = otlp_http.application(sink, telemetry, config.limits, budget, signals=signals)
-        guard = Guard(receiver, telemetry, otlp_http.TRANSPORT, uploads=receiver)
+        guard = Guard(receiver, telemetry, otlp_exchange.TRANSPORT, uploads=receiver)
         gate = Gate(64)
-        listener = Listener(guard, socket, telemetry, otlp_http.TRANSPORT, gate, uploads=guard)
+        listener = Listener(guard, socket, telemetry, otlp_exchange.TRANSPORT, gate, uploads=guard)
         await listener.start()
         server_over_grpc = GrpcReceiver(
             sink, telemetry, config.limits, budget, FREE, signals=signals

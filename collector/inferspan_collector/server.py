@@ -46,7 +46,7 @@ from inferspan_collector.publish import (
 )
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
 from inferspan_collector.publish.metrics.row_figures import RowFigures
-from inferspan_collector.receivers import labels, otlp, otlp_http
+from inferspan_collector.receivers import labels, otlp, otlp_exchange, otlp_http
 from inferspan_collector.receivers.access import ADMIN, LABELS, Access, Doorkeeper
 from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.guard import Guard
@@ -232,8 +232,8 @@ class Collector:
                 self._signals,
                 pending,
             )
-            guarded = Guard(receiver, telemetry, otlp_http.TRANSPORT, hosts, uploads=receiver)
-            await self._listen(stack, guarded, sockets, otlp_http.TRANSPORT)
+            guarded = Guard(receiver, telemetry, otlp_exchange.TRANSPORT, hosts, uploads=receiver)
+            await self._listen(stack, guarded, sockets, otlp_exchange.TRANSPORT)
 
     async def _listen(
         self,

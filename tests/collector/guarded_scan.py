@@ -89,7 +89,7 @@ def read(body: bytes, memory: Guarded, out: Guarded) -> int:
     for fate in FATES:
         scope_table = np.array([[fate] * len(found.resource_of), found.resource_of], np.int64)
         taken = np.zeros(len(found), np.uint8)
-        scanned = scan_records(body, found, scope_table, limits(NOW_NS), range(len(found)), taken)
+        scanned = scan_records(found, scope_table, limits(NOW_NS), range(len(found)), taken)
         for columns, first in ((scanned.predictions, 5), (scanned.labels, 9)):
             if len(columns):
                 scanned.texts(columns.integers(first), columns.integers(first + 1))

@@ -10,7 +10,16 @@ from __future__ import annotations
 
 from inferspan_collector.decode.mapping import Mapper
 from inferspan_collector.decode.requests import decode_logs, decode_traces
+from inferspan_collector.decode.together import decode_traces_together
 from inferspan_collector.decode.warming import warm
 from inferspan_collector.decode.wire import Content, MalformedRequest
 
-__all__ = ["Content", "MalformedRequest", "Mapper", "decode_logs", "decode_traces", "warm"]
+__all__ = [
+    "Content",
+    "MalformedRequest",
+    "Mapper",
+    "decode_logs",
+    "decode_traces",
+    "decode_traces_together",
+    "warm",
+]

@@ -14,14 +14,14 @@ from typing import Final, TypeVar
 import numpy as np
 
 from inferspan import semconv
-from inferspan_collector.batches import Int64, LabelBatch, PredictionBatch
+from inferspan_collector.batches import Decoded, Int64, LabelBatch, PredictionBatch, UInt8
 from inferspan_collector.decode import wire
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord
 from inferspan_collector.decode.compiled import scan
 from inferspan_collector.decode.mapping import Mapper
 from inferspan_collector.decode.ordinary_rows import Part, label_rows, prediction_rows
 from inferspan_collector.decode.predictions import Origin, read_origin
-from inferspan_collector.decode.row_limit import ROWS_MAX
+from inferspan_collector.decode.row_limit import ROWS_MAX, rows_max
 from inferspan_collector.decode.scanned import Outline, WantedKeys, limits, scan_records
 
 _RECORDS_AT_ONCE: Final = 8192
@@ -52,8 +52,12 @@ class Ordinary:
     ignored: int
     left: list[int]
     """The numbers of the records that were not read."""
-    rest: bytes
-    """The request without those that were: empty where all were."""
+    _found: Outline
+    _taken: UInt8
+
+    def rest(self) -> bytes:
+        """The request without the records that were read: empty where all were."""
+        return self._found.without(self._taken) if self.left else b""
 
 
 def read_traces(
@@ -75,7 +79,47 @@ def read_traces(
     if found is None:
         return None
     plan = _plan(found, mapper, logs=False)
-    return None if plan is None else _read(body, found, plan, received_ns, reserve)
+    return None if plan is None else _read(found, plan, received_ns, reserve)
+
+
+def read_together(
+    bodies: Sequence[wire.Content],
+    received_ns: int,
+    reserve: Callable[[int], None],
+    mapper: Mapper | None,
+) -> Ordinary | None:
+    """Read the spans of several trace export requests as if they were one.
+
+    Arguments as `read_traces`; nothing is copied.
+
+    Returns:
+        None where one of them is left, or may hold too many rows.
+    """
+    outlines, plans = [], []
+    for body in bodies:
+        found = Outline.of(body)
+        if found is None or len(found) > rows_max(len(body)):
+            return None
+        plan = _plan(found, mapper, logs=False)
+        if plan is None or plan.wanted is not None:
+            return None
+        outlines.append(found)
+        plans.append(plan)
+    return _read(Outline.together(outlines), _Plan.together(plans), received_ns, reserve)
+
+
+def all_ordinary(ordinary: Ordinary, size_bytes: int) -> Decoded | None:
+    """What a request held of which every record is ordinary; None where more is to be done."""
+    if ordinary.left or len(ordinary.predictions) > rows_max(size_bytes):
+        return None
+    clamped = (ordinary.predictions_skewed, ordinary.labels_skewed)
+    return Decoded(
+        predictions=ordinary.predictions,
+        labels=ordinary.labels,
+        ignored=ordinary.ignored,
+        clock_skewed=sum(int(rows.sum()) for rows in clamped if rows is not None),
+        size_bytes=size_bytes,
+    )
 
 
 @dataclass(slots=True, eq=False)
@@ -88,6 +132,18 @@ class _Plan:
     """What becomes of the records of each scope, and its resource, [2, scopes]."""
     wanted: WantedKeys | None
     """Where some are to be mapped."""
+
+    @classmethod
+    def together(cls, plans: Sequence[_Plan]) -> _Plan:
+        """The plan of requests without such, as `Outline.together` numbers them on."""
+        origins = tuple(origin for plan in plans for origin in plan.origins)
+        table = np.concatenate([plan.scope_table for plan in plans], axis=1)
+        first = before = 0
+        for plan in plans:
+            end = first + plan.scope_table.shape[1]
+            table[1, first:end] += before
+            first, before = end, before + len(plan.origins)
+        return cls(origins, table, None)
 
 
 _Key = tuple[bytes, Mapper | None, bool]
@@ -156,11 +212,10 @@ def read_logs(
     if plan is None:
         return None
     reserve(len(found))
-    return _read(body, found, plan, received_ns, lambda rows: None)
+    return _read(found, plan, received_ns, lambda rows: None)
 
 
 def _read(
-    body: wire.Content,
     found: Outline,
     plan: _Plan,
     received_ns: int,
@@ -174,7 +229,7 @@ def _read(
     ignored = reserved = 0
     for first in range(0, len(found), _RECORDS_AT_ONCE):
         some = range(first, min(first + _RECORDS_AT_ONCE, len(found)))
-        scanned = scan_records(body, found, plan.scope_table, packed, some, taken)
+        scanned = scan_records(found, plan.scope_table, packed, some, taken)
         ignored += scanned.ignored
         if len(scanned.predictions):
             part = prediction_rows(scanned, origins, received_ns)
@@ -200,7 +255,8 @@ def _read(
         labels_skewed=_skewed(labels),
         ignored=ignored,
         left=left,
-        rest=found.without(taken) if left else b"",
+        _found=found,
+        _taken=taken,
     )
 
 

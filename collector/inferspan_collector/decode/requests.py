@@ -28,14 +28,14 @@ from inferspan_collector.decode.label_records import ATTRIBUTES, Link, read_labe
 from inferspan_collector.decode.mapping import Mapper, SpanView
 from inferspan_collector.decode.mapping.labels import mapped_label
 from inferspan_collector.decode.merging import Merging
-from inferspan_collector.decode.ordinary import Ordinary, read_logs, read_traces
+from inferspan_collector.decode.ordinary import Ordinary, all_ordinary, read_logs, read_traces
 from inferspan_collector.decode.predictions import (
     read_origin,
     read_prediction,
     slice_keys,
     span_context,
 )
-from inferspan_collector.decode.row_limit import RECORD_ROW_BYTES_MIN, RowLimit, rows_max
+from inferspan_collector.decode.row_limit import RECORD_ROW_BYTES_MIN, RowLimit
 from inferspan_collector.decode.slim_records import SlimRecord, read_slim_record
 
 _Request_co = TypeVar("_Request_co", covariant=True)
@@ -74,7 +74,7 @@ def decode_traces(
     ordinary = None
     if compiled and not json:
         ordinary = read_traces(body, received_ns, reserve, mapper)
-    if ordinary is not None and (whole := _all_ordinary(ordinary, len(body))) is not None:
+    if ordinary is not None and (whole := all_ordinary(ordinary, len(body))) is not None:
         return whole
     request, ordinary = _left(wire.parse_traces, body, ordinary, json=json)
     found = _Found(received_ns, len(body), reserve, ordinary, mapper)
@@ -100,7 +100,7 @@ def decode_logs(
     Arguments, result and errors as `decode_traces`.
     """
     ordinary = read_logs(body, received_ns, reserve) if compiled and not json else None
-    if ordinary is not None and (whole := _all_ordinary(ordinary, len(body))) is not None:
+    if ordinary is not None and (whole := all_ordinary(ordinary, len(body))) is not None:
         return whole
     request, ordinary = _left(wire.parse_logs, body, ordinary, json=json)
     if ordinary is None:
@@ -115,20 +115,6 @@ def decode_logs(
     return found.decoded()
 
 
-def _all_ordinary(ordinary: Ordinary, size_bytes: int) -> Decoded | None:
-    """What a request held of which every record is ordinary; None where more is to be done."""
-    if ordinary.left or len(ordinary.predictions) > rows_max(size_bytes):
-        return None
-    clamped = (ordinary.predictions_skewed, ordinary.labels_skewed)
-    return Decoded(
-        predictions=ordinary.predictions,
-        labels=ordinary.labels,
-        ignored=ordinary.ignored,
-        clock_skewed=sum(int(rows.sum()) for rows in clamped if rows is not None),
-        size_bytes=size_bytes,
-    )
-
-
 class _Parse(Protocol[_Request_co]):
     def __call__(self, body: wire.Content, *, json: bool) -> _Request_co: ...
 
@@ -139,7 +125,7 @@ def _left(
     """The records that the library reads: all of them, or what the compiled way has left."""
     if ordinary is not None:
         try:
-            return parse(ordinary.rest, json=False), ordinary
+            return parse(ordinary.rest(), json=False), ordinary
         except wire.MalformedRequest:
             pass  # what is wrong is said of the request as it came
     return parse(body, json=json), None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Sequence, Set
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Final
 
 import numpy as np
@@ -60,6 +62,8 @@ class Outline:
     """Bytes of all records with their frames."""
     frame: bytes | None
     """All else, by which senders are known again; None where that is much."""
+    others: Sequence[UInt8] = ()
+    """The bodies of further requests: places count from the begin of `body`, beyond it."""
 
     @classmethod
     def of(cls, body: Content | UInt8) -> Outline | None:
@@ -83,8 +87,34 @@ class Outline:
             None if of_frame == FAILED else frame[:of_frame].tobytes(),
         )
 
+    @classmethod
+    def together(cls, outlines: Sequence[Outline]) -> Outline:
+        """Several requests as one, none of them copied: for `scan_records` alone.
+
+        Scopes are numbered on; which resource they stand in is left to the scope table.
+        """
+        bodies = [each.body for each in outlines]
+        begins = [body.ctypes.data for body in bodies]
+        ends = list(accumulate(map(len, outlines)))
+        # As `of` makes them: a part of more room, so that all is compiled once.
+        places, scopes = np.empty((2, ends[-1] + 1), np.int64), np.empty(ends[-1], np.int32)
+        first = first_scope = 0
+        for each, begin, end in zip(outlines, begins, ends, strict=True):
+            np.add(each.places, begin - begins[0], out=places[:, first:end])
+            np.add(each.scopes, first_scope, out=scopes[first:end])
+            first, first_scope = end, first_scope + len(each.resource_of)
+        framed_bytes = sum(each.framed_bytes for each in outlines)
+        none = outlines[0].resource_of[:0]
+        return cls(bodies[0], places[:, :-1], scopes, none, framed_bytes, None, bodies[1:])
+
     def __len__(self) -> int:
         return len(self.scopes)
+
+    def bytes_at(self, start: int, length: int) -> bytes:
+        """What stands at a place."""
+        if not self.others:
+            return self.body[start : start + length].tobytes()
+        return ctypes.string_at(self.body.ctypes.data + start, length)
 
     def skeleton(self) -> bytes:
         """The request without any of its records."""
@@ -182,7 +212,6 @@ class Scanned:
     """The ordinary records among some of a request, as columns; texts are places in the body."""
 
     body: UInt8
-    raw: Content
     predictions: Columns
     labels: Columns
     ignored: int
@@ -204,7 +233,6 @@ class Scanned:
 
 
 def scan_records(
-    raw: Content,
     found: Outline,
     scope_table: Int64,
     held_to: Int64,
@@ -214,8 +242,7 @@ def scan_records(
     """Read the ordinary ones among some of a request's records.
 
     Args:
-        raw: the request.
-        found: its outline.
+        found: the outline of the request.
         scope_table: what becomes of the records of each scope, and its resource, [2, scopes].
         held_to: `limits`.
         some: the numbers of the records to read.
@@ -248,7 +275,6 @@ def scan_records(
     counted = counts.tolist()
     return Scanned(
         body=found.body,
-        raw=raw,
         predictions=Columns(
             of_predictions, counted[scan.PREDICTION_ROWS], room, predictions.COLUMNS
         ),
@@ -257,8 +283,8 @@ def scan_records(
         skewed_predictions=counted[scan.SKEWED_PREDICTIONS] > 0,
         skewed_labels=counted[scan.SKEWED_LABELS] > 0,
         failed_predictions=counted[scan.FAILED_PREDICTIONS] > 0,
-        values=_vocabulary(raw, counted, entries, wording),
-        slice_keys=_slice_keys(raw, counted) if counted[scan.SLICES] else (),
+        values=_vocabulary(found, counted, entries, wording),
+        slice_keys=_slice_keys(found, counted) if counted[scan.SLICES] else (),
         seen_of_labels=counted[scan.SEEN_OF_LABELS],
     )
 
@@ -267,21 +293,21 @@ def _words(kind: Any, room: int) -> int:
     return int(kind.COLUMNS * room + kind.CODES * room // 2)
 
 
-def _vocabulary(raw: Content, counted: list[int], entries: Int64, wording: UInt8) -> Vocabulary:
+def _vocabulary(found: Outline, counted: list[int], entries: Int64, wording: UInt8) -> Vocabulary:
     of_text = counted[scan.TEXT_BYTES]
     if of_text != NO_TEXT:
         return told(wording[:of_text].tobytes())
     words = entries[: counted[scan.ENTRIES] * records.ENTRY_WORDS].tolist()
     values: dict[int, list[bytes]] = {}
     for slot, start, length in zip(words[::4], words[1::4], words[2::4], strict=True):
-        values.setdefault(slot, []).append(bytes(raw[start : start + length]))
+        values.setdefault(slot, []).append(found.bytes_at(start, length))
     return Vocabulary(values)
 
 
-def _slice_keys(raw: Content, counted: list[int]) -> list[tuple[int, str]]:
+def _slice_keys(found: Outline, counted: list[int]) -> list[tuple[int, str]]:
     places = counted[scan.SLICE_PLACES : scan.SLICE_PLACES + 2 * counted[scan.SLICES]]
     keys = [
-        (names.SLICE_SLOT + number, str(raw[start : start + length], "utf-8"))
+        (names.SLICE_SLOT + number, str(found.bytes_at(start, length), "utf-8"))
         for number, (start, length) in enumerate(zip(places[::2], places[1::2], strict=True))
         if counted[scan.SEEN_OF_PREDICTIONS] >> (names.SLICE_SLOT + number) & 1
     ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Protocol
@@ -19,7 +19,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 )
 
 from inferspan_collector.batches import Decoded, Refusal
-from inferspan_collector.decode import Content, Mapper, decode_logs, decode_traces
+from inferspan_collector.decode import (
+    Content,
+    Mapper,
+    decode_logs,
+    decode_traces,
+    decode_traces_together,
+)
 
 REJECTING: Final = ("predictions", "slim_records", "labels")
 """Signals whose refusal left a whole record out; others are warnings."""
@@ -34,6 +40,15 @@ class Decode(Protocol):
         """Read a request's body; raises `MalformedRequest`, and what `reserve` raises."""
 
 
+class Together(Protocol):
+    """`decode_traces_together`."""
+
+    def __call__(
+        self, bodies: Sequence[Content], *, received_ns: int, reserve: Callable[[int], None]
+    ) -> Decoded | None:
+        """Read several bodies as one; None where they are to be read one by one."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signal:
     """One kind of export: where it is addressed, how it is read and answered."""
@@ -45,6 +60,8 @@ class Signal:
     decode: Decode
     refusing: Callable[[int, str], Message]
     """The answer that says how many records were rejected, and why the first."""
+    together: Together | None = None
+    """Reads several as one, where that is possible."""
 
     def answer(self, decoded: Decoded, *, json: bool = False) -> bytes:
         """The body of the answer to a request that was stored."""
@@ -73,6 +90,7 @@ SIGNALS: Final = (
         "opentelemetry.proto.collector.trace.v1.TraceService",
         decode_traces,
         _refusing_spans,
+        decode_traces_together,
     ),
     Signal(
         "/v1/logs",
@@ -88,7 +106,12 @@ def signals(mapper: Mapper | None) -> tuple[Signal, ...]:
     if mapper is None:
         return SIGNALS
     traces, logs = SIGNALS
-    return replace(traces, decode=partial(decode_traces, mapper=mapper)), logs
+    mapped = replace(
+        traces,
+        decode=partial(decode_traces, mapper=mapper),
+        together=partial(decode_traces_together, mapper=mapper),
+    )
+    return mapped, logs
 
 
 def _rejected(decoded: Decoded) -> int:

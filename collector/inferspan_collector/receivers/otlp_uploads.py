@@ -1,0 +1,247 @@
+"""Uploads by OTLP/HTTP that need no task, and how those that come together are read as one.
+
+What a request costs by itself, however many spans it holds, is as much as a hundred spans cost.
+Under load several are whole in one turn of the loop: they are decoded and queued as if they were
+one, and each is answered. Whatever is not ordinary is read by itself, so that each sender hears of
+its own faults alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from typing import Any, Final, Protocol
+
+import numpy as np
+
+from inferspan_collector import http_uploads
+from inferspan_collector.batches import Decoded
+from inferspan_collector.decode import Content
+from inferspan_collector.receivers import bodies
+from inferspan_collector.receivers.failures import CLIENT_CLOSED, answered, failure_of
+from inferspan_collector.receivers.intake import outcome, permitted
+from inferspan_collector.receivers.otlp_exchange import TRANSPORT, Answer, Asked, failed
+from inferspan_collector.receivers.pending_labels import PendingLabels
+from inferspan_collector.submission import Sink, Stopping
+from inferspan_collector.telemetry import REQUESTS, Telemetry
+
+TOGETHER_BYTES: Final = 1_500_000
+"""Of the bodies that are read as one: more rows do not fit into the processor's cache."""
+COMPRESSED: Final = 8
+"""How often a compressed body may be its size: a guess, for that."""
+ONE_BY_ONE_SECONDS: Final = 1.0
+"""How long each is read by itself once some that came together could not be read as one."""
+_NOTHING: Final = memoryview(b"")
+
+
+class Receiving(Protocol):
+    """What uploads need of the receiver."""
+
+    sink: Sink
+    telemetry: Telemetry
+    budget: bodies.Budget
+    pending: PendingLabels
+    uploads: Together
+
+    def decoded_here(self, asked: Asked, body: Content) -> Decoded | None:
+        """Decode it; None leaves it to a thread."""
+
+    def decoded_together(self, asked: Asked, some: Sequence[Content]) -> Decoded | None:
+        """Decode several as one; None where they are to be decoded one by one."""
+
+    def decoded(self, asked: Asked, body: Content) -> Decoded:
+        """Decode in a thread."""
+
+    async def stored(self, asked: Asked, decoded: Decoded) -> Answer:
+        """Have it stored, and answer."""
+
+    def once(self, future: Future[Any], run: Callable[[Future[Any]], None]) -> None:
+        """Run in the loop when the future is done."""
+
+    def done(self, asked: Asked, decoded: Decoded) -> Answer:
+        """Count what is stored, and answer."""
+
+
+class Together:
+    """Takes the uploads that become whole in one turn of the event loop."""
+
+    def __init__(self, receiver: Receiving) -> None:
+        self._receiver = receiver
+        self._whole: list[Upload] = []
+        self._one_by_one_until = 0.0
+
+    def add(self, upload: Upload) -> None:
+        """Have a whole upload stored at the end of this turn."""
+        self._whole.append(upload)
+        if len(self._whole) == 1:
+            asyncio.get_running_loop().call_soon(self._store)
+
+    def _store(self) -> None:
+        uploads, self._whole = self._whole, []
+        now = asyncio.get_running_loop().time()
+        for some in _alike([upload for upload in uploads if upload.waits]):
+            if len(some) > 1 and now >= self._one_by_one_until:
+                if self._stored(some):
+                    continue
+                self._one_by_one_until = now + ONE_BY_ONE_SECONDS
+            for upload in some:
+                upload.store()
+
+    def _stored(self, uploads: Sequence[Upload]) -> bool:
+        """Store several as one; False where nothing was done."""
+        receiver, asked = self._receiver, uploads[0].asked
+        try:
+            decoded = receiver.decoded_together(asked, [upload.memory for upload in uploads])
+            if decoded is None or not receiver.pending.knows_of(decoded):
+                return False
+            decoded = receiver.pending.admit(permitted(decoded, asked.rights))
+            if decoded.refused:
+                return False
+            future = receiver.sink.keep(decoded, TRANSPORT)
+        except Exception:
+            # Each hears what it has done itself.
+            return False
+        for upload in uploads:
+            upload.let_go()
+        receiver.once(future, lambda done: _end(uploads, receiver, decoded, done))
+        return True
+
+
+def _alike(uploads: Sequence[Upload]) -> Iterator[list[Upload]]:
+    """Those of one kind and with the same rights, as many as are read as one."""
+    kinds: dict[tuple[str, str, Any], list[Upload]] = {}
+    for upload in uploads:
+        asked = upload.asked
+        kinds.setdefault((asked.signal.path, asked.encoding, asked.rights), []).append(upload)
+    for (_, encoding, _), alike in kinds.items():
+        most = TOGETHER_BYTES if encoding == "identity" else TOGETHER_BYTES // COMPRESSED
+        some: list[Upload] = []
+        size = 0
+        for upload in alike:
+            if some and size + len(upload.memory) > most:
+                yield some
+                some, size = [], 0
+            some.append(upload)
+            size += len(upload.memory)
+        yield some
+
+
+def _end(
+    uploads: Sequence[Upload], receiver: Receiving, decoded: Decoded, future: Future[Any]
+) -> None:
+    """Answer all of them."""
+    try:
+        outcome(future)
+        answer = receiver.done(uploads[0].asked, decoded)
+    except Exception as error:
+        for upload in uploads:
+            upload.fail(error)
+    else:
+        for upload in uploads:
+            upload.say(answer)
+
+
+class Upload:
+    """As `http_uploads.Upload`: read, stored and answered without a task, where it needs none.
+
+    Args:
+        receiver: that it came to.
+        asked: what its head asks for.
+        length: of its body.
+        answer: tells its sender.
+    """
+
+    def __init__(
+        self, receiver: Receiving, asked: Asked, length: int, answer: http_uploads.Answer
+    ) -> None:
+        self.asked = asked
+        self._receiver = receiver
+        self._answer: http_uploads.Answer | None = answer
+        self._held = 0
+        receiver.budget.begin(length, self.give_up)
+        self._held = length
+        self.memory = np.empty(length, np.uint8).data
+
+    @property
+    def waits(self) -> bool:
+        """Whether it has not been answered."""
+        return self._answer is not None
+
+    def whole(self) -> None:
+        """As of `http_uploads.Upload`, like its neighbours."""
+        self._receiver.budget.whole(self.give_up)
+        self._receiver.uploads.add(self)
+
+    def store(self) -> None:
+        """Have it stored by itself."""
+        receiver, asked = self._receiver, self.asked
+        try:
+            decoded = receiver.decoded_here(asked, self.memory)
+            if decoded is None or not receiver.pending.knows_of(decoded):
+                self._task = asyncio.create_task(self._apart(decoded))
+                return
+            self.let_go()
+            decoded = receiver.pending.admit(permitted(decoded, asked.rights))
+            future = receiver.sink.keep(decoded, TRANSPORT)
+        except Exception as error:
+            self.fail(error)
+            return
+        receiver.once(future, lambda done: _end([self], receiver, decoded, done))
+
+    def gone(self) -> None:
+        """Its sender is."""
+        self._receiver.telemetry.add(REQUESTS, transport=TRANSPORT, code=CLIENT_CLOSED)
+        self._answer = None
+        self.let_go()
+
+    def look(self, seconds: float, silent: float) -> None:
+        """Refuse what comes too slowly."""
+        try:
+            self._receiver.budget.check_pace(seconds, silent)
+        except bodies.RefusedBody as error:
+            self.fail(error)
+
+    def give_up(self) -> None:
+        """Have its sender come again."""
+        self.fail(Stopping())
+
+    async def _apart(self, decoded: Decoded | None) -> None:
+        """The same, where a thread has to decode it or to ask the store."""
+        answer = await answered(
+            self._answer_apart(decoded),
+            lambda failure: failed(failure, json=False),
+            self._receiver.telemetry,
+            TRANSPORT,
+        )
+        if answer is not None:
+            self.say(answer)
+
+    async def _answer_apart(self, decoded: Decoded | None) -> Answer:
+        try:
+            if decoded is None:
+                decoded = await asyncio.to_thread(self._receiver.decoded, self.asked, self.memory)
+        finally:
+            self.let_go()
+        return await self._receiver.stored(self.asked, decoded)
+
+    def fail(self, error: Exception) -> None:
+        """Tell its sender of a fault."""
+        self.let_go()
+        if self._answer is not None:
+            failure = failure_of(error, self._receiver.telemetry, TRANSPORT)
+            self.say(failed(failure, json=False))
+
+    def say(self, answer: Answer) -> None:
+        """Answer, if that is still to be done."""
+        say, self._answer = self._answer, None
+        if say is not None:
+            self._receiver.telemetry.add(REQUESTS, transport=TRANSPORT, code=str(answer.status))
+            say(answer.status, answer.all_headers, answer.body)
+
+    def let_go(self) -> None:
+        """Hold the body no longer."""
+        self._receiver.budget.whole(self.give_up)
+        self._receiver.budget.give(self._held)
+        self._held = 0
+        self.memory = _NOTHING

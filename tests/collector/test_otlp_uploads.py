@@ -1,0 +1,156 @@
+"""Uploads that become whole in one turn of the loop: read as one, and each answered for itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from hashlib import sha256
+
+from inferspan import semconv
+from inferspan_collector.config import Config, Limits
+from inferspan_collector.config.auth import HASH_PREFIX
+from inferspan_collector.receivers import otlp_http
+from inferspan_collector.receivers.access import EVERYBODY, Access
+from inferspan_collector.receivers.bodies import Budget
+from inferspan_collector.submission import Overloaded
+from inferspan_collector.telemetry import ACCEPTED, REFUSED, REQUESTS, Telemetry
+from inferspan_collector.testing import (
+    RecordingSink,
+    label_span,
+    prediction_span,
+    traces_request,
+)
+
+Sent = tuple[bytes, str]
+"""A body, and the token of its sender."""
+TOKENS = {"all": ["ingest", "labels"], "predictions": ["ingest"]}
+
+
+def predictions(*ids: str) -> bytes:
+    outputs = {semconv.OUTPUT_CLASS: "fraud"}
+    return traces_request([prediction_span(each, outputs) for each in ids]).SerializeToString()
+
+
+def refused() -> bytes:
+    outputs = {semconv.OUTPUT_CLASS: "fraud"}
+    of_none = prediction_span("of no model", outputs, model="")
+    return traces_request([prediction_span("b", outputs), of_none]).SerializeToString()
+
+
+def labels(*ids: str) -> bytes:
+    said = {semconv.LABEL_CLASS: "fraud"}
+    spans = [label_span(each, said) for each in ids]
+    return traces_request(spans, scope=semconv.SCOPE_LABELS).SerializeToString()
+
+
+class Receiver:
+    """A receiver without sockets: uploads are given to it whole, several in one turn."""
+
+    def __init__(self, access: Access | None = None) -> None:
+        self.sink, self.telemetry, limits = RecordingSink(), Telemetry(), Limits()
+        self.budget = Budget.of(limits)
+        self._app = otlp_http.application(
+            self.sink, self.telemetry, limits, self.budget, access or EVERYBODY
+        )
+
+    async def post(self, *sent: Sent) -> list[tuple[int, bytes]]:
+        """All in one turn; their statuses and bodies."""
+        loop = asyncio.get_running_loop()
+        answers = [loop.create_future() for _ in sent]
+        uploads = [
+            self._app.begin(_scope(token), len(body), _telling(answer))
+            for (body, token), answer in zip(sent, answers, strict=True)
+        ]
+        for (body, _), upload in zip(sent, uploads, strict=True):
+            assert upload is not None
+            upload.memory[:] = body
+        for upload in uploads:
+            assert upload is not None
+            upload.whole()
+        async with asyncio.timeout(20):
+            return await asyncio.gather(*answers)
+
+    def rows(self) -> list[tuple[Sequence[str], Sequence[str]]]:
+        """(ids of predictions, ids of labelled ones) of what the store was given, each time."""
+        return [
+            (
+                decoded.predictions.prediction_id.objects().tolist(),
+                decoded.labels.prediction_id.objects().tolist(),
+            )
+            for decoded, _ in self.sink.submitted
+        ]
+
+
+def _scope(token: str) -> dict[str, object]:
+    headers = [(b"host", b"localhost"), (b"content-type", b"application/x-protobuf")]
+    if token:
+        headers.append((b"authorization", b"Bearer " + token.encode()))
+    return {"type": "http", "method": "POST", "path": "/v1/traces", "headers": headers}
+
+
+def _telling(answer: asyncio.Future[tuple[int, bytes]]) -> Callable[..., None]:
+    return lambda status, headers, body: answer.set_result((status, body))
+
+
+def test_they_are_stored_as_one_and_each_is_answered() -> None:
+    receiver = Receiver()
+    answers = asyncio.run(
+        receiver.post((predictions("a", "b"), ""), (predictions("c"), ""), (labels("a"), ""))
+    )
+    assert answers == [(200, b"")] * 3
+    assert receiver.rows() == [(["a", "b", "c"], ["a"])]
+    assert receiver.telemetry.get(ACCEPTED, signal="predictions") == 3
+    assert receiver.telemetry.get(ACCEPTED, signal="labels") == 1
+    assert receiver.telemetry.get(REQUESTS, code="200") == 3
+    assert receiver.budget.held == 0
+
+
+def test_a_bad_one_is_refused_and_harms_no_other() -> None:
+    receiver = Receiver()
+    answers = asyncio.run(
+        receiver.post((predictions("a"), ""), (b"\x0a\xff\xff", ""), (refused(), ""))
+    )
+    assert [status for status, _ in answers] == [200, 400, 200]
+    assert answers[0][1] == b""
+    assert b"model" in answers[2][1]  # partial success: what of it was left out
+    assert receiver.rows() == [(["a"], []), (["b"], [])]
+    assert receiver.telemetry.get(REFUSED, signal="predictions") == 1
+    assert receiver.budget.held == 0
+
+
+def test_nobody_sends_labels_by_the_rights_of_others() -> None:
+    auth = {
+        name: {"hash": HASH_PREFIX + sha256(name.encode()).hexdigest(), "rights": rights}
+        for name, rights in TOKENS.items()
+    }
+    receiver = Receiver(Access(Config.model_validate({"auth": {"tokens": auth}}).auth))
+    answers = asyncio.run(
+        receiver.post(
+            (labels("a"), "predictions"),
+            (labels("b"), "all"),
+            (predictions("c"), "predictions"),
+            (labels("d"), "all"),
+        )
+    )
+    assert [status for status, _ in answers] == [200] * 4
+    assert b"forbidden" in answers[0][1]
+    assert [body for _, body in answers[1:]] == [b""] * 3
+    assert receiver.sink.predictions.prediction_id.objects().tolist() == ["c"]
+    assert sorted(receiver.sink.labels.prediction_id.objects().tolist()) == ["b", "d"]
+
+
+def test_what_cannot_be_stored_now_is_told_to_all_of_them() -> None:
+    receiver = Receiver()
+    receiver.sink.failing = Overloaded("the disk is full; send this again", 5)
+    answers = asyncio.run(receiver.post((predictions("a"), ""), (predictions("b"), "")))
+    assert [status for status, _ in answers] == [503, 503]
+    assert receiver.telemetry.get(ACCEPTED) == 0
+
+
+def test_what_there_is_no_room_for_is_not_read() -> None:
+    receiver = Receiver()
+    receiver.sink.refusing = Overloaded("the queue is full; send this again", 5)
+    answers = asyncio.run(receiver.post((predictions("a"), ""), (predictions("b"), "")))
+    assert [status for status, _ in answers] == [503, 503]
+    assert receiver.rows() == []
+    assert receiver.budget.held == 0
