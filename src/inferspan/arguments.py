@@ -181,9 +181,11 @@ class Parameters:
 
     Args:
         function: any callable, also a `classmethod` or `staticmethod` object.
+        table_first: whether the first parameter is the table of rows, as in a model's methods.
     """
 
-    def __init__(self, function: object) -> None:
+    def __init__(self, function: object, *, table_first: bool = False) -> None:
+        self._table_first = table_first
         self._label = getattr(function, "__qualname__", type(function).__qualname__)
         self.binds = inspect.isfunction(function) or isinstance(function, classmethod)
         """Whether the signature still holds `self` or `cls`."""
@@ -254,6 +256,8 @@ class Parameters:
         return None
 
     def _table(self) -> Argument | None:
+        if self._table_first and (first := self.first()) is not None:
+            return self._argument(first)
         tables = [n for n, p in (self._known or {}).items() if _may_be_table(n, p)]
         return self._argument(tables[0]) if len(tables) == 1 else None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
@@ -53,6 +53,8 @@ class Description:
     """The class that the library itself takes for the positive one, where it does."""
     threshold: float | None = None
     """The score from which the positive class is answered."""
+    form: str | None = None
+    """What else decides how its answers are read, in the library's words: an objective."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,9 @@ class Integration:
     """Traced method → operation."""
     quiet: tuple[str, ...] = ()
     """Methods that learn or judge: nothing that runs in them is a prediction."""
+    plain: Mapping[str, object] = field(default_factory=dict)
+    """Arguments by which a method is asked for something else (margins, leaves, contributions), and
+    what each is in a prediction. A call with another value is none."""
     internal: frozenset[str]
     """Packages whose own calls are no predictions: one is what somebody else asks for."""
     describe: Callable[[Any], Description]

@@ -8,8 +8,9 @@ or searches) is none. Inside another prediction a different model is a stage of 
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import update_wrapper, wraps
+from inspect import signature
 from types import FrameType, FunctionType, MethodType
 from typing import Any, Final, cast
 
@@ -43,7 +44,9 @@ class _Call:
         self.name = name
         self.function = function
 
-    def wrapper(self, model: object, frame: FrameType) -> Wrapper | None:
+    def wrapper(
+        self, model: object, frame: FrameType, args: Arguments, kwargs: Keywords
+    ) -> Wrapper | None:
         """How a call that comes from `frame` runs; None: as it would without us."""
         context = attaching.current()
         if not served.state.in_force or _is_quiet(context):
@@ -51,6 +54,9 @@ class _Call:
         known = served.known(model)
         by = known.by
         if by is None:
+            return None
+        plain = by.integration.plain
+        if plain and self._asks_else(plain, args, kwargs):
             return None
         package = frame.f_globals.get("__name__", "").partition(".")[0]
         internal = package in by.integration.internal
@@ -72,6 +78,11 @@ class _Call:
             return None
         return _as_stage(name, running, known, self.function)
 
+    def _asks_else(self, plain: Mapping[str, object], args: Arguments, kwargs: Keywords) -> bool:
+        if len(args) > 1:
+            kwargs = signature(self.function).bind(None, *args, **kwargs).arguments
+        return any(kwargs.get(name, value) != value for name, value in plain.items())
+
     def __reduce__(self) -> Any:
         return _Nothing, ()
 
@@ -79,7 +90,9 @@ class _Call:
 class _Nothing:
     """Takes a call for nothing of ours."""
 
-    def wrapper(self, model: object, frame: FrameType) -> Wrapper | None:
+    def wrapper(
+        self, model: object, frame: FrameType, args: Arguments, kwargs: Keywords
+    ) -> Wrapper | None:
         """As it would be without us."""
         return None
 
@@ -171,7 +184,7 @@ def _traced_function(name: str, function: Callable[..., Any]) -> Callable[..., A
     def traced_call(model: Any, /, *args: Any, **kwargs: Any) -> Any:
         wrapper = None
         try:
-            wrapper = call.wrapper(model, sys._getframe(1))
+            wrapper = call.wrapper(model, sys._getframe(1), args, kwargs)
         except BaseException as error:
             errors.contain(_DECIDE, error)
         if wrapper is None:

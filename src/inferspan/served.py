@@ -59,13 +59,13 @@ def changed() -> None:
 
 
 def _responsible(kind: type) -> Instrumented | None:
-    """The library that a class comes from; of several, that of the nearest ancestor."""
-    in_force = tuple(state.in_force.values())
-    for ancestor in kind.__mro__:
-        for instrumented in in_force:
-            if ancestor in instrumented.classes:
-                return instrumented
-    return None
+    """The library that a class comes from; of several, the one that builds on the others."""
+    best: Instrumented | None = None
+    for instrumented in state.in_force.values():
+        own = [known for known in instrumented.classes if issubclass(kind, known)]
+        if own and (best is None or any(issubclass(known, best.classes) for known in own)):
+            best = instrumented
+    return best
 
 
 class Served:
@@ -130,7 +130,9 @@ class Served:
         bound = MethodType(function, model)
         try:
             declared = _declared(by, described, self._told, method, reading)
-            plan = declared.plan(Parameters(bound), default_model=described.name, owner=self)
+            plan = declared.plan(
+                Parameters(bound, table_first=True), default_model=described.name, owner=self
+            )
         except ValueError as error:
             errors.warn_once(
                 f"{described.name}.{method}",

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from collector_process import DEADLINE_SECONDS, Served, serving
 from sklearn import metrics
 
 WORKLOAD = Path(__file__).with_name("library_workload.py")
+LIBRARIES = ("sklearn", "xgboost", "lightgbm")
+OPTIONS = {"prediction_id": "index", "version": 7}
 EXACT, RECORDS = 1e-12, 1e-6
 """What figures may be off by: slim records carry scores in float32."""
 
@@ -30,7 +33,7 @@ def answers_of(served: Served, **environment: str) -> dict[str, Any]:
             **none,
             "OTEL_EXPORTER_OTLP_ENDPOINT": served.otlp_http,
             "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-            "INFERSPAN_INSTRUMENT": '{"sklearn": {"prediction_id": "index", "version": 7}}',
+            "INFERSPAN_INSTRUMENT": json.dumps(dict.fromkeys(LIBRARIES, OPTIONS)),
             **environment,
         },
         capture_output=True,
@@ -113,6 +116,15 @@ def check_numbers(window: dict[str, Any], answers: dict[str, Any], off_by: float
     )
 
 
+CHECKS: dict[str, tuple[Callable[..., None], str, str | None]] = {
+    "LogisticRegression": (check_binary, "class", None),
+    "XGBClassifier": (check_binary, "class", None),
+    "RandomForestClassifier": (check_several, "class", "macro"),
+    "LinearRegression": (check_numbers, "value", None),
+    "LGBMRegressor": (check_numbers, "value", None),
+}
+
+
 @pytest.mark.parametrize(
     ("sampler", "off_by"), [("always_on", EXACT), ("always_off", RECORDS)], ids=["spans", "records"]
 )
@@ -121,18 +133,7 @@ def test_figures_are_the_librarys_own(sampler: str, off_by: float, tmp_path: Pat
         answers = answers_of(served, OTEL_TRACES_SAMPLER=sampler)
         with urllib.request.urlopen(f"{served.api}/api/v1/models") as found:
             made = {model["model"]: model["predictions"] for model in json.load(found)}
-        expected = dict(
-            zip(
-                ("LogisticRegression", "RandomForestClassifier", "LinearRegression"),
-                (len(of["ids"]) for of in answers.values()),
-                strict=True,
-            )
-        )
-        assert made == expected  # fitting, validating and scoring have left nothing
-        binary, several, numbers = answers.values()
-        label(served, "LogisticRegression", binary, "class")
-        label(served, "RandomForestClassifier", several, "class")
-        label(served, "LinearRegression", numbers, "value")
-        check_binary(quality(served, "LogisticRegression"), binary, off_by)
-        check_several(quality(served, "RandomForestClassifier", "macro"), several, off_by)
-        check_numbers(quality(served, "LinearRegression"), numbers, off_by)
+        assert made == {name: len(of["ids"]) for name, of in answers.items()}
+        for model, (check, member, average) in CHECKS.items():
+            label(served, model, answers[model], member)
+            check(quality(served, model, average), answers[model], off_by)

@@ -82,10 +82,10 @@ import sys
 import inferspan
 assert "inferspan.instrumenting" not in sys.modules
 inferspan.instrument({library!r})
-print({library!r} in sys.modules)
+assert {library!r} not in sys.modules
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert (done.stdout, done.stderr) == ("False\n", "")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("library", LIBRARIES)
@@ -123,7 +123,9 @@ def test_a_call_is_one_prediction_with_what_the_model_knows(
     subject.call(method)
     attributes = dict(spans.prediction().attributes or {})
     assert attributes[semconv.MODEL_FRAMEWORK] == library
-    assert attributes[semconv.INPUT_SHAPE] == "x".join(map(str, subject.given.shape))
+    if hasattr(subject.given, "shape"):
+        assert attributes[semconv.INPUT_SHAPE] == "x".join(map(str, subject.given.shape))
+    assert semconv.CAPTURE_DROPPED not in attributes or "decision_function" in method
     assert attributes[semconv.TASK_TYPE] in semconv.TASKS
 
 
@@ -195,18 +197,19 @@ class Refuses:
 @each_subject()
 def test_an_exception_comes_back_the_same_object(library: str, subject: Subject) -> None:
     method, given = subject.methods[0], Refuses()
-    for instrumented in (False, True):
-        if instrumented:
-            inferspan.instrument(library)
-        with (
-            capture_spans(),
-            warnings.catch_warnings(action="ignore"),
-            pytest.raises(ArithmeticError) as raised,
-        ):
-            getattr(subject.model, method)(given)
-        assert raised.value is given.error
-        assert raised.value.__context__ is None
-        assert raised.value.__cause__ is None
+    with warnings.catch_warnings(action="ignore"), pytest.raises(Exception) as bare:  # noqa: PT011
+        getattr(subject.model, method)(given)
+    inferspan.instrument(library)
+    with (
+        capture_spans(),
+        warnings.catch_warnings(action="ignore"),
+        pytest.raises(type(bare.value)) as traced,
+    ):
+        getattr(subject.model, method)(given)
+    # Some refuse such an input in words of their own.
+    assert (traced.value is given.error) == (bare.value is given.error)
+    assert repr(traced.value) == repr(bare.value)
+    assert repr(traced.value.__context__) == repr(bare.value.__context__)
 
 
 @each_subject()
@@ -247,10 +250,12 @@ def test_joblib_carries_models(library: str, subject: Subject, spans: CapturedSp
 @each_subject()
 def test_signatures_and_names_are_the_librarys(library: str, subject: Subject) -> None:
     def seen() -> Iterator[object]:
-        for method in (*subject.methods, "fit"):
+        for method in (*subject.methods, *load(library).quiet):
             for of in (type(subject.model), subject.model):
-                found = getattr(of, method)
-                yield inspect.signature(found), found.__name__, found.__doc__, found.__module__
+                found = getattr(of, method, None)
+                if found is None:
+                    continue
+                yield str(inspect.signature(found)), found.__name__, found.__doc__, found.__module__
                 yield inspect.ismethod(found), found.__qualname__
 
     bare = list(seen())
