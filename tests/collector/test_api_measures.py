@@ -113,6 +113,17 @@ def test_a_window_without_labels_says_so_in_the_same_names(store: FilledStore) -
     assert "no label has joined yet" in empty["metrics"]["roc_auc"]["reason"]
 
 
+def test_each_figure_says_how_many_predictions_have_what_it_needs(store: FilledStore) -> None:
+    predictions, labels = scored(60)
+    without = [replace(p, score=math.nan) if i % 3 else p for i, p in enumerate(predictions)]
+    store.add(*without, *labels[:45])
+    (window,) = quality(store)
+    assert window["metrics"]["accuracy"]["coverage"] == 0.75
+    assert window["metrics"]["brier_score"]["coverage"] == 0.25
+    assert {figure["coverage"] for figure in window["per_class"]["fraud"].values()
+            if isinstance(figure, dict) and figure["value"] is not None} == {0.75}  # fmt: skip
+
+
 def test_before_any_label_all_figures_are_named_with_the_reason(store: FilledStore) -> None:
     predictions, labels = scored(60)
     store.add(*predictions)

@@ -65,10 +65,11 @@ def windows_json(
     matrices = windows.matrices()
     known = many_windows.many(windows, matrices, average, positives, rest.weighed)
     told = known.told.tolist()
-    metrics = _metrics(known, rest.minimum_n)
+    coverage = (windows.judged / np.maximum(windows.answered, 1)).tolist()
+    metrics = _metrics(known, rest.minimum_n, coverage)
     confusion, latency = _confusion(windows, matrices), _latency(windows)
     per_class = len(windows) <= PER_CLASS_MAX or PER_CLASS in rest.include
-    of_each = _per_class(windows, known, rest.minimum_n) if per_class else []
+    of_each = _per_class(windows, known, rest.minimum_n, coverage) if per_class else []
     numbers = zip(
         windows.predictions.tolist(),
         windows.errors.tolist(),
@@ -82,7 +83,10 @@ def windows_json(
         question = Question(average, positives[row])
         if not told[row]:
             figures = quality_figures(windows.counts(row), question)
-            metrics[row] = {n: figure_json(figure, rest.minimum_n) for n, figure in figures.items()}
+            metrics[row] = {
+                name: figure_json(figure, rest.minimum_n, _covered(name, coverage[row]))
+                for name, figure in figures.items()
+            }
         start, end = _ends(query, window, seen)
         one = {
             "start": start,
@@ -130,25 +134,44 @@ def _time(minute: int) -> str:
     return rfc3339(minute * MINUTE_NS)
 
 
-def _metrics(known: Figures, minimum_n: int) -> list[dict[str, dict[str, Any]]]:
+def _covered(name: str, coverage: float) -> float | None:
+    """The coverage of a figure of counts; that of the coverage is itself."""
+    return None if name == "coverage" else coverage
+
+
+def _metrics(
+    known: Figures, minimum_n: int, coverage: list[float]
+) -> list[dict[str, dict[str, Any]]]:
     """The figures of each window by name; of windows that are not told, nothing to be shown."""
     if not known.columns:
         return [{} for _ in known.told]
-    columns = [_figures_json(figure, known, minimum_n) for figure in known.columns.values()]
+    columns = [
+        _figures_json(figure, known, minimum_n, coverage if _covered(name, 1.0) else None)
+        for name, figure in known.columns.items()
+    ]
     names = list(known.columns)
     return [dict(zip(names, figures, strict=True)) for figures in zip(*columns, strict=True)]
 
 
-def _figures_json(figure: Several, known: Figures, minimum_n: int) -> list[dict[str, Any]]:
+def _figures_json(
+    figure: Several, known: Figures, minimum_n: int, coverage: list[float] | None
+) -> list[dict[str, Any]]:
     """`figure_json` of each window."""
-    columns = (figure.value.tolist(), figure.low.tolist(), figure.high.tolist(), figure.n.tolist())
-    shown = [
-        {"value": value, "low": low, "high": high, "n": n}
-        for value, low, high, n in zip(*columns, strict=True)
-    ]
+    columns = [figure.value.tolist(), figure.low.tolist(), figure.high.tolist(), figure.n.tolist()]
+    if coverage is None:
+        shown = [
+            {"value": value, "low": low, "high": high, "n": n}
+            for value, low, high, n in zip(*columns, strict=True)
+        ]
+    else:
+        shown = [
+            {"value": value, "low": low, "high": high, "n": n, "coverage": covered}
+            for value, low, high, n, covered in zip(*columns, coverage, strict=True)
+        ]
     odd = known.told & (np.isnan(figure.value) | np.isnan(figure.low) | (figure.n < minimum_n))
     for row in np.flatnonzero(odd).tolist():
-        shown[row] = figure_json(figure.figure(row), minimum_n)
+        covered = None if coverage is None else coverage[row]
+        shown[row] = figure_json(figure.figure(row), minimum_n, covered)
     return shown
 
 
@@ -183,7 +206,7 @@ def _latency(windows: CountedWindows) -> list[dict[str, float | None]]:
 
 
 def _per_class(
-    windows: CountedWindows, known: Figures, minimum_n: int
+    windows: CountedWindows, known: Figures, minimum_n: int, coverage: list[float]
 ) -> list[dict[str, dict[str, Any]]]:
     """The figures of each class that a window holds, and how many rows are of it."""
     shown: list[dict[str, dict[str, Any]]] = []
@@ -203,7 +226,10 @@ def _per_class(
         shown.append(
             {
                 name: {
-                    **{key: figure_json(figure, minimum_n) for key, figure in table.items()},
+                    **{
+                        key: figure_json(figure, minimum_n, coverage[row])
+                        for key, figure in table.items()
+                    },
                     "support": support[name].actual,
                 }
                 for name, table in tables.items()
@@ -222,14 +248,23 @@ def _weights(weighed: Weighed, row: int) -> dict[str, float] | None:
     }
 
 
-def figure_json(figure: Figure, minimum_n: int = 1) -> dict[str, Any]:
-    """A figure with its interval and n, or null with the reason.
+def figure_json(
+    figure: Figure, minimum_n: int = 1, coverage: float | None = None
+) -> dict[str, Any]:
+    """A figure with its interval, n and coverage, or null with the reason.
 
     One that rests on fewer than `minimum_n` predictions says that it is not yet known.
+
+    Args:
+        figure: what is shown.
+        minimum_n: the least that a figure has to rest on.
+        coverage: the share of the predictions which have what the figure needs, where it is shown.
     """
     if figure.value is None:
         return {"value": None, "reason": figure.reason, "n": figure.n}
     found = {"value": figure.value, "low": figure.low, "high": figure.high, "n": figure.n}
+    if coverage is not None:
+        found["coverage"] = coverage
     return found if figure.n >= minimum_n else {**found, "known": False}
 
 
@@ -237,10 +272,16 @@ def _with_rest(
     shown: dict[str, Any], key: Key, counts: Counts, question: Question, rest: Rest
 ) -> None:
     """Add the figures of a window's rows; of two of one name that which can be computed."""
+    answered = max(1, counts.predictions - counts.errors, counts.labelled)
+
+    def as_json(figure: Figure) -> dict[str, Any]:
+        # Of rows that have a score, or a number, or an evaluation: what the figure rests on.
+        return figure_json(figure, rest.minimum_n, min(1.0, figure.n / answered))
+
     for name, figure in rest.measurements.figures(key, counts, question).items():
         if shown["metrics"].get(name, {"value": None})["value"] is None:
-            shown["metrics"][name] = figure_json(figure, rest.minimum_n)
+            shown["metrics"][name] = as_json(figure)
     for name, table in rest.measurements.per_class(key).items():
         mine = shown["per_class"].setdefault(name, {})
-        mine |= {each: figure_json(figure, rest.minimum_n) for each, figure in table.items()}
+        mine |= {each: as_json(figure) for each, figure in table.items()}
     shown |= rest.measurements.more(key, rest.include)

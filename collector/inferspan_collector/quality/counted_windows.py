@@ -113,6 +113,14 @@ class CountedWindows:
         """Predictions with a joined label."""
         return self.judged + self.undefined
 
+    @property
+    def answered(self) -> Int64:
+        """Predictions that a label can judge: a call that raised said nothing."""
+        # Counted by two questions to the store: a prediction superseded in between may leave its
+        # label counted a moment longer.
+        answered: Int64 = np.maximum(self.predictions - self.errors, self.labelled)
+        return answered
+
     def declared(self) -> Counts:
         """The positive classes that any window declares, without numbers."""
         return Counts(positive_classes=frozenset().union(*self.positive_classes))

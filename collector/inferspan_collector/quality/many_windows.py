@@ -116,8 +116,7 @@ def many(
         else:
             columns |= {name: _mean(tables, name, of_each[name], average) for name in AVERAGED}
         columns |= _singles(tables, matrices if weighed is None else tables.cells, of_each)
-        asked = np.maximum(windows.predictions - windows.errors, windows.labelled)
-        columns["coverage"] = _share(windows.labelled, asked)
+        columns["coverage"] = _share(windows.labelled, windows.answered)
     return Figures(columns, of_each, told)
 
 
