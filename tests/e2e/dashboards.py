@@ -20,6 +20,8 @@ FILLED = {
     "$environment": ".*",
     "$version": ".*",
     "$column": ".*",
+    "$slice": "country",
+    "$value": ".*",
     "$target": "default",
     "$window": "1h",
     "$average": "binary",

@@ -78,6 +78,25 @@ def mistakes() -> list[Json]:
     ]  # fmt: skip
 
 
+def slices() -> list[Json]:
+    """Where it is right and where not."""
+    sliced = f'{SELECTED},slice="$slice",value=~"$value"'
+    scored = f'{sliced},target="$target",metric="accuracy"'
+    return [
+        lines("Accuracy by $slice", "Of the last hour, with its 95 % interval.",
+              band("inferspan_slice_score", scored, "{{value}} {{version}}"), "percentunit", most=1),
+        table("Slices, worst first", "Of the last hour.",
+              [("Accuracy", "percentunit", f"sort(inferspan_slice_score{{{scored}}})"),
+               ("from", "percentunit", f"inferspan_slice_score_lower{{{scored}}}"),
+               ("to", "percentunit", f"inferspan_slice_score_upper{{{scored}}}"),
+               ("n", "none", f"inferspan_slice_score_n{{{scored}}}")],
+              hidden=("model", "target", "metric", "window", "slice")),
+        lines("Predictions by $slice", "Of the last hour.",
+              [query(f"sum by (value) (inferspan_slice_predictions{{{sliced}}})", "{{value}}")],
+              "none", width=24, stacked=True, least=0),
+    ]  # fmt: skip
+
+
 def truth() -> list[Json]:
     """How much of the truth is there, and what to expect until then."""
     return [
@@ -134,6 +153,7 @@ def make() -> Json:
         [
             ("Figures", figures()),
             ("Mistakes", mistakes()),
+            ("Slices", slices()),
             ("The truth so far", truth()),
             ("What changed", change()),
         ],

@@ -26,6 +26,7 @@ from inferspan_collector.publish import learning
 from inferspan_collector.publish.foreseeing import thresholds_of
 from inferspan_collector.publish.measuring import measurements
 from inferspan_collector.publish.metrics.families import GROUP, Folding, Labels, gauge, label
+from inferspan_collector.publish.metrics.slices import SLICE_SCORE, SLICED, slices
 from inferspan_collector.publish.metrics.windows import AVERAGED, SCORE, SINGLE, TARGETED, Scored
 from inferspan_collector.publish.quality_json import Rest, default_average, windows_json
 from inferspan_collector.publish.references import Reference, reference
@@ -81,6 +82,11 @@ _GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         "Values of the column in the window.",
         (*GROUP, "column", "window"),
     ),
+    "inferspan_slice_predictions": ("Predictions of each slice in the window.", SLICED),
+    "inferspan_slice_score": ("Quality within each slice, by prediction time.", SLICE_SCORE),
+    "inferspan_slice_score_lower": ("Lower end of its 95 % interval.", SLICE_SCORE),
+    "inferspan_slice_score_upper": ("Upper end of its 95 % interval.", SLICE_SCORE),
+    "inferspan_slice_score_n": ("Rows that it rests on.", SLICE_SCORE),
     "inferspan_figures_timestamp_seconds": (
         "When the figures of rows were made (Unix time).",
         ("model",),
@@ -97,6 +103,7 @@ class _Made:
 
     scores: list[Scored] = field(default_factory=list)
     gauges: dict[str, dict[Labels, float]] = field(default_factory=lambda: defaultdict(dict))
+    folded_slices: int = 0
 
     def add(self, name: str, labels: Labels, value: float | None) -> None:
         if value is not None and np.isfinite(value):
@@ -183,6 +190,7 @@ class RowFigures:
         """All others. Beyond the limit series are left out, for they do not add up."""
         with self._lock:
             made = list(self._made.values())
+        folding.count("slice", sum(one.folded_slices for one in made))
         for name, (text, labels) in _GAUGES.items():
             values = {key: value for one in made for key, value in one.gauges[name].items()}
             beyond = sorted(values)[room:]
@@ -223,6 +231,16 @@ class _OfModel:
         for target in targets:
             self._quality(made, target)
         self._of_rows(made, self._section.primary_target)
+        self._of_slices(made, self._section.primary_target)
+
+    def _of_slices(self, made: _Made, target: str) -> None:
+        start, end = self._end - self._minutes, self._end
+        found = slices(self._reader, self._model, target, self._window, start, end)
+        made.folded_slices = found.folded
+        for key, n in found.predictions.items():
+            made.add("inferspan_slice_predictions", key, n)
+        for key, figure in found.scores.items():
+            made.add_figure("inferspan_slice_score", key, figure)
 
     def _quality(self, made: _Made, target: str) -> None:
         """Figures that rows or the configuration give, and the thresholds of all."""
