@@ -37,6 +37,13 @@ VARIABLES = [
         "Figure",
         'label_values(inferspan_quality_score{model="$model",target="$target"}, metric)',
     ),
+    variable("slice", "Slice", 'label_values(inferspan_slice_predictions{model="$model"}, slice)'),
+    variable(
+        "value",
+        "Of the slice",
+        'label_values(inferspan_slice_predictions{model="$model",slice="$slice"}, value)',
+        several=True,
+    ),
     variable(
         "column",
         "Column",
