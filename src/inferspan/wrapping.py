@@ -129,6 +129,8 @@ class _Method:
         if name == "decision_function" and declared.output is None:
             declared = replace(declared, output=self._decided)
         self._rule = declared.rule()
+        self._found: tuple[tuple[str, ...], OutputRule] = (), self._rule
+        """The classes that the model was seen to know last, and the rule with them."""
         self._plan: PredictionPlan = declared.plan(
             Parameters(found),
             default_model=type(model).__name__,
@@ -155,7 +157,11 @@ class _Method:
         if self._rule.classes:
             return self._rule
         classes = self._known_classes()
-        return replace(self._rule, classes=classes, floats_are_classes=bool(classes))
+        known, rule = self._found
+        if classes is not known:
+            rule = replace(self._rule, classes=classes, floats_are_classes=bool(classes))
+            self._found = classes, rule
+        return rule
 
     def _known_classes(self) -> tuple[str, ...]:
         found = getattr(self._model, "classes_", None)
