@@ -131,14 +131,19 @@ def reference(
     Args:
         reader: of the store.
         values: the question's parameters; `PARAMETERS` among them come first.
-        query: what is asked about; its model, target, environment, service, version.
+        query: what is asked about; its model, target, environment, service, version, slices.
         section: the model's configuration.
         every_minutes: the length of a window; None = all is one.
 
     Raises:
         BadParameter: a time is none, or there is no such baseline.
     """
-    if not any(name in values for name in ROW_PARAMETERS):
+    if query.slices and PARAMETER in values:
+        raise BadParameter(
+            PARAMETER, values[PARAMETER], "a baseline says nothing of single slices", "leave it "
+            "out: the first predictions of the slice are the reference, or those of a time",
+        )  # fmt: skip
+    if not query.slices and not any(name in values for name in ROW_PARAMETERS):
         known = chosen(reader, values, query.model, query.target, query.version)
         if known is not None:
             return BaselineReference(known)
@@ -162,7 +167,7 @@ def reference_rows(
     Args:
         reader: of the store.
         values: the question's parameters; `PARAMETERS` among them come first.
-        query: what is asked about; its model, target, environment, service.
+        query: what is asked about; its model, target, environment, service, slices.
         section: the model's configuration.
         every_minutes: the length of a window; None = all is one.
 
@@ -191,6 +196,7 @@ def reference_rows(
             end_ns=end_ns,
             most=most,
             oldest=True,
+            slices=query.slices,
             features=query.features,
         )
     )

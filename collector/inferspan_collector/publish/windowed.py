@@ -14,11 +14,13 @@ from inferspan_collector.publish.answering import model_asked
 from inferspan_collector.publish.notes import notes
 from inferspan_collector.publish.parameters import (
     MINUTES,
+    SLICE_PARAMETER,
     BadParameter,
     choice,
     given,
     minutes_range,
     rfc3339,
+    slice_filter,
 )
 from inferspan_collector.publish.references import (
     PARAMETERS,
@@ -34,6 +36,7 @@ ROWS_MAX: Final = 500_000
 """Rows that are read, and as many of the reference: with 25 features some 0.2 GB each."""
 KNOWN: Final = (
     "every", "from", "to", "target", "environment", "service", "version", *PARAMETERS,
+    SLICE_PARAMETER,
 )  # fmt: skip
 
 
@@ -94,6 +97,7 @@ def asked(request: Request, queries: Queries, config: Config) -> Windowed:
         start_ns=None if start is None else start * MINUTE_NS,
         end_ns=None if end is None else end * MINUTE_NS,
         most=min(ROWS_MAX, config.limits.query_rows),
+        slices=slice_filter(values),
         features=True,
     )
     rows = queries.reader.rows(query)

@@ -87,6 +87,8 @@ class RowQuery:
     """How many rows."""
     oldest: bool = False
     """Where there are more: the oldest instead of the newest."""
+    slices: Mapping[str, str] | None = None
+    """Key → value, all of which a prediction has."""
     features: bool = False
     """Whether declared features, and probabilities of all classes, are read as well."""
 

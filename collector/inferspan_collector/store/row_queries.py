@@ -241,12 +241,6 @@ def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:
         if wanted is not None:
             conditions.append(f"{column} = ${key}")
             parameters[key] = wanted
-    for i, (key, wanted) in enumerate((filters.slices or {}).items()):
-        conditions.append(
-            "EXISTS (FROM slice_sets AS k WHERE k.slices_id = p.slices_id"
-            f" AND k.slice_key = $slice_key_{i} AND k.slice_value = $slice_value_{i})"
-        )
-        parameters |= {f"slice_key_{i}": key, f"slice_value_{i}": wanted}
     if filters.outcome is not None:
         conditions.append(_outcome_condition(filters.outcome))
     return conditions, parameters
