@@ -42,6 +42,8 @@ class Declaration:
     threshold: float | None = None
     variant: str | None = None
     framework: str | None = None
+    artifact_hash: str | None = None
+    """Of what was loaded; nobody declares it."""
     prediction_id: SourceName | None = None
     slices: Names | None = None
     features: Names | None = None
@@ -158,6 +160,7 @@ class Declaration:
             semconv.MODEL_VERSION: self.version,
             semconv.MODEL_VARIANT: self.variant,
             semconv.MODEL_FRAMEWORK: self.framework,
+            semconv.MODEL_ARTIFACT_HASH: self.artifact_hash,
             semconv.TASK_TYPE: self.task,
             semconv.OUTPUT_POSITIVE_CLASS: self.positive,
             semconv.OUTPUT_THRESHOLD: self.threshold,

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from itertools import takewhile
 from typing import Any
 
+from inferspan.arguments import Arguments, Keywords
+
 Release = tuple[int, ...]
 
 
@@ -45,6 +47,10 @@ class Description:
 
     name: str
     """What the model is called where nobody named it: its class."""
+    version: str | None = None
+    """Which one it is, where the model itself says so."""
+    artifact_hash: str | None = None
+    """`sha256:…` of what was loaded."""
     framework: str | None = None
     task: str | None = None
     classes: tuple[object, ...] = ()
@@ -58,11 +64,28 @@ class Description:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CalledBack:
+    """How a method answers that returns before it has an answer: by calling a function."""
+
+    name: str
+    """The parameter that takes the function."""
+    position: int
+    """Where it stands, from 0."""
+    answered: Callable[..., tuple[object, BaseException | None]]
+    """What the function is called with → the answer, or what went wrong."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How the answers of one method are read."""
+    """How the answers of one method are read. None of these functions may hold the model."""
 
     output: Callable[[Any], object] | None = None
-    """Maps the answer, as the option of that name; must not hold the model."""
+    """Maps the answer, as the option of that name."""
+    answer: Callable[[Arguments, Keywords, Any], object] | None = None
+    """Maps the answer of a call to its arguments, where they say what was asked for."""
+    inputs: Callable[[Arguments, Keywords], Mapping[str, object]] | None = None
+    """The call's arguments → what the model is given, by name; absent = the arguments."""
+    called_back: CalledBack | None = None
     floats_are_classes: bool = False
     """Whether a float in the answer is a class."""
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from inferspan import semconv, settings
-from inferspan.arguments import Source
+from inferspan.arguments import Arguments, Keywords, Source
 from inferspan.attributes import Attributes
-from inferspan.capture import INPUT_SHOWN, OUTPUT_SHOWN
+from inferspan.capture import INPUT_SHOWN, OUTPUT_SHOWN, Call
 from inferspan.output_columns import OutputRule
 from inferspan.redaction import Redactor
 from inferspan.sampling import Thresholds
@@ -35,6 +35,10 @@ class PredictionPlan:
     features: tuple[tuple[str, Source], ...] = ()
     more_features: Source | None = None
     output: Callable[[Any], object] | None = None
+    answer: Callable[[Arguments, Keywords, Any], object] | None = None
+    """As `output`, given the call's arguments, too; counts where there is no `output`."""
+    inputs: Callable[[Arguments, Keywords], Mapping[str, object]] | None = None
+    """What of the arguments the model is given, by name; None = all of them."""
     redact: Redactor | None = None
     """What was declared; `redactor` is what counts."""
     argument_names: tuple[str, ...] = ()
@@ -55,13 +59,14 @@ class PredictionPlan:
     declares: bool = field(init=False)
     """Whether anything declared is to be read from the call's arguments."""
     returns_as_is: bool = field(init=False)
-    """Whether answers are read as the function returned them, by a rule that never changes."""
+    """Whether arguments and answers are read as they are, by a rule that never changes."""
 
     def __post_init__(self) -> None:
         sources = (self.prediction_id, self.more_slices, self.more_features)
         declares = bool(self.slices or self.features) or sources != (None, None, None)
         object.__setattr__(self, "declares", declares)
-        as_is = self.output is None and self.live_rule is None
+        of_usual = self.output is None and self.answer is None and self.inputs is None
+        as_is = of_usual and self.live_rule is None
         object.__setattr__(self, "returns_as_is", as_is)
         fixed = {
             policy: {**self.constants, semconv.CAPTURE_POLICY: policy}
@@ -100,6 +105,18 @@ class PredictionPlan:
         # Only `values` shows answers; inputs that are declared as features are shown under all.
         told = semconv.OUTPUT_VALUE_JSON in attributes
         return self.constants if told else self.fixed[policy]
+
+    def given(self, call: Call) -> Call:
+        """A call as far as its arguments are what the model is given."""
+        return call if self.inputs is None else ((), self.inputs(call[0], call[1]), 0)
+
+    def answered(self, call: Call | None, returned: Any) -> object:
+        """What a call returned, as it is to be read; what the mapping raises passes through."""
+        if self.output is not None:
+            return self.output(returned)
+        if self.answer is not None and call is not None:
+            return self.answer(call[0], call[1], returned)
+        return returned
 
     @property
     def redactor(self) -> Redactor | None:

@@ -173,9 +173,9 @@ class PredictionCall(SpanScope):
     def returned(self, value: object) -> None:
         """Read the typed output, and under `values` what a person wants to see of it."""
         plan = self.plan
-        if plan.output is not None:
+        if not plan.returns_as_is:
             try:
-                value = plan.output(value)
+                value = plan.answered(self._call, value)
             except Exception as error:
                 if from_outside(error):
                     raise
@@ -262,14 +262,15 @@ class PredictionCall(SpanScope):
                     "features", plan.features, plan.more_features, plan.redactor, call, self._drop
                 )
         if self._policy != "none":
+            given = plan.given(call)
             if not self.recording:
                 # The output is read with them, and has to be the same for a slim record.
-                self._input_rows = capture.input_rows(call)
+                self._input_rows = capture.input_rows(given)
                 return
-            self._input_rows = capture.describe_input(call, self.attributes)
+            self._input_rows = capture.describe_input(given, self.attributes)
             if self._policy == "values":
                 capture.show_input(
-                    call, plan.argument_names, plan.redactor, self.attributes, self.dropped
+                    given, plan.argument_names, plan.redactor, self.attributes, self.dropped
                 )
 
     # --- after the call ---
@@ -356,7 +357,7 @@ class PredictionCall(SpanScope):
             self.attributes[semconv.ERROR_TYPE] = self._error_type
             span.set_status(StatusCode.ERROR)
         if self._policy != "none":
-            capture.describe_input(self._call, self.attributes)
+            capture.describe_input(self.plan.given(self._call), self.attributes)
         return True
 
     def _reason_to_keep(self, duration_ns: int) -> str | None:

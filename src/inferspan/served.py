@@ -15,6 +15,7 @@ from typing import Any, Final
 from inferspan import semconv
 from inferspan.arguments import Parameters
 from inferspan.attributes import NAME_LENGTH_MAX, text
+from inferspan.calling_back import calling_back
 from inferspan.calls import CallShape, Wrapper, wrapper_of
 from inferspan.containment import Contained, errors
 from inferspan.declaration import Declaration
@@ -139,9 +140,16 @@ class Served:
                 f"inferspan: {method} of {described.name} is not traced: {error}",
             )
             return None
-        if reading.floats_are_classes:
-            plan = replace(plan, rule=replace(plan.rule, floats_are_classes=True))
-        return wrapper_of(CallShape.of(function), starter(plan), False)
+        plan = replace(
+            plan,
+            rule=replace(plan.rule, floats_are_classes=reading.floats_are_classes),
+            answer=reading.answer,
+            inputs=reading.inputs,
+        )
+        start = starter(plan)
+        if reading.called_back is not None:
+            return calling_back(start, reading.called_back)
+        return wrapper_of(CallShape.of(function), start, False)
 
 
 def _part_name(integration: Integration, whole: object, part: object, depth: int) -> str | None:
@@ -173,7 +181,8 @@ def _declared(
         declared,
         operation=by.integration.methods[method],
         model=told[0] or declared.model or described.name,
-        version=told[1] or declared.version,
+        version=told[1] or declared.version or described.version,
+        artifact_hash=described.artifact_hash,
         framework=declared.framework or described.framework,
         task=task,
         classes=classes,

@@ -23,11 +23,11 @@ EXACT, RECORDS = 1e-12, 1e-6
 """What figures may be off by: slim records carry scores in float32."""
 
 
-def answers_of(served: Served, **environment: str) -> dict[str, Any]:
-    """Run the workload under `opentelemetry-instrument`; what it answered."""
+def answers_of(served: Served, workload: Path, **environment: str) -> dict[str, Any]:
+    """Run a workload under `opentelemetry-instrument`; what it answered."""
     none = dict.fromkeys(("OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"), "none")
     done = subprocess.run(
-        [Path(sys.executable).with_name("opentelemetry-instrument"), sys.executable, WORKLOAD],
+        [Path(sys.executable).with_name("opentelemetry-instrument"), sys.executable, workload],
         env={
             **os.environ,
             **none,
@@ -130,7 +130,7 @@ CHECKS: dict[str, tuple[Callable[..., None], str, str | None]] = {
 )
 def test_figures_are_the_librarys_own(sampler: str, off_by: float, tmp_path: Path) -> None:
     with serving(tmp_path / "data") as served:
-        answers = answers_of(served, OTEL_TRACES_SAMPLER=sampler)
+        answers = answers_of(served, WORKLOAD, OTEL_TRACES_SAMPLER=sampler)
         with urllib.request.urlopen(f"{served.api}/api/v1/models") as found:
             made = {model["model"]: model["predictions"] for model in json.load(found)}
         assert made == {name: len(of["ids"]) for name, of in answers.items()}

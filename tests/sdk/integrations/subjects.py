@@ -6,6 +6,7 @@ fitted before anything was instrumented.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
@@ -14,6 +15,16 @@ from typing import Any, Final, cast
 import pytest
 
 from inferspan.instrumenting import available
+
+
+class Refuses:
+    """An input that raises one and the same object whenever a library asks for its numbers."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def __array__(self, *args: object, **kwargs: object) -> Any:
+        raise self.error
 
 
 @dataclass(frozen=True)
@@ -29,10 +40,25 @@ class Subject:
     wrong: Any
     """What the methods refuse."""
     refit: Callable[[Any], object] | None = None
-    """Fits a copy of the model again."""
+    """Fits a copy of the model again; of one that does not learn, makes it again."""
+    arguments: Callable[[Any], tuple[Any, ...]] = lambda given: (given,)
+    """How the methods take rows."""
+    refusing: Callable[[BaseException], Any] = Refuses
+    """An input that raises this very object once the library looks at it."""
+    copies: bool = True
+    """Whether the library can copy and pickle it."""
 
     def call(self, method: str, model: Any = None) -> Any:
-        return getattr(self.model if model is None else model, method)(self.given)
+        return self.call_with(self.given, method, model)
+
+    def call_with(self, given: Any, method: str, model: Any = None) -> Any:
+        """Call a method with other rows than the usual ones."""
+        of = self.model if model is None else model
+        return getattr(of, method)(*self.arguments(given))
+
+    def again(self) -> Any:
+        """Another model that answers the same."""
+        return copy.deepcopy(self.model) if self.copies else cast("Any", self.refit)(self.model)
 
 
 LIBRARIES: Final = available()
