@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import json
 import struct
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
+
+from isal import isal_zlib  # the same sums as zlib's, forty times as fast
 
 from inferspan_collector.journal.packing import CURRENT, Layout
 
@@ -89,7 +90,7 @@ def head(first: int, before: int, mark: bytes, store: str, *, gaps: bool = False
         "layout": CURRENT.text(),
     }
     text = json.dumps(said).encode()
-    return _HEAD.pack(_HEAD_MAGIC, zlib.crc32(text), len(text)) + text
+    return _HEAD.pack(_HEAD_MAGIC, isal_zlib.crc32(text), len(text)) + text
 
 
 def record(sequence: int, content: bytes, mark: bytes) -> bytes:
@@ -149,7 +150,7 @@ def _head(content: bytes) -> tuple[dict[str, Any], int]:
         raise NoHead
     magic, checksum, length = _HEAD.unpack_from(content)
     text = content[_HEAD.size : _HEAD.size + length]
-    if magic != _HEAD_MAGIC or len(text) < length or zlib.crc32(text) != checksum:
+    if magic != _HEAD_MAGIC or len(text) < length or isal_zlib.crc32(text) != checksum:
         raise NoHead
     said: dict[str, Any] = json.loads(text)
     return said, _HEAD.size + length
@@ -168,4 +169,4 @@ def _record_at(content: bytes, at: int, mark: bytes | None) -> Record | None:
 
 
 def _checksum(sequence: int, content: bytes | memoryview) -> int:
-    return zlib.crc32(content, zlib.crc32(_NUMBERS.pack(sequence, len(content))))
+    return isal_zlib.crc32(content, isal_zlib.crc32(_NUMBERS.pack(sequence, len(content))))
