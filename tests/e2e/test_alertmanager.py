@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from servers.build import ROOT
+from existing_stack import change, copied
+from servers.build import ROOT, SERVERS, build
 from servers.monitoring import Alertmanager, alertmanager
 from servers.running import free_addresses
 from waiting import wait_until
@@ -143,3 +144,22 @@ def test_an_alert_with_nothing_but_a_name_is_told_too(
     words = wait_until(receiver.words, SECONDS, "the words")
     assert "FIRING inferspan: InferspanDown" in words
     assert "<no value>" not in words
+
+
+def test_who_has_an_alertmanager_keeps_his_receivers(tmp_path: Path) -> None:
+    """The how-to's change, read by Alertmanager's own tool: where do alerts go now?"""
+    change(directory := copied(tmp_path / "joined"))
+    (directory / "inferspan.tmpl").write_text((SHIPPED / "inferspan.tmpl").read_text())
+    config = str(directory / "alertmanager.yml")
+
+    def amtool(*words: str) -> str:
+        command = (str(build(SERVERS["amtool"])), *words)
+        done = subprocess.run(command, capture_output=True, text=True)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    assert "1 templates" in amtool("check-config", config)
+    route = ("config", "routes", "test", "--config.file", config)
+    assert amtool(*route, "alertname=InferspanDrift", "model=fraud").strip() == "models"
+    assert amtool(*route, "alertname=InferspanDown").strip() == "operations"
+    assert amtool(*route, "alertname=NodeDown", "model=r730").strip() == "operations"
