@@ -46,6 +46,8 @@ from inferspan_collector.publish import (
 )
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
 from inferspan_collector.publish.metrics.row_figures import RowFigures
+from inferspan_collector.publish.otlp_metrics import MetricsPublisher
+from inferspan_collector.publish.prometheus import Exposition
 from inferspan_collector.receivers import labels, otlp, otlp_exchange, otlp_http
 from inferspan_collector.receivers.access import ADMIN, LABELS, Access, Doorkeeper
 from inferspan_collector.receivers.bodies import Budget
@@ -190,7 +192,7 @@ class Collector:
         config, telemetry = self._config, self.telemetry
         hosts = config.receivers.allowed_hosts
         if "api" in sockets:
-            figures = RowFigures(pipeline, config, telemetry, time.monotonic)
+            exposition = self._measured(stack, pipeline)
             published = [
                 *api.routes(pipeline, config),
                 *baselines.routes(pipeline, pipeline, config),
@@ -198,12 +200,10 @@ class Collector:
                 *drifting.routes(pipeline, config),
                 *foreseeing.routes(pipeline, config),
                 *keeping.routes(pipeline, config),
-                *prometheus.routes(pipeline, telemetry, config, figures),
+                *prometheus.served(exposition),
                 *jaeger_monitor.routes(pipeline, config, telemetry),
                 *jaeger_quality.routes(pipeline, config),
             ]
-            maker = Driver(figures.make_due, threading.Event(), "figures").start()
-            stack.push_async_callback(asyncio.to_thread, maker.stop)
             page = Page(pipeline, telemetry, config, published)
             stack.push_async_callback(asyncio.to_thread, page.close)
             app = Starlette(
@@ -234,6 +234,26 @@ class Collector:
             )
             guarded = Guard(receiver, telemetry, otlp_exchange.TRANSPORT, hosts, uploads=receiver)
             await self._listen(stack, guarded, sockets, otlp_exchange.TRANSPORT)
+
+    def _measured(self, stack: contextlib.AsyncExitStack, pipeline: Pipeline) -> Exposition:
+        """What `/metrics` shows; figures of rows are made, and all is pushed, beside it."""
+        config, telemetry = self._config, self.telemetry
+        figures = RowFigures(pipeline, config, telemetry, time.monotonic)
+        maker = Driver(figures.make_due, threading.Event(), "figures").start()
+        stack.push_async_callback(asyncio.to_thread, maker.stop)
+        exposition = Exposition(pipeline, telemetry, config, figures)
+        if (endpoint := config.publish.otlp) is not None:
+            publisher = MetricsPublisher(
+                exposition.collect,
+                pipeline.now_ns,
+                telemetry,
+                endpoint,
+                config.publish.otlp_token_file,
+            )
+            seconds = config.publish.otlp_seconds
+            pusher = Driver(publisher.publish_once, threading.Event(), "otlp metrics", seconds)
+            stack.push_async_callback(asyncio.to_thread, pusher.start().stop)
+        return exposition
 
     async def _listen(
         self,

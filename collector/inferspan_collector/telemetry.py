@@ -102,6 +102,11 @@ MONITOR_UPSTREAM = Counter(
     ("result",),
     "Questions of Jaeger's Monitor asked of jaeger.monitor_upstream: answered (ok) or not (error).",
 )
+PUBLISHED_METRICS = Counter(
+    "inferspan_published_metrics",
+    ("result",),
+    "Requests of metrics pushed to publish.otlp: taken (ok), in part (rejected) or not (error).",
+)
 SKIPPED_EVALUATIONS = Counter(
     "inferspan_skipped_evaluations",
     ("reason",),
@@ -142,6 +147,7 @@ COUNTERS: Final = (
     SET_ASIDE,
     PUBLISHED,
     MONITOR_UPSTREAM,
+    PUBLISHED_METRICS,
     SKIPPED_EVALUATIONS,
     FOLDED,
     CONTAINED,

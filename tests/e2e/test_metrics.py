@@ -31,7 +31,8 @@ CONFIG = """
 limits: {slice_values: 2}
 # Nobody answers there: who asks for others' services gets ours alone.
 jaeger: {correct_share: 0.5, monitor_upstream: "http://127.0.0.1:9"}
-publish: {figures_seconds: 1}
+# Nobody answers there, either.
+publish: {figures_seconds: 1, otlp: "http://127.0.0.1:9", otlp_seconds: 1}
 models:
   risk:
     owner: payments

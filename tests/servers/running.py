@@ -116,7 +116,7 @@ def jaeger(directory: Path) -> Iterator[Jaeger]:
         "INFERSPAN_API": f"http://{api}",
     }
     files = [ROOT / "collector/jaeger/jaeger.yaml"]
-    with running("jaeger", _built("jaeger", files), settings, directory) as server:
+    with running("jaeger", built("jaeger", files), settings, directory) as server:
         wait_for(server, f"http://{query}/api/services", otlp_http, otlp_grpc)
         yield Jaeger(server, f"http://{otlp_http}", otlp_grpc, f"http://{query}", api)
 
@@ -154,7 +154,7 @@ def gateway(
         **(settings or {}),
     }
     files = [ROOT / "collector/otelcol" / name for name in ("gateway.yaml", *beside)]
-    with running("otelcol", _built("otelcol", files), environment, directory) as server:
+    with running("otelcol", built("otelcol", files), environment, directory) as server:
         wait_for(server, f"http://{health}/", otlp_http, otlp_grpc)
         yield Gateway(server, f"http://{otlp_http}", otlp_grpc, f"http://{metrics}/metrics")
 
@@ -172,7 +172,7 @@ def free_addresses(n: int) -> list[str]:
         return addresses
 
 
-def _built(name: str, configs: Sequence[Path]) -> list[str]:
+def built(name: str, configs: Sequence[Path]) -> list[str]:
     """The command line of a server of ours, with its configuration."""
     options = [word for config in configs for word in ("--config", str(config))]
     return [str(build(SERVERS[name])), *options]

@@ -2,39 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, field_validator, model_validator
 
+from inferspan_collector.config.endpoints import check_token_file, check_url
 from inferspan_collector.config.section import Section
-
-
-def _check_url(value: str | None) -> str | None:
-    """Pass an http or https URL on.
-
-    Raises:
-        ValueError: it is none.
-    """
-    if value is None:
-        return None
-    try:
-        parts = urlsplit(value)
-        valid = (
-            parts.scheme in ("http", "https")
-            and bool(parts.hostname)
-            and parts.port != 0
-            and not re.search(r"\s", value)
-        )
-    except ValueError:
-        valid = False
-    if not valid:
-        raise ValueError(
-            f"{value!r} is no http:// or https:// URL; write it as http://127.0.0.1:16686"
-        )
-    return value
 
 
 class Jaeger(Section):
@@ -65,22 +39,14 @@ class Jaeger(Section):
     @field_validator("otlp", "ui", "monitor_upstream")
     @classmethod
     def _a_url(cls, value: str | None) -> str | None:
-        return _check_url(value)
+        return check_url(value)
 
     @model_validator(mode="after")
     def _a_token_that_is_there(self) -> Jaeger:
-        file = self.monitor_upstream_token_file
-        if file is None:
-            return self
-        if self.monitor_upstream is None:
-            raise ValueError(
-                "monitor_upstream_token_file is given without monitor_upstream, whose token it is"
-            )
-        try:
-            file.read_text("utf-8")
-        except (OSError, ValueError) as error:
-            raise ValueError(
-                f"monitor_upstream_token_file {str(file)!r} cannot be read: {error}; it holds a "
-                "token and nothing else"
-            ) from error
+        check_token_file(
+            "monitor_upstream_token_file",
+            self.monitor_upstream_token_file,
+            "monitor_upstream",
+            self.monitor_upstream,
+        )
         return self

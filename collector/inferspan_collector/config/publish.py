@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field, field_validator
+from pathlib import Path
 
+from pydantic import Field, field_validator, model_validator
+
+from inferspan_collector.config.endpoints import check_token_file, check_url
 from inferspan_collector.config.section import Section
 from inferspan_collector.config.spans import span_minutes
 
@@ -15,6 +18,23 @@ class Publish(Section):
     """Windows, back from now, of the gauges in /metrics."""
     figures_seconds: float = Field(60.0, ge=0.0, le=86_400.0)
     """How often figures that need rows are made anew for /metrics; 0 = never."""
+
+    otlp: str | None = None
+    """An OTLP/HTTP endpoint that the series of /metrics are pushed to; None = nobody."""
+    otlp_seconds: float = Field(60.0, ge=1.0, le=86_400.0)
+    """How often."""
+    otlp_token_file: Path | None = None
+    """A file with the bearer token it wants; read at every push."""
+
+    @field_validator("otlp")
+    @classmethod
+    def _a_url(cls, value: str | None) -> str | None:
+        return check_url(value)
+
+    @model_validator(mode="after")
+    def _a_token_that_is_there(self) -> Publish:
+        check_token_file("otlp_token_file", self.otlp_token_file, "otlp", self.otlp)
+        return self
 
     @field_validator("quality_windows")
     @classmethod

@@ -44,8 +44,13 @@ def routes(
         config: what is shown, and limits.
         figures: those that need rows, which somebody else makes.
     """
+    return served(Exposition(queries, telemetry, config, figures))
+
+
+def served(exposition: Exposition) -> list[Route]:
+    """The route of `/metrics`, of an exposition that others show as well."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(Exposition(queries, telemetry, config, figures))
+    registry.register(exposition)
     ProcessCollector(registry=registry)
 
     def metrics(request: Request) -> Response:

@@ -1,0 +1,56 @@
+"""Endpoints of others: what a URL and a file with a token for it must be."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+
+def check_url(value: str | None) -> str | None:
+    """Pass an http or https URL on.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if value is None:
+        return None
+    try:
+        parts = urlsplit(value)
+        valid = (
+            parts.scheme in ("http", "https")
+            and bool(parts.hostname)
+            and parts.port != 0
+            and not re.search(r"\s", value)
+        )
+    except ValueError:
+        valid = False
+    if not valid:
+        raise ValueError(
+            f"{value!r} is no http:// or https:// URL; write it as http://127.0.0.1:16686"
+        )
+    return value
+
+
+def check_token_file(key: str, file: Path | None, whose: str, endpoint: str | None) -> None:
+    """Look whether the token of an endpoint is there.
+
+    Args:
+        key: of the configuration.
+        file: what it says.
+        whose: the key of the endpoint.
+        endpoint: what that says.
+
+    Raises:
+        ValueError: a token without an endpoint, or a file that cannot be read.
+    """
+    if file is None:
+        return
+    if endpoint is None:
+        raise ValueError(f"{key} is given without {whose}, whose token it is")
+    try:
+        file.read_text("utf-8")
+    except (OSError, ValueError) as error:
+        raise ValueError(
+            f"{key} {str(file)!r} cannot be read: {error}; it holds a token and nothing else"
+        ) from error
