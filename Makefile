@@ -7,6 +7,9 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 PEERS := .venv-peers
 PEERS_READY := $(PEERS)/.ready
+INTEGRATIONS := .venv-integrations
+# {library}.{oldest,latest}: what `make test-integrations` runs with.
+LIBRARIES := $(patsubst tests/requirements/%.txt,%,$(wildcard tests/requirements/*.oldest.txt tests/requirements/*.latest.txt))
 # One worker per core; the tests of a file stay together, for they share what they start.
 PARALLEL := -n auto --dist loadfile
 # How often the collector is killed in `make test-faults`; `make test` kills it 25 times.
@@ -16,7 +19,7 @@ FUZZ_SECONDS ?= 3600
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-fast test-faults lint fmt bench bench-peers bench-conformance peers servers
+.PHONY: help demo test test-fast test-faults test-integrations lint fmt bench bench-peers bench-conformance peers servers
 
 help: ## say what there is
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 20
@@ -33,6 +36,12 @@ test-fast: $(READY) ## the tests that need no real server
 
 test-faults: $(READY) ## the fault tests at length: kill -9 in ROUNDS rounds (200), a minute of overload, an hour of fuzzing…
 	@FAULT_ROUNDS=$(ROUNDS) FUZZ_SECONDS=$(FUZZ_SECONDS) $(BIN)/python -m pytest $(PARALLEL) tests/faults tests/fuzz $(ARGS)
+
+test-integrations: $(LIBRARIES:%=$(INTEGRATIONS)/%/.ready) ## each model library in its oldest and latest supported version, in environments of their own
+	@set -e; for one in $(LIBRARIES); do \
+		echo "== $$one: $$($(INTEGRATIONS)/$$one/bin/python -m pip --disable-pip-version-check list --format=freeze | grep -i -m1 "^$${one%%.*}\|^scikit-learn" || true)"; \
+		TESTED_LIBRARIES=$${one%%.*} $(INTEGRATIONS)/$$one/bin/python -m pytest -q -p no:cacheprovider \
+			tests/sdk/integrations/test_conformance.py $$(ls tests/sdk/integrations/test_$${one%%.*}*.py 2>/dev/null) $(ARGS); done
 
 lint: $(READY) ## ruff, and mypy --strict on both packages and on tests/typing
 	@$(BIN)/ruff check .
@@ -70,6 +79,13 @@ $(READY): constraints.txt pyproject.toml collector/pyproject.toml
 	@$(PIP) install -r constraints.txt
 	@$(PIP) install --no-deps --no-build-isolation -e . -e ./collector
 	@$(PIP) check
+	@touch $@
+
+$(INTEGRATIONS)/%/.ready: tests/requirements/%.txt tests/requirements/tests.txt pyproject.toml
+	@echo "Setting up $(@D) (once; a minute)"
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install -r tests/requirements/tests.txt -r $<
+	@$(@D)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --no-build-isolation -e .
 	@touch $@
 
 $(PEERS_READY): benchmarks/peers.txt pyproject.toml

@@ -25,7 +25,7 @@ from inferspan import semconv
 from inferspan.integration import Description, Integration, Reading, Supported
 from inferspan.output_columns import Misfit
 
-SUPPORTED: Final = Supported("scikit-learn", "1.4", "2")
+SUPPORTED: Final = Supported("scikit-learn", "1.5", "2")
 METHODS: Final = {
     "predict": "predict",
     "predict_proba": "predict_proba",

@@ -23,7 +23,7 @@ from inferspan import semconv
 from inferspan.integration import Description, Integration, Reading, Supported
 from inferspan.integrations import sklearn as estimators
 
-SUPPORTED: Final = Supported("xgboost", "2.0", "4")
+SUPPORTED: Final = Supported("xgboost", "2.1", "4")
 METHODS: Final = {
     "predict": "predict",
     "predict_proba": "predict_proba",
