@@ -184,7 +184,8 @@ class SpanScope:
             errors.contain(END, error)
         finally:
             try:
-                self.span.end(end_ns)
+                # A clock that was set back meanwhile makes no span of less than nothing.
+                self.span.end(end_ns if end_ns >= self.start_ns else self.start_ns)
             except BaseException as error:
                 errors.contain(END, error)
             finally:

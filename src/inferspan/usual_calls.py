@@ -123,7 +123,7 @@ class UsualCall(PredictionCall):
             errors.contain(END, error)
         finally:
             try:
-                self.span.end(end_ns)
+                self.span.end(end_ns if end_ns >= self.start_ns else self.start_ns)
             except BaseException as error:
                 errors.contain(END, error)
             finally:

@@ -15,7 +15,7 @@ from opentelemetry.trace import SpanKind, StatusCode
 
 import inferspan
 from inferspan import semconv, settings
-from inferspan.testing import CapturedSpans, capture_spans
+from inferspan.testing import CapturedSpans, ManualClock, capture_spans
 
 BINARY = "binary_classification"
 
@@ -67,6 +67,21 @@ def test_one_call_is_one_span_that_says_it_all(spans: CapturedSpans) -> None:
     }
     # OpenTelemetry evicts the oldest attributes first; identity must be the youngest.
     assert list(span.attributes or {})[-1] == semconv.PREDICTION_ID
+
+
+@pytest.mark.parametrize("declared", [{}, {"prediction_id": "x"}], ids=["usual", "declared"])
+def test_a_clock_that_was_set_back_makes_no_negative_span(declared: dict[str, str]) -> None:
+    clock = ManualClock()
+
+    @inferspan.predict(model="m", task="binary_classification", **declared)
+    def score(x: str) -> dict[str, object]:
+        with inferspan.stage("features"):
+            clock.advance(-60.0)
+        return {"label": "a", "score": 0.5}
+
+    with capture_spans(clock=clock) as spans:
+        score("order-17")
+    assert [(s.end_time or 0) - (s.start_time or 0) for s in spans] == [0, 0]
 
 
 def test_bare_and_named_after_the_function(spans: CapturedSpans) -> None:
