@@ -43,6 +43,9 @@ class Thresholds:
         return outside
 
 
+NO_THRESHOLDS: Final = Thresholds()
+
+
 def learnt(
     reference: Float64,
     deviations: float = DEVIATIONS,

@@ -16,7 +16,7 @@ import numpy as np
 
 from inferspan_collector.config import Model
 from inferspan_collector.drift.counts import Float64
-from inferspan_collector.drift.thresholds import Thresholds, learnt
+from inferspan_collector.drift.thresholds import NO_THRESHOLDS, Thresholds, learnt
 from inferspan_collector.publish import known_baselines
 from inferspan_collector.publish.known_baselines import KnownBaseline
 from inferspan_collector.publish.parameters import minute, rfc3339
@@ -138,10 +138,10 @@ def judged(
     known: Mapping[str, KnownBaseline],
     then: Callable[[int | None, int | None], Sequence[dict[str, Any]]],
 ) -> dict[str, Any]:
-    """`reference` and `windows` of an answer, with thresholds and alerts; {} without either.
+    """`reference` of an answer, {} without one; its windows get thresholds and alerts.
 
     Args:
-        windows: of the answer, as JSON.
+        windows: of the answer, as JSON; changed where there are thresholds.
         values: the question's parameters.
         section: the model's configuration.
         known: as `baselines` gives them.
@@ -155,17 +155,17 @@ def judged(
         return against_baselines(windows, known, section)
     if reference is not None:
         before = then(*reference)
-        return {
-            "reference": reference_json(reference, len(before)),
-            "windows": with_alerts(windows, thresholds(before), section),
-        }
-    return {"windows": with_alerts(windows, {}, section)} if section.thresholds else {}
+        add_alerts(windows, thresholds(before), section)
+        return {"reference": reference_json(reference, len(before))}
+    if section.thresholds:
+        add_alerts(windows, {}, section)
+    return {}
 
 
 def against_baselines(
     windows: Sequence[dict[str, Any]], known: Mapping[str, KnownBaseline], section: Model
 ) -> dict[str, Any]:
-    """`reference` and `windows` of an answer that is measured against baselines."""
+    """`reference` of an answer that is measured against baselines; its windows get alerts."""
     limits = {
         group: {
             shown: _learnt(name, each.figures[name])
@@ -175,57 +175,37 @@ def against_baselines(
         for group, each in known.items()
     }
     distinct = {each.head.number: each for each in known.values()}
-    return {
-        "reference": {
-            "source": "baseline",
-            "baselines": [each.json() for _, each in sorted(distinct.items())],
-        },
-        "windows": with_alerts(windows, limits, section),
-    }
+    add_alerts(windows, limits, section)
+    baselines_json = [each.json() for _, each in sorted(distinct.items())]
+    return {"reference": {"source": "baseline", "baselines": baselines_json}}
 
 
-def with_alerts(
+def add_alerts(
     windows: Sequence[dict[str, Any]],
     found: Mapping[str, Mapping[str, Thresholds]],
     section: Model,
-) -> list[dict[str, Any]]:
-    """The windows, each figure with its two thresholds and whether it is outside of them.
+) -> None:
+    """Say of each figure of some windows its two thresholds, and whether it is outside of them.
 
     Args:
-        windows: as JSON.
+        windows: as JSON; their figures are changed, of which there are very many.
         found: group (as JSON) → figure → what was learnt.
         section: the model's configuration; its constants go before what was learnt.
     """
     said = constants(section)
-    return [
-        {
-            **window,
-            "metrics": {
-                name: {
-                    **figure,
-                    **_judged(figure, said.get(name) or found.get(_group(window), {}).get(name)),
-                }
-                for name, figure in window["metrics"].items()
-            },
-        }
-        for window in windows
-    ]
+    for window in windows:
+        learnt_here = found.get(_group(window), {})
+        for name, figure in window["metrics"].items():
+            limits = said.get(name) or learnt_here.get(name) or NO_THRESHOLDS
+            value = figure["value"]
+            figure["lower_threshold"], figure["upper_threshold"] = limits.low, limits.high
+            figure["alert"] = value is not None and limits.outside(value)
 
 
 def reference_json(minutes: tuple[int | None, int | None], windows: int) -> dict[str, Any]:
     """What the answer says of the reference."""
     start, end = (None if m is None else rfc3339(m * MINUTE_NS) for m in minutes)
     return {"from": start, "to": end, "windows": windows}
-
-
-def _judged(figure: Mapping[str, Any], limits: Thresholds | None) -> dict[str, Any]:
-    limits = limits or Thresholds()
-    value = figure["value"]
-    return {
-        "lower_threshold": limits.low,
-        "upper_threshold": limits.high,
-        "alert": value is not None and limits.outside(value),
-    }
 
 
 def _learnt(name: str, values: Sequence[float] | Float64) -> Thresholds:

@@ -215,10 +215,10 @@ def _added_up(
 ) -> dict[str, Any]:
     """The cells of a query, each once.
 
-    Nearly always the store has added up all but the newest already, and reading it as it is takes
-    half the time; only many cells are left to DuckDB.
+    Of single minutes the store has added up all but the newest already, and reading it as it is
+    takes half the time; only many cells are left to DuckDB.
     """
-    if coding.by_combination:
+    if coding.by_combination or query.every != 1:
         return _fetch(cursor, *statement(query, coding, None))
     columns = _fetch(cursor, *statement(query, coding, _CELLS_MAX + 1))
     n = columns["n"]

@@ -269,8 +269,8 @@ class _OfModel:
 
         present = shown(query, windows)
         known = learning.baselines(self._reader, {}, self._model, target, present)
-        judged = learning.judged(present, {}, self._section, known, then)
-        for window in judged.get("windows", present):
+        learning.judged(present, {}, self._section, known, then)
+        for window in present:
             group = self._group(*(window["group"][key] for key in _BY))
             for name, figure in window["metrics"].items():
                 own = name in names and name not in AVERAGED and name not in SINGLE
