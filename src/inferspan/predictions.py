@@ -28,6 +28,7 @@ from inferspan.plans import PredictionPlan
 from inferspan.providers import prediction_tracer
 from inferspan.records import RecordBuffer, buffer_in_force
 from inferspan.sampling import SPAN_KEY, start_late, start_prediction
+from inferspan.served_requests import REQUEST_KEY, identify_in_request
 from inferspan.spans import CAPTURE, NO_CONTEXT, SpanScope
 
 STAGES_MAX: Final = 64
@@ -90,6 +91,8 @@ class PredictionCall(SpanScope):
         self.attributes: Attributes = {}
         self.context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: self})
         self._span_context = span_context = span.get_span_context()
+        if REQUEST_KEY in parent:
+            identify_in_request(self, parent)
         if not recording or told.records == "all" or not span_context[_FLAGS] & _SAMPLED:
             self._buffer = buffer_in_force(told)
         if recording or self._buffer is not None:

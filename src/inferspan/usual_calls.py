@@ -27,6 +27,7 @@ from inferspan.plans import PredictionPlan
 from inferspan.predictions import INPUT, PredictionCall
 from inferspan.providers import state
 from inferspan.sampling import SPAN_KEY, unbegun
+from inferspan.served_requests import REQUEST_KEY
 from inferspan.spans import CAPTURE, END, NO_CONTEXT, SpanScope
 
 if TYPE_CHECKING:
@@ -163,6 +164,8 @@ def starter(plan: PredictionPlan) -> Start:
         ):
             return PredictionCall(plan, arguments, keywords, bound)
         parent = attaching.current()
+        if REQUEST_KEY in parent:  # which has an id for it, and wants to know it
+            return PredictionCall(plan, arguments, keywords, bound)
         start_ns = spans.now_ns()
         try:
             span = tracer.start_span(
