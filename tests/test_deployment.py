@@ -249,3 +249,19 @@ def test_an_image_copies_what_exists(dockerfile: str) -> None:
             for source in words[1:-1]:
                 assert (ROOT / source).exists(), source
                 assert f"!{source.split('/')[0]}" in let_through, source
+
+
+def test_the_page_lists_services_addresses_and_volumes() -> None:
+    page = (ROOT / "docs/compose.md").read_text()
+    rows = {row[0]: row for row in re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE)}
+    assert set(rows) == set(SERVICES)
+    for name, (_, row) in rows.items():
+        if name != "prepare":
+            kept = {source for source, _ in mounts(SERVICES[name], writable=True)}
+            assert kept <= set(re.findall(r"`([\w-]+)`", row)), name
+    published = {
+        port.rpartition(":")[0]
+        for service in SERVICES.values()
+        for port in service.get("ports", ())
+    }
+    assert set(re.findall(r"127\.0\.0\.1:\d+", page)) == published
