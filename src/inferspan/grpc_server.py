@@ -1,0 +1,173 @@
+"""gRPC servers: calls whose callers know their predictions; as `inferspan.asgi`, in metadata.
+
+    grpc.server(pool, interceptors=[inferspan.grpc_server.PredictionInterceptor()])
+    grpc.aio.server(interceptors=[inferspan.grpc_server.AsyncPredictionInterceptor()])
+
+Put it after an instrumentation of OpenTelemetry: its span is then the predictions' parent.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from opentelemetry import context as otel_context
+
+from inferspan.containment import Contained
+from inferspan.propagation import PREDICTION_HEADER, ExtractedContext, extract
+from inferspan.served_requests import (
+    PREDICTION_ID_HEADER,
+    ServedRequest,
+    in_request,
+    offered_id,
+    sent_ids,
+)
+
+_CARRIED: Final = (PREDICTION_ID_HEADER, PREDICTION_HEADER)
+_BEGIN: Final = Contained("begin a call of a gRPC server")
+_ANSWER: Final = Contained("tell a gRPC caller its predictions")
+_END: Final = object()
+
+
+class _Call:
+    """One call, with what its caller sent along."""
+
+    def __init__(self, metadata: Any, trusts: bool) -> None:
+        pairs = [(str(pair[0]), pair[1]) for pair in metadata or ()]
+        if not trusts:
+            pairs = [pair for pair in pairs if pair[0] not in _CARRIED]
+        given = next((value for name, value in pairs if name == PREDICTION_ID_HEADER), None)
+        self.request = ServedRequest(offered_id(given))
+        self.context = ExtractedContext(in_request(self.request, extract(pairs)))
+
+    def answer(self, servicer_context: Any) -> None:
+        """Add the ids to what the servicer sends after its answer; its own stay as they are."""
+        with _ANSWER:
+            found = tuple(servicer_context.trailing_metadata() or ())
+            if all(pair[0] != PREDICTION_ID_HEADER for pair in found):
+                own = tuple((PREDICTION_ID_HEADER, sent) for sent in sent_ids(self.request))
+                if own:
+                    servicer_context.set_trailing_metadata(found + own)
+
+
+class PredictionInterceptor(grpc.ServerInterceptor):  # type: ignore[misc]
+    """Go on with the caller's trace and prediction id, and send the ids of predictions back.
+
+    The caller's metadata `x-prediction-id` becomes the id of the call's first prediction of each
+    model that declares no `prediction_id`; the ids of the call's predictions, 8 at most, go back
+    as trailing metadata of this name, also where the call fails.
+
+    Args:
+        trust_callers: False where anybody can call: only the trace is then taken from metadata.
+    """
+
+    def __init__(self, *, trust_callers: bool = True) -> None:
+        self._trusts = trust_callers
+
+    def intercept_service(self, continuation: Callable[[Any], Any], details: Any) -> Any:
+        """Put the caller's context around the method that will be called."""
+        handler = continuation(details)
+        call = None
+        with _BEGIN:
+            call = None if handler is None else _Call(details.invocation_metadata, self._trusts)
+        if call is None:
+            return handler
+        around = _streaming if handler.response_streaming else _answering
+        return _replaced(handler, lambda behavior: around(call, behavior))
+
+
+def _entered(call: _Call) -> contextvars.Context:
+    """Context variables of now in which the call's context is current, for steps of any thread."""
+    entered = contextvars.copy_context()
+    entered.run(otel_context.attach, call.context)
+    return entered
+
+
+def _answering(call: _Call, behavior: Callable[..., Any]) -> Callable[..., Any]:
+    def answer(given: Any, servicer_context: Any) -> Any:
+        try:
+            return _entered(call).run(behavior, given, servicer_context)
+        finally:
+            call.answer(servicer_context)
+
+    return answer
+
+
+def _streaming(call: _Call, behavior: Callable[..., Any]) -> Callable[..., Any]:
+    def answer(given: Any, servicer_context: Any) -> Iterator[Any]:
+        entered = _entered(call)
+        try:
+            items = iter(entered.run(behavior, given, servicer_context))
+            while (item := entered.run(next, items, _END)) is not _END:
+                yield item
+        finally:
+            call.answer(servicer_context)
+
+    return answer
+
+
+class AsyncPredictionInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+    """As `PredictionInterceptor`, for servers of `grpc.aio`."""
+
+    def __init__(self, *, trust_callers: bool = True) -> None:
+        self._trusts = trust_callers
+
+    async def intercept_service(
+        self, continuation: Callable[[Any], Awaitable[Any]], details: Any
+    ) -> Any:
+        """Put the caller's context around the method that will be called."""
+        handler = await continuation(details)
+        call = None
+        with _BEGIN:
+            call = None if handler is None else _Call(details.invocation_metadata, self._trusts)
+        if call is None:
+            return handler
+
+        def around(behavior: Callable[..., Any]) -> Callable[..., Any]:
+            if inspect.isasyncgenfunction(behavior):
+                return _streaming_later(call, behavior)
+            if inspect.iscoroutinefunction(behavior):
+                return _answering_later(call, behavior)
+            return (_streaming if handler.response_streaming else _answering)(call, behavior)
+
+        return _replaced(handler, around)
+
+
+def _answering_later(call: _Call, behavior: Callable[..., Any]) -> Callable[..., Any]:
+    async def answer(given: Any, servicer_context: Any) -> Any:
+        try:
+            with call.context:
+                return await behavior(given, servicer_context)
+        finally:
+            call.answer(servicer_context)
+
+    return answer
+
+
+def _streaming_later(call: _Call, behavior: Callable[..., Any]) -> Callable[..., Any]:
+    async def answer(given: Any, servicer_context: Any) -> AsyncIterator[Any]:
+        try:
+            with call.context:
+                async for item in behavior(given, servicer_context):
+                    yield item
+        finally:
+            call.answer(servicer_context)
+
+    return answer
+
+
+def _replaced(handler: Any, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Any:
+    """A handler with another behaviour, and everything else as it was."""
+    given = "stream" if handler.request_streaming else "unary"
+    answered = "stream" if handler.response_streaming else "unary"
+    kind = f"{given}_{answered}"
+    make = getattr(grpc, f"{kind}_rpc_method_handler")
+    return make(
+        around(getattr(handler, kind)),
+        request_deserializer=handler.request_deserializer,
+        response_serializer=handler.response_serializer,
+    )

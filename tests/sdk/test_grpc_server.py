@@ -1,0 +1,171 @@
+"""Calls of gRPC servers: whose trace, whose prediction id, and what comes back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+import inferspan
+from inferspan import semconv
+from inferspan.grpc_server import AsyncPredictionInterceptor, PredictionInterceptor
+from inferspan.testing import CapturedSpans
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+SENT = (("traceparent", f"00-{TRACE}-b7ad6b7169203331-01"), ("x-prediction-id", "order-17"))
+KINDS = ("unary_unary", "unary_stream", "stream_unary", "stream_stream")
+
+
+@inferspan.predict(model="fraud", task="regression")
+def score(amount: float) -> float:
+    return amount / 1000
+
+
+def answered(given: Any) -> bytes:
+    amounts = [given] if isinstance(given, bytes) else list(given)
+    return str(score(float(amounts[0]))).encode()
+
+
+def one(given: Any, context: Any) -> bytes:
+    if given == b"-1":
+        score(1.0)
+        context.abort(grpc.StatusCode.INVALID_ARGUMENT, "negative")
+    if given == b"0":
+        context.set_trailing_metadata((("x-prediction-id", "mine"), ("cost", "1")))
+    return answered(given)
+
+
+def several(given: Any, context: Any) -> Iterator[bytes]:
+    yield b""
+    yield answered(given)
+
+
+async def one_later(given: Any, context: Any) -> bytes:
+    amounts = [given] if isinstance(given, bytes) else [item async for item in given]
+    if amounts[0] == b"-1":
+        score(1.0)
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "negative")
+    return answered(amounts[0])
+
+
+async def several_later(given: Any, context: Any) -> AsyncIterator[bytes]:
+    amounts = [given] if isinstance(given, bytes) else [item async for item in given]
+    yield b""
+    yield answered(amounts[0])
+
+
+class Methods(grpc.GenericRpcHandler):  # type: ignore[misc]
+    """The four kinds of methods, each under its name."""
+
+    def __init__(self, single: Any, streamed: Any) -> None:
+        self.behaviors = {"unary": single, "stream": streamed}
+
+    def service(self, details: Any) -> Any:
+        kind = details.method.rpartition("/")[2]
+        if kind not in KINDS:
+            return None
+        make = getattr(grpc, f"{kind}_rpc_method_handler")
+        return make(self.behaviors[kind.partition("_")[2]])
+
+
+@contextmanager
+def serving(**options: Any) -> Iterator[grpc.Channel]:
+    server = grpc.server(
+        ThreadPoolExecutor(2),
+        [Methods(one, several)],
+        interceptors=[PredictionInterceptor(**options)],
+    )
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            yield channel
+    finally:
+        server.stop(None).wait()
+
+
+def ask(channel: grpc.Channel, kind: str, amount: bytes = b"500", metadata: Any = SENT) -> Any:
+    """The last item of the answer, and the ids that came back."""
+    given = iter([amount]) if kind.startswith("stream") else amount
+    method = getattr(channel, kind)(f"/fraud.Scores/{kind}")
+    if kind.endswith("unary"):
+        answer, call = method.with_call(given, metadata=metadata, timeout=20)
+    else:
+        call = method(given, metadata=metadata, timeout=20)
+        answer = list(call)[-1]
+    return answer, ids_of(call.trailing_metadata())
+
+
+def ids_of(metadata: Any) -> list[str]:
+    return [value for name, value in metadata if name == "x-prediction-id"]
+
+
+def check(spans: CapturedSpans) -> None:
+    span = spans.prediction("fraud")
+    assert (span.attributes or {})[semconv.PREDICTION_ID] == "order-17"
+    assert f"{span.context.trace_id:032x}" == TRACE
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_trace_and_id_come_through_and_the_id_goes_back(kind: str, spans: CapturedSpans) -> None:
+    with serving() as channel:
+        assert ask(channel, kind) == (b"0.5", ["order-17"])
+    check(spans)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_servers_of_asyncio_do_so_too(kind: str, spans: CapturedSpans) -> None:
+    async def main() -> None:
+        server = grpc.aio.server(interceptors=[AsyncPredictionInterceptor()])
+        server.add_generic_rpc_handlers([Methods(one_later, several_later)])
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            with (
+                ThreadPoolExecutor(1) as pool,
+                grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
+            ):
+                asking = asyncio.get_running_loop().run_in_executor(pool, ask, channel, kind)
+                assert await asking == (b"0.5", ["order-17"])
+        finally:
+            await server.stop(None)
+
+    asyncio.run(main())
+    check(spans)
+
+
+def test_the_id_that_was_made_up_goes_back(spans: CapturedSpans) -> None:
+    with serving() as channel:
+        _, ids = ask(channel, "unary_unary", metadata=())
+    assert ids == [(spans.prediction("fraud").attributes or {})[semconv.PREDICTION_ID]]
+
+
+def test_a_call_that_fails_says_its_ids(spans: CapturedSpans) -> None:
+    with serving() as channel, pytest.raises(grpc.RpcError) as failed:
+        ask(channel, "unary_unary", b"-1")
+    assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert ids_of(failed.value.trailing_metadata()) == ["order-17"]
+
+
+def test_what_the_servicer_sends_stays(spans: CapturedSpans) -> None:
+    with serving() as channel:
+        assert ask(channel, "unary_unary", b"0")[1] == ["mine"]
+
+
+def test_callers_that_are_not_trusted_give_no_id(spans: CapturedSpans) -> None:
+    with serving(trust_callers=False) as channel:
+        _, ids = ask(channel, "unary_unary")
+    assert ids != ["order-17"]
+    assert f"{spans.prediction('fraud').context.trace_id:032x}" == TRACE
+
+
+def test_methods_that_do_not_exist_are_answered_as_before(spans: CapturedSpans) -> None:
+    with serving() as channel, pytest.raises(grpc.RpcError) as failed:
+        channel.unary_unary("/fraud.Scores/other")(b"", timeout=20)
+    assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
