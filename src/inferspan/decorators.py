@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar, overload
 
 from opentelemetry.trace import get_current_span
 
-from inferspan import semconv
+from inferspan import attaching, semconv
 from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
 from inferspan.attributes import Attributes, text
 from inferspan.containment import Contained
@@ -212,11 +212,17 @@ class stage:  # used as a function: `with stage("features"):`, `@stage("features
 
     def _innermost(self) -> StageScope | None:
         """The block that ends here: tasks and threads may have others of this object open."""
-        current = get_current_span()
-        for scope in reversed(tuple(self._open)):
-            if scope is not None and scope.span is current:
+        opened = tuple(self._open)
+        # By its context, for where nobody traces all have one span; by its span where the block
+        # made another context current, and left it so.
+        context, span = attaching.current(), get_current_span()
+        for scope in reversed(opened):
+            if scope is not None and scope.context is context:
                 return scope
-        return self._open[-1]
+        for scope in reversed(opened):
+            if scope is not None and scope.span is span:
+                return scope
+        return opened[-1]
 
     def __call__(self, function: F) -> F:
         """Make every call of a function such a step."""

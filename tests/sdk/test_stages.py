@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
 from opentelemetry import trace
+from opentelemetry.context import attach, get_current, set_value
 from opentelemetry.trace import StatusCode
 
 import inferspan
-from inferspan import semconv
+from inferspan import providers, semconv
 from inferspan.testing import CapturedSpans
 
 
@@ -113,29 +114,50 @@ def test_one_stage_object_may_be_used_again_and_inside_itself(spans: CapturedSpa
     assert trace.get_current_span() is trace.INVALID_SPAN
 
 
-def test_one_stage_object_may_be_shared_by_tasks(spans: CapturedSpans) -> None:
+async def crossed(then: Callable[[], None]) -> None:
+    """Two tasks in blocks of one stage object: the first to enter is the first to leave."""
     stage = inferspan.stage("s")
 
     async def step(entered: asyncio.Event, leave: asyncio.Event) -> None:
-        before = trace.get_current_span()
+        before = get_current()
         with stage:
             entered.set()
             await leave.wait()
-        assert trace.get_current_span() is before
+        assert get_current() is before
 
-    async def crossed() -> None:
-        first_in, second_in, second_out = asyncio.Event(), asyncio.Event(), asyncio.Event()
-        first = asyncio.create_task(step(first_in, second_in))
-        await first_in.wait()
-        second = asyncio.create_task(step(second_in, second_out))
-        await first
-        assert len(spans) == 1
-        second_out.set()
-        await second
+    first_in, second_in, second_out = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    first = asyncio.create_task(step(first_in, second_in))
+    await first_in.wait()
+    second = asyncio.create_task(step(second_in, second_out))
+    await first
+    then()
+    second_out.set()
+    await second
 
-    asyncio.run(crossed())
+
+def test_one_stage_object_may_be_shared_by_tasks(spans: CapturedSpans) -> None:
+    seen: list[int] = []
+    asyncio.run(crossed(lambda: seen.append(len(spans))))
+    assert seen == [1]
     assert [span.name for span in spans] == ["s", "s"]
     assert [span.parent for span in spans] == [None, None]
+    assert trace.get_current_span() is trace.INVALID_SPAN
+
+
+def test_one_stage_object_may_be_shared_where_nobody_traces() -> None:
+    """All blocks have the same span then: none."""
+    restore = providers.divert(trace.NoOpTracerProvider(), None)
+    try:
+        asyncio.run(crossed(lambda: None))
+    finally:
+        restore()
+
+
+def test_a_block_may_leave_another_context_current(spans: CapturedSpans) -> None:
+    stage = inferspan.stage("s")
+    with stage:
+        attach(set_value("key", "value"))
+    assert [span.name for span in spans] == ["s"]
     assert trace.get_current_span() is trace.INVALID_SPAN
 
 
