@@ -39,7 +39,7 @@ from inferspan_collector.store.cells import (
 from inferspan_collector.store.judged_rows import JudgedRows
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
 from inferspan_collector.store.sizes import Sizes
-from inferspan_collector.store.trailing import Trailing
+from inferspan_collector.store.trailing import Stored, Trailing
 
 
 class Reader(Protocol):
@@ -90,6 +90,9 @@ class Reader(Protocol):
 
     def series(self) -> Sequence[tuple[str | None, ...]]:
         """Texts of `SERIES_KEYS` of every series that there is."""
+
+    def stored_predictions(self) -> list[Stored]:
+        """Predictions per series and outcome, of all time."""
 
     def newest(self) -> Newest:
         """Where the next rows will lie that arrive."""
@@ -251,6 +254,11 @@ class StoreReader:
         """Texts of `SERIES_KEYS` of every series that there is."""
         with self._database.cursor() as cursor:
             return tuple(trailing.series(cursor).values())
+
+    def stored_predictions(self) -> list[Stored]:
+        """Predictions per series and outcome, of all time."""
+        with self._database.cursor() as cursor:
+            return trailing.stored(cursor)
 
     def newest(self) -> Newest:
         """Where the next rows will lie that arrive."""

@@ -33,6 +33,27 @@ FROM <cells> AS c
 WHERE c.slice_key = '' AND c.minute >= $start_0 AND c.minute < $end
 GROUP BY ALL
 """
+_STORED: Final = f"""
+SELECT {", ".join(f"s.{key}" for key in SERIES_KEYS)}, c.failed, c.n
+FROM (
+    SELECT series_id, failed, sum(n)::BIGINT AS n
+    FROM prediction_cells
+    WHERE slice_key = ''
+    GROUP BY ALL
+) AS c
+JOIN series AS s ON s.series_id = c.series_id
+WHERE c.n <> 0
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """Predictions that the store counts, of one series and outcome, whenever they were made."""
+
+    series: tuple[str | None, ...]
+    """Texts of `SERIES_KEYS`."""
+    failed: bool
+    n: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,6 +119,12 @@ def read(cursor: duckdb.DuckDBPyConnection, starts: Sequence[int], end: int) -> 
             _numbers(outcomes, len(starts)),
         ),
     )
+
+
+def stored(cursor: duckdb.DuckDBPyConnection) -> list[Stored]:
+    """All predictions that are counted."""
+    keys = len(SERIES_KEYS)
+    return [Stored(row[:keys], *row[keys:]) for row in cursor.execute(_STORED).fetchall()]
 
 
 def series(cursor: duckdb.DuckDBPyConnection) -> Series:

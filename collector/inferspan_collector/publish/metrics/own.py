@@ -13,8 +13,8 @@ from inferspan_collector.publish.metrics.families import (
     Labels,
     capped,
     label,
+    series_labels,
 )
-from inferspan_collector.store.cells import CellQuery
 from inferspan_collector.store.reader import Reader
 from inferspan_collector.store.sizes import Sizes
 from inferspan_collector.telemetry import Telemetry
@@ -42,11 +42,10 @@ def gauges(telemetry: Telemetry) -> Iterator[Metric]:
 
 def held(reader: Reader, now_ns: int, room: int, folding: Folding) -> list[Metric]:
     """Predictions in the store, and labels that wait."""
-    cells = reader.prediction_cells(CellQuery(by=SERIES))
     stored: dict[Labels, int] = {}
-    for group, failed, n in zip(cells.groups, cells.failed.tolist(), cells.n.tolist(), strict=True):
-        key = (*(label(text) for text in group), "error" if failed else "ok")
-        stored[key] = stored.get(key, 0) + n
+    for cell in reader.stored_predictions():
+        key = (*series_labels(cell.series), "error" if cell.failed else "ok")
+        stored[key] = stored.get(key, 0) + cell.n
     waiting: dict[Labels, int] = {}
     for model, n in reader.waiting_labels(now_ns).items():
         waiting[(label(model),)] = waiting.get((label(model),), 0) + n

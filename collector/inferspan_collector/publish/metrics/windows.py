@@ -13,7 +13,7 @@ from prometheus_client.metrics_core import Metric
 
 from inferspan_collector.batches import Strings
 from inferspan_collector.config import Config, span_minutes
-from inferspan_collector.latency_sketch import buckets_within, quantiles_ns
+from inferspan_collector.latency_sketch import buckets_within, quantiles_of_rows_ns
 from inferspan_collector.publish.metrics.families import (
     GROUP,
     Folding,
@@ -25,10 +25,17 @@ from inferspan_collector.publish.metrics.families import (
     label,
     top,
 )
-from inferspan_collector.quality import many_windows, quality_figures
-from inferspan_collector.quality.counted_windows import CountedWindows, tally
+from inferspan_collector.quality import coverage, many_windows, quality_figures
+from inferspan_collector.quality.counted_windows import CountedWindows, Tallied, tally
 from inferspan_collector.quality.counts import Counts, merged
-from inferspan_collector.quality.figure import AVERAGES, Figure, Question, positive_class
+from inferspan_collector.quality.figure import (
+    AVERAGES,
+    BINARY,
+    MACRO,
+    Figure,
+    Question,
+    positive_class,
+)
 from inferspan_collector.store.cells import (
     MINUTE_NS,
     SERIES_KEYS,
@@ -162,10 +169,13 @@ class Windows:
         for average in AVERAGES:
             known = many_windows.many(columns, matrices, average, positives)
             for row, (window, key) in enumerate(counted):
+                if average == BINARY and positives[row] is None:
+                    # Of no class, so of nothing.
+                    continue
                 question = Question(average, positives[row])
                 figures = known.of(row) or quality_figures(counts[row], question)
                 for name, figure in figures.items():
-                    if name in AVERAGED or (name in SINGLE and average == AVERAGES[0]):
+                    if name in AVERAGED or (name in SINGLE and average == MACRO):
                         shown = average if name in AVERAGED else ""
                         if name != "coverage":
                             yield Scored((*key, name, shown, window), figure)
@@ -192,17 +202,24 @@ class Windows:
                 for name, total in zip(names, sums.tolist(), strict=True):
                     if total or not failed:
                         predictions[(*name, status, window)] = int(total)
-            for place in np.flatnonzero(np.bincount(group, n, len(names))).tolist():
-                mine = group == place
-                buckets, inverse = np.unique(rows.bucket[mine], return_inverse=True)
-                counts = np.bincount(inverse, n[mine], len(buckets)).astype(np.int64)
-                values = quantiles_ns(buckets, counts, tuple(QUANTILES.values()))
-                for quantile, value in zip(QUANTILES, values or (), strict=False):
-                    quantiles[(*names[place], quantile, window)] = value / 1e9
-                limit = self._config.model(names[place][_MODEL]).latency_objective_ms
-                if limit is not None:
-                    good = counts[buckets_within(buckets, limit * 1e6)].sum()
-                    within[(*names[place], window)] = float(good / counts.sum())
+            held = n > 0
+            called = Tallied.of(
+                group[held], rows.bucket[held].astype(np.int64), n[held], np.iinfo(np.int16).max + 1
+            )
+            of_groups = quantiles_of_rows_ns(
+                called.row, called.what, called.n, len(names), tuple(QUANTILES.values())
+            )
+            for quantile, values in zip(QUANTILES, of_groups.tolist(), strict=True):
+                for name, value in zip(names, values, strict=True):
+                    if value == value:
+                        quantiles[(*name, quantile, window)] = value / 1e9
+            for place, name in enumerate(names):
+                limit = self._config.model(name[_MODEL]).latency_objective_ms
+                mine = called.row == place if limit is not None else np.zeros(0, np.bool_)
+                if limit is not None and mine.any():
+                    counts = called.n[mine]
+                    good = counts[buckets_within(called.what[mine], limit * 1e6)].sum()
+                    within[(*name, window)] = float(good / counts.sum())
         self._leave_out(quantiles, within)
         return [
             capped(
@@ -273,7 +290,7 @@ def scores(scored: Iterable[Scored]) -> list[Metric]:
 
 def _coverages(counted: Windowed) -> Iterator[tuple[tuple[str, Labels], float]]:
     for key, counts in counted.items():
-        figure = quality_figures(counts, Question(AVERAGES[0]))["coverage"]
+        figure = coverage.figures(counts, Question(MACRO))["coverage"]
         if figure.value is not None:
             yield key, figure.value
 
