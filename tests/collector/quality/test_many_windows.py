@@ -13,6 +13,7 @@ from quality_counts import CLASS_NAMES, any_counts, counts_of
 from inferspan_collector.batches import Strings
 from inferspan_collector.latency_sketch import quantiles_of_rows_ns
 from inferspan_collector.quality import many_windows, quality_figures
+from inferspan_collector.quality.classification import per_class
 from inferspan_collector.quality.counted_windows import CountedWindows, tally
 from inferspan_collector.quality.counts import Counts, merged
 from inferspan_collector.quality.figure import AVERAGES, MACRO, Figure, Question
@@ -97,6 +98,12 @@ def test_they_are_those_of_the_definition(
             assert list(figures.columns) == list(expected)
             for name, figure in expected.items():
                 same(figures.columns[name].figure(row), figure, name)
+            for text, table in per_class(whole).items():
+                place = found.classes.index(text)
+                assert found.present()[row, place]
+                assert list(figures.of_each) == list(table)
+                for name, figure in table.items():
+                    same(figures.of_each[name].figure((row, place)), figure, f"{name} of {text}")
 
 
 @given(windows=st.lists(any_counts(), min_size=1, max_size=5))
