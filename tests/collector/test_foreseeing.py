@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from asking import FilledStore, ask
+from foreseen import HOUR_NS, HOUR_START_NS, HOURLY, REFERENCE, drawn, get, hours
 from records import MINUTE_NS, SECOND_NS, START_NS, Label, Prediction
 from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import (
@@ -25,11 +24,6 @@ from inferspan_collector.config.models import Reference
 from inferspan_collector.publish import drifting, foreseeing
 from inferspan_collector.publish.parameters import rfc3339
 
-HOUR_NS = 60 * MINUTE_NS
-HOUR_START_NS = START_NS - START_NS % HOUR_NS
-HOURLY = 500
-"""Predictions an hour."""
-
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[FilledStore]:
@@ -37,56 +31,6 @@ def store(tmp_path: Path) -> Iterator[FilledStore]:
     filled.now = HOUR_START_NS + 48 * HOUR_NS
     yield filled
     filled.close()
-
-
-def hours(
-    scores: Sequence[float], truths: Sequence[bool] | None, first: int = 0, **fields: Any
-) -> list[Prediction | Label]:
-    """Predictions from some hour on, `HOURLY` an hour; labels come an hour after them."""
-    rows: list[Prediction | Label] = []
-    for i, score in enumerate(scores):
-        number = first * HOURLY + i
-        time = HOUR_START_NS + number * (HOUR_NS // HOURLY)
-        rows.append(
-            Prediction(
-                prediction_id=f"order-{number}",
-                predicted="fraud" if score >= 0.5 else "legit",
-                score=float(score),
-                trace=number + 1,
-                span=number + 1,
-                event_time=time,
-                **fields,
-            )
-        )
-        if truths is not None:
-            rows.append(
-                Label(
-                    prediction_id=f"order-{number}",
-                    label_id=f"label-{number}",
-                    actual="fraud" if truths[i] else "legit",
-                    received=time + HOUR_NS,
-                )
-            )
-    return rows
-
-
-def drawn(n: int, seed: int, sure: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Scores that are probabilities, near 0 and 1 or not, and truths that follow them."""
-    rng = np.random.default_rng(seed)
-    scores = rng.beta(0.3, 0.3, n) if sure else rng.beta(1, 1, n)
-    return scores, rng.random(n) < scores
-
-
-def get(store: FilledStore, what: str, query: str, config: Config | None = None) -> dict[str, Any]:
-    family = {"drift": drifting, "estimates": foreseeing}[what]
-    url = f"/api/v1/models/fraud/{what}{query}"
-    response = ask(family.routes(store, config or store.config), url)
-    assert response.status_code == 200, response.text
-    body: dict[str, Any] = response.json()
-    return body
-
-
-REFERENCE = f"&reference_to={rfc3339(HOUR_START_NS + 8 * HOUR_NS)}"
 
 
 @pytest.fixture
@@ -123,53 +67,6 @@ def test_accuracy_is_seen_to_fall_before_a_label_has_come(
         figure = whole["metrics"][name]["estimated"]
         assert figure["low"] <= exact <= figure["high"]
         assert figure["value"] == pytest.approx(exact, abs=0.02)
-
-
-def test_what_fell_in_one_slice_is_seen_in_that_slice_alone(store: FilledStore) -> None:
-    for country, late_sure in (("DE", True), ("FR", False)):
-        first = 0 if country == "DE" else 100
-        scores, truths = drawn(8 * HOURLY, 1 + first, sure=True)
-        later, _ = drawn(4 * HOURLY, 2 + first, sure=late_sure)
-        about = {"slices": {"country": country}}
-        for rows in (hours(scores, truths.tolist(), **about), hours(later, None, 8, **about)):
-            # Two countries at the same time, of which each prediction has its own id.
-            store.add(*(renamed(row, country, first * HOURLY) for row in rows))
-    for country, fallen in (("DE", False), ("FR", True)):
-        asked = f"?every=1h&slice.country={country}{REFERENCE}"
-        body = get(store, "estimates", asked)
-        assert body["reference"]["predictions"] == 8 * HOURLY
-        assert [window["predictions"] for window in body["windows"]] == [HOURLY] * 12
-        late = [window["metrics"]["accuracy"]["alert"] for window in body["windows"][8:]]
-        assert late == [fallen] * 4
-        scores_of = get(store, "drift", asked)["columns"]["predicted.score"]["figures"]
-        assert all(scores_of["jensen_shannon"]["alerts"][8:]) == fallen
-    unknown = get(store, "drift", "?slice.country=XX")
-    assert unknown["windows"] == []
-    assert "no prediction of fraud has it; known: DE, FR" in unknown["notes"][0]
-
-
-def test_a_baseline_says_nothing_of_a_slice(store: FilledStore) -> None:
-    store.add(*hours([0.9], None, slices={"country": "DE"}))
-    for family, what in ((drifting, "drift"), (foreseeing, "estimates")):
-        url = f"/api/v1/models/fraud/{what}?slice.country=DE&reference_baseline=1"
-        response = ask(family.routes(store, store.config), url)
-        assert response.status_code == 400
-        assert "a baseline says nothing of single slices" in response.json()["detail"]
-
-
-def renamed(row: Prediction | Label, country: str, numbers: int) -> Prediction | Label:
-    if isinstance(row, Label):
-        return replace(
-            row,
-            prediction_id=f"{country}-{row.prediction_id}",
-            label_id=f"{country}-{row.label_id}",
-        )
-    return replace(
-        row,
-        prediction_id=f"{country}-{row.prediction_id}",
-        trace=row.trace + numbers,
-        span=row.span + numbers,
-    )
 
 
 def test_a_truth_that_departs_from_its_score_is_a_gap(store: FilledStore) -> None:

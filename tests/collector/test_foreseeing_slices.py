@@ -1,0 +1,69 @@
+"""Drift and estimates of one slice: what falls in it moves the whole model little."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from asking import FilledStore, ask
+from foreseen import HOUR_NS, HOUR_START_NS, HOURLY, REFERENCE, drawn, get, hours
+from records import Label, Prediction
+
+from inferspan_collector.publish import drifting, foreseeing
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[FilledStore]:
+    filled = FilledStore(tmp_path)
+    filled.now = HOUR_START_NS + 48 * HOUR_NS
+    yield filled
+    filled.close()
+
+
+def test_what_fell_in_one_slice_is_seen_in_that_slice_alone(store: FilledStore) -> None:
+    for country, late_sure in (("DE", True), ("FR", False)):
+        first = 0 if country == "DE" else 100
+        scores, truths = drawn(8 * HOURLY, 1 + first, sure=True)
+        later, _ = drawn(4 * HOURLY, 2 + first, sure=late_sure)
+        about = {"slices": {"country": country}}
+        for rows in (hours(scores, truths.tolist(), **about), hours(later, None, 8, **about)):
+            # Two countries at the same time, of which each prediction has its own id.
+            store.add(*(renamed(row, country, first * HOURLY) for row in rows))
+    for country, fallen in (("DE", False), ("FR", True)):
+        asked = f"?every=1h&slice.country={country}{REFERENCE}"
+        body = get(store, "estimates", asked)
+        assert body["reference"]["predictions"] == 8 * HOURLY
+        assert [window["predictions"] for window in body["windows"]] == [HOURLY] * 12
+        late = [window["metrics"]["accuracy"]["alert"] for window in body["windows"][8:]]
+        assert late == [fallen] * 4
+        scores_of = get(store, "drift", asked)["columns"]["predicted.score"]["figures"]
+        assert all(scores_of["jensen_shannon"]["alerts"][8:]) == fallen
+    unknown = get(store, "drift", "?slice.country=XX")
+    assert unknown["windows"] == []
+    assert "no prediction of fraud has it; known: DE, FR" in unknown["notes"][0]
+
+
+def test_a_baseline_says_nothing_of_a_slice(store: FilledStore) -> None:
+    store.add(*hours([0.9], None, slices={"country": "DE"}))
+    for family, what in ((drifting, "drift"), (foreseeing, "estimates")):
+        url = f"/api/v1/models/fraud/{what}?slice.country=DE&reference_baseline=1"
+        response = ask(family.routes(store, store.config), url)
+        assert response.status_code == 400
+        assert "a baseline says nothing of single slices" in response.json()["detail"]
+
+
+def renamed(row: Prediction | Label, country: str, numbers: int) -> Prediction | Label:
+    if isinstance(row, Label):
+        return replace(
+            row,
+            prediction_id=f"{country}-{row.prediction_id}",
+            label_id=f"{country}-{row.label_id}",
+        )
+    return replace(
+        row,
+        prediction_id=f"{country}-{row.prediction_id}",
+        trace=row.trace + numbers,
+        span=row.span + numbers,
+    )
