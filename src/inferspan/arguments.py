@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+import numpy as np
+
 from inferspan.attributes import NAME_LENGTH_MAX, TEXT_LENGTH_MAX, is_table, text, type_name
 
 Arguments = tuple[Any, ...]
@@ -126,6 +128,21 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
+class PlacedColumn(Column):
+    """A column of a data frame, or of an array by its place."""
+
+    place: int
+
+    def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
+        """Read the column, of an array as an array."""
+        owner = self.argument.read(arguments, keywords, bound)
+        if type(owner) is np.ndarray and owner.ndim == 2 and self.place < owner.shape[1]:
+            return owner[:, self.place]
+        # By name: a class with slots is made anew, and `super()` would mean the one before.
+        return Column.read(self, arguments, keywords, bound)
+
+
+@dataclass(frozen=True, slots=True)
 class KeywordOrColumn:
     """A keyword that `**kwargs` takes, and where the call gives none, a column."""
 
@@ -181,11 +198,12 @@ class Parameters:
 
     Args:
         function: any callable, also a `classmethod` or `staticmethod` object.
-        table_first: whether the first parameter is the table of rows, as in a model's methods.
+        columns: given, the first parameter is a table of rows, as in a model's methods: a data
+            frame, or an array whose columns have these names as far as they are known.
     """
 
-    def __init__(self, function: object, *, table_first: bool = False) -> None:
-        self._table_first = table_first
+    def __init__(self, function: object, *, columns: tuple[str, ...] | None = None) -> None:
+        self._columns = columns
         self._label = getattr(function, "__qualname__", type(function).__qualname__)
         self.binds = inspect.isfunction(function) or isinstance(function, classmethod)
         """Whether the signature still holds `self` or `cls`."""
@@ -227,7 +245,7 @@ class Parameters:
         if (argument := self._argument(owner)) is not None:
             return Column(argument, column) if dot else argument
         if not dot and (argument := self._table()) is not None:
-            found = Column(argument, name)
+            found = self._column(argument, name)
             return (
                 KeywordOrColumn(Argument(name, None), found) if self._takes_any_keyword else found
             )
@@ -256,10 +274,15 @@ class Parameters:
         return None
 
     def _table(self) -> Argument | None:
-        if self._table_first and (first := self.first()) is not None:
+        if self._columns is not None and (first := self.first()) is not None:
             return self._argument(first)
         tables = [n for n, p in (self._known or {}).items() if _may_be_table(n, p)]
         return self._argument(tables[0]) if len(tables) == 1 else None
+
+    def _column(self, table: Argument, name: str) -> Column:
+        if self._columns is None or name not in self._columns:
+            return Column(table, name)
+        return PlacedColumn(table, name, self._columns.index(name))
 
     def _unknown(self, what: str, name: str) -> str:
         if self._known is None:

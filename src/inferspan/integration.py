@@ -59,6 +59,8 @@ class Description:
     """The class that the library itself takes for the positive one, where it does."""
     threshold: float | None = None
     """The score from which the positive class is answered."""
+    columns: tuple[str, ...] = ()
+    """Names of the features, in the order of an array's columns."""
     form: str | None = None
     """What else decides how its answers are read, in the library's words: an objective."""
 

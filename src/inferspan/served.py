@@ -17,6 +17,7 @@ from inferspan.arguments import Parameters
 from inferspan.attributes import NAME_LENGTH_MAX, text
 from inferspan.calling_back import calling_back
 from inferspan.calls import CallShape, Wrapper, wrapper_of
+from inferspan.chunks import in_chunks
 from inferspan.containment import Contained, errors
 from inferspan.declaration import Declaration
 from inferspan.integration import Description, Integration, Reading
@@ -132,7 +133,9 @@ class Served:
         try:
             declared = _declared(by, described, self._told, method, reading)
             plan = declared.plan(
-                Parameters(bound, table_first=True), default_model=described.name, owner=self
+                Parameters(bound, columns=described.columns),
+                default_model=described.name,
+                owner=self,
             )
         except ValueError as error:
             errors.warn_once(
@@ -149,7 +152,8 @@ class Served:
         start = starter(plan)
         if reading.called_back is not None:
             return calling_back(start, reading.called_back)
-        return wrapper_of(CallShape.of(function), start, False)
+        wrapper = wrapper_of(CallShape.of(function), start, False)
+        return wrapper if reading.inputs is not None else in_chunks(wrapper, start)
 
 
 def _part_name(integration: Integration, whole: object, part: object, depth: int) -> str | None:

@@ -74,6 +74,7 @@ def describe(model: Any) -> Description:
         classes=classes,
         positive=positive,
         threshold=_threshold(model) if task == semconv.BINARY else None,
+        columns=_columns(model),
     )
 
 
@@ -118,6 +119,11 @@ def _classes(model: Any) -> tuple[object, ...]:
     if not isinstance(found, np.ndarray):  # several outputs have a list of classes each
         return ()
     return tuple(found.tolist())
+
+
+def _columns(model: Any) -> tuple[str, ...]:
+    found = getattr(model, "feature_names_in_", None)
+    return tuple(map(str, found)) if isinstance(found, np.ndarray) else ()
 
 
 def _labels(model: Any) -> tuple[object, ...]:

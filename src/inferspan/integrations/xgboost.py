@@ -63,6 +63,7 @@ def describe(model: Any) -> Description:
         task=task,
         classes=classes,
         positive=1 if task == semconv.BINARY else None,
+        columns=tuple(model.feature_names or ()),
         form=objective,
     )
 
