@@ -133,7 +133,7 @@ def test_how_long_labels_take_and_how_much_is_settled(filled: FilledStore) -> No
     settled = value(found, "inferspan_quality_settled_ratio", window="1h", **GROUP)
     assert settled == pytest.approx(said["windows"][0]["settled"], rel=1e-12)
     for quantile, key in (("0.5", "p50"), ("0.9", "p90"), ("0.99", "p99")):
-        lag = value(found, "inferspan_label_lag_seconds", quantile=quantile, **GROUP)
+        lag = value(found, "inferspan_label_lag_seconds", share=quantile, **GROUP)
         assert lag == said["label_lag"][key] == pytest.approx(600, rel=0.09)
 
 

@@ -19,6 +19,7 @@ from replaying import ServedCollector, served
 
 from inferspan_collector.testing import prediction_span, traces_request
 from servers.build import ROOT
+from servers.debian import COMMANDS, find
 from servers.monitoring import Prometheus, prometheus
 from servers.recording import Recorder, recording
 from waiting import wait_until
@@ -180,6 +181,15 @@ def test_every_series_that_is_there_is_listed(monitored: Prometheus) -> None:
     stem = re.compile(r"_(bucket|count|sum|created)$")
     ours = {n for n in names if n.startswith(("inferspan_", "model_version:"))}
     assert sorted(n for n in ours if n not in NAMES and stem.sub("", n) not in NAMES) == []
+
+
+def test_names_labels_and_units_are_by_the_conventions(
+    monitored: Prometheus, collector: ServedCollector
+) -> None:
+    text = httpx.get(f"{collector.api}/metrics", timeout=30.0).text
+    command = [find(COMMANDS["promtool"]), "check", "metrics"]
+    said = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert (said.returncode, said.stdout + said.stderr) == (0, "")
 
 
 def test_an_exemplar_of_a_mistake_is_the_trace_of_a_mistake(

@@ -113,7 +113,7 @@ def truth() -> list[Json]:
                query(f"inferspan_quality_settled_ratio{{{FIRST}}}", "settled {{version}}")],
               "percentunit", least=0, most=1),
         lines("How long labels take", "Half of them, nine of ten, nearly all.",
-              [query(f"inferspan_label_lag_seconds{{{OF_TARGET}}}", "{{quantile}} {{version}}")], "s", least=0),
+              [query(f"inferspan_label_lag_seconds{{{OF_TARGET}}}", "{{share}} {{version}}")], "s", least=0),
         lines("Accuracy: expected beside true", "Expected from the scores, without a label; true so far.",
               band("inferspan_estimated_score", f'{FIRST},metric="accuracy"', "expected {{version}}")
               + band("inferspan_realized_score", f'{FIRST},metric="accuracy"', "true {{version}}"),
@@ -144,9 +144,9 @@ def change() -> list[Json]:
                    ("n", "none", "inferspan_quality_score_n"))]),
         table("Latency and volume of versions", "In the chosen window.",
               [("Calls", "none", f'max by (version) (inferspan_window_predictions{{{SELECTED},window="$window",status="ok"}})'),
-               ("p50", "s", f'max by (version) (inferspan_latency_quantile_seconds{{{SELECTED},window="$window",quantile="0.5"}})'),
-               ("p95", "s", f'max by (version) (inferspan_latency_quantile_seconds{{{SELECTED},window="$window",quantile="0.95"}})'),
-               ("p99", "s", f'max by (version) (inferspan_latency_quantile_seconds{{{SELECTED},window="$window",quantile="0.99"}})')]),
+               ("p50", "s", f'max by (version) (inferspan_latency_quantile_seconds{{{SELECTED},window="$window",share="0.5"}})'),
+               ("p95", "s", f'max by (version) (inferspan_latency_quantile_seconds{{{SELECTED},window="$window",share="0.95"}})'),
+               ("p99", "s", f'max by (version) (inferspan_latency_quantile_seconds{{{SELECTED},window="$window",share="0.99"}})')]),
     ]  # fmt: skip
 
 

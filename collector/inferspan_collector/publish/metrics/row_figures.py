@@ -58,8 +58,8 @@ _GAUGES: Final[Mapping[str, tuple[str, tuple[str, ...]]]] = {
         (*TARGETED, "window"),
     ),
     "inferspan_label_lag_seconds": (
-        "Quantiles of how long labels take.",
-        (*TARGETED, "quantile", "window"),
+        "How long a share of the labels takes at most.",
+        (*TARGETED, "share", "window"),
     ),
     "inferspan_estimated_score": ("A figure to expect, without labels.", _ESTIMATE),
     "inferspan_estimated_score_lower": ("Lower end of its 95 % interval.", _ESTIMATE),

@@ -56,6 +56,7 @@ SINGLE: Final = ("accuracy", "balanced_accuracy", "matthews_corrcoef", "cohen_ka
 """Figures of counts that have gauges, with and without an average; the API has more. Each costs a
 series in every group and window."""
 QUANTILES: Final = {"0.5": 0.5, "0.95": 0.95, "0.99": 0.99}
+"""By the label `share`: Prometheus keeps the label `quantile` for its own summaries."""
 TARGETED: Final = (*GROUP, "target")
 SCORE: Final = (*TARGETED, "metric", "average", "window")
 _BY: Final = (*GROUP, "task", "positive_class")
@@ -232,8 +233,8 @@ class Windows:
             ),
             gauge(
                 "inferspan_latency_quantile_seconds",
-                "Quantiles of the durations of calls, failed ones too.",
-                (*GROUP, "quantile", "window"),
+                "How long a share of the calls took at most, failed ones too.",
+                (*GROUP, "share", "window"),
                 quantiles,
             ),
             gauge(
