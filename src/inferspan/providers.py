@@ -36,6 +36,9 @@ class _State:
     def __init__(self) -> None:
         # Reentrant: a signal handler or a finalizer may send a label while its thread does.
         self.lock = threading.RLock()
+        self.configuring = threading.RLock()
+        self.way: tuple[object, ...] = ()
+        """How labels and records have gone since `configure()` was called last."""
         self.predictions: trace.TracerProvider | None = None
         """Used in place of the global provider; tests set it."""
         self.label_exporter: Callable[[], SpanExporter] | None = None
@@ -59,7 +62,7 @@ state = _State()
 
 def _after_fork() -> None:
     # A thread that the child does not have may have held the lock.
-    state.lock = threading.RLock()
+    state.lock, state.configuring = threading.RLock(), threading.RLock()
     delivery.after_fork()
 
 
@@ -128,24 +131,29 @@ def configure(
         "sample_ratio": sample_ratio,
         "keep": keep,
     }
-    told = Settings.read(
-        os.environ,
-        **given,
-        capture=capture,
-        records=records,
-        record_classes=record_classes,
-        earlier=settings.latest,
-        configured=True,
-    )
-    settings.install(told)
-    _end_private_providers()
-    installed = state.predictions or trace.get_tracer_provider()
-    if isinstance(installed, trace.ProxyTracerProvider):
-        _install_provider(told)
-        return
-    if told.disabled:
-        return
-    _say_what_is_ignored(installed, given)
+    # One at a time: of several providers one would be installed, and the others wait for nothing.
+    with state.configuring:
+        told = Settings.read(
+            os.environ,
+            **given,
+            capture=capture,
+            records=records,
+            record_classes=record_classes,
+            earlier=settings.latest,
+            configured=True,
+        )
+        settings.install(told)
+        installed = state.predictions or trace.get_tracer_provider()
+        # Said again, what waits for a receiver that is away goes on waiting, and nobody for it.
+        way = (told.way_of_labels(os.environ), installed)
+        if way != state.way:
+            _end_private_providers()
+        if isinstance(installed, trace.ProxyTracerProvider):
+            _install_provider(told)
+            way = (way[0], trace.get_tracer_provider())
+        elif not told.disabled:
+            _say_what_is_ignored(installed, given)
+        state.way = way
 
 
 def _say_what_is_ignored(installed: trace.TracerProvider, given: Mapping[str, object]) -> None:

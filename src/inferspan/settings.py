@@ -29,6 +29,7 @@ _TOLD: Final = ("capture", "sample_ratio", "records", "record_classes", "keep")
 """Arguments of `configure()` whose variables they win over."""
 _DISABLED_VARIABLE: Final = "OTEL_SDK_DISABLED"
 OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
+_READ: Final = ("OTEL_", "INFERSPAN_")
 _TRACES_PATH: Final = "/v1/traces"
 
 
@@ -149,6 +150,12 @@ class Settings:
     def labels_url(self) -> str | None:
         """Where labels go; None = where OTEL_* says, or its default."""
         return _signal_url(self.endpoint or self.own_endpoint)
+
+    def way_of_labels(self, environ: Mapping[str, str]) -> tuple[object, ...]:
+        """All that decides where labels and records go, and as whose; equal where that is equal."""
+        variables = {name: value for name, value in environ.items() if name.startswith(_READ)}
+        told = (self.labels_url(), self.labels_have_a_way, self.resource_attributes())
+        return (*told, variables)
 
     def resource_attributes(self) -> dict[str, str]:
         """What `configure()` said of the service: attributes of the resource."""
