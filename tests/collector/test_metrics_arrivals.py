@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from inferspan_collector.config import Config, Limits, Model
 from inferspan_collector.publish import prometheus
+from inferspan_collector.publish.metrics import arrivals
 from inferspan_collector.publish.metrics.arrivals import EDGES_NS, EXEMPLAR_NS
 
 OPENMETRICS = "application/openmetrics-text; version=1.0.0"
@@ -144,6 +145,23 @@ def test_an_incorrect_counter_leads_to_the_newest_mistake(store: FilledStore, na
     assert exemplar is not None
     assert exemplar.labels["trace_id"] == f"{2:032x}"
     assert float(exemplar.timestamp or 0) == received / 1e9
+
+
+def test_the_newest_mistakes_are_remembered(
+    store: FilledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrivals, "MISTAKES_MAX", 5)
+    routes = started(store)
+    for i in range(12):
+        time = START_NS + i * MINUTE_NS
+        store.add(
+            Prediction(f"o{i}", f"c{i}", span=i + 1, trace=i + 1, event_time=time),
+            Label(f"o{i}", "other", f"l{i}", time=time, received=time),
+        )
+    found = samples(scraped(routes), "inferspan_quality_outcomes_total", outcome="incorrect")
+    traces = {int(e.labels["trace_id"], 16) for _, e in found if e is not None}
+    assert len(found) == 12
+    assert traces == {8, 9, 10, 11, 12}
 
 
 def test_an_old_mistake_is_no_exemplar(store: FilledStore) -> None:

@@ -35,6 +35,8 @@ EDGES_NS: Final = tuple(
 """Upper ends of the buckets of durations; one more holds what is above."""
 EXEMPLAR_NS: Final = 86_400_000_000_000
 """Older mistakes are no exemplars: their traces may have left their storage."""
+MISTAKES_MAX: Final = 10_000
+"""Pairs of classes of all models whose newest mistake is remembered, some 5 MB; older ones leave."""
 OUTCOMES: Final = {1: "correct", 0: "incorrect", -1: "undefined"}
 _LE: Final = (*(str(edge / 1e9) for edge in EDGES_NS), "+Inf")
 _CLASSES: Final = (*SERIES, "target", "outcome", "predicted", "actual")
@@ -138,6 +140,9 @@ class Arrivals:
             if label_.correct == 0:
                 classes = (label(label_.predicted), label(label_.actual))
                 self._mistakes[(*key, *classes)] = label_
+        if len(self._mistakes) > MISTAKES_MAX:
+            by_age = sorted(self._mistakes.items(), key=lambda pair: pair[1].received)
+            self._mistakes = dict(by_age[-MISTAKES_MAX:])
 
     def _by_call(self, calls: dict[Labels, _Calls]) -> list[Metric]:
         admitted = self._calls_admitted.admit({key: sum(c.buckets) for key, c in calls.items()})
