@@ -36,7 +36,7 @@ EDGES_NS: Final = tuple(
 EXEMPLAR_NS: Final = 86_400_000_000_000
 """Older mistakes are no exemplars: their traces may have left their storage."""
 MISTAKES_MAX: Final = 10_000
-"""Pairs of classes of all models whose newest mistake is remembered, some 5 MB; older ones leave."""
+"""Pairs of classes of all models whose newest mistake is remembered, some 5 MB; older leave."""
 OUTCOMES: Final = {1: "correct", 0: "incorrect", -1: "undefined"}
 _LE: Final = (*(str(edge / 1e9) for edge in EDGES_NS), "+Inf")
 _CLASSES: Final = (*SERIES, "target", "outcome", "predicted", "actual")
