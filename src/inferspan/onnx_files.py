@@ -33,7 +33,9 @@ _GRAPH, _NODE, _INITIALIZER = 7, 1, 5
 _INPUT, _OUTPUT, _OP_TYPE, _ATTRIBUTE = 1, 2, 4, 5
 _ATTRIBUTE_NAME, _INTS, _STRINGS = 1, 8, 9
 _DATA_TYPE, _INT32_DATA, _STRING_DATA, _INT64_DATA, _TENSOR_NAME, _RAW_DATA = 2, 5, 6, 7, 8, 9
-_INT64_TYPE: Final = 7
+_STRING_TYPE: Final = 8
+_WIDTHS: Final = {6: "<i4", 7: "<i8"}
+"""Types of elements that classes have, INT32 and INT64, and how one lies in `raw_data`."""
 _LABELS: Final = frozenset((b"classlabels_ints", b"classlabels_int64s", b"classlabels_strings"))
 _PASSING: Final = frozenset(
     (b"Cast", b"Identity", b"Reshape", b"Squeeze", b"Unsqueeze", b"Flatten", b"Normalizer")
@@ -148,14 +150,15 @@ def _initializer(graph: memoryview, name: bytes) -> tuple[Label, ...]:
             continue
         if name not in _texts(constant, _TENSOR_NAME):
             continue
+        kind = next((k for n, k in _fields(constant) if n == _DATA_TYPE), 0)
+        if kind == _STRING_TYPE:
+            return _checked([*_texts(constant, _STRING_DATA)])
+        if kind not in _WIDTHS:
+            return ()  # floats, say: values that are chosen from, but no classes
         raw = next((r for n, r in _fields(constant) if n == _RAW_DATA), b"")
         if raw and not isinstance(raw, int):
-            kind = next((k for n, k in _fields(constant) if n == _DATA_TYPE), 0)
-            width = "<i8" if kind == _INT64_TYPE else "<i4"
-            return _checked(np.frombuffer(raw, width)[: CLASSES_MAX + 1].tolist())
-        texts = _texts(constant, _STRING_DATA)
-        numbers = [*_numbers(constant, _INT64_DATA), *_numbers(constant, _INT32_DATA)]
-        return _checked([*texts, *numbers])
+            return _checked(np.frombuffer(raw, _WIDTHS[kind])[: CLASSES_MAX + 1].tolist())
+        return _checked([*_numbers(constant, _INT64_DATA), *_numbers(constant, _INT32_DATA)])
     return ()
 
 

@@ -283,10 +283,39 @@ def test_unsampled_and_sampled_calls_read_the_same() -> None:
 
 @given(st.binary(max_size=200), st.integers(0, 400))
 def test_what_is_no_model_says_nothing(noise: bytes, cut: int) -> None:
-    whole = WHOLE
-    assert origin_of(memoryview(noise), "label") is None or noise
-    found = origin_of(memoryview(whole[:cut] + noise), "label")
-    assert found is None or found.labels in {(), (0, 1, 2)}
+    for told in (noise, WHOLE[:cut] + noise):
+        found = origin_of(memoryview(told), "label")
+        assert found is None or found.labels in {(), (0, 1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("values", "labels"),
+    [
+        (np.array([7, 8], np.int64), (7, 8)),
+        (np.array([7, 8], np.int32), (7, 8)),
+        (np.array(["legit", "fraud"], object), ("legit", "fraud")),
+        (np.array([1.5, 2.5], np.float32), None),
+        (np.array([1.5, 2.5], np.float64), None),
+        (np.array([1.5, 2.5], np.float16), None),
+        (np.array([1, 2, 3, 4], np.uint8), None),
+        (np.array([True, False, True, True]), None),
+    ],
+    ids=lambda given: str(getattr(given, "dtype", "")),
+)
+@pytest.mark.parametrize("raw", [True, False])
+def test_what_is_chosen_from_whole_numbers_or_texts_is_a_class(
+    values: np.ndarray, labels: tuple[object, ...] | None, raw: bool
+) -> None:
+    constant = onnx.numpy_helper.from_array(values, "classes")
+    if not raw and values.dtype != object:
+        kind = helper.np_dtype_to_tensor_dtype(values.dtype)
+        constant = helper.make_tensor("classes", kind, values.shape, values.tolist())
+    node = helper.make_node("ArrayFeatureExtractor", ["classes", "i"], ["y"], domain="ai.onnx.ml")
+    given = [helper.make_tensor_value_info("i", TensorProto.INT64, [None])]
+    told = [helper.make_tensor_value_info("y", TensorProto.INT64, [None])]
+    graph = helper.make_graph([node], "chosen", given, told, [constant])
+    found = origin_of(memoryview(helper.make_model(graph).SerializeToString()), "y")
+    assert (None if found is None else found.labels) == labels
 
 
 WHOLE = exported(pipeline(), IRIS, zipmap=False).SerializeToString()
