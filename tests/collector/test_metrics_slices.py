@@ -98,6 +98,16 @@ def test_the_largest_values_stand_for_themselves_and_the_rest_together(store: Fi
     assert store.telemetry.get(FOLDED, label="metrics:slice") == 5
 
 
+def test_what_the_store_folded_is_part_of_the_rest(store: FilledStore) -> None:
+    values = [f"v{n:02}" for n in range(VALUES_MAX + 1) for _ in range(2)] + [OTHER] * 50
+    store.add(*(row(n, {"shop": text}) for n, text in enumerate(values)))
+    found = scraped(made(store))
+    shown = samples(found, "inferspan_slice_predictions", slice="shop")
+    assert sum(n for n, _ in shown) == len(values)
+    assert value(found, "inferspan_slice_predictions", slice="shop", value=OTHER) == 52
+    assert store.telemetry.get(FOLDED, label="metrics:slice") == 1
+
+
 def test_slices_beyond_the_limit_are_left_out_and_counted(store: FilledStore) -> None:
     store.add(row(0, {f"k{n:02}": "x" for n in range(KEYS_MAX + 2)}))
     found = scraped(made(store))

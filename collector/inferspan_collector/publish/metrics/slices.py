@@ -76,8 +76,11 @@ def slices(reader: Reader, model: str, target: str, window: str, start: int, end
 
 
 def _folded(values: dict[str, Counts]) -> Iterator[tuple[str, Counts]]:
-    """Each of the largest by itself, and the rest as one."""
-    own = {text for (text,) in top({(v,): c.predictions for v, c in values.items()}, VALUES_MAX)}
+    """Each of the largest by itself, and the rest as one: what the store folded is part of it."""
+    sizes: dict[Labels, int] = {
+        (value,): counts.predictions for value, counts in values.items() if value != OTHER
+    }
+    own = {text for (text,) in top(sizes, VALUES_MAX)}
     rest = [counts for value, counts in values.items() if value not in own]
     yield from ((value, counts) for value, counts in values.items() if value in own)
     if rest:
