@@ -147,4 +147,9 @@ def test_the_figures_are_those_of_the_api(
                     assert [v for v, _ in values] == pytest.approx(wanted, abs=1e-9)
                 if figure["value"] is not None:
                     assert value(found, "inferspan_quality_score_n", **labels) == figure["n"]
+        for of_coverage in (each["metrics"]["coverage"] for each in windows):
+            labels = {"version": "7", "window": window}
+            for suffix, key in (("", "value"), ("_lower", "low"), ("_upper", "high"), ("_n", "n")):
+                shown_ratio = value(found, f"inferspan_quality_coverage_ratio{suffix}", **labels)
+                assert shown_ratio == pytest.approx(of_coverage[key], abs=1e-12)
     store.close()

@@ -69,7 +69,7 @@ Windowed = dict[tuple[str, Labels], Counts]
 
 @dataclass(frozen=True, slots=True)
 class Scored:
-    """A figure with the labels of `SCORE`."""
+    """A figure with its labels."""
 
     labels: Labels
     figure: Figure
@@ -107,11 +107,11 @@ class Windows:
         return [
             *self._calls(found),
             *scores(chain(self._scored(counted), beside)),
-            gauge(
+            *banded(
                 "inferspan_quality_coverage_ratio",
                 "Labelled share of the predictions.",
                 (*TARGETED, "window"),
-                {(*key, window): value for (window, key), value in _coverages(counted)},
+                _coverages(counted),
             ),
             self._confusion(counted),
         ]
@@ -270,6 +270,11 @@ class Windows:
 
 
 def scores(scored: Iterable[Scored]) -> list[Metric]:
+    """Figures of quality."""
+    return banded("inferspan_quality_score", "Quality by prediction time.", SCORE, scored)
+
+
+def banded(name: str, text: str, labels: tuple[str, ...], scored: Iterable[Scored]) -> list[Metric]:
     """Figures, the ends of their intervals, and what they rest on; what has no value has none."""
     values: tuple[dict[Labels, float], ...] = ({}, {}, {}, {})
     for each in scored:
@@ -280,20 +285,18 @@ def scores(scored: Iterable[Scored]) -> list[Metric]:
         values[3][each.labels] = figure.n
         if figure.low is not None and figure.high is not None:
             values[1][each.labels], values[2][each.labels] = figure.low, figure.high
-    name = "inferspan_quality_score"
     return [
-        gauge(name, "Quality by prediction time.", SCORE, values[0]),
-        gauge(f"{name}_lower", "Lower end of its 95 % interval.", SCORE, values[1]),
-        gauge(f"{name}_upper", "Upper end of its 95 % interval.", SCORE, values[2]),
-        gauge(f"{name}_n", "Rows that it rests on.", SCORE, values[3]),
+        gauge(name, text, labels, values[0]),
+        gauge(f"{name}_lower", "Lower end of its 95 % interval.", labels, values[1]),
+        gauge(f"{name}_upper", "Upper end of its 95 % interval.", labels, values[2]),
+        gauge(f"{name}_n", "Rows that it rests on.", labels, values[3]),
     ]
 
 
-def _coverages(counted: Windowed) -> Iterator[tuple[tuple[str, Labels], float]]:
-    for key, counts in counted.items():
+def _coverages(counted: Windowed) -> Iterator[Scored]:
+    for (window, key), counts in counted.items():
         figure = coverage.figures(counts, Question(MACRO))["coverage"]
-        if figure.value is not None:
-            yield key, figure.value
+        yield Scored((*key, window), figure)
 
 
 def _texts(found: Trailing, number: int) -> tuple[str | None, ...]:
