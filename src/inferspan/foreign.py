@@ -20,6 +20,7 @@ _NESTED_BYTES_MAX: Final = 1 << 20
 """What the elements of a column may take to be turned into Python objects."""
 _libraries: dict[type, str] = {}
 _field_names: dict[type, tuple[str, ...] | None] = {}
+_field_aliases: dict[type, dict[str, tuple[str, ...]]] = {}
 
 
 def library_of(kind: type) -> str:
@@ -104,6 +105,33 @@ def _declared(kind: type) -> tuple[str, ...] | None:
     if type(fields) is not dict:
         return None
     return tuple(name for name, field in fields.items() if field.repr and not field.exclude)
+
+
+def field_aliases(kind: type) -> dict[str, tuple[str, ...]]:
+    """What else fields of a pydantic model are called: in what it is read from, and written as."""
+    if kind not in _field_aliases:
+        found = _aliases_of(kind)
+        if len(_field_aliases) >= _TYPES_MAX:
+            return found
+        _field_aliases[kind] = found
+    return _field_aliases[kind]
+
+
+def _aliases_of(kind: type) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for name, field in (getattr(kind, "__pydantic_fields__", None) or {}).items():
+        aliases = (field.alias, field.serialization_alias, field.validation_alias)
+        if named := tuple(dict.fromkeys(part for alias in aliases for part in _alias_names(alias))):
+            found[name] = named
+    return found
+
+
+def _alias_names(alias: Any) -> tuple[str, ...]:
+    """The names in an alias: a text, one of several (AliasChoices), a way inwards (AliasPath)."""
+    if isinstance(alias, str):
+        return (alias,)
+    parts = getattr(alias, "choices", None) or getattr(alias, "path", None) or ()
+    return tuple(name for part in parts for name in _alias_names(part))
 
 
 def on_accelerator(value: object) -> str | None:

@@ -8,7 +8,7 @@ value is shown by its type.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
 from itertools import islice
@@ -43,6 +43,7 @@ _MEMBER_MIN: Final = len('"":,') + CUT_BYTES
 _SHARE_MIN: Final = 32
 """Bytes of a member that are not kept for those after it: any number fits in."""
 _STRING_ARRAY_BYTES_MAX: Final = 1 << 18
+_NO_ALIASES: Final[Mapping[Any, tuple[str, ...]]] = {}
 
 Judge = Callable[[tuple[str, ...], object], object]
 """Names and value of a member → what may be shown of it."""
@@ -170,6 +171,7 @@ def _write_members(
     room: int,
     depth: int,
     judge: Judge | None,
+    aliases: Mapping[Any, tuple[str, ...]] = _NO_ALIASES,
 ) -> str:
     parts: list[str] = []
     room -= 2
@@ -181,7 +183,8 @@ def _write_members(
         if available < CUT_BYTES:
             break
         if judge is not None:
-            value = judge(names_of(key), value)
+            names = names_of(key) if not aliases else (*names_of(key), *aliases.get(key, ()))
+            value = judge(names, value)
         written = _write(value, available, depth + 1, judge)
         room -= size_of(name) + size_of(written) + 2
         parts.append(f"{name}:{written}")
@@ -229,7 +232,8 @@ def _write_fields(value: object, room: int, depth: int, judge: Judge | None) -> 
         return write_type(value, room)
     names = foreign.field_names(type(value)) or ()
     members = ((name, getattr(value, name)) for name in names)
-    return _write_members(members, len(names), room, depth, judge)
+    aliases = _NO_ALIASES if judge is None else foreign.field_aliases(type(value))
+    return _write_members(members, len(names), room, depth, judge, aliases)
 
 
 def _write_named_tuple(value: Any, room: int, depth: int, judge: Judge | None) -> str:

@@ -39,6 +39,27 @@ class Person(pydantic.BaseModel):
     card: str
 
 
+class Aliased(pydantic.BaseModel):
+    """Its body is `{"card": …}`; its field is called otherwise."""
+
+    number: str = pydantic.Field(alias="card")
+
+
+class Chosen(pydantic.BaseModel):
+    number: str = pydantic.Field(
+        validation_alias=pydantic.AliasChoices("pan", pydantic.AliasPath("card", 0))
+    )
+
+
+class Written(pydantic.BaseModel):
+    number: str = pydantic.Field(serialization_alias="cardNumber")
+
+
+class Generated(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(alias_generator=lambda name: f"card_{name}")
+    number: str
+
+
 def nested(depth: int) -> dict[str, Any]:
     """The secret below so many mappings."""
     value: dict[str, Any] = {"card": SECRET}
@@ -54,6 +75,11 @@ def nested(depth: int) -> dict[str, Any]:
         Payment(SECRET, 1.0),
         Holder(SECRET, "J"),
         Person(card=SECRET),
+        Aliased(card=SECRET),
+        Chosen(pan=SECRET),
+        Written(number=SECRET),
+        Generated(card_number=SECRET),
+        [Aliased(card=SECRET)],
         pd.DataFrame({"card": [SECRET]}),
         pd.DataFrame({("x", "card"): [SECRET]}),
         pd.DataFrame({"card": np.full(100, float(SECRET))}),
