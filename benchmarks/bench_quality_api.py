@@ -25,6 +25,7 @@ sys.path[:0] = [str(Path(__file__).parents[1] / "tests" / name) for name in ("",
 from asking import FilledStore, ask  # noqa: E402
 from records import START_NS, Label, Prediction  # noqa: E402
 
+from inferspan_collector.cli.serve import YOUNG_OBJECTS  # noqa: E402
 from inferspan_collector.publish import api  # noqa: E402
 from inferspan_collector.store.cells import CellQuery  # noqa: E402
 
@@ -101,6 +102,7 @@ def main() -> int:
         store = filled(Path(directory))
         # As in a started collector.
         gc.freeze()
+        gc.set_threshold(YOUNG_OBJECTS)
         routes = api.routes(store, store.config)
         answer = ask(routes, QUESTION)
         assert answer.status_code == 200, answer.text[:300]
