@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cache
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ Int8 = NDArray[np.int8]
 UInt64 = NDArray[np.uint64]
 Float64 = NDArray[np.float64]
 Bool = NDArray[np.bool_]
+UNSAMPLED: Final = -1
+"""The kind of a prediction whose slim record says that no span of it was sampled."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,8 +38,8 @@ class PredictionBatch:
     `index` is 0…K-1 within a batch call that shares one id, 0 where rows have their own;
     `span_row` is the place within the span, 0…K-1, in either case.
     Times are Unix nanoseconds, durations nanoseconds. `trace` is uint64[N, 2], the big-endian
-    halves of the trace id; `kind` is the span's, UNSPECIFIED where only a slim record came of it.
-    `predicted` is the class as `semconv.class_text` writes it (of
+    halves of the trace id; `kind` is the span's; where a slim record came, it is `UNSAMPLED` if
+    that says so, else UNSPECIFIED. `predicted` is the class as `semconv.class_text` writes it (of
     a multilabel row or a ranking, as `several_classes` does); `score` and `value` are NaN when
     absent. `probabilities` are those of a multiclass row: a little-endian double for each class
     that its `probability_classes` lists, a JSON array. Of

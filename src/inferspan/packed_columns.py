@@ -18,6 +18,14 @@ def unsigned(numbers: Sequence[int]) -> bytes:
     return np.array(numbers, width).tobytes()
 
 
+def flags(answers: Sequence[bool]) -> bool | bytes:
+    """One answer if it is that of all, else a bit each, the lowest of a byte first."""
+    first = answers[0]
+    if answers.count(first) == len(answers):
+        return first
+    return np.packbits(np.array(answers, np.bool_), bitorder="little").tobytes()
+
+
 def code_dictionary(texts: Iterable[str | None]) -> tuple[list[str], bytes]:
     """Distinct texts in order of appearance, and codes: 0 = absent."""
     seen: dict[str, int] = {}

@@ -350,7 +350,7 @@ class PredictionCall(SpanScope):
         span = start_late(prediction_tracer(), name, self._parent, self.start_ns, end_ns, self.span)
         if span is None:
             return False
-        self.span, self.recording = span, True
+        self.span, self.recording, self._span_context = span, True, span.get_span_context()
         if self._settings.records != "all":  # else its record is learnt from
             score = None if self._output is None else self._output.score
             self.plan.thresholds.keep(duration_ns, self.plan.confidence(score))

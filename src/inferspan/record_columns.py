@@ -16,7 +16,7 @@ from inferspan.capture import row_ids, rows_of, slice_texts
 from inferspan.features import feature_columns, names_text
 from inferspan.identity import random_bytes, uuid7s
 from inferspan.outputs import Output
-from inferspan.packed_columns import code_dictionary, floats, unsigned
+from inferspan.packed_columns import code_dictionary, flags, floats, unsigned
 from inferspan.plans import PredictionPlan
 from inferspan.record_probabilities import add_probabilities
 
@@ -73,6 +73,7 @@ def pack(rows: Sequence[Row], key: bytes | None) -> tuple[Attributes, int]:
     found[semconv.RECORD_COUNT] = len(rows)
     found[semconv.RECORD_TRACE_IDS] = _wire_ids([each.trace_id for each in contexts], 16)
     found[semconv.RECORD_SPAN_IDS] = _wire_ids([each.span_id for each in contexts], 8)
+    found[semconv.RECORD_SAMPLED] = flags([each.trace_flags.sampled for each in contexts])
     counts = [row_count(row) for row in rows]
     if has_row_ids(rows[0]):
         own = [row_ids(column, len(column), key, _unheard) or () for column in given]

@@ -158,6 +158,9 @@ RECORD_COUNT: Final = "inferspan.record.count"
 # 16 and 8 bytes a call, big-endian as on the wire.
 RECORD_TRACE_IDS: Final = "inferspan.record.trace_ids"
 RECORD_SPAN_IDS: Final = "inferspan.record.span_ids"
+RECORD_SAMPLED: Final = "inferspan.record.sampled"
+"""bool of all calls, or bytes[⌈C / 8⌉], one bit a call, lowest first: whether its full span was
+sampled, so that a trace may hold it; absent = unknown."""
 RECORD_IDS: Final = "inferspan.record.ids"
 """bytes[16n] where all are 32 hex digits, else string[n]. n = C: rows of a call share its id, and
 have an index; n = R: each has its own."""
@@ -264,15 +267,8 @@ EVENT_NAME: Final = "event.name"
 # --- vocabularies -------------------------------------------------------------------------------
 
 OPERATIONS: Final = (
-    "predict",
-    "predict_proba",
-    "embed",
-    "rank",
-    "detect",
-    "forecast",
-    "transform",
-    "generate",
-)
+    "predict", "predict_proba", "embed", "rank", "detect", "forecast", "transform", "generate",
+)  # fmt: skip
 BINARY: Final = "binary_classification"
 MULTICLASS: Final = "multiclass_classification"
 MULTILABEL: Final = "multilabel_classification"

@@ -44,6 +44,8 @@ class Call:
     start_ns: int = STARTED_NS
     duration_ns: int = 5_000_000
     error_type: str | None = None
+    sampled: bool | None = None
+    """None = the record does not say."""
 
 
 def slim_record(
@@ -78,6 +80,8 @@ def call_columns(calls: Sequence[Call], start: int) -> Columns:
         semconv.RECORD_START_OFFSETS: times([c.start_ns - start for c in calls]),
         semconv.RECORD_DURATIONS: times([c.duration_ns for c in calls]),
     }
+    if any(call.sampled is not None for call in calls):
+        columns[semconv.RECORD_SAMPLED] = bits([bool(call.sampled) for call in calls])
     ids = [call.prediction_id for call in calls]
     if None in ids:
         ids = [row.prediction_id for call in calls for row in call.rows]
@@ -144,6 +148,14 @@ def coded(texts: Sequence[str | None]) -> tuple[list[str], bytes]:
     codes = [0 if text is None else dictionary.index(text) + 1 for text in texts]
     width = next(w for w in ("B", "H", "I") if len(dictionary) < 256 ** struct.calcsize(w))
     return dictionary, pack(width, codes)
+
+
+def bits(answers: Sequence[bool]) -> bool | bytes:
+    """One answer where all are the same, else a bit each, the lowest first."""
+    if len(set(answers)) == 1:
+        return answers[0]
+    number = sum(answer << place for place, answer in enumerate(answers))
+    return number.to_bytes((len(answers) + 7) // 8, "little")
 
 
 def floats(numbers: Sequence[float]) -> bytes:

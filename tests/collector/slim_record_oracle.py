@@ -55,6 +55,7 @@ def read_rows(span: Span, received_ns: int, size_bytes: int) -> list[dict[str, A
     span_ids = record.required(semconv.RECORD_SPAN_IDS, 8 * count)
     offsets = record.unsigned(semconv.RECORD_START_OFFSETS, count, (4, 8))
     durations = record.unsigned(semconv.RECORD_DURATIONS, count, (4, 8))
+    sampled = record.sampled(count)
     _check(offsets is not None and durations is not None)
     _check(TIME_MIN_NS <= span.start_time_unix_nano <= TIME_MAX_NS)
     declared = record.declared()
@@ -85,7 +86,7 @@ def read_rows(span: Span, received_ns: int, size_bytes: int) -> list[dict[str, A
                     "span_row": place,
                     "trace": [int.from_bytes(trace[:8], "big"), int.from_bytes(trace[8:], "big")],
                     "span": int.from_bytes(own, "big"),
-                    "kind": 0,
+                    "kind": -1 if sampled[call] is False else 0,
                     "event_time": received_ns if start > received_ns + CLOCK_SKEW_MAX_NS else start,
                     "start_time": start,
                     "duration": duration,
@@ -176,6 +177,14 @@ class _Record:
         width = next((w for w in widths if w * count == len(raw)), None)
         _check(width is not None)
         return [number for (number,) in struct.iter_unpack(f"<{LETTERS[width or 1]}", raw)]
+
+    def sampled(self, count: int) -> list[bool | None]:
+        value = self.attributes.value(semconv.RECORD_SAMPLED)
+        if value is None or isinstance(value, bool):
+            return [value] * count
+        _check(isinstance(value, bytes) and len(value) == (count + 7) // 8)
+        assert isinstance(value, bytes)
+        return [bool(value[call // 8] >> call % 8 & 1) for call in range(count)]
 
     def floats(self, name: str, count: int) -> list[float | None]:
         raw = self.packed(name)

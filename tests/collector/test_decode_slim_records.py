@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from slim_record import STARTED_NS, Call, Row, decode, feature_columns, pack, sl
 from slim_record_oracle import rows_of
 
 from inferspan import semconv
-from inferspan_collector.batches import Strings, Texts
+from inferspan_collector.batches import UNSAMPLED, Strings, Texts
 from inferspan_collector.decode import decode_traces
 from inferspan_collector.decode.predictions import CLOCK_SKEW_MAX_NS
 from inferspan_collector.testing import (
@@ -279,6 +280,31 @@ def test_calls_ahead_of_us_are_clamped_row_by_row() -> None:
     assert decoded.predictions.event_time.tolist() == [limit, NOW_NS, NOW_NS]
     assert decoded.predictions.start_time.tolist() == [limit, limit + 1, limit + 1]
     assert decoded.clock_skewed == 2
+
+
+@pytest.mark.parametrize(
+    ("sampled", "kinds"),
+    [
+        ([None, None], [0, 0]),
+        ([False, False], [UNSAMPLED] * 2),
+        ([True, True], [0, 0]),
+        ([True, False] * 5, [0, UNSAMPLED] * 5),
+    ],
+)
+def test_each_call_is_known_as_unsampled_only_where_its_record_says_so(
+    sampled: list[bool | None], kinds: list[int]
+) -> None:
+    calls = [
+        Call(f"order-{n}", [Row("a")], span=n + 1, sampled=each) for n, each in enumerate(sampled)
+    ]
+
+    assert decode(slim_record(calls)).predictions.kind.tolist() == kinds
+
+
+def test_rows_of_a_batch_are_as_sampled_as_their_call() -> None:
+    calls = [replace(SHARED, sampled=True), Call("x", [Row(), Row()], span=3, sampled=False)]
+
+    assert decode(slim_record(calls)).predictions.kind.tolist() == [0] * 3 + [UNSAMPLED] * 2
 
 
 def test_a_record_of_no_call_is_no_prediction() -> None:

@@ -12,12 +12,14 @@ import numpy as np
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler, SamplingResult
 
 import inferspan
 from feature_rows import FEATURE_COLUMNS, features_of
+from inferspan import settings as told
+from inferspan.settings import Settings
 from inferspan.testing import START_TIME_NS, capture_spans
-from inferspan_collector.batches import PredictionBatch, Strings, Texts
+from inferspan_collector.batches import UNSAMPLED, PredictionBatch, Strings, Texts
 from inferspan_collector.decode.requests import decode_traces
 
 Call = tuple[Callable[..., Any], tuple[Any, ...]]
@@ -184,3 +186,37 @@ def test_the_collector_reads_the_same_of_spans_and_of_slim_records(calls: list[C
     assert full == slim
     for one, other in zip(*minted_ids, strict=True):
         assert one == other or len(str(one)) == len(str(other)) == 32
+
+
+class _Some(Sampler):
+    """Samples the calls that it is told to, one after the other."""
+
+    def __init__(self, wanted: Sequence[bool]) -> None:
+        self._wanted = iter(wanted)
+
+    def should_sample(self, *arguments: Any, **named: Any) -> SamplingResult:
+        sampler = ALWAYS_ON if next(self._wanted) else ALWAYS_OFF
+        return sampler.should_sample(*arguments, **named)
+
+    def get_description(self) -> str:
+        return "some"
+
+
+@settings(phases=[Phase.explicit, Phase.reuse, Phase.generate], max_examples=20)
+@given(st.lists(st.booleans(), min_size=1, max_size=20))
+def test_a_record_says_which_of_its_calls_have_a_full_span(wanted: list[bool]) -> None:
+    previous = told.install(Settings.read({told.RECORDS_VARIABLE: "all"}))
+    try:
+        with capture_spans(sampler=_Some(wanted)) as spans:
+            for _ in wanted:
+                minted("a")
+            body = encode_spans(spans.records).SerializeToString()
+            full = {s.context.span_id for s in spans.predictions if s.context is not None}
+    finally:
+        told.install(previous)
+    batch = decode_traces(body, json=False, received_ns=START_TIME_NS + 10**15).predictions
+
+    unsampled = batch.kind == UNSAMPLED
+    assert len(batch) == len(wanted)
+    assert unsampled.sum() == wanted.count(False)
+    assert sorted(batch.span[~unsampled].tolist()) == sorted(full)

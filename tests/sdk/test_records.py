@@ -61,6 +61,7 @@ def test_unsampled_calls_leave_one_record_with_a_column_for_each_thing_that_coun
     assert found[semconv.RECORD_TRACE_IDS] == b"".join(n.to_bytes(16, "big") for n in (1, 2, 3))
     assert found[semconv.RECORD_SPAN_IDS] == b"".join(n.to_bytes(8, "big") for n in (1, 2, 3))
     assert found[semconv.RECORD_IDS] == b"".join(n.to_bytes(16, "big") for n in (1, 2, 3))
+    assert found[semconv.RECORD_SAMPLED] is False
     starts = np.frombuffer(found[semconv.RECORD_START_OFFSETS], "<u4")  # type: ignore[call-overload]
     assert starts.tolist() == [0, 2 * STEP_NS, 4 * STEP_NS]
     durations = np.frombuffer(found[semconv.RECORD_DURATIONS], "<u4")  # type: ignore[call-overload]

@@ -151,6 +151,24 @@ def test_a_failed_call_is_built_late_with_the_ids_its_stages_had() -> None:
     assert "call's end" in str(dropped)
 
 
+def test_the_record_of_a_call_that_was_built_late_says_that_it_has_a_span() -> None:
+    settings.install(Settings.read({settings.RECORDS_VARIABLE: "all"}))
+
+    @inferspan.predict(model="m", task=BINARY)
+    def score(fails: bool) -> str:
+        if fails:
+            raise ValueError("no answer")
+        return "a"
+
+    with capture_spans(sampler=RatioSampler(0.0)) as spans:
+        score(False)
+        with pytest.raises(ValueError, match="no answer"):
+            score(True)
+        assert len(spans.predictions) == 1
+        (record,) = spans.records
+    assert (record.attributes or {})[semconv.RECORD_SAMPLED] == b"\x02"
+
+
 def test_a_call_that_asks_for_it_is_kept() -> None:
     @inferspan.predict(model="m", task=BINARY)
     def score() -> str:

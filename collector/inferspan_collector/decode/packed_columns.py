@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.batches import Float64, Strings, UInt64
+from inferspan_collector.batches import Bool, Float64, Strings, UInt64
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord, shown
 
 CODE_WIDTHS: Final = (1, 2, 4)
@@ -81,6 +81,30 @@ def width_of(name: str, raw: bytes, count: int, widths: Sequence[int]) -> int:
 def unsigned(name: str, raw: bytes, count: int, widths: Sequence[int]) -> NDArray[Any]:
     """Unsigned integers, little-endian: a view, as wide as they were sent."""
     return np.frombuffer(raw, f"<u{width_of(name, raw, count, widths)}")
+
+
+def flags(attributes: Attributes, name: str, count: int) -> Bool | None:
+    """bool[count], sent as one for all or as a bit each, lowest first; None where absent.
+
+    Raises:
+        RefusedRecord: it is neither, or has another length.
+    """
+    value = attributes.value(name)
+    if value is None:
+        return None
+    if isinstance(value, bool):
+        return np.full(count, value)
+    if not isinstance(value, bytes):
+        raise RefusedRecord(
+            "bad_type", f"{name} = {shown(value)}: send a boolean for all calls, or bytes of bits"
+        )
+    needed = -(-count // 8)
+    if len(value) != needed:
+        raise RefusedRecord(
+            "length_mismatch", f"{name} has {len(value)} bytes; {count} bits need {needed}"
+        )
+    bits = np.frombuffer(value, np.uint8)
+    return np.unpackbits(bits, count=count, bitorder="little").astype(np.bool_)
 
 
 def floats(attributes: Attributes, name: str, count: int) -> Float64 | None:
@@ -155,6 +179,17 @@ def coded(
             "bad_code", f"{codes_name} holds code {greatest}; {name} has {len(texts)} entries"
         )
     return Coded(codes, texts)
+
+
+def distinct_rows(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """The distinct rows of a matrix, and which of them each row is."""
+    if matrix.shape[1] == 0:
+        return matrix[:1], np.zeros(len(matrix), np.intp)
+    row = np.dtype((np.void, matrix.shape[1] * matrix.itemsize))
+    _, first, inverse = np.unique(
+        np.ascontiguousarray(matrix).view(row)[:, 0], return_index=True, return_inverse=True
+    )
+    return matrix[first], inverse
 
 
 @lru_cache(_REMEMBERED)

@@ -16,6 +16,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from inferspan import semconv
 from inferspan_collector.batches import (
+    UNSAMPLED,
+    Int8,
     Int32,
     Int64,
     PredictionBatch,
@@ -30,7 +32,9 @@ from inferspan_collector.decode.packed_columns import (
     Coded,
     coded,
     contexts,
+    distinct_rows,
     finite,
+    flags,
     packed,
     required,
     unsigned,
@@ -120,7 +124,7 @@ def read_slim_record(
         span_row=place,
         trace=calls.per_row(calls.trace),
         span=calls.per_row(calls.span),
-        kind=np.full(rows, Span.SPAN_KIND_UNSPECIFIED, np.int8),
+        kind=calls.per_row(calls.kind),
         event_time=np.where(skewed, received_ns, start),
         start_time=start,
         duration=calls.per_row(calls.duration),
@@ -146,6 +150,8 @@ class _Calls:
     """Rows of each call; None = 1 each."""
     trace: UInt64
     span: UInt64
+    kind: Int8
+    """As a batch has it: `UNSAMPLED` where the record says so."""
     start: Int64
     duration: Int64
     error_type: Strings
@@ -185,6 +191,7 @@ def _read_calls(span: Span, attributes: Attributes) -> _Calls:
         row_counts=row_counts,
         trace=trace,
         span=contexts(attributes, semconv.RECORD_SPAN_IDS, count, 8)[:, 0],
+        kind=_read_kinds(attributes, count),
         start=start,
         duration=duration,
         error_type=_read_errors(attributes, count),
@@ -203,6 +210,13 @@ def _read_row_counts(attributes: Attributes, count: int) -> NDArray[np.uint32] |
             f"{name}: entry {int(row_counts.argmin())} is 0; leave calls without rows out",
         )
     return row_counts
+
+
+def _read_kinds(attributes: Attributes, count: int) -> Int8:
+    sampled = flags(attributes, semconv.RECORD_SAMPLED, count)
+    unknown = Span.SPAN_KIND_UNSPECIFIED
+    unsampled = np.zeros(count, np.bool_) if sampled is None else ~sampled
+    return np.where(unsampled, UNSAMPLED, unknown).astype(np.int8)
 
 
 def _read_times(span: Span, attributes: Attributes, count: int) -> tuple[Int64, Int64]:
@@ -347,7 +361,7 @@ class _Classes:
         for rows in np.split(by_length, ends) if self.rows else ():
             length = int(lengths[rows[0]])
             places = self.offsets[rows].astype(np.int64)[:, None] + np.arange(length)
-            distinct, inverse = _distinct_rows(self.column.codes[places])
+            distinct, inverse = distinct_rows(self.column.codes[places])
             numbers[rows] = inverse + len(texts) + 1
             texts += [
                 self._text([self.column.texts[c - 1] if c else None for c in row])
@@ -359,17 +373,6 @@ class _Classes:
         """A row as text; None where its one entry says that there was no answer."""
         as_text = ranking_text if self.ranking else class_set_text
         return None if entries == [None] else as_text(t for t in entries if t is not None)
-
-
-def _distinct_rows(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """The distinct rows of a matrix, and which of them each row is."""
-    if matrix.shape[1] == 0:
-        return matrix[:1], np.zeros(len(matrix), np.intp)
-    row = np.dtype((np.void, matrix.shape[1] * matrix.itemsize))
-    _, first, inverse = np.unique(
-        np.ascontiguousarray(matrix).view(row)[:, 0], return_index=True, return_inverse=True
-    )
-    return matrix[first], inverse
 
 
 def _read_classes(attributes: Attributes, rows: int, ranking: bool) -> _Classes:
