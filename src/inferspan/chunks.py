@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from numpy import ndarray
+
 from inferspan.arguments import Arguments, Keywords
 from inferspan.calls import Start, Wrapper
 from inferspan.containment import Contained, errors
@@ -29,13 +31,17 @@ def in_chunks(traced: Wrapper, start: Start) -> Wrapper:
     def call(
         wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
     ) -> Any:
-        scopes: list[SpanScope] = []
-        rows = 0
         try:
             rows = _rows(args, kwargs)
-            if rows > ROWS_MAX:
-                for at in range(0, rows, ROWS_MAX):
-                    scopes.append(start(*_chunk_of_call(args, kwargs, rows, at), 0))
+        except BaseException as error:  # of a foreign object
+            errors.contain(_BEGIN, error)
+            rows = 0
+        if rows <= ROWS_MAX:
+            return traced(wrapped, instance, args, kwargs)
+        scopes: list[SpanScope] = []
+        try:
+            for at in range(0, rows, ROWS_MAX):
+                scopes.append(start(*_chunk_of_call(args, kwargs, rows, at), 0))
         except BaseException as error:
             for scope in scopes:
                 scope.end()
@@ -74,6 +80,8 @@ def _run(
 def _rows(args: Arguments, kwargs: Keywords) -> int:
     """Rows of the first argument, by whatever name; 0 where they are not evident."""
     given = args[0] if args else next(iter(kwargs.values()), None)
+    if type(given) is ndarray:
+        return given.shape[0] if given.ndim else 0
     if type(given) is list:
         return len(given)
     shape = getattr(given, "shape", None)

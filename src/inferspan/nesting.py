@@ -24,6 +24,7 @@ from inferspan.containment import Contained, errors
 from inferspan.current import CURRENT_KEY, Running
 from inferspan.decorators import StageScope, snapshot_of
 from inferspan.predictions import PredictionCall
+from inferspan.served import state
 from inferspan.spans import SpanScope
 
 _QUIET: Final = otel_context.create_key("inferspan-quiet")
@@ -49,9 +50,12 @@ class _Call:
     ) -> Wrapper | None:
         """How a call that comes from `frame` runs; None: as it would without us."""
         context = attaching.current()
-        if not served.state.in_force or _is_quiet(context):
+        if not state.in_force or context.get(_QUIET) or context.get(_SUPPRESSED):
             return None
-        known = served.known(model)
+        known = state.models.get(id(model))
+        # As `served.known`, without its frames.
+        if known is None or known.model() is not model or known.epoch is not state.epoch:
+            known = served.known(model)
         by = known.by
         if by is None:
             return None

@@ -73,13 +73,14 @@ def _responsible(kind: type) -> Instrumented | None:
 class Served:
     """What is known of one model object; without holding it."""
 
-    __slots__ = ("__weakref__", "_description", "_epoch", "_told", "_wrappers", "by", "model")
+    __slots__ = ("__weakref__", "_description", "_told", "_wrappers", "by", "epoch", "model")
 
     def __init__(self, model: object, forget: Callable[[Any], None]) -> None:
         self.model = weakref.ref(model, forget)
         self.by: Instrumented | None = None
         """Who describes it; None where it is not traced."""
-        self._epoch: object = None
+        self.epoch: object = None
+        """As of when it was asked."""
         self._description: Description | None = None
         self._told: tuple[str | None, str | None] = (None, None)
         """The name and the version that the user's functions give it."""
@@ -88,7 +89,7 @@ class Served:
     def refresh(self, model: object) -> None:
         """Ask the model what it is by now, where that may have changed."""
         epoch = state.epoch
-        if self._epoch is epoch:
+        if self.epoch is epoch:
             return
         by = _responsible(type(model))
         described = None
@@ -101,7 +102,7 @@ class Served:
         if (by, described, told) != (self.by, self._description, self._told):
             # Otherwise what was learnt of the calls, such as from where on one is slow, is kept.
             self._wrappers = {}
-        self.by, self._description, self._told, self._epoch = by, described, told, epoch
+        self.by, self._description, self._told, self.epoch = by, described, told, epoch
 
     @property
     def name(self) -> str:
