@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
+import tracemalloc
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 
@@ -53,12 +55,12 @@ class Receiver:
             self.sink, self.telemetry, limits, self.budget, access or EVERYBODY
         )
 
-    async def post(self, *sent: Sent) -> list[tuple[int, bytes]]:
+    async def post(self, *sent: Sent, encoding: str = "identity") -> list[tuple[int, bytes]]:
         """All in one turn; their statuses and bodies."""
         loop = asyncio.get_running_loop()
         answers = [loop.create_future() for _ in sent]
         uploads = [
-            self._app.begin(_scope(token), len(body), _telling(answer))
+            self._app.begin(_scope(token, encoding), len(body), _telling(answer))
             for (body, token), answer in zip(sent, answers, strict=True)
         ]
         for (body, _), upload in zip(sent, uploads, strict=True):
@@ -81,8 +83,9 @@ class Receiver:
         ]
 
 
-def _scope(token: str) -> dict[str, object]:
+def _scope(token: str, encoding: str) -> dict[str, object]:
     headers = [(b"host", b"localhost"), (b"content-type", b"application/x-protobuf")]
+    headers.append((b"content-encoding", encoding.encode()))
     if token:
         headers.append((b"authorization", b"Bearer " + token.encode()))
     return {"type": "http", "method": "POST", "path": "/v1/traces", "headers": headers}
@@ -137,6 +140,27 @@ def test_nobody_sends_labels_by_the_rights_of_others() -> None:
     assert [body for _, body in answers[1:]] == [b""] * 3
     assert receiver.sink.predictions.prediction_id.objects().tolist() == ["c"]
     assert sorted(receiver.sink.labels.prediction_id.objects().tolist()) == ["b", "d"]
+
+
+def test_compressed_ones_are_read_as_one() -> None:
+    receiver = Receiver()
+    sent = [(gzip.compress(predictions(name)), "") for name in "abc"]
+    answers = asyncio.run(receiver.post(*sent, encoding="gzip"))
+    assert answers == [(200, b"")] * 3
+    assert receiver.rows() == [(["a", "b", "c"], [])]
+
+
+def test_bombs_that_come_together_are_not_inflated_together() -> None:
+    receiver = Receiver()
+    bomb = gzip.compress(bytes(otlp_http.INFLATED_AT_ONCE_BYTES - 1))
+    tracemalloc.start()
+    try:
+        answers = asyncio.run(receiver.post(*[(bomb, "")] * 20, encoding="gzip"))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [status for status, _ in answers] == [400] * 20
+    assert peak < 4 * otlp_http.INFLATED_AT_ONCE_BYTES
 
 
 def test_what_cannot_be_stored_now_is_told_to_all_of_them() -> None:

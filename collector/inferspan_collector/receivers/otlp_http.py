@@ -188,14 +188,22 @@ class _Receiver:
 
         Returns:
             None where they are to be decoded one by one.
+
+        Raises:
+            RefusedBody: one is damaged, or they are too large together: so they are, too.
+            Overloaded: there is no room.
         """
         if asked.signal.together is None or self._is_apart():
             return None
         size = sum(map(len, some))
         self.sink.check_room(size, TRANSPORT)
-        most = min(INFLATED_AT_ONCE_BYTES, self._limit)
+        # Of all of them together: so many bombs are held at once as one may be.
+        left = min(INFLATED_AT_ONCE_BYTES, self._limit)
+        contents: list[Content] = []
         with self._attended():
-            contents = [self._inflated(body, asked.encoding, most) for body in some]
+            for body in some:
+                contents.append(self._inflated(body, asked.encoding, left))
+                left = max(0, left - len(contents[-1]))
             with self.telemetry.timed("decode"), self.budget.making_rows(size) as reserve:
                 return asked.signal.together(
                     contents, received_ns=self.sink.now_ns(), reserve=reserve
