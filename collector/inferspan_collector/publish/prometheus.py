@@ -7,6 +7,7 @@ series.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Iterator
 
@@ -80,11 +81,8 @@ class Exposition(Collector):
         self._folding = Folding(telemetry)
         self._windows = Windows(config, self._folding)
         self._arrivals: Arrivals | None = None
-        try:
-            self._begin()
-        except duckdb.Error:
-            # Said at the first scrape, which tries again.
-            self._arrivals = None
+        with contextlib.suppress(duckdb.Error):
+            self._begin()  # else at the first scrape, which says so
 
     def collect(self) -> Iterator[Metric]:
         """All metrics at one moment; what the store cannot answer is left out and counted."""
