@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from inferspan import semconv
-from inferspan.arguments import ABSENT, Arguments, Keywords, Source
+from inferspan import foreign, semconv
+from inferspan.arguments import ABSENT, Arguments, Column, KeywordOrColumn, Keywords, Source
 from inferspan.attributes import (
     ITEMS_MAX,
     NAME_LENGTH_MAX,
@@ -139,7 +139,9 @@ def read_declared(
                 drop(option, f"{count} names, at most {names_max} are recorded")
         for name, source in sources:
             if (value := source.read(*call)) is not ABSENT:
-                found[name], names_within[name] = value, source.names
+                found[name] = value
+                if redactor is not None:
+                    names_within[name] = _names_in(source, call)
             else:
                 drop(f"{option.rstrip('s')} {name}", source.absence(*call), source.beside(*call))
         for name, value in found.items():
@@ -153,6 +155,15 @@ def read_declared(
         drop(option, said_by(f"{option}=", error))
         return {}
     return found
+
+
+def _names_in(source: Source, call: Call) -> tuple[str, ...]:
+    """What a declared value is called where it stands, by the aliases of its field, too."""
+    column = source.column if isinstance(source, KeywordOrColumn) else source
+    if not isinstance(column, Column):
+        return source.names
+    aliases = foreign.field_aliases(type(column.argument.read(*call)))
+    return (*source.names, *aliases.get(column.name, ()))
 
 
 def input_rows(call: Call) -> int | None:

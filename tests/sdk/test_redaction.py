@@ -203,6 +203,18 @@ def test_a_wrong_option_is_refused(option: Any, said: str) -> None:
         Redactor.of(option)
 
 
+@pytest.mark.parametrize("option", ["features", "slices"])
+def test_a_declared_field_is_judged_by_its_alias(spans: CapturedSpans, option: str) -> None:
+    @inferspan.predict(task="regression", redact=["*card*"], **{option: ["order.number"]})  # type: ignore[arg-type]
+    def score(order: Aliased) -> float:
+        return 1.0
+
+    score(Aliased(card=SECRET))
+    said = repr(spans[0].attributes)
+    assert SECRET not in said
+    assert PLACEHOLDER in said
+
+
 class Field(Enum):
     CARD = 1
 
