@@ -241,6 +241,7 @@ class Collector:
         figures = RowFigures(pipeline, config, telemetry, time.monotonic)
         maker = Driver(figures.make_due, threading.Event(), "figures").start()
         stack.push_async_callback(asyncio.to_thread, maker.stop)
+        stack.callback(figures.close)
         exposition = Exposition(pipeline, telemetry, config, figures)
         if (endpoint := config.publish.otlp) is not None:
             publisher = MetricsPublisher(

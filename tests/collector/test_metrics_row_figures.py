@@ -233,6 +233,14 @@ def test_never_is_possible(filled: FilledStore) -> None:
     assert RowFigures(filled, never, filled.telemetry, Clock()).make_due() == 0
 
 
+def test_who_stops_the_collector_waits_for_no_other_model(filled: FilledStore) -> None:
+    figures = RowFigures(filled, CONFIG, filled.telemetry, Clock())
+    figures.close()
+    figures.make()
+    routes = prometheus.routes(filled, filled.telemetry, CONFIG, figures)
+    assert samples(scraped(routes), "inferspan_figures_timestamp_seconds") == []
+
+
 def test_one_model_that_fails_takes_no_other_with_it(
     filled: FilledStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:

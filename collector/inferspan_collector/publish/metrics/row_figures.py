@@ -139,6 +139,7 @@ class RowFigures:
         self._lock = threading.Lock()
         self._made: dict[str, _Made] = {}
         self._due = seconds()
+        self._closing = threading.Event()
         windows = config.publish.quality_windows
         self._window = windows[0] if windows else ""
         self._longest = max(windows, key=span_minutes, default="")
@@ -163,6 +164,8 @@ class RowFigures:
             with self._lock:
                 del self._made[model]
         for model, of_model in targets.items():
+            if self._closing.is_set():
+                break
             began = self._seconds()
             made = _Made()
             try:
@@ -180,6 +183,10 @@ class RowFigures:
             with self._lock:
                 self._made[model] = made
         return len(targets)
+
+    def close(self) -> None:
+        """Make no other model's: who stops the collector waits for one at most."""
+        self._closing.set()
 
     def scores(self) -> list[Scored]:
         """Figures of quality."""
