@@ -65,6 +65,14 @@ class Description:
     """What else decides how its answers are read, in the library's words: an objective."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A model of a server."""
+
+    name: str
+    version: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CalledBack:
     """How a method answers that returns before it has an answer: by calling a function."""
@@ -88,6 +96,9 @@ class Reading:
     inputs: Callable[[Arguments, Keywords], Mapping[str, object]] | None = None
     """The call's arguments → what the model is given, by name; absent = the arguments."""
     called_back: CalledBack | None = None
+    asked: Callable[[Arguments, Keywords], Asked] | None = None
+    """Of a client of remote models: the call's arguments → which of them it asks. Its span is one
+    of kind CLIENT, for the server may record the same prediction."""
     floats_are_classes: bool = False
     """Whether a float in the answer is a class."""
 
@@ -117,8 +128,8 @@ class Integration:
     """Packages whose own calls are no predictions: one is what somebody else asks for."""
     describe: Callable[[Any], Description]
     """The first extractor."""
-    read: Callable[[Description, str], Reading]
-    """The second extractor: of a description and a method's name."""
+    read: Callable[[Description, str], Reading | None]
+    """The second extractor: of a description and a method's name; None: its calls are none."""
     parts: Callable[[Any], Iterable[tuple[str, object]]] = no_parts
     """Models within a model whose calls are stages of its predictions, by their names; the name ''
     stands for a part whose own parts are meant."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from opentelemetry.trace import SpanKind
+
 from inferspan import semconv, settings
 from inferspan.arguments import Arguments, Keywords, Source
 from inferspan.attributes import Attributes
@@ -44,6 +46,8 @@ class PredictionPlan:
     argument_names: tuple[str, ...] = ()
     owner: object = None
     """The wrapped object, whose own inner calls are part of this prediction."""
+    kind: SpanKind = SpanKind.INTERNAL
+    """CLIENT where a server predicts, which may record the same prediction."""
     live_rule: Callable[[], OutputRule] | None = None
     """Finds the rule at the time of the call, where the classes are known only then."""
     thresholds: Thresholds = field(default_factory=Thresholds)
@@ -66,7 +70,7 @@ class PredictionPlan:
         declares = bool(self.slices or self.features) or sources != (None, None, None)
         object.__setattr__(self, "declares", declares)
         of_usual = self.output is None and self.answer is None and self.inputs is None
-        as_is = of_usual and self.live_rule is None
+        as_is = of_usual and self.live_rule is None and self.kind is SpanKind.INTERNAL
         object.__setattr__(self, "returns_as_is", as_is)
         fixed = {
             policy: {**self.constants, semconv.CAPTURE_POLICY: policy}

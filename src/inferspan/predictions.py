@@ -53,7 +53,8 @@ Started = tuple[Context, int, Span]
 def _start(plan: PredictionPlan) -> Started:
     parent, start_ns = attaching.current(), spans.now_ns()
     tracer, name = prediction_tracer(), plan.span_name
-    return parent, start_ns, start_prediction(tracer, name, parent, start_ns, plan.sample_ratio)
+    ratio, kind = plan.sample_ratio, plan.kind
+    return parent, start_ns, start_prediction(tracer, name, parent, start_ns, ratio, kind)
 
 
 class PredictionCall(SpanScope):

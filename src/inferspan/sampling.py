@@ -152,7 +152,12 @@ def forced(context: Context) -> Context:
 
 
 def start_prediction(
-    tracer: Tracer, name: str, context: Context, start_ns: int, ratio: float | None
+    tracer: Tracer,
+    name: str,
+    context: Context,
+    start_ns: int,
+    ratio: float | None,
+    kind: SpanKind = SpanKind.INTERNAL,
 ) -> Span:
     """Start the span of a prediction.
 
@@ -166,6 +171,7 @@ def start_prediction(
         start_ns: Unix ns.
         ratio: what share of its calls this model gets spans for, by trace id, of roots and of
             those under a sampled parent; None = as the provider says.
+        kind: the span's.
     """
     sampler = getattr(tracer, "sampler", None)
     ours = type(sampler) is RatioSampler
@@ -189,6 +195,7 @@ def start_prediction(
         return tracer.start_span(
             name,
             context,
+            kind,
             start_time=start_ns,
             record_exception=False,
             set_status_on_exception=False,

@@ -12,15 +12,18 @@ from dataclasses import dataclass, replace
 from types import MethodType
 from typing import Any, Final
 
+from opentelemetry.trace import SpanKind
+
 from inferspan import semconv
 from inferspan.arguments import Parameters
+from inferspan.asking import asking
 from inferspan.attributes import NAME_LENGTH_MAX, text
 from inferspan.calling_back import calling_back
 from inferspan.calls import CallShape, Wrapper, wrapper_of
 from inferspan.chunks import in_chunks
 from inferspan.containment import Contained, errors
 from inferspan.declaration import Declaration
-from inferspan.integration import Description, Integration, Reading
+from inferspan.integration import Asked, Description, Integration, Reading
 from inferspan.output_columns import Misfit, class_of
 from inferspan.usual_calls import starter
 
@@ -130,14 +133,34 @@ class Served:
         if by is None or described is None or method not in by.integration.methods:
             return None
         reading = by.integration.read(described, method)
-        bound = MethodType(function, model)
+        if reading is None:
+            return None
+        # What follows must not hold the model.
+        parameters = Parameters(MethodType(function, model), columns=described.columns)
+        shape = CallShape.of(function)
+
+        def recorded(asked: Asked | None) -> Wrapper | None:
+            return self._recorded(by, described, asked, method, reading, parameters, shape)
+
+        return recorded(None) if reading.asked is None else asking(reading.asked, recorded)
+
+    def _recorded(
+        self,
+        by: Instrumented,
+        described: Description,
+        asked: Asked | None,
+        method: str,
+        reading: Reading,
+        parameters: Parameters,
+        shape: CallShape,
+    ) -> Wrapper | None:
+        told = self._told
+        if asked is not None:
+            own = by.declaration
+            told = (told[0] or own.model or asked.name, told[1] or own.version or asked.version)
         try:
-            declared = _declared(by, described, self._told, method, reading)
-            plan = declared.plan(
-                Parameters(bound, columns=described.columns),
-                default_model=described.name,
-                owner=self,
-            )
+            declared = _declared(by, described, told, method, reading)
+            plan = declared.plan(parameters, default_model=described.name, owner=self)
         except ValueError as error:
             errors.warn_once(
                 f"{described.name}.{method}",
@@ -149,11 +172,12 @@ class Served:
             rule=replace(plan.rule, floats_are_classes=reading.floats_are_classes),
             answer=reading.answer,
             inputs=reading.inputs,
+            kind=SpanKind.INTERNAL if asked is None else SpanKind.CLIENT,
         )
         start = starter(plan)
         if reading.called_back is not None:
             return calling_back(start, reading.called_back)
-        wrapper = wrapper_of(CallShape.of(function), start, False)
+        wrapper = wrapper_of(shape, start, False)
         return wrapper if reading.inputs is not None else in_chunks(wrapper, start)
 
 

@@ -62,7 +62,10 @@ class Subject:
         return copy.deepcopy(self.model) if self.copies else cast("Any", self.refit)(self.model)
 
 
-LIBRARIES: Final = os.environ.get("TESTED_LIBRARIES", " ".join(available())).split()
+APART: Final = frozenset(("tritonclient",))
+"""Cannot be installed beside the others: `make test-integrations` runs what is in tests/apart."""
+_TOGETHER: Final = " ".join(library for library in available() if library not in APART)
+LIBRARIES: Final = os.environ.get("TESTED_LIBRARIES", _TOGETHER).split()
 """All, unless `make test-integrations` runs this where only one is installed."""
 
 

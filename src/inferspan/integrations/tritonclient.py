@@ -1,0 +1,129 @@
+"""tritonclient: what Triton, KServe, MLServer and others answer over the Open Inference Protocol.
+
+What is patched: `infer` of the clients for HTTP and gRPC, plain and of asyncio, and `async_infer`
+of that for gRPC, which calls back. `async_infer` for HTTP, whose answer is fetched by another call,
+and streams are left as they are.
+
+What appears: a call is one prediction, of kind CLIENT, of the model and version that are its
+arguments; `inputs` are its inputs, by name, with shape and type. The answer is the one output there
+is, or the one that is called `label`. Task and classes are the server's secret: declare
+them. `prediction_id="request_id"` takes ids from that argument. What lies in shared memory stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from inferspan.arguments import Arguments, Keywords
+from inferspan.attributes import NAME_LENGTH_MAX, text
+from inferspan.integration import (
+    Asked,
+    CalledBack,
+    Description,
+    Integration,
+    Reading,
+    Supported,
+)
+from inferspan.output_columns import Misfit
+
+SUPPORTED: Final = Supported("tritonclient", "2.68", "3")
+METHODS: Final = {"infer": "predict", "async_infer": "predict"}
+OUTPUTS_MAX: Final = 64
+"""Outputs of an answer that are looked at."""
+_LABELS: Final = frozenset(("label", "output_label"))
+"""What exporters call the output that is a class per row."""
+_CALLS_BACK: Final = "tritonclient.grpc"
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTensor:
+    """A tensor as far as its client tells of it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def describe(model: Any) -> Description:
+    """What a client knows of a server's models: how it asks for them."""
+    return Description(name=type(model).__module__)
+
+
+def read(description: Description, method: str) -> Reading | None:
+    """How answers are read; the call of another client whose answer is fetched later, not."""
+    if method == "async_infer" and not description.name.startswith(_CALLS_BACK):
+        return None
+    return Reading(
+        asked=_asked,
+        inputs=_inputs,
+        answer=_answer,
+        called_back=_CALLED_BACK if method == "async_infer" else None,
+    )
+
+
+def _asked(arguments: Arguments, keywords: Keywords) -> Asked:
+    name = arguments[0] if arguments else keywords["model_name"]
+    version = keywords.get("model_version", "")
+    # After the name, the inputs, and the function that is called back, where there is one.
+    for candidate in arguments[2:4]:
+        version = candidate if isinstance(candidate, str) and not version else version
+    return Asked(text(str(name), NAME_LENGTH_MAX), str(version) or None)
+
+
+def _inputs(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
+    given = arguments[1] if len(arguments) > 1 else keywords.get("inputs", ())
+    return {
+        tensor.name(): RemoteTensor(tuple(int(n) for n in tensor.shape()), tensor.datatype())
+        for tensor in given
+    }
+
+
+def _answer(arguments: Arguments, keywords: Keywords, result: Any) -> object:
+    response = result.get_response()
+    outputs = response.get("outputs", ()) if isinstance(response, dict) else response.outputs
+    names = [o["name"] if isinstance(o, dict) else o.name for o in outputs][:OUTPUTS_MAX]
+    answers = names if len(names) == 1 else [name for name in names if name in _LABELS]
+    if len(answers) != 1:
+        raise Misfit(
+            f"{len(names)} outputs, of which none is known to be the answer; say so by "
+            "@inferspan.predict(output=…) around the call"
+        )
+    # Probabilities beside it say nothing while nobody knows of which classes they are.
+    return _array(result, answers[0])
+
+
+def _array(result: Any, name: str) -> Any:
+    found = result.as_numpy(name)
+    if found is None:
+        raise Misfit(f"the output {name} lies in shared memory, and stays there")
+    if found.dtype == object:  # BYTES
+        found = np.array([e.decode() if isinstance(e, bytes) else e for e in found.reshape(-1)])
+    return found.reshape(-1) if found.ndim == 2 and found.shape[1] == 1 else found
+
+
+def _called_back(result: Any, error: BaseException | None) -> tuple[object, BaseException | None]:
+    return result, error
+
+
+_CALLED_BACK: Final = CalledBack(name="callback", position=2, answered=_called_back)
+
+
+def _classes_to_patch() -> tuple[type, ...]:
+    # Those that users import derive from it, and need packages that not everybody has.
+    from tritonclient._client import InferenceServerClientBase
+
+    return (InferenceServerClientBase,)
+
+
+INTEGRATION: Final = Integration(
+    library="tritonclient",
+    supported=SUPPORTED,
+    classes=_classes_to_patch,
+    methods=METHODS,
+    internal=frozenset(("tritonclient",)),
+    describe=describe,
+    read=read,
+)
