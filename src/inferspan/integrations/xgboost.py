@@ -38,7 +38,6 @@ PLAIN: Final = {
     "pred_interactions": False,
     "predict_type": "value",
 }
-_BOOSTER: Final = "Booster"
 _NUMBERS: Final = ("reg:", "count:")
 
 
