@@ -99,8 +99,8 @@ class Feedback:
     `annotator_kind`. All of a body is checked before anything of it is sent.
 
     It answers 202 with `{"accepted": n, "ids": [label ids]}`; 400 with what is wrong, the rule and
-    the remedy; 405, and 413 beyond 256 KiB. Whether the predictions exist is known to the
-    collector alone. Who may call it is for your server to decide.
+    the remedy; 405, 413 beyond 256 KiB, and 503 where nothing says where labels go. Whether the
+    predictions exist is known to the collector alone. Who may call it is for your server to decide.
 
     Args:
         models: names of the models whose predictions may be judged.
