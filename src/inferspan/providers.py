@@ -143,27 +143,23 @@ def configure(
             configured=True,
         )
         settings.install(told)
-        installed = state.predictions or trace.get_tracer_provider()
-        # Said again, what waits for a receiver that is away goes on waiting, and nobody for it.
-        way = (told.way_of_labels(os.environ), installed)
-        if way != state.way:
-            _end_private_providers()
-        if isinstance(installed, trace.ProxyTracerProvider):
-            _install_provider(told)
-            way = (way[0], trace.get_tracer_provider())
-        elif not told.disabled:
-            _say_what_is_ignored(installed, given)
-        state.way = way
+        _follow(told, given)
 
 
-def _say_what_is_ignored(installed: trace.TracerProvider, given: Mapping[str, object]) -> None:
-    built, followed = state.built
-    if installed is built:
-        # What is kept is looked up at the end of each call, so that may be said anew.
-        unfollowed.say_arguments({**given, "keep": None}, followed)
-        return
-    unfollowed.say_arguments(given, Settings())
-    unfollowed.say_variables(os.environ)
+def _follow(told: Settings, given: Mapping[str, object]) -> None:
+    """Send what was recorded where it is told to go, by a provider of ours where there is none."""
+    installed = state.predictions or trace.get_tracer_provider()
+    # Said again, what waits for a receiver that is away goes on waiting, and nobody for it.
+    way = (told.way_of_labels(os.environ), installed)
+    if way != state.way:
+        _end_private_providers()
+    if isinstance(installed, trace.ProxyTracerProvider):
+        _install_provider(told)
+        way = (way[0], trace.get_tracer_provider())
+    elif not told.disabled:
+        built, followed = state.built
+        unfollowed.say(given, os.environ, followed if installed is built else None)
+    state.way = way
 
 
 def _end_private_providers() -> None:

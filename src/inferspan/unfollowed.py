@@ -17,13 +17,24 @@ _REMEDIES: Final = {
 }
 
 
-def say_arguments(given: Mapping[str, object], followed: Settings) -> None:
-    """Warn of arguments of `configure()` that spans do not follow.
+def say(given: Mapping[str, object], environ: Mapping[str, str], followed: Settings | None) -> None:
+    """Warn of what the provider that is there does not follow.
 
     Args:
-        given: arguments by name; None = was not given.
-        followed: the settings that the installed provider was built from.
+        given: arguments of `configure()` by name; None = was not given.
+        environ: the environment's variables.
+        followed: the settings that it was built from; None = it is not ours.
     """
+    if followed is not None:
+        # What is kept is looked up at the end of each call, so that may be said anew.
+        _say_arguments({**given, "keep": None}, followed)
+        return
+    _say_arguments(given, Settings())
+    _say_variables(environ)
+
+
+def _say_arguments(given: Mapping[str, object], followed: Settings) -> None:
+    """Warn of arguments of `configure()` that spans do not follow."""
     ignored = [n for n, value in given.items() if value not in (None, getattr(followed, n))]
     if not ignored:
         return
@@ -41,7 +52,7 @@ def say_arguments(given: Mapping[str, object], followed: Settings) -> None:
     )
 
 
-def say_variables(environ: Mapping[str, str]) -> None:
+def _say_variables(environ: Mapping[str, str]) -> None:
     """Warn of environment variables that have no effect under a provider that is not ours."""
     for variable, remedy in _REMEDIES.items():
         if environ.get(variable, "").strip():
