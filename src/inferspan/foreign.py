@@ -6,10 +6,13 @@ What a foreign object raises passes through; callers contain it.
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    # Importing inferspan need not wait for it.
+    from numpy.typing import NDArray
 
 _LIBRARIES: Final = frozenset(
     ("pandas", "polars", "pyarrow", "torch", "jax", "jaxlib", "tensorflow", "scipy", "PIL")

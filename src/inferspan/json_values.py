@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from enum import Enum
 from itertools import islice
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inferspan import foreign
 from inferspan.attributes import ITEMS_MAX, TEXT_LENGTH_MAX, shape_of, shape_text, type_name
@@ -34,6 +33,10 @@ from inferspan.json_leaves import (
     write_type,
 )
 from inferspan.plain_json import plain_object
+
+if TYPE_CHECKING:
+    # Importing inferspan need not wait for it.
+    from numpy.typing import NDArray
 
 DEPTH_MAX: Final = 4
 """Lists and mappings inside each other that are shown."""

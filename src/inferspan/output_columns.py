@@ -6,14 +6,17 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inferspan import foreign, semconv
 from inferspan.attributes import CLASS_LENGTH_MAX, type_name
 from inferspan.foreign import is_missing
+
+if TYPE_CHECKING:
+    # Importing inferspan need not wait for it.
+    from numpy.typing import NDArray
 
 ROWS_MAX: Final = 65_536
 """Rows of one batch call whose outputs are recorded; entries of one set or ranking."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inferspan import foreign, semconv
 from inferspan.attributes import is_table, shape_of, type_name
@@ -41,6 +40,10 @@ from inferspan.output_probabilities import (
 )
 from inferspan.output_sets import joined, read_indicators, read_named_scores, read_set, read_sets
 from inferspan.output_usual import USUAL
+
+if TYPE_CHECKING:
+    # Importing inferspan need not wait for it.
+    from numpy.typing import NDArray
 
 _PARTS: Final = ("label", "score", "value", "probabilities")
 _SUM_ROUNDING: Final = 0.01

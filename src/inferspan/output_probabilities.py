@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inferspan import foreign, semconv
 from inferspan.output_columns import (
@@ -27,6 +26,10 @@ from inferspan.output_columns import (
     is_float,
     plain_of,
 )
+
+if TYPE_CHECKING:
+    # Importing inferspan need not wait for it.
+    from numpy.typing import NDArray
 
 LISTED_MAX: Final = 1 << 18
 """Numbers in lists of lists that are looked at (some 10 milliseconds)."""

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inferspan.output_columns import (
     RANKING,
@@ -21,6 +20,10 @@ from inferspan.output_columns import (
     plain_of,
     wanted,
 )
+
+if TYPE_CHECKING:
+    # Importing inferspan need not wait for it.
+    from numpy.typing import NDArray
 
 
 def read_indicators(array: NDArray[Any], rule: OutputRule) -> Columns:

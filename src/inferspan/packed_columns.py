@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    # Importing inferspan need not wait for it.
+    from numpy.typing import NDArray
 
 _CODE_TYPES: Final = (("<u1", 1 << 8), ("<u2", 1 << 16), ("<u4", 1 << 32))
 _UINT32_MAX: Final = (1 << 32) - 1

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import chain, repeat
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from opentelemetry.trace import SpanContext
 
 from inferspan import semconv
@@ -19,6 +18,10 @@ from inferspan.outputs import Output
 from inferspan.packed_columns import code_dictionary, flags, floats, unsigned
 from inferspan.plans import PredictionPlan
 from inferspan.record_probabilities import add_probabilities
+
+if TYPE_CHECKING:
+    # Importing inferspan need not wait for it.
+    from numpy.typing import NDArray
 
 Row = tuple[
     PredictionPlan,

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from inferspan import foreign, semconv
 from inferspan.attributes import (
@@ -19,6 +18,10 @@ from inferspan.attributes import (
     text,
 )
 from inferspan.containment import from_outside
+
+if TYPE_CHECKING:
+    # Importing inferspan need not wait for it.
+    from numpy.typing import NDArray
 
 STATISTICS_ELEMENTS_MAX: Final = 1_000_000
 """Elements of an array up to which statistics are computed (some milliseconds at most)."""
