@@ -42,7 +42,10 @@ def main(orders: int) -> None:
     for order_id, truth in unlabelled:
         inferspan.label(order_id, truth, model="fraud")
     if not inferspan.flush(timeout=10):
-        sys.exit("no collector took the spans: is `inferspan serve` running?")
+        sys.exit(
+            "not everything was taken within 10 s: is `inferspan serve` running, and ready? What "
+            "waits is tried for some seconds more"
+        )
     print("http://127.0.0.1:4319/api/v1/models/fraud/quality has the accuracy")
 
 

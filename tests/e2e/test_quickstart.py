@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import urllib.request
 from pathlib import Path
 
-from collector_process import DEADLINE_SECONDS, counts, serving
+from collector_process import COMMAND, DEADLINE_SECONDS, counts, serving
+
+from servers.running import free_addresses
 
 MAIN = Path(__file__).parents[2] / "examples/quickstart/main.py"
+PAGE = MAIN.with_name("README.md")
 
 
 def run(endpoint: str, timeout_seconds: int = 10) -> subprocess.CompletedProcess[str]:
@@ -39,6 +43,31 @@ def test_a_hundred_orders_get_their_truth(tmp_path: Path) -> None:
     assert {window["group"]["slice.country"] for window in windows} == {"NL", "DE", "FR"}
     for window in windows:
         assert 0.5 < window["metrics"]["accuracy"]["value"] < 1.0
+
+
+def test_the_page_works_in_the_order_in_which_it_is_written(tmp_path: Path) -> None:
+    (page,) = re.findall(r"^```sh\n(.*?)^```$", PAGE.read_text(), re.DOTALL | re.MULTILINE)
+    activation, *lines = page.splitlines()
+    assert activation.endswith("/bin/activate")
+    http, grpc, api = free_addresses(3)
+    served = f"--data data --otlp-http {http} --otlp-grpc {grpc} --api {api}"
+    script = "\n".join(("trap 'kill %1; wait' EXIT", "set -em", *lines))
+    done = subprocess.run(
+        (
+            "bash",
+            "-c",
+            script.replace("inferspan serve", f"{COMMAND} serve {served}")
+            .replace("python main.py", f"{sys.executable} {MAIN}")
+            .replace("127.0.0.1:4319", api),
+        ),
+        cwd=tmp_path,
+        env=os.environ | {"OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{http}"},
+        capture_output=True,
+        text=True,
+        timeout=3 * DEADLINE_SECONDS,
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"accuracy"' in done.stdout
 
 
 def test_a_collector_that_is_not_there_is_said() -> None:
