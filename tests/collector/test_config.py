@@ -122,6 +122,40 @@ def test_a_mistake_is_named_with_key_value_and_rule(
     assert rule in said
 
 
+@pytest.mark.parametrize(
+    ("text", "remedy"),
+    [
+        ("jaeger: {otlp: '127.0.0.1:14318'}", "write it as http://127.0.0.1:14318"),
+        ("jaeger: {monitor_upstream: 'prometheus:9090'}", "write it as http://prometheus:9090"),
+        ("jaeger: {otlp: 'ftp://jaeger'}", "write it as http://HOST:PORT"),
+        ("receivers: {otlp_http: 33518}", "write it as 127.0.0.1:33518"),
+        ("store: {retention: {rows: 30}}", "write it with one: 30m, 1h or 30d"),
+        ("models: {m: {targets: {default: {window: 30}}}}", "30m, 1h or 30d"),
+        ("models: {m: {thresholds: {accuracy: 0.9}}}", "write {lower: 0.9} to alert below it"),
+        ("models: {m: {thresholds: {acc: {lower: 0.9}}}}", "did you mean accuracy? Write a"),
+        ("models: {m: {thresholds: {qqq: {lower: 0.9}}}}", "qqq is no figure. Write a"),
+        ("models: {m: {minimum_n: many}}", "write a whole number, without quotes"),
+        ("models: {m: {positive_class: 1}}", 'write it in quotes: "1"'),
+        ("models: {m: {targets: {default: {sources: crm}}}}", "write a list: [crm]"),
+        ("models: [fraud, churn]", "write a mapping: {fraud: {…}, churn: {…}}"),
+        ("models: {m: 5}", "write a mapping, `KEY: VALUE` for each key"),
+    ],
+)
+def test_a_mistake_names_what_to_write_instead(file: Path, text: str, remedy: str) -> None:
+    file.write_text(text)
+    with pytest.raises(ConfigError) as refusal:
+        load(file)
+    assert remedy in str(refusal.value)
+
+
+def test_a_remedy_repeats_nothing_of_the_section_with_tokens(file: Path) -> None:
+    file.write_text("auth: {tokens: hunter2}")
+    with pytest.raises(ConfigError) as refusal:
+        load(file)
+    assert "write a mapping" in str(refusal.value)
+    assert "hunter2" not in str(refusal.value)
+
+
 def test_all_mistakes_are_named_at_once(file: Path) -> None:
     file.write_text("limits: {classes: 0}\nstore: {memory: lots}\nstor: {}\n")
     with pytest.raises(ConfigError) as refusal:

@@ -19,6 +19,7 @@ from inferspan_collector.config.jaeger import Jaeger
 from inferspan_collector.config.limits import Limits
 from inferspan_collector.config.mappings import Mapping
 from inferspan_collector.config.memory import PARTS, shared_out
+from inferspan_collector.config.mistakes import remedy
 from inferspan_collector.config.models import Model, Target
 from inferspan_collector.config.publish import Publish
 from inferspan_collector.config.receivers import OFF, Receivers, Tls, split_address
@@ -237,7 +238,9 @@ def _explain(error: ValidationError, path: Path | None) -> str:
         # wrote in the place of its hash must not reach a log.
         silent = problem["type"] == "missing" or location[:1] in ((), ("auth",))
         given = "" if silent else f" = {problem['input']!r}"
-        rule = problem["msg"].removeprefix("Value error, ")
+        rule = problem["msg"].removeprefix("Value error, ") + remedy(
+            problem["type"], None if silent else problem["input"]
+        )
         if problem["type"] == "extra_forbidden":
             rule = _no_such_key(location)
         lines.append(f"{key}{given}: {rule}" if key else rule)

@@ -15,21 +15,26 @@ def check_url(value: str | None) -> str | None:
     """
     if value is None:
         return None
+    if not _is_url(value):
+        meant = f"http://{value}"
+        raise ValueError(
+            f"{value!r} is no http:// or https:// URL; write it as "
+            + (meant if "://" not in value and _is_url(meant) else "http://HOST:PORT")
+        )
+    return value
+
+
+def _is_url(value: str) -> bool:
     try:
         parts = urlsplit(value)
-        valid = (
+        return (
             parts.scheme in ("http", "https")
             and bool(parts.hostname)
             and parts.port != 0
             and not re.search(r"\s", value)
         )
     except ValueError:
-        valid = False
-    if not valid:
-        raise ValueError(
-            f"{value!r} is no http:// or https:// URL; write it as http://127.0.0.1:16686"
-        )
-    return value
+        return False
 
 
 def check_token_file(key: str, file: Path | None, whose: str, endpoint: str | None) -> None:

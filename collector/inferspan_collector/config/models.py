@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 import re
+from collections.abc import Sequence
 from datetime import datetime
 
 from pydantic import Field, field_validator, model_validator
@@ -89,6 +90,16 @@ class Threshold(Section):
     lower: float | None = None
     """None = none on this side."""
     upper: float | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _which_side(cls, value: object) -> object:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            raise ValueError(
+                f"{value} is on neither side; write {{lower: {value}}} to alert below it, "
+                f"{{upper: {value}}} to alert above it"
+            )
+        return value
 
     @model_validator(mode="after")
     def _an_interval(self) -> Threshold:
@@ -191,8 +202,8 @@ class Model(Section):
                 continue
             if not column and (name in ours or name in self.figures or measured):
                 continue
-            near = difflib.get_close_matches(figure, [*drift, *ours, *self.figures], 1)
-            meant = f"; did you mean {near[0]}?" if near else ""
+            near = _nearest(figure, [*ours, *self.figures, *drift])
+            meant = "." if near is None else f"; did you mean {near}?"
             raise ValueError(
                 f"thresholds: {name} is no figure{meant} Write a figure (accuracy, mae), a drift "
                 "figure (jensen_shannon), or one column's (feature.amount.jensen_shannon)"
@@ -202,3 +213,12 @@ class Model(Section):
     def canonical(self, text: str | None) -> str | None:
         """The class that a spelling means: its alias, else itself; None stays None."""
         return None if text is None else self.class_aliases.get(text, text)
+
+
+def _nearest(name: str, known: Sequence[str]) -> str | None:
+    """What an unknown name may mean: the shortest that it begins, else one spelt alike."""
+    begun = [each for each in known if name and each.startswith(name)]
+    near = sorted(begun, key=lambda each: (len(each), each)) or difflib.get_close_matches(
+        name, known, 1
+    )
+    return near[0] if near else None

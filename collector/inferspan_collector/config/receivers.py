@@ -126,7 +126,11 @@ class Receivers(Section):
     @classmethod
     def _off(cls, value: object) -> object:
         # YAML reads a bare `off` as false.
-        return OFF if value is False else value
+        if value is False:
+            return OFF
+        if isinstance(value, int) and not isinstance(value, bool):
+            raise ValueError(f"{value} is not HOST:PORT; write it as 127.0.0.1:{value}")
+        return value
 
     @field_validator(*LISTENERS)
     @classmethod

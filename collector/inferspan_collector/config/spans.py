@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Final
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 MINUTE_NS: Final = 60_000_000_000
 _SPAN: Final = re.compile(r"([1-9][0-9]{0,5})([mhd])")
@@ -36,5 +36,11 @@ def _checked(text: str) -> str:
     return text
 
 
-Span = Annotated[str, AfterValidator(_checked)]
+def _with_its_unit(value: object) -> object:
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        raise ValueError(f"{value} has no unit; write it with one: 30m, 1h or {value:g}d")
+    return value
+
+
+Span = Annotated[str, BeforeValidator(_with_its_unit), AfterValidator(_checked)]
 """A checked span of time, as it was written."""
