@@ -54,7 +54,7 @@ class TorchTensor:
 
     def _like(self, **changes: Any) -> TorchTensor:
         told = {"dtype": self._dtype, "device": self._device, "requires_grad": self.requires_grad}
-        return TorchTensor(self._array, **{**told, **changes})
+        return type(self)(self._array, **{**told, **changes})
 
     @property
     def shape(self) -> Size:
@@ -121,6 +121,18 @@ class TensorShape:
         return len(self._lengths)
 
 
+class DType:
+    """As `tf.DType`, whose text is not its name."""
+
+    name = "float32"
+
+    def __repr__(self) -> str:
+        return "tf.float32"
+
+    def __str__(self) -> str:
+        return "<dtype: 'float32'>"
+
+
 class EagerTensor:
     def __init__(self, array: Any) -> None:
         self._array = np.asarray(array, np.float32)
@@ -130,8 +142,8 @@ class EagerTensor:
         return TensorShape(self._array.shape)
 
     @property
-    def dtype(self) -> Any:
-        return self._array.dtype
+    def dtype(self) -> DType:
+        return DType()
 
     @property
     def device(self) -> str:
@@ -147,6 +159,50 @@ class EagerTensor:
         raise AssertionError("its elements are not walked over")
 
 
+class UnknownShape(TensorShape):
+    """Of a tensor in a graph, whose rank is known to nobody."""
+
+    def as_list(self) -> list[int]:
+        raise ValueError("as_list() is not defined on an unknown TensorShape.")
+
+    def __len__(self) -> int:
+        raise ValueError("Cannot take the length of shape with unknown rank.")
+
+    __iter__ = __len__  # type: ignore[assignment]
+
+
+class SymbolicTensor:
+    """As a tensor while `tf.function` traces: no device yet, and no `numpy`."""
+
+    shape = UnknownShape(())
+    dtype = DType()
+    device = ""
+
+    def __bool__(self) -> bool:
+        raise TypeError("Using a symbolic `tf.Tensor` as a Python `bool` is not allowed.")
+
+
+class RaggedTensor(SymbolicTensor):
+    """Rows of different lengths: its shape has a None, its elements are no array."""
+
+    shape = TensorShape((2, None))  # type: ignore[arg-type]
+
+
+class SparseTensor(TorchTensor):
+    """As `torch.sparse_coo_tensor`."""
+
+    def numpy(self) -> Any:
+        raise TypeError("can't convert Sparse layout tensor to numpy. Use Tensor.to_dense() first")
+
+
+class Parameter(TorchTensor):
+    """As `torch.nn.Parameter`."""
+
+
+SparseTensor.__module__ = "torch"
+Parameter.__module__ = "torch.nn.parameter"
+SymbolicTensor.__module__ = RaggedTensor.__module__ = "tensorflow.python.framework.ops"
+DType.__module__ = "tensorflow.python.framework.dtypes"
 TorchTensor.__module__ = TorchType.__module__ = "torch"
 EagerTensor.__module__ = "tensorflow.python.framework.ops"
 
@@ -199,6 +255,31 @@ def test_the_type_of_the_elements_is_said(spans: CapturedSpans) -> None:
         look(tensor)
     said = [(span.attributes or {})[semconv.INPUT_DTYPE] for span in spans]
     assert said == ["float32", "float32", "bfloat16", "float32", "float64"]
+
+
+@pytest.mark.parametrize(
+    "tensor",
+    [SymbolicTensor(), RaggedTensor(), SparseTensor(ROWS), TorchTensor(ROWS, device="meta")],
+    ids=["symbolic", "ragged", "sparse", "meta"],
+)
+@pytest.mark.parametrize("policy", ["shapes", "values"])
+def test_a_tensor_that_has_no_array_is_handed_on_and_the_reason_said(
+    spans: CapturedSpans, tensor: Any, policy: str
+) -> None:
+    traced = inferspan.predict(
+        model="net", task="multiclass_classification", classes=["cat", "dog"], capture=policy
+    )(lambda x: x)
+    assert traced(tensor) is tensor
+    attributes = spans[0].attributes or {}
+    (said,) = attributes[semconv.CAPTURE_DROPPED]  # type: ignore[misc]
+    assert str(said).startswith("output:")
+    assert semconv.OUTPUT_CLASSES_PREDICTED not in attributes
+
+
+def test_a_subclass_of_a_tensor_is_one(spans: CapturedSpans) -> None:
+    weights = Parameter(ROWS, requires_grad=True)
+    assert probable(weights)(1) is weights
+    assert (spans[0].attributes or {})[semconv.OUTPUT_SCORES] == (0.75, 0.5, 1.0)
 
 
 @pytest.mark.parametrize("policy", ["shapes", "values", "none"])
