@@ -9,15 +9,13 @@ from pathlib import Path
 
 import pytest
 from asking import FilledStore, ask, labelled_predictions
-from prometheus_client.parser import text_string_to_metric_families
 from records import START_NS, Prediction
 
-from inferspan_collector.publish import api, prometheus
+from inferspan_collector.publish import api
 from inferspan_collector.quality import FAMILIES
 from inferspan_collector.quality.counts import Counts
 from inferspan_collector.quality.figure import AVERAGES, Question
 from inferspan_collector.quality.measures import MEMBERS
-from inferspan_collector.telemetry import GAUGES
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAIRS = [("fraud", "fraud")] * 2 + [("legit", "legit")] * 5 + [("legit", "fraud")]
@@ -86,16 +84,3 @@ def test_every_figure_is_documented() -> None:
     figures = {name for f in FAMILIES.values() for name in f.figures(Counts(), question)}
     figures |= {name for member in MEMBERS.values() for name in member.FIGURES}
     assert figures <= documented
-
-
-def test_the_series_documented_are_those_that_exist(store: FilledStore) -> None:
-    page = (DOCS / "metrics.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^\| `(inferspan_\w+)` \|", page, re.MULTILINE))
-    text = ask(prometheus.routes(store, store.telemetry, store.config), "/metrics").text
-    shown = {
-        f"{family.name}_total" if family.type == "counter" else family.name
-        for family in text_string_to_metric_families(text)
-        if family.name.startswith("inferspan_")
-    }
-    # Those of a whole collector, which is not here.
-    assert documented == shown | {gauge.name for gauge in GAUGES}

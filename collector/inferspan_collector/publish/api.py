@@ -41,6 +41,7 @@ from inferspan_collector.store.cells import (
     ModelSummary,
     PredictionRow,
 )
+from inferspan_collector.store.reader import Reader
 from inferspan_collector.store.row_queries import OUTCOMES
 from inferspan_collector.submission import Queries
 
@@ -161,7 +162,11 @@ class _Api:
         return guarded(answer)
 
     def quality(self, request: Request) -> Response:
-        return guarded(lambda: self._quality(request))
+        def answer() -> Response:
+            with self._queries.reader.at_one_moment() as reader:
+                return self._quality(request, reader)
+
+        return guarded(answer)
 
     def predictions(self, request: Request) -> Response:
         return guarded(lambda: self._predictions(request))
@@ -169,14 +174,14 @@ class _Api:
     def _model(self, request: Request) -> ModelSummary:
         return model_asked(request, self._queries.reader.models())
 
-    def _quality(self, request: Request) -> Response:
+    def _quality(self, request: Request, reader: Reader) -> Response:
         values = given(request, QUALITY_PARAMETERS)
         every = choice(values, "every", MINUTES) or "all"
         average = choice(values, "average", AVERAGES)
         include = choices(values, "include", INCLUDE)
         by = group_keys(values)
         asked_start, asked_end = minutes_range(values)
-        model = self._model(request)
+        model = model_asked(request, reader.models())
         section = self._config.model(model.model)
         target = values.get("target", section.primary_target)
         query = CellQuery(
@@ -196,17 +201,16 @@ class _Api:
         ends = (seen[0] if query.start is None else query.start, query.end or seen[1])
         # Counted where they lie: a range of minutes can be long, its answer longer.
         possible = replace(query, start=ends[0], end=ends[1])
-        occupied = self._queries.reader.count_windows(possible, windows_max)
+        occupied = reader.count_windows(possible, windows_max)
         if occupied > windows_max:
             raise _too_many(every, occupied, "windows × groups", windows_max)
-        counts = counted(self._queries.reader, query)
+        counts = counted(reader, query)
         matrix_cells = int((counts.present().sum(axis=1) ** 2).sum())
         if matrix_cells > MATRIX_CELLS_MAX:
             raise _too_many(every, matrix_cells, "cells of confusion matrices", MATRIX_CELLS_MAX)
         positive = section.canonical(section.positive_class)
         average = average or default_average(counts.declared(), positive)
         limits = self._config.limits
-        reader = self._queries.reader
 
         def shown(asked: CellQuery, of: CountedWindows) -> list[dict[str, Any]]:
             measured = measurements(reader, asked, of, section, limits.query_rows)
@@ -228,7 +232,7 @@ class _Api:
             "target": target,
             "every": every,
             "average": average,
-            "notes": [*self._notes(values, model, by), *_left_out(len(counts))],
+            "notes": [*self._notes(reader, values, model, by), *_left_out(len(counts))],
             "windows": windows,
         }
 
@@ -266,15 +270,19 @@ class _Api:
                 "model": model.model,
                 "target": target,
                 "outcome": outcome,
-                "notes": self._notes(values, model),
+                "notes": self._notes(self._queries.reader, values, model),
                 "predictions": [_prediction_json(row) for row in rows],
             }
         )
 
     def _notes(
-        self, values: dict[str, str], model: ModelSummary, by: tuple[str, ...] = ()
+        self,
+        reader: Reader,
+        values: dict[str, str],
+        model: ModelSummary,
+        by: tuple[str, ...] = (),
     ) -> list[str]:
-        return notes(values, model, self._config.model(model.model), self._queries.reader, by)
+        return notes(values, model, self._config.model(model.model), reader, by)
 
 
 def _not_ready(detail: str) -> Response:

@@ -44,17 +44,21 @@ def routes(queries: Queries, config: Config) -> list[Route]:
     """The route, to be mounted at the root of the API port."""
 
     def compare(request: Request) -> Response:
-        return guarded(lambda: _compared(request, queries, config))
+        def answer() -> Response:
+            with queries.reader.at_one_moment() as reader:
+                return _compared(request, reader, config)
+
+        return guarded(answer)
 
     return [Route(PATH, compare, methods=["GET"])]
 
 
-def _compared(request: Request, queries: Queries, config: Config) -> Response:
+def _compared(request: Request, reader: Reader, config: Config) -> Response:
     values = given(request, PARAMETERS)
     by = choice(values, "by", SIDES) or SIDES[0]
     average = choice(values, "average", AVERAGES)
     start, end = minutes_range(values)
-    model = model_asked(request, queries.reader.models())
+    model = model_asked(request, reader.models())
     section = config.model(model.model)
     target = values.get("target", section.primary_target)
     query = CellQuery(
@@ -66,11 +70,11 @@ def _compared(request: Request, queries: Queries, config: Config) -> Response:
         end=end,
         by=(by,),
     )
-    windows = counted(queries.reader, query)
+    windows = counted(reader, query)
     keys = {key[1][0] or "": key for key in windows.keys}
     counts = {key[1][0] or "": windows.counts(row) for row, key in enumerate(windows.keys)}
     a, b = _asked(values, by, counts)
-    rows = queries.reader.rows(
+    rows = reader.rows(
         RowQuery(
             model=model.model,
             target=target,
@@ -85,12 +89,12 @@ def _compared(request: Request, queries: Queries, config: Config) -> Response:
     positive = positive_class(total, section.canonical(section.positive_class))
     question = Question(average or default_average(total, positive), positive)
     sides = sides_of(_rows_of(rows, by, a), _rows_of(rows, by, b))
-    measured = measurements(queries.reader, query, windows, section, config.limits.query_rows)
+    measured = measurements(reader, query, windows, section, config.limits.query_rows)
     figures_a, figures_b = (
         all_figures(measured, keys[name], counts[name], question) for name in (a, b)
     )
     baselines = [
-        chosen(queries.reader, {}, model.model, target, name if by == "version" else None)
+        chosen(reader, {}, model.model, target, name if by == "version" else None)
         for name in (a, b)
     ]
     return JsonAnswer(
@@ -101,7 +105,7 @@ def _compared(request: Request, queries: Queries, config: Config) -> Response:
             "a": _side_json(a, counts[a], baselines[0]),
             "b": _side_json(b, counts[b], baselines[1]),
             "average": question.average,
-            "notes": _notes(values, model, config, queries.reader, rows),
+            "notes": _notes(values, model, config, reader, rows),
             "shared": _shared_json(sides),
             "figures": {
                 name: _verdict_json(verdict)

@@ -46,9 +46,9 @@ def routes(queries: Queries, config: Config) -> list[Route]:
                 raise BadParameter("service", service, "a service is needed", "Jaeger's page picks")
         except BadParameter as error:
             return error.response()
-        return JSONResponse(
-            reply(queries.reader, config, service, hours, queries.now_ns(), str(request.base_url))
-        )
+        with queries.reader.at_one_moment() as reader:
+            said = reply(reader, config, service, hours, queries.now_ns(), str(request.base_url))
+        return JSONResponse(said)
 
     return [Route(PATH, quality_metrics, methods=["GET"])]
 

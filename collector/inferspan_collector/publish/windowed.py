@@ -29,6 +29,7 @@ from inferspan_collector.publish.references import (
     windows_of,
 )
 from inferspan_collector.store.cells import MINUTE_NS, ModelSummary
+from inferspan_collector.store.reader import Reader
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
 from inferspan_collector.submission import Queries
 
@@ -83,10 +84,15 @@ def asked(request: Request, queries: Queries, config: Config) -> Windowed:
         BadParameter: a parameter breaks a rule, or the answer would be too long.
         UnknownModel: there is no such model.
     """
+    with queries.reader.at_one_moment() as reader:
+        return _asked(request, reader, config)
+
+
+def _asked(request: Request, reader: Reader, config: Config) -> Windowed:
     values = given(request, KNOWN)
     every = choice(values, "every", MINUTES) or "all"
     start, end = minutes_range(values)
-    model = model_asked(request, queries.reader.models())
+    model = model_asked(request, reader.models())
     section = config.model(model.model)
     query = RowQuery(
         model=model.model,
@@ -100,7 +106,7 @@ def asked(request: Request, queries: Queries, config: Config) -> Windowed:
         slices=slice_filter(values),
         features=True,
     )
-    rows = queries.reader.rows(query)
+    rows = reader.rows(query)
     starts, places = windows_of(rows, MINUTES[every])
     if len(starts) > config.limits.query_windows:
         raise BadParameter(
@@ -110,8 +116,8 @@ def asked(request: Request, queries: Queries, config: Config) -> Windowed:
             "are allowed (limits.query_windows)",
             "ask for a coarser `every`, or a shorter time with `from` and `to`",
         )
-    measured_against = reference(queries.reader, values, query, section, MINUTES[every])
-    said = notes(values, model, section, queries.reader)
+    measured_against = reference(reader, values, query, section, MINUTES[every])
+    said = notes(values, model, section, reader)
     if len(rows) >= query.most:
         said.append(f"only the newest {query.most:,} predictions were read; ask for a shorter time")
     return Windowed(

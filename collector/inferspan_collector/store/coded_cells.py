@@ -6,8 +6,7 @@ them, and hand each text over as a Python object; numbers cost a fifth of that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import duckdb
@@ -38,9 +37,8 @@ SELECT DISTINCT unnest([predicted, actual]) AS class FROM arrival_cells WHERE ta
 
 def predictions(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> PredictionCells:
     """Predictions per (window, group, failed, bucket)."""
-    with _one_state(cursor):
-        coding = _coding(cursor, query)
-        columns = _added_up(cursor, cell_queries.predictions, query, coding)
+    coding = _coding(cursor, query)
+    columns = _added_up(cursor, cell_queries.predictions, query, coding)
     return PredictionCells(
         by=query.by,
         window=columns["window_start"],
@@ -53,17 +51,15 @@ def predictions(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> Predicti
 
 def outcomes(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> OutcomeCells:
     """Labelled predictions per (window, group, predicted, actual, correct)."""
-    with _one_state(cursor):
-        coding = _coding(cursor, query, _classes(cursor, query))
-        columns = _added_up(cursor, cell_queries.outcomes, query, coding)
+    coding = _coding(cursor, query, _classes(cursor, query))
+    columns = _added_up(cursor, cell_queries.outcomes, query, coding)
     return _outcomes(query, coding, columns)
 
 
 def weighed(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> WeighedCells:
     """The same of rows, by their weights."""
-    with _one_state(cursor):
-        coding = _coding(cursor, query, _classes(cursor, query), by_combination=True)
-        columns = _fetch(cursor, *cell_queries.weighed(query, coding))
+    coding = _coding(cursor, query, _classes(cursor, query), by_combination=True)
+    columns = _fetch(cursor, *cell_queries.weighed(query, coding))
     # In one order, whatever DuckDB's is: what follows are sums of floats.
     order = np.lexsort([columns[name] for name in sorted(columns)])
     columns = {name: column[order] for name, column in columns.items()}
@@ -96,9 +92,8 @@ def _outcomes(query: CellQuery, coding: Coding, columns: dict[str, Any]) -> Outc
 
 def items(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> JudgedItems:
     """Labelled items of rankings."""
-    with _one_state(cursor):
-        coding = _coding(cursor, query, by_combination=True)
-        columns = _fetch(cursor, *cell_queries.items(query, coding))
+    coding = _coding(cursor, query, by_combination=True)
+    columns = _fetch(cursor, *cell_queries.items(query, coding))
     # Items that a ranking lacks are alike: one row stands for several.
     columns = {name: np.repeat(column, columns["n"]) for name, column in columns.items()}
     order = np.lexsort((columns["place"], columns["ranking"], columns["window_start"]))
@@ -117,13 +112,12 @@ def items(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> JudgedItems:
 
 def implied(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> dict[tuple[int, Group], int]:
     """Per (window, group) the labelled predictions whose label silence implied."""
-    with _one_state(cursor):
-        # Nearly no target means anything by silence, and then no row need be read.
-        asked = {"target": query.target}
-        if not cursor.execute(cell_queries.IMPLIES, asked).fetchall()[0][0]:
-            return {}
-        coding = _coding(cursor, query, by_combination=True)
-        columns = _fetch(cursor, *cell_queries.implied(query, coding))
+    # Nearly no target means anything by silence, and then no row need be read.
+    asked = {"target": query.target}
+    if not cursor.execute(cell_queries.IMPLIES, asked).fetchall()[0][0]:
+        return {}
+    coding = _coding(cursor, query, by_combination=True)
+    columns = _fetch(cursor, *cell_queries.implied(query, coding))
     found: dict[tuple[int, Group], int] = {}
     keys = zip(columns["window_start"].tolist(), _groups(query, coding, columns), strict=True)
     for key, n in zip(keys, columns["n"].tolist(), strict=True):
@@ -133,15 +127,14 @@ def implied(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> dict[tuple[i
 
 def count_windows(cursor: duckdb.DuckDBPyConnection, query: CellQuery, few: int = 0) -> int:
     """How many (window, group) hold a prediction; of at most `few`, how many there can be."""
-    with _one_state(cursor):
-        coding = _coding(cursor, query)
-        if query.every is not None and query.start is not None and query.end is not None:
-            windows = (query.end - 1) // query.every - query.start // query.every + 1
-            groups = max(1, len(coding.series_groups)) * max(1, len(coding.slice_groups))
-            if windows * groups <= few:
-                return windows * groups
-        statement, parameters = cell_queries.windows(query, coding)
-        return int(cursor.execute(statement, parameters).fetchall()[0][0])
+    coding = _coding(cursor, query)
+    if query.every is not None and query.start is not None and query.end is not None:
+        windows = (query.end - 1) // query.every - query.start // query.every + 1
+        groups = max(1, len(coding.series_groups)) * max(1, len(coding.slice_groups))
+        if windows * groups <= few:
+            return windows * groups
+    statement, parameters = cell_queries.windows(query, coding)
+    return int(cursor.execute(statement, parameters).fetchall()[0][0])
 
 
 def _coding(
@@ -255,13 +248,3 @@ def _fetch(
 ) -> dict[str, Any]:
     columns = cursor.execute(statement, parameters).fetchnumpy()
     return {name: np.ma.getdata(column) for name, column in columns.items()}
-
-
-@contextmanager
-def _one_state(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-    """Several questions see one committed state."""
-    cursor.execute("BEGIN TRANSACTION READ ONLY")
-    try:
-        yield
-    finally:
-        cursor.execute("ROLLBACK")

@@ -1,9 +1,9 @@
-"""Questions to the store. Each sees one committed state, all of it."""
+"""Questions to the store. Each sees one committed state, all of it; several do `at_one_moment`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol
 
 import duckdb
@@ -36,6 +36,7 @@ from inferspan_collector.store.cells import (
     PredictionRow,
     WeighedCells,
 )
+from inferspan_collector.store.cursors import Cursors, OneMoment, one_state
 from inferspan_collector.store.judged_rows import JudgedRows
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
 from inferspan_collector.store.sizes import Sizes
@@ -44,6 +45,9 @@ from inferspan_collector.store.trailing import Stored, Trailing
 
 class Reader(Protocol):
     """What publishers may ask. Safe to call from any thread; every call takes its own cursor."""
+
+    def at_one_moment(self) -> AbstractContextManager[Reader]:
+        """For several questions that all see the same committed state; for one thread."""
 
     def models(self) -> list[ModelSummary]:
         """All models, by name."""
@@ -163,23 +167,18 @@ class Reader(Protocol):
         """Ask for almost nothing; raises what makes the store unable to answer."""
 
 
-class Cursors(Protocol):
-    """Gives connections to the store, one for each question."""
-
-    @property
-    def path(self) -> Path:
-        """Of the store's file."""
-
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """A connection of its own, for one thread."""
-
-
 class StoreReader:
     """Answers from the DuckDB file, beside the writer and never in its way."""
 
     def __init__(self, database: Cursors, config: Config | None = None) -> None:
         self._database = database
         self._config = config or Config()
+
+    @contextmanager
+    def at_one_moment(self) -> Iterator[Reader]:
+        """For several questions that all see the same committed state; for one thread."""
+        with one_state(self._database) as cursor:
+            yield StoreReader(OneMoment(self._database.path, cursor), self._config)
 
     def models(self) -> list[ModelSummary]:
         """All models, by name."""
@@ -193,12 +192,12 @@ class StoreReader:
 
     def prediction_cells(self, query: CellQuery) -> PredictionCells:
         """Predictions per cell; `query.target` is of no matter here."""
-        with self._database.cursor() as cursor:
+        with one_state(self._database) as cursor:
             return coded_cells.predictions(cursor, query)
 
     def outcome_cells(self, query: CellQuery) -> OutcomeCells:
         """Labelled predictions per cell, corrections applied."""
-        with self._database.cursor() as cursor:
+        with one_state(self._database) as cursor:
             return coded_cells.outcomes(cursor, query)
 
     def weighs(self) -> bool:
@@ -208,17 +207,17 @@ class StoreReader:
 
     def weighed_cells(self, query: CellQuery) -> WeighedCells:
         """Labelled predictions whose rows are kept, by cell and weight."""
-        with self._database.cursor() as cursor:
+        with one_state(self._database) as cursor:
             return coded_cells.weighed(cursor, query)
 
     def judged_items(self, query: CellQuery) -> JudgedItems:
         """Labelled items of rankings, corrections applied, of predictions whose rows are kept."""
-        with self._database.cursor() as cursor:
+        with one_state(self._database) as cursor:
             return coded_cells.items(cursor, query)
 
     def implied(self, query: CellQuery) -> dict[tuple[int, Group], int]:
         """Per (window, group) the labelled predictions that nobody labelled: silence implied it."""
-        with self._database.cursor() as cursor:
+        with one_state(self._database) as cursor:
             return coded_cells.implied(cursor, query)
 
     def judged_rows(self, query: CellQuery, most: int, *, features: bool = False) -> JudgedRows:
@@ -228,7 +227,7 @@ class StoreReader:
 
     def count_windows(self, query: CellQuery, few: int = 0) -> int:
         """How many (window, group) hold a prediction; of at most `few`, how many there can be."""
-        with self._database.cursor() as cursor:
+        with one_state(self._database) as cursor:
             return coded_cells.count_windows(cursor, query, few)
 
     def arrivals(self) -> ArrivalCells:
