@@ -107,7 +107,7 @@ def test_what_is_no_gateway_says_so(served: tuple[Answers, str]) -> None:
     [
         ("", None, ""),
         ('inferspan_refused_requests_total{transport="http",reason="too_large"} 3',
-         "inferspan_refused_requests http too_large", "docs/metrics.md"),
+         "inferspan_refused_requests http too_large", "docs/operations.md"),
         ('inferspan_refused_records_total{signal="labels",reason="bad_text"} 3',
          "inferspan_refused_records labels bad_text", "correct the sender"),
         ('inferspan_contained_errors_total{where="writer"} 1',
@@ -136,6 +136,46 @@ def test_a_collector(served: tuple[Answers, str], line: str, name: str | None, f
         found = wrongs(collector.examine(client))
     assert [finding.name for finding in found] == ([] if name is None else [name])
     assert all(fix in finding.fix for finding in found)
+
+
+@pytest.mark.parametrize(
+    ("asked", "wrong_ones", "aside"),
+    [
+        (None, ["3 labels wait: 2 of churn, 1 of fraud"], []),
+        ("fraud", ["1 label waits: 1 of fraud"], ["2 labels wait: 2 of churn"]),
+        ("price", [], ["3 labels wait: 2 of churn, 1 of fraud"]),
+    ],
+)
+def test_labels_of_another_model_are_not_the_fault_of_the_one_asked_about(
+    served: tuple[Answers, str], asked: str | None, wrong_ones: list[str], aside: list[str]
+) -> None:
+    answers, url = served
+    answers["/readyz"] = JSONResponse({})
+    waiting = "".join(
+        f'inferspan_join_pending{{model="{model}"}} {n}\n'
+        for model, n in (("fraud", 1), ("churn", 2), ("done", 0))
+    )
+    answers["/metrics"] = PlainTextResponse(f"{COLLECTOR}{waiting}")
+    with Client(url) as client:
+        found = [f for f in collector.examine(client, asked) if "join_pending" in f.name]
+    assert [finding.seen for finding in wrongs(found)] == wrong_ones
+    assert [finding.seen for finding in found if finding.state == UNKNOWN] == aside
+
+
+def test_a_jaeger_that_is_set_is_not_said_to_be_missing(served: tuple[Answers, str]) -> None:
+    answers, url = served
+    answers["/readyz"] = JSONResponse({})
+    before = "".join(
+        line for line in COLLECTOR.splitlines(True) if "published_evaluations" not in line
+    )
+    for line, said in (
+        ('inferspan_published_evaluations_total{result="ok"} 0\n', "jaeger.otlp is set"),
+        ("", "none sent"),
+    ):
+        answers["/metrics"] = PlainTextResponse(f"{before}{line}")
+        with Client(url) as client:
+            (finding,) = (f for f in collector.examine(client) if f.name == "evaluation spans")
+        assert said in finding.seen
 
 
 def test_a_full_disk_is_seen(served: tuple[Answers, str]) -> None:

@@ -175,6 +175,12 @@ def test_markdown_and_terminal_show_names_as_they_are(asked: Asked) -> None:
     assert "[red]" in shown
 
 
+def test_the_otlp_port_is_not_the_api(asked: Asked) -> None:
+    done = inferspan("report", "fraud", "--api", asked.served.otlp_http)
+    assert done.returncode != 0
+    assert "this is its OTLP port: the API is on another, 4319 unless" in done.stderr
+
+
 def test_no_name_moves_the_cursor() -> None:
     assert printable("a\x1b[31mb\nc\u202e") == "a�[31mb�c�"
 

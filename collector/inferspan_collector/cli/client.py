@@ -159,7 +159,10 @@ def expect_success(answer: Answer) -> Answer:
         reason = next((str(text) for text in said if text), "no reason given")
     except (ValueError, AttributeError):
         reason = answer.body.decode("utf-8", "replace").strip() or "no reason given"
-    raise Refused(answer.status, f"{answer.status}: {reason[:REASON_LENGTH_MAX]}")
+    reason = reason[:REASON_LENGTH_MAX]
+    if answer.status == 404 and "/v1/traces" in reason:
+        reason += "; this is its OTLP port: the API is on another, 4319 unless `serve` was told"
+    raise Refused(answer.status, f"{answer.status}: {reason}")
 
 
 def _reason(error: Exception) -> str:

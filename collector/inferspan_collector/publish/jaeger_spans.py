@@ -75,6 +75,8 @@ class EvaluationPublisher:
         self._url = endpoint if endpoint.endswith("/v1/traces") else f"{endpoint}/v1/traces"
         self._queries = queries
         self._telemetry = telemetry
+        # Shown from the start: that it is set, and that nothing went through it yet.
+        telemetry.add(counters.PUBLISHED, 0, result="ok")
         self._status: Literal["error", "unset"] = evaluation_status
 
     def publish_once(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from inferspan_collector.cli.client import Client, Refused, Unreachable, expect_success
@@ -15,13 +15,14 @@ SERIES_MAX: Final = 10_000
 """Series of one scrape; each costs Prometheus some kilobytes."""
 DISK_FREE_MIN: Final = 1_000_000_000
 _FULL: Final = 0.8
+_NAMED_MAX: Final = 5
 _REFUSALS: Final = {
     "inferspan_refused_records": (
         ("signal", "reason"), "correct the sender; the answer to it, and our log, say what is wrong"
     ),
     "inferspan_refused_requests": (
-        ("transport", "reason"), "docs/metrics.md says what each reason means; senders keep what "
-        "they may try again"
+        ("transport", "reason"), "docs/operations.md says what each reason means; senders keep "
+        "what they may try again"
     ),
     "inferspan_contained_errors": (
         ("where",), "that is a fault of ours: report it with what the log says at that time"
@@ -40,8 +41,13 @@ _HARMLESS: Final = ("retry",)
 _REJECTED: Final = "inferspan_published_evaluations"
 
 
-def examine(client: Client) -> Iterator[Finding]:
-    """Ask whether it is ready, then for its own metrics."""
+def examine(client: Client, model: str | None = None) -> Iterator[Finding]:
+    """Ask whether it is ready, then for its own metrics.
+
+    Args:
+        client: of its API.
+        model: whose labels are asked about; None = every model's.
+    """
     try:
         ready = client.request("GET", "/readyz")
         if ready.status != 200:
@@ -73,6 +79,7 @@ def examine(client: Client) -> Iterator[Finding]:
         )
         return
     yield from _received(found)
+    yield from _waiting(found, model)
     yield from _refused(found)
     yield from _room(found)
     yield from _evaluations(found)
@@ -95,16 +102,37 @@ def _received(found: Samples) -> Iterator[Finding]:
             yield unknown(
                 PART, what, "none since it started", "see `sender`" if signal != "labels" else ""
             )
-    matched = found.get("inferspan_join_pending", [])
-    waiting = sum(value for _, value in matched)
-    if waiting:
+
+
+def _waiting(found: Samples, asked: str | None) -> Iterator[Finding]:
+    """Labels without a prediction: wrong of the model that is asked about, else worth a look."""
+    name = "inferspan_join_pending"
+    waiting = {labels.get("model", ""): n for labels, n in found.get(name, []) if n}
+    concerned = waiting if asked is None else {asked: waiting.pop(asked, 0.0)}
+    if sum(concerned.values()):
         yield wrong(
-            PART, "inferspan_join_pending", f"{waiting:,.0f} labels wait", "0",
+            PART, name, _labels_of(concerned), "0",
             "their ids match no prediction: compare one with `…/predictions`; is INFERSPAN_ID_KEY "
             "set on one side only?",
         )  # fmt: skip
     else:
-        yield right(PART, "inferspan_join_pending", "every label has its prediction")
+        of = "" if asked is None else f" of {asked}"
+        yield right(PART, name, f"every label{of} has its prediction")
+    if waiting and asked is not None:
+        yield unknown(
+            PART, f"{name} of others", _labels_of(waiting),
+            f"where these are labels of {asked}, send them with model={asked}",
+        )  # fmt: skip
+
+
+def _labels_of(waiting: Mapping[str, float]) -> str:
+    """`1 label waits: 1 of fraud`, the models with most labels first."""
+    most = sorted(waiting.items(), key=lambda each: (-each[1], each[0]))
+    named = [f"{n:,.0f} of {model or 'no model'}" for model, n in most[:_NAMED_MAX]]
+    if len(most) > _NAMED_MAX:
+        named.append(f"more of {len(most) - _NAMED_MAX} other models")
+    total_n = sum(waiting.values())
+    return f"{total_n:,.0f} {'label waits' if total_n == 1 else 'labels wait'}: {', '.join(named)}"
 
 
 def _refused(found: Samples) -> Iterator[Finding]:
@@ -158,6 +186,8 @@ def _evaluations(found: Samples) -> Iterator[Finding]:
         )  # fmt: skip
     elif sent:
         yield right(PART, "evaluation spans", f"{sent:,.0f} sent to Jaeger")
+    elif _REJECTED in found:
+        yield right(PART, "evaluation spans", "jaeger.otlp is set, nothing to send yet")
     else:
         yield unknown(
             PART, "evaluation spans", "none sent", "to see accuracy in Jaeger: jaeger.otlp"

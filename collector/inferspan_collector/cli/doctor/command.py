@@ -92,7 +92,7 @@ def findings(
 
     yield from sender.examine(os.environ)
     yield from gateways.examine(gateway)
-    yield from collector.examine(client)
+    yield from collector.examine(client, model)
     if model is not None:
         yield from figures.examine(client, model)
     yield from jaegers.examine(jaeger, client.api, int(time.time() * 1000))
