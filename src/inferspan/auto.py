@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 _DISABLED_VARIABLE: Final = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 _EVERYTHING: Final = "*"
+_STARLETTE: Final = frozenset(("starlette", "fastapi"))
 _READ: Final = ("INFERSPAN_", "OTEL_")
 
 
@@ -20,7 +21,8 @@ def start() -> None:
     It runs after OpenTelemetry's own configuration and every instrumentation, so that predictions
     go through the provider that is there by now. A variable of ours that breaks its rule is an
     error in the log and counts as absent: it harms neither the application nor anybody else.
-    Every model library that is installed is then instrumented, once it is imported.
+    Every model library that is installed is then instrumented, once it is imported, and
+    applications of Starlette and FastAPI go on with the prediction ids of their callers.
     `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` leaves out what it names: `sklearn` and the like, or
     `inferspan` with all of them; `INFERSPAN_INSTRUMENT` gives options.
     """
@@ -39,6 +41,10 @@ def start() -> None:
     from inferspan.instrumenting import OPTIONS_VARIABLE, instrument_installed
 
     instrument_installed(without=disabled, told=os.environ.get(OPTIONS_VARIABLE, ""))
+    if not disabled & _STARLETTE:
+        from inferspan.starlette_apps import cover_when_imported
+
+        cover_when_imported()
 
 
 def _settings_of_what_is_right(environ: Mapping[str, str]) -> Settings:
