@@ -259,6 +259,29 @@ def test_one_model_that_fails_takes_no_other_with_it(
     assert filled.telemetry.get(CONTAINED, where="figures") == 1
 
 
+def test_a_model_that_fails_keeps_its_last_figures_and_says_how_old_they_are(
+    filled: FilledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    figures = RowFigures(filled, CONFIG, filled.telemetry, Clock())
+    figures.make()
+    routes = prometheus.routes(filled, filled.telemetry, CONFIG, figures)
+    before = samples(scraped(routes), "inferspan_drift_score", model="fraud")
+
+    def failing(query: Any) -> Any:
+        raise RuntimeError("boom")
+
+    monkeypatch.setattr(filled.reader, "rows", failing)
+    filled.now += MINUTE_NS
+    figures.make()
+
+    found = scraped(routes)
+    assert before
+    assert samples(found, "inferspan_drift_score", model="fraud") == before
+    made_at = value(found, "inferspan_figures_timestamp_seconds", model="fraud")
+    assert made_at == pytest.approx(NOW_NS / 1e9)
+    assert filled.telemetry.get(CONTAINED, where="figures") == 1
+
+
 def test_series_beyond_the_limit_are_left_out_and_counted(filled: FilledStore) -> None:
     figures = RowFigures(filled, CONFIG, filled.telemetry, Clock())
     figures.make()

@@ -173,13 +173,14 @@ class RowFigures:
                     made, sorted(of_model)
                 )
             except Exception:
-                # The other models have their figures all the same.
+                # The other models have their figures all the same, and this one keeps its last:
+                # that they grow old is what alerts.
                 _logger.exception("figures of %s for /metrics could not be made", model)
                 self._telemetry.add(CONTAINED, where="figures")
-            else:
-                made.add("inferspan_figures_timestamp_seconds", (label(model),), now_ns / 1e9)
-                took = self._seconds() - began
-                made.add("inferspan_figures_duration_seconds", (label(model),), took)
+                continue
+            made.add("inferspan_figures_timestamp_seconds", (label(model),), now_ns / 1e9)
+            took = self._seconds() - began
+            made.add("inferspan_figures_duration_seconds", (label(model),), took)
             with self._lock:
                 self._made[model] = made
         return len(targets)
