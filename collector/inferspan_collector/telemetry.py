@@ -112,6 +112,11 @@ SKIPPED_EVALUATIONS = Counter(
     ("reason",),
     "Evaluations that no span was sent for (sampled, rate, outbox_full); all are in the figures.",
 )
+REBUILT_SPANS = Counter(
+    "inferspan_rebuilt_spans",
+    ("result",),
+    "Wrong predictions without a sampled span: rebuilt beside the evaluation, or left out (rate).",
+)
 FOLDED = Counter(
     "inferspan_folded_values", ("label",), "Values folded into __other__ by a cardinality limit."
 )
@@ -149,6 +154,7 @@ COUNTERS: Final = (
     MONITOR_UPSTREAM,
     PUBLISHED_METRICS,
     SKIPPED_EVALUATIONS,
+    REBUILT_SPANS,
     FOLDED,
     CONTAINED,
     STAGE_TIME,

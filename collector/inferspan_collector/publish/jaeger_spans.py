@@ -10,7 +10,7 @@ import hashlib
 import logging
 import urllib.error
 import urllib.request
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from typing import Final, Literal
 
@@ -25,8 +25,13 @@ from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Sp
 
 from inferspan import semconv
 from inferspan_collector import telemetry as counters
-from inferspan_collector.publish.jaeger_names import Names, quality_service, safe_name
-from inferspan_collector.store.cells import Evaluation
+from inferspan_collector.publish.jaeger_names import (
+    UNKNOWN_SERVICE,
+    Names,
+    quality_service,
+    safe_name,
+)
+from inferspan_collector.store.cells import Evaluation, RebuiltSpan
 from inferspan_collector.submission import Queries
 from inferspan_collector.telemetry import Telemetry
 
@@ -105,7 +110,8 @@ class EvaluationPublisher:
     def _deliver(self, evaluations: Sequence[Evaluation]) -> int:
         """Send and acknowledge; returns how many of them Jaeger rejects for good."""
         try:
-            rejected = self._send(self.request(evaluations))
+            # Rebuilt spans are among what Jaeger counts.
+            rejected = min(self._send(self.request(evaluations)), len(evaluations))
         except _Refused:
             # Whatever Jaeger cannot read or finds too large must not hold up its neighbours.
             if half := len(evaluations) // 2:
@@ -175,10 +181,15 @@ def evaluation_spans(
         evaluation_status: status of the span of a wrong prediction.
 
     Returns:
-        One request, one resource per (service, environment).
+        One request, one resource per (service, environment); before an evaluation stands the span
+        that it judges, where that was rebuilt.
     """
     groups: dict[tuple[str, str | None], list[Span]] = {}
     for evaluation in evaluations:
+        if evaluation.rebuilt is not None:
+            # As the SDK would have sent it: the service's and the model's own names.
+            own = (evaluation.service or UNKNOWN_SERVICE, evaluation.environment)
+            groups.setdefault(own, []).append(_rebuilt(evaluation, evaluation.rebuilt))
         key = (quality_service(names.service(evaluation.service)), evaluation.environment)
         name = names.evaluation(evaluation.model)
         groups.setdefault(key, []).append(_span(evaluation, name, evaluation_status))
@@ -199,6 +210,19 @@ def evaluation_spans(
             )
             for (service, environment), spans in groups.items()
         ]
+    )
+
+
+def _rebuilt(evaluation: Evaluation, rebuilt: RebuiltSpan) -> Span:
+    operation = rebuilt.attributes.get(semconv.OPERATION_NAME, "predict")
+    return Span(
+        name=f"{operation} {evaluation.model}",
+        kind=Span.SPAN_KIND_INTERNAL,
+        trace_id=bytes.fromhex(evaluation.trace_id),
+        span_id=bytes.fromhex(evaluation.prediction_span_id),
+        start_time_unix_nano=rebuilt.start,
+        end_time_unix_nano=evaluation.prediction_end,
+        attributes=_attributes(rebuilt.attributes),
     )
 
 
@@ -261,7 +285,7 @@ def _describe(evaluation: Evaluation) -> dict[str, str | int | float | None]:
     }
 
 
-def _attributes(values: dict[str, str | int | float | None]) -> list[KeyValue]:
+def _attributes(values: Mapping[str, str | int | float | None]) -> list[KeyValue]:
     attributes = []
     for key, value in values.items():
         if isinstance(value, str):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Self, overload
 
@@ -207,6 +207,15 @@ class PredictionRow:
 
 
 @dataclass(frozen=True, slots=True)
+class RebuiltSpan:
+    """The span of an unsampled prediction, of which the evaluation says the rest."""
+
+    start: int
+    """Unix ns."""
+    attributes: Mapping[str, str | int | float]
+
+
+@dataclass(frozen=True, slots=True)
 class Evaluation:
     """One entry of the outbox: an evaluation span to be sent. Its content never changes.
 
@@ -235,6 +244,8 @@ class Evaluation:
     predicted: str | None
     expected: str | None
     error: float | None
+    rebuilt: RebuiltSpan | None = None
+    """What is sent before it: the prediction's own span, where none was sampled."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,5 +13,6 @@ WHERE last_row < (SELECT coalesce(min(row_id), 9223372036854775807) FROM predict
 DELETE FROM prediction_details WHERE row_id IN (SELECT row_id FROM leaving);
 DELETE FROM prediction_probabilities WHERE row_id IN (SELECT row_id FROM leaving);
 DELETE FROM superseded_predictions WHERE row_id IN (SELECT row_id FROM leaving);
+DELETE FROM rebuilt_spans WHERE row_id IN (SELECT row_id FROM leaving);
 DELETE FROM outcomes WHERE prediction_row IN (SELECT row_id FROM leaving);
 DELETE FROM item_outcomes WHERE prediction_row IN (SELECT row_id FROM leaving);

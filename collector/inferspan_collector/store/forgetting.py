@@ -45,7 +45,7 @@ _OTHERWISE: Final = {
 """Type → another value that says nothing; what is absent becomes one, too."""
 _TABLES: Final = {"predictions": _ERASE_PREDICTIONS, "labels": _ERASE_LABELS}
 _DETAILS: Final = {
-    "predictions": ("prediction_details", "prediction_probabilities"),
+    "predictions": ("prediction_details", "prediction_probabilities", "rebuilt_spans"),
     "labels": ("label_details",),
 }
 

@@ -12,26 +12,25 @@ import numpy as np
 
 from inferspan_collector.batches import Bool, Int64, UInt64
 from inferspan_collector.config import Jaeger
-from inferspan_collector.store import full_rows
+from inferspan_collector.store import full_rows, rebuilding
 from inferspan_collector.store.keys import PADDING
 
 _OUTCOMES: Final = ("incorrect", "retracted", "correct")
 _CHOSEN: Final = f"""
+WITH found AS MATERIALIZED (
+    SELECT * FROM predictions WHERE row_id IN (SELECT prediction_row FROM chosen)
+)
 SELECT
     p.trace_high, p.trace_low, p.span, p.start_time + p.duration, p.event_time, p.series_id,
     p.prediction_id, p.position, l.target, l.label_id, l.revision, l.time, c.outcome,
     coalesce(p.predicted, CASE WHEN isnan(p.value) THEN NULL ELSE p.value::VARCHAR END),
     l.actual,
     CASE WHEN p.predicted IS NULL AND NOT isnan(l.value) THEN p.value - l.value END,
-    l.content_hash
+    l.content_hash, f.unsampled IS TRUE AND c.outcome = 'incorrect', {rebuilding.COLUMNS}
 FROM chosen AS c
-JOIN (
-    {
-    full_rows.predictions(
-        "(SELECT * FROM predictions WHERE row_id IN (SELECT prediction_row FROM chosen))"
-    )
-}
-) AS p ON p.row_id = c.prediction_row
+JOIN ({full_rows.predictions("found")}) AS p ON p.row_id = c.prediction_row
+JOIN found AS f ON f.row_id = p.row_id
+JOIN series AS s ON s.series_id = p.series_id
 JOIN (
     {full_rows.labels("(SELECT * FROM labels WHERE row_id IN (SELECT label_row FROM chosen))")}
 ) AS l ON l.row_id = c.label_row
@@ -42,13 +41,15 @@ INSERT INTO outbox BY NAME
 SELECT ?::UBIGINT AS span, ? AS trace_high, ? AS trace_low, ? AS prediction_span,
     ? AS prediction_end, ? AS event_time, ? AS series_id, ? AS prediction_id, ? AS position,
     ? AS target, ? AS label_id, ? AS revision, ? AS label_time, ? AS outcome,
-    ? AS predicted, ? AS expected, ? AS error
+    ? AS predicted, ? AS expected, ? AS error, ? AS rebuilt
 """
+_ENTRY: Final = 17
+"""Columns of `_CHOSEN` that are of the entry, the label's content hash after the others."""
 
 
 @dataclass(slots=True)
 class Allowance:
-    """How many evaluation spans may be made now: so many per second, one second's worth saved."""
+    """How many spans may be made now: so many per second, one second's worth saved."""
 
     per_second: int
     _left: float = 0.0
@@ -72,6 +73,10 @@ class Filled:
 
     entries: int
     skipped: dict[str, int]
+    rebuilt: int = 0
+    """Spans of unsampled predictions that were rebuilt beside their evaluations."""
+    not_rebuilt: int = 0
+    """Those beyond their allowance."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,14 +102,16 @@ def fill(
     cursor: duckdb.DuckDBPyConnection,
     jaeger: Jaeger,
     allowance: Allowance,
+    rebuilding_allowance: Allowance,
     now_ns: int,
     due: Due,
 ) -> Filled:
     """Write what the join made due into the outbox, inside the open transaction.
 
     Wrong predictions and retractions come first, then a share of the right ones, up to the
-    allowance and to the room the outbox has. The figures hold all of them all the same. The
-    share is chosen by the id's hash, so that a retry or a replay chooses the same.
+    allowance and to the room the outbox has. The figures hold all of them all the same. The share
+    is chosen by the id's hash, so that a retry or a replay chooses the same. With an evaluation
+    that finds an unsampled prediction wrong goes that one's own span, up to its own allowance.
     """
     allowed = allowance.refill(now_ns)
     if len(due.prediction_row) == 0:
@@ -115,6 +122,7 @@ def fill(
     room = max(0, jaeger.outbox_entries - held)
     order = np.lexsort((due.label_row, due.prediction_row, due.id_hash, right))
     taken = order[chosen[order]][: min(allowed, room)]
+    rebuilt = rebuilding.Rebuilt({})
     if len(taken):
         cursor.register(
             "chosen",
@@ -126,10 +134,20 @@ def fill(
             },
         )
         rows = cursor.execute(_CHOSEN).fetchall()
-        cursor.executemany(_INSERT, [_entry(row) for row in rows])
+        wrong = {
+            place: rebuilding.Unsampled(*row[_ENTRY + 1 :])
+            for place, row in enumerate(rows)
+            if row[_ENTRY]
+        }
+        rebuilt = rebuilding.rebuild(cursor, wrong, rebuilding_allowance.refill(now_ns))
+        cursor.executemany(
+            _INSERT,
+            [[*_entry(row[:_ENTRY]), rebuilt.texts.get(place)] for place, row in enumerate(rows)],
+        )
     limited = "rate" if allowed <= room else "outbox_full"
     some = int(chosen.sum())
-    return Filled(len(taken), {"sampled": len(chosen) - some, limited: some - len(taken)})
+    skipped = {"sampled": len(chosen) - some, limited: some - len(taken)}
+    return Filled(len(taken), skipped, len(rebuilt.texts), rebuilt.left_out)
 
 
 def _entry(row: tuple[Any, ...]) -> list[Any]:

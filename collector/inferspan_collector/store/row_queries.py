@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +19,7 @@ from inferspan_collector.store.cells import (
     ModelSummary,
     PredictionRow,
     QueryError,
+    RebuiltSpan,
 )
 from inferspan_collector.store.keys import PADDING, Secret
 from inferspan_collector.store.matching import matching, windows_of
@@ -109,7 +111,7 @@ SELECT
     s.environment, s.service, s.model, s.version, s.variant,
     substr(o.prediction_id, {len(PADDING) + 1}), o.position, o.target, o.label_id,
     o.revision, o.label_time, o.label_time - o.event_time, o.outcome, o.predicted, o.expected,
-    o.error
+    o.error, o.rebuilt
 FROM outbox AS o
 JOIN series AS s ON s.series_id = o.series_id
 ORDER BY o.sequence
@@ -222,12 +224,14 @@ def slice_values(cursor: duckdb.DuckDBPyConnection, model: str) -> dict[str, tup
 
 def outbox(cursor: duckdb.DuckDBPyConnection, limit: int) -> list[Evaluation]:
     """Evaluation spans to be sent, oldest first."""
-    return [
-        Evaluation(sequence, span, f"{high:016x}{low:016x}", f"{prediction_span:016x}", *rest)
-        for sequence, span, high, low, prediction_span, *rest in cursor.execute(
-            _OUTBOX, {"most": limit}
-        ).fetchall()
-    ]
+    found = []
+    for sequence, span, high, low, of, *rest, text in cursor.execute(
+        _OUTBOX, {"most": limit}
+    ).fetchall():
+        columns = [*rest, None if text is None else RebuiltSpan(**json.loads(text))]
+        trace_id, prediction_span_id = f"{high:016x}{low:016x}", f"{of:016x}"
+        found.append(Evaluation(sequence, span, trace_id, prediction_span_id, *columns))
+    return found
 
 
 def _conditions(filters: Filters) -> tuple[list[str], dict[str, Any]]:

@@ -52,7 +52,8 @@ CREATE TABLE predictions (
     received BIGINT NOT NULL,
     predicted VARCHAR,
     score DOUBLE,
-    value DOUBLE
+    value DOUBLE,
+    unsampled BOOLEAN               -- its slim record says so; NULL = of before it was asked
 );
 
 -- A row where anything of a prediction is not as usual: the first row of a span that is no
@@ -231,7 +232,16 @@ CREATE TABLE outbox (
     outcome VARCHAR NOT NULL,
     predicted VARCHAR,
     expected VARCHAR,
-    error DOUBLE
+    error DOUBLE,
+    rebuilt VARCHAR                 -- JSON of the prediction's own span; NULL = it is not sent
+);
+
+-- Spans of unsampled predictions that were rebuilt: none is a second time.
+CREATE TABLE rebuilt_spans (
+    row_id BIGINT NOT NULL,         -- the prediction that was wrong
+    trace_high UBIGINT NOT NULL,
+    trace_low UBIGINT NOT NULL,
+    span UBIGINT NOT NULL
 );
 
 -- From where on things are kept; one row. What is before was erased by age or size.

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector.batches import (
+    UNSAMPLED,
     Bool,
     Int32,
     Int64,
@@ -96,6 +97,7 @@ def prediction_columns(known: Predictions, new: NDArray[Any]) -> tuple[Columns, 
         "predicted": batch.predicted.objects(),
         "score": batch.score,
         "value": batch.value,
+        "unsampled": batch.kind == UNSAMPLED,
     }
     unusual = (
         known.folded

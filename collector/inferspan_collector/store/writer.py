@@ -37,6 +37,7 @@ from inferspan_collector.telemetry import (
     ERASED,
     FOLDED,
     LABELS,
+    REBUILT_SPANS,
     SKIPPED_EVALUATIONS,
     Telemetry,
 )
@@ -57,6 +58,7 @@ class Writer:
         self._telemetry = telemetry
         self._aliases = class_aliases.configured(config)
         self._allowance = outbox.Allowance(config.jaeger.evaluations_per_second)
+        self._rebuilding = outbox.Allowance(config.jaeger.rebuilt_spans_per_second)
         self._commits_since_compaction = 0
         self._stale = False
         self._remembered = Remembered(self._cursor)
@@ -274,7 +276,9 @@ class Writer:
         written = transaction.run(evaluations=jaeger.otlp is not None)
         filled = outbox.Filled(0, {})
         if written.due is not None:
-            filled = outbox.fill(self._cursor, jaeger, self._allowance, now_ns, written.due)
+            filled = outbox.fill(
+                self._cursor, jaeger, self._allowance, self._rebuilding, now_ns, written.due
+            )
         requests = staging.request_of([len(part.predictions) for part in group])
         stored = np.bincount(requests[written.new_predictions], minlength=len(group))
         results, ends = written.label_results, np.cumsum([0, *(len(p.labels) for p in group)])
@@ -304,6 +308,7 @@ class Writer:
         )
         self._commits_since_compaction += 1
         self._allowance.spend(tally.filled.entries)
+        self._rebuilding.spend(tally.filled.rebuilt)
         telemetry = self._telemetry
         telemetry.slow_calls.note(tally.slowest)
         telemetry.add(COMMITS)
@@ -311,6 +316,8 @@ class Writer:
         telemetry.add(DUPLICATES, tally.superseded, kind="superseded")
         for reason, n in tally.filled.skipped.items():
             telemetry.add(SKIPPED_EVALUATIONS, n, reason=reason)
+        telemetry.add(REBUILT_SPANS, tally.filled.rebuilt, result="rebuilt")
+        telemetry.add(REBUILT_SPANS, tally.filled.not_rebuilt, result="rate")
         telemetry.add(LABELS, tally.met, result="joined")
         results: Counter[str] = Counter()
         for part in committed:

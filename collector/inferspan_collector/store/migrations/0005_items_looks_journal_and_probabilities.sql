@@ -104,3 +104,14 @@ SET bucket = ceil(round(
     ln(2 * pow(1.01 / 0.99, bucket) / (1.01 / 0.99 + 1)) / ln(2) * 64, 9
 ))::SMALLINT
 WHERE bucket > 0;
+
+-- Spans of wrong predictions that were not sampled.
+
+ALTER TABLE predictions ADD COLUMN unsampled BOOLEAN;
+ALTER TABLE outbox ADD COLUMN rebuilt VARCHAR;
+CREATE TABLE rebuilt_spans (
+    row_id BIGINT NOT NULL,
+    trace_high UBIGINT NOT NULL,
+    trace_low UBIGINT NOT NULL,
+    span UBIGINT NOT NULL
+);
