@@ -69,8 +69,8 @@ def _answer(description: OnnxDescription, results: Mapping[str, Any]) -> object:
     if label is None and scores is None:
         if len(results) != 1:
             raise Misfit(
-                f"{len(results)} outputs, of which none is known to be the answer; say so by "
-                "inferspan.wrap(session, output=…)"
+                f"{len(results)} outputs, of which none is known to be the answer; ask for one "
+                "by name, or say so by @inferspan.predict(output=…) around the call"
             )
         (only,) = results.values()
         return _flat(_readable(only)) if description.task == semconv.REGRESSION else _readable(only)

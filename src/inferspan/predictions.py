@@ -346,9 +346,9 @@ class PredictionCall(SpanScope):
         reason = self._reason_to_keep(duration_ns)
         if reason is None or self._call is None:
             return False
-        name = self.plan.span_name
+        name, kind, tracer = self.plan.span_name, self.plan.kind, prediction_tracer()
         end_ns = self.start_ns + duration_ns
-        span = start_late(prediction_tracer(), name, self._parent, self.start_ns, end_ns, self.span)
+        span = start_late(tracer, name, self._parent, self.start_ns, end_ns, self.span, kind)
         if span is None:
             return False
         self.span, self.recording, self._span_context = span, True, span.get_span_context()

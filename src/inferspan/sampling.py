@@ -239,7 +239,13 @@ def _unsampled(ids: SettableIds, trace_id: int, parent: SpanContext | None) -> S
 
 
 def start_late(
-    tracer: Tracer, name: str, parent: Context, start_ns: int, now_ns: int, of: Span
+    tracer: Tracer,
+    name: str,
+    parent: Context,
+    start_ns: int,
+    now_ns: int,
+    of: Span,
+    kind: SpanKind = SpanKind.INTERNAL,
 ) -> Span | None:
     """Start the span that a call was not given at its start.
 
@@ -250,6 +256,7 @@ def start_late(
         start_ns: Unix ns of the call's start.
         now_ns: Unix ns.
         of: what stood for the span meanwhile; the span gets its ids.
+        kind: the span's.
 
     Returns:
         None under a provider that is not ours, which may have reasons of its own, where
@@ -265,6 +272,7 @@ def start_late(
             return tracer.start_span(
                 name,
                 forced(parent),
+                kind,
                 start_time=start_ns,
                 record_exception=False,
                 set_status_on_exception=False,

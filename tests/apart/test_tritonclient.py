@@ -20,6 +20,7 @@ from tritonclient.utils import InferenceServerException
 
 import inferspan
 from inferspan import semconv
+from inferspan.sampling import RatioSampler
 from inferspan.testing import CapturedSpans, capture_spans
 
 X = np.array([[2.0, 1.0], [9.0, 1.0], [4.0, 3.0]], np.float32)
@@ -180,3 +181,16 @@ def test_what_was_instrumented_is_what_it_was_before() -> None:
     assert [vars(kind)["infer"] for kind in kinds] != [was["infer"] for was in before]
     inferspan.uninstrument()
     assert [vars(kind).copy() for kind in kinds] == before
+
+
+def test_a_call_that_is_kept_for_its_error_is_of_kind_client(served: tuple[str, str]) -> None:
+    inferspan.instrument("tritonclient")
+    try:
+        with (
+            capture_spans(sampler=RatioSampler(0.0)) as caught,
+            pytest.raises(InferenceServerException),
+        ):
+            over_http(served, "other")
+    finally:
+        inferspan.uninstrument()
+    assert caught.prediction("other").kind is SpanKind.CLIENT
