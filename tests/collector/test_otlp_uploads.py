@@ -6,16 +6,22 @@ import asyncio
 import gzip
 import tracemalloc
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from hashlib import sha256
+from typing import Any
+
+import pytest
 
 from inferspan import semconv
+from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Config, Limits
 from inferspan_collector.config.auth import HASH_PREFIX
+from inferspan_collector.decode import warm
 from inferspan_collector.receivers import otlp_http
 from inferspan_collector.receivers.access import EVERYBODY, Access
 from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.submission import Overloaded
-from inferspan_collector.telemetry import ACCEPTED, REFUSED, REQUESTS, Telemetry
+from inferspan_collector.telemetry import ACCEPTED, CONTAINED, REFUSED, REQUESTS, Telemetry
 from inferspan_collector.testing import (
     RecordingSink,
     label_span,
@@ -26,6 +32,12 @@ from inferspan_collector.testing import (
 Sent = tuple[bytes, str]
 """A body, and the token of its sender."""
 TOKENS = {"all": ["ingest", "labels"], "predictions": ["ingest"]}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _warmed() -> None:
+    """What decodes is compiled before an answer is waited for."""
+    warm()
 
 
 def predictions(*ids: str) -> bytes:
@@ -178,3 +190,19 @@ def test_what_there_is_no_room_for_is_not_read() -> None:
     assert [status for status, _ in answers] == [503, 503]
     assert receiver.rows() == []
     assert receiver.budget.held == 0
+
+
+def test_a_defect_in_reading_them_as_one_is_counted_and_costs_nobody_an_answer() -> None:
+    receiver = Receiver()
+    pending = receiver.sink.keep
+
+    def keep(decoded: Decoded, transport: str) -> Future[Any]:
+        if len(decoded.predictions) > 1:
+            raise ZeroDivisionError
+        return pending(decoded, transport)
+
+    receiver.sink.keep = keep  # type: ignore[method-assign]
+    answers = asyncio.run(receiver.post((predictions("a"), ""), (predictions("b"), "")))
+    assert [status for status, _ in answers] == [200, 200]
+    assert receiver.rows() == [(["a"], []), (["b"], [])]
+    assert receiver.telemetry.get(CONTAINED, where="otlp_http") == 1

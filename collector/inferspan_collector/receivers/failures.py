@@ -89,6 +89,11 @@ def _failure(error: Exception) -> Failure | None:
     return None
 
 
+def is_expected(error: Exception) -> bool:
+    """Whether a request's own content, its sender or the load may raise it: no defect of ours."""
+    return _failure(error) is not None
+
+
 async def answered(
     answering: Awaitable[_Answer],
     refusing: Callable[[Failure], _Answer],

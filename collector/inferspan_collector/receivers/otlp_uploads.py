@@ -9,6 +9,7 @@ its own faults alone.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
@@ -19,12 +20,12 @@ from inferspan_collector import http_uploads
 from inferspan_collector.batches import Decoded
 from inferspan_collector.decode import Content
 from inferspan_collector.receivers import bodies
-from inferspan_collector.receivers.failures import CLIENT_CLOSED, answered, failure_of
+from inferspan_collector.receivers.failures import CLIENT_CLOSED, answered, failure_of, is_expected
 from inferspan_collector.receivers.intake import outcome, permitted
 from inferspan_collector.receivers.otlp_exchange import TRANSPORT, Answer, Asked, failed
 from inferspan_collector.receivers.pending_labels import PendingLabels
 from inferspan_collector.submission import Sink, Stopping
-from inferspan_collector.telemetry import REQUESTS, Telemetry
+from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
 
 TOGETHER_BYTES: Final = 1_500_000
 """Of the bodies that are read as one: more rows do not fit into the processor's cache."""
@@ -32,6 +33,7 @@ COMPRESSED: Final = 8
 """How often a compressed body may be its size: a guess, for that."""
 ONE_BY_ONE_SECONDS: Final = 1.0
 """How long each is read by itself once some that came together could not be read as one."""
+_log = logging.getLogger(__name__)
 _NOTHING: Final = memoryview(b"")
 
 
@@ -99,8 +101,11 @@ class Together:
             if decoded.refused:
                 return False
             future = receiver.sink.keep(decoded, TRANSPORT)
-        except Exception:
+        except Exception as error:
             # Each hears what it has done itself.
+            if not is_expected(error):
+                receiver.telemetry.add(CONTAINED, where=TRANSPORT)
+                _log.error("requests could not be read as one", exc_info=error)
             return False
         for upload in uploads:
             upload.let_go()
