@@ -60,7 +60,7 @@ def _settings_of_what_is_right(environ: Mapping[str, str]) -> Settings:
         try:
             told = Settings.read(kept | {name: value}, configured=True)
         except ValueError as error:
-            logger.error("inferspan: %s. It counts as absent.", error)
+            logger.error("inferspan: %s. It counts as absent.", str(error).rstrip("."))
         else:
             kept[name] = value
     return told

@@ -147,7 +147,8 @@ def instrument_installed(without: Collection[str] = (), told: str = "") -> None:
             except (TypeError, ValueError) as error:
                 if not options:
                     raise
-                logger.error("inferspan: %s: %s. It counts as absent.", OPTIONS_VARIABLE, error)
+                said = str(error).rstrip(".")
+                logger.error("inferspan: %s: %s. It counts as absent.", OPTIONS_VARIABLE, said)
                 instrument(library)
         except ValueError as error:
             logger.warning("inferspan: %s", error)

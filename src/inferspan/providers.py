@@ -252,7 +252,8 @@ def label_tracer() -> trace.Tracer | None:
         state.dropped = True
         errors.warn_sometimes(
             "labels wait",
-            f"inferspan: {waiting.size} labels wait for export, so more are not sent. Call "
+            f"inferspan: {waiting.size} label{' waits' if waiting.size == 1 else 's wait'} for "
+            "export, so more are not sent. Call "
             "inferspan.flush() now and then, or send many with inferspan.label_table().",
         )
         return None

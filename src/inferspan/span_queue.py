@@ -392,7 +392,7 @@ def leave(queues: Sequence[SpanQueue], seconds: float) -> int:
         if left.total():
             named = " and ".join(f"{n:,} {w[:-1] if n == 1 else w}" for w, n in left.items() if n)
             logger.warning(
-                "inferspan: %s were not delivered within %g s and are lost; call inferspan.flush() "
+                "inferspan: lost %s, not delivered within %g s; call inferspan.flush() "
                 "before the end to wait longer, or send to a local gateway",
                 named,
                 seconds,

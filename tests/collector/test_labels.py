@@ -200,6 +200,13 @@ INVALID = [
     ('{"class": "a", "class": "b"}', "given twice"),
     ("[" * 100_000, "nested too deep"),
     ({**GOOD, "lable": 1}, "'lable' is not a field of a label; known are prediction_id"),
+    ({"prediction_id": "p", "model": "m", "actual": 1}, "not a field of a label; write class;"),
+    ({"prediction_id": "p", "model": "m", "clas": "x"}, "not a field of a label; write class;"),
+    (
+        {"prediction_id": "p", "model": "m", "value": "1"},
+        "value = '1' is not a number; send it without quotes, or as class",
+    ),
+    ({**GOOD, "weight": "1"}, "weight = '1' is not a number; send it without quotes"),
     ({**GOOD, "response_id": "r"}, "not a field of a label"),
     ({"model": "fraud", "class": "x"}, "give prediction_id"),
     ({"entity_id": "c", "class": "x"}, "without it entity_id names no prediction"),

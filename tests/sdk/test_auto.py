@@ -69,6 +69,14 @@ def test_a_wrong_variable_is_an_error_in_the_log_and_counts_as_absent() -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_an_unknown_option_of_a_library_is_said_in_one_sentence() -> None:
+    done = run(INSTRUMENTED, "import sklearn", INFERSPAN_INSTRUMENT='{"sklearn": {"modell": "m"}}')
+    (line,) = (line for line in done.stderr.splitlines() if "INFERSPAN_INSTRUMENT" in line)
+    assert "modell" in line
+    assert ".. " not in line
+    assert line.endswith(". It counts as absent.")
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "remedy"),
     [

@@ -192,7 +192,7 @@ def test_what_is_left_at_the_end_is_counted_and_said_once(
     put(second, ended(1))
     assert leave([first, second], 0.05) == 4
     (line,) = [record.message for record in caplog.records]
-    assert "3 prediction spans and 1 label were not delivered within 0.05 s and are lost" in line
+    assert "lost 3 prediction spans and 1 label, not delivered within 0.05 s;" in line
     assert leave([first, second], 60) == 0
     for queue in (first, second):
         (late,) = ended(1)

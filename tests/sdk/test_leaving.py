@@ -76,7 +76,7 @@ def test_a_process_ends_in_time_whatever_its_backend_does() -> None:
     assert [process.returncode for process in ending] == [0] * len(backends)
     for lines in said:
         (line,) = re.findall("^inferspan: .* not delivered .*$", lines, re.MULTILINE)
-        assert "300 prediction spans and 300 labels were not delivered within 4 s" in line
+        assert "lost 300 prediction spans and 300 labels, not delivered within 4 s" in line
     # That nobody is there is said over either protocol.
     for lines in (said[0], said[3]):
         assert (

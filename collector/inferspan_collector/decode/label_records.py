@@ -320,7 +320,8 @@ class _Reader:
 
     def _number(self, field: str, value: object) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise self._bad_type(field, "a number")
+            or_class = f", or as {self._names['class']}" if field in TRUTHS else ""
+            raise self._bad_type(field, f"a number; send it without quotes{or_class}")
         try:
             number = float(value)
         except OverflowError:

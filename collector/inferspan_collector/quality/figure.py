@@ -75,6 +75,7 @@ def nothing_to_judge(counts: Counts) -> str:
     if counts.labelled == 0:
         return "no label has joined yet; see coverage"
     return (
-        f"{counts.labelled} labels joined, but right or wrong is not defined for their task; "
+        f"{counts.labelled} label{'' if counts.labelled == 1 else 's'} joined, but right or wrong "
+        "is not defined for their task; "
         "a regression needs models.<name>.tolerance, a class needs a recorded output"
     )

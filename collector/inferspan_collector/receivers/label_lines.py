@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,8 @@ LINES_MAX: Final = 100_000
 EARLIEST_NUMBER: Final = 10**17
 """Numbers below (March 1973 in ns) are seconds, milli- or microseconds taken for nanoseconds."""
 _SPELLED: Final = {field: field for field in FIELDS}
+_MEAN_CLASS: Final = ("actual", "expected", "ground_truth", "label", "truth", "y_true")
+"""What other systems call the truth."""
 _RFC_3339: Final = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(?:\.(\d{1,9})\d*)?([Zz]|[+-]\d\d:\d\d)?", re.ASCII
 )
@@ -117,9 +120,16 @@ def _fields(read: object) -> dict[str, object]:
     if unknown:
         raise RefusedRecord(
             "unknown_field",
-            f"{shown(unknown[0])} is not a field of a label; known are {', '.join(FIELDS)}",
+            f"{shown(unknown[0])} is not a field of a label; {_meant(unknown[0])}known are "
+            + ", ".join(FIELDS),
         )
     return {**read, "time": _time_ns(read.get("time"))}
+
+
+def _meant(field: str) -> str:
+    near = difflib.get_close_matches(field, FIELDS, 1, 0.8)
+    meant = "class" if field in _MEAN_CLASS else near[0] if near else None
+    return "" if meant is None else f"write {meant}; "
 
 
 def _time_ns(time: object) -> object:

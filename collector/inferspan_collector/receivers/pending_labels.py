@@ -75,7 +75,8 @@ class PendingLabels:
         if taken.all():
             return decoded
         message = (
-            f"{self._limit} labels wait for a prediction, limits.pending_labels; check that their "
+            f"{self._limit} label{' waits' if self._limit == 1 else 's wait'} for a prediction, "
+            "limits.pending_labels; check that their "
             "ids are those of predictions (`inferspan labels push --dry-run`), or raise it"
         )
         if not len(decoded.predictions):
