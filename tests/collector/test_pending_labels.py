@@ -7,7 +7,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from collector_process import counts
+from collector_process import DEADLINE_SECONDS, counts
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from otlp_sending import Refused, Transport, send
 
@@ -22,6 +22,7 @@ from inferspan_collector.testing import (
     span_ids,
     traces_request,
 )
+from waiting import wait_until
 
 FREE = "127.0.0.1:0"
 LIMIT = 3
@@ -124,8 +125,10 @@ def test_labels_about_predictions_of_their_own_request_are_taken_where_they_join
     said = ExportTraceServiceResponse.FromString(send(collector, "http", both)).partial_success
     assert said.rejected_spans == (0 if taken else 1)
     result = "joined" if taken else "invalid"
-    shown = httpx.get(f"{collector.addresses.api}/metrics").text
-    assert f'inferspan_labels_total{{result="{result}"}} 1.0' in shown.splitlines()
+    # A scrape does not wait for the writer to count what it acknowledged.
+    line = f'inferspan_labels_total{{result="{result}"}} 1.0'
+    url = f"{collector.addresses.api}/metrics"
+    wait_until(lambda: line in httpx.get(url).text.splitlines(), DEADLINE_SECONDS, line)
 
 
 def test_lines_are_told_when_to_come_again(collector: Collector) -> None:
