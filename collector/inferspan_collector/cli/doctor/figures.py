@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 from urllib.parse import quote
 
@@ -11,6 +11,7 @@ from inferspan_collector.cli.doctor.finding import Finding, right, unknown, wron
 
 PART: Final = "figures"
 _SETTLED_MIN: Final = 0.5
+_NAMED_MAX: Final = 5
 
 
 def examine(client: Client, model: str) -> Iterator[Finding]:
@@ -32,6 +33,7 @@ def examine(client: Client, model: str) -> Iterator[Finding]:
         yield wrong(PART, model, "no prediction", "one or more", "see `sender`")
         return
     yield from _labels(windows[0], estimates)
+    yield from _spellings(windows[0], model)
     for name, figure in windows[0]["metrics"].items():
         yield _figure(name, figure)
     yield from _estimated(estimates)
@@ -71,6 +73,30 @@ def _labels(window: Mapping[str, Any], estimates: Mapping[str, Any]) -> Iterator
             PART, "settled", f"{settled:.0%} of the truth should be there by now",
             "wait, or look at the estimates",
         )  # fmt: skip
+
+
+def _spellings(window: Mapping[str, Any], model: str) -> Iterator[Finding]:
+    """Classes that labels name and no prediction does: a rare class, or another spelling."""
+    confusion = window.get("confusion") or {"classes": [], "actual_by_predicted": []}
+    classes, matrix = confusion["classes"], confusion["actual_by_predicted"]
+    actual = [name for name, row in zip(classes, matrix, strict=True) if sum(row)]
+    said = [name for name, n in zip(classes, map(sum, zip(*matrix, strict=True)), strict=True) if n]
+    never = [name for name in actual if name not in said]
+    if not never or not said:
+        return
+    name, seen = "classes of labels", f"labels say {_quoted(never)}, which no prediction says"
+    fix = f"send what it says, or set models.{model}.class_aliases"
+    if len(never) == len(actual):
+        # No label names a class of the model's: all of it is judged wrong.
+        yield wrong(PART, name, seen, f"what {model} says: {_quoted(said)}", fix)
+    else:
+        fix = f"{model} says {_quoted(said)}; if it is another spelling, {fix}"
+        yield unknown(PART, name, seen, fix)
+
+
+def _quoted(classes: Sequence[str]) -> str:
+    more = f" and {len(classes) - _NAMED_MAX} more" if len(classes) > _NAMED_MAX else ""
+    return ", ".join(f"`{name:.40}`" for name in classes[:_NAMED_MAX]) + more
 
 
 def _estimated(estimates: Mapping[str, Any]) -> Iterator[Finding]:
