@@ -55,7 +55,7 @@ class Source(Protocol):
         """List the names among which it was not found; they are data, so for the local log only."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Argument:
     """A parameter of the function."""
 
@@ -86,7 +86,7 @@ class Argument:
         return ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Column:
     """A column of a data frame (or its `index`), a key of a mapping or an attribute."""
 
@@ -127,7 +127,7 @@ class Column:
         return f"{self.argument.name!r} has {_columns_of(owner)}" if is_table(owner) else ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PlacedColumn(Column):
     """A column of a data frame, or of an array by its place."""
 
@@ -142,7 +142,7 @@ class PlacedColumn(Column):
         return Column.read(self, arguments, keywords, bound)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class KeywordOrColumn:
     """A keyword that `**kwargs` takes, and where the call gives none, a column."""
 
@@ -169,7 +169,7 @@ class KeywordOrColumn:
         return self.column.beside(arguments, keywords, bound)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Computed:
     """What a callable makes of the call's arguments."""
 

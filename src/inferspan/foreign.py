@@ -6,6 +6,7 @@ What a foreign object raises passes through; callers contain it.
 from __future__ import annotations
 
 import dataclasses
+import sys
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -35,6 +36,12 @@ def library_of(kind: type) -> str:
         if len(_libraries) < _TYPES_MAX:
             _libraries[kind] = found
     return found
+
+
+def is_decimal(kind: type) -> bool:
+    """Whether a type is `decimal.Decimal` or derives from it: who has one has imported it."""
+    module = sys.modules.get("decimal")
+    return module is not None and issubclass(kind, getattr(module, "Decimal", ()))
 
 
 def shape_of(value: object) -> tuple[int, ...] | None:

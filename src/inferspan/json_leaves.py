@@ -6,7 +6,6 @@ import math
 import sys
 from collections.abc import Callable
 from datetime import date, datetime, time, timedelta
-from decimal import Decimal
 from json.encoder import encode_basestring
 from pathlib import PurePath
 from typing import Any, Final
@@ -107,11 +106,11 @@ def _write_str(value: object, room: int) -> str:
     return write_text(str(value), room)
 
 
-def _write_decimal(value: Decimal, room: int) -> str:
-    # Its digits may be any number; to write them costs time.
+def write_decimal(value: Any, room: int) -> str:
+    """The digits of a `decimal.Decimal`, whatever its class says; of very many the type."""
     if sys.getsizeof(value) > _DECIMAL_BYTES_MAX:
         return write_type(value, room)
-    return write_text(Decimal.__str__(value), room)
+    return write_text(sys.modules["decimal"].Decimal.__str__(value), room)
 
 
 LEAVES: Final[dict[type, Leaf]] = {
@@ -135,7 +134,6 @@ LEAF_BASES: Final[tuple[tuple[type, Leaf], ...]] = (
     (int, lambda value, room: _write_int(int.__index__(value), room)),
     (float, lambda value, room: _write_float(float.__float__(value), room)),
     (PurePath, _write_str),
-    (Decimal, _write_decimal),
     (datetime, _write_iso),
     (date, _write_iso),
 )

@@ -28,6 +28,7 @@ from inferspan.json_leaves import (
     Leaf,
     json_text,
     size_of,
+    write_decimal,
     write_image,
     write_text,
     write_type,
@@ -316,6 +317,8 @@ def _writer_of(kind: type) -> Writer:
     for base, writer in _BASES:
         if issubclass(kind, base):
             return writer
+    if foreign.is_decimal(kind):
+        return _leaf(write_decimal)
     library = foreign.library_of(kind)
     if library == "PIL":
         return _leaf(write_image)

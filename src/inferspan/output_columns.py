@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -106,7 +105,7 @@ class Misfit(ValueError):
     """What was returned does not fit what was declared; says what, and what to do."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Columns:
     """Outputs by row; a single prediction is one row with `single` set."""
 
@@ -215,8 +214,6 @@ def plain_of(value: object) -> object:
     kind = type(value)
     if kind in (str, float, int, bool):
         return value
-    if kind is Decimal:
-        return float(value)  # type: ignore[arg-type]
     if (kind is np.ndarray or foreign.is_tensor(value)) and not tuple(value.shape):  # type: ignore[attr-defined]
         value = array_of(value)[()]
         kind = type(value)
@@ -224,6 +221,8 @@ def plain_of(value: object) -> object:
         if value.dtype.kind not in "biufU":  # type: ignore[attr-defined]
             raise Misfit(f"a {type_name(kind)} is no class or number; convert it")
         return value.item()  # type: ignore[attr-defined]
+    if foreign.is_decimal(kind):
+        return float(value)  # type: ignore[arg-type]
     return value
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -64,7 +63,7 @@ def read_columns(returned: Any, rule: OutputRule, input_rows: int | None) -> Col
         Misfit: it does not fit the declaration; says why, and what to return.
     """
     kind = type(returned)
-    if issubclass(kind, (str, int, float, np.generic, Decimal)):
+    if issubclass(kind, (str, int, float, np.generic)):
         return _scalar(returned, rule)
     if kind is np.ndarray:
         return _array(returned, rule, input_rows)
@@ -72,6 +71,8 @@ def read_columns(returned: Any, rule: OutputRule, input_rows: int | None) -> Col
         return _mapping(returned, rule)
     if issubclass(kind, (tuple, list, set, frozenset)) and not hasattr(kind, "label"):
         return _sequence(returned, rule, input_rows)
+    if foreign.is_decimal(kind):
+        return _scalar(returned, rule)
     if is_table(returned):
         return _table(returned, rule, input_rows)
     if foreign.is_array(returned):

@@ -17,7 +17,7 @@ from inferspan.redaction import Redactor
 from inferspan.sampling import Thresholds
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PredictionPlan:
     """How the calls of one function are recorded."""
 
