@@ -60,8 +60,8 @@ def labels(*ids: str) -> bytes:
 class Receiver:
     """A receiver without sockets: uploads are given to it whole, several in one turn."""
 
-    def __init__(self, access: Access | None = None) -> None:
-        self.sink, self.telemetry, limits = RecordingSink(), Telemetry(), Limits()
+    def __init__(self, access: Access | None = None, limits: Limits | None = None) -> None:
+        self.sink, self.telemetry, limits = RecordingSink(), Telemetry(), limits or Limits()
         self.budget = Budget.of(limits)
         self._app = otlp_http.application(
             self.sink, self.telemetry, limits, self.budget, access or EVERYBODY
@@ -206,3 +206,16 @@ def test_a_defect_in_reading_them_as_one_is_counted_and_costs_nobody_an_answer()
     assert [status for status, _ in answers] == [200, 200]
     assert receiver.rows() == [(["a"], []), (["b"], [])]
     assert receiver.telemetry.get(CONTAINED, where="otlp_http") == 1
+
+
+def test_no_more_are_read_as_one_than_an_empty_queue_holds() -> None:
+    limits = Limits(queue_bytes=1024 * 1024, request_bytes=1024 * 1024, group_bytes=65_536)
+    receiver = Receiver(limits=limits)
+    bodies = [predictions(*(f"{number}-{row}" for row in range(100))) for number in range(20)]
+    answers = asyncio.run(receiver.post(*((body, "") for body in bodies)))
+    assert [status for status, _ in answers] == [200] * 20
+    rows = [len(decoded.predictions) for decoded, _ in receiver.sink.submitted]
+    assert sum(rows) == 2_000
+    assert len(rows) < 20
+    # What a row weighs there at least, whatever its bytes.
+    assert max(rows) * 512 <= limits.queue_bytes

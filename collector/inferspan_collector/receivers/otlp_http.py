@@ -96,7 +96,7 @@ class _Receiver:
         self._apart_until = 0.0
         self._signals = {signal.path: signal for signal in signals}
         self._waker: Waker | None = None
-        self.uploads = Together(self)
+        self.uploads = Together(self, limits.queue_bytes)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

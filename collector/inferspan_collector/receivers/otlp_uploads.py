@@ -29,6 +29,8 @@ from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
 
 TOGETHER_BYTES: Final = 1_500_000
 """Of the bodies that are read as one: more rows do not fit into the processor's cache."""
+ROW_WEIGHT: Final = 16
+"""How much more a body may weigh in the queue than its bytes, for short rows."""
 COMPRESSED: Final = 8
 """How often a compressed body may be its size: a guess, for that."""
 ONE_BY_ONE_SECONDS: Final = 1.0
@@ -66,10 +68,17 @@ class Receiving(Protocol):
 
 
 class Together:
-    """Takes the uploads that become whole in one turn of the event loop."""
+    """Takes the uploads that become whole in one turn of the event loop.
 
-    def __init__(self, receiver: Receiving) -> None:
+    Args:
+        receiver: that they came to.
+        queue_bytes: `limits.queue_bytes`: as one they must fit into an empty queue, which takes any
+            one request, however large.
+    """
+
+    def __init__(self, receiver: Receiving, queue_bytes: int) -> None:
         self._receiver = receiver
+        self._most = min(TOGETHER_BYTES, queue_bytes // ROW_WEIGHT)
         self._whole: list[Upload] = []
         self._one_by_one_until = 0.0
 
@@ -82,7 +91,7 @@ class Together:
     def _store(self) -> None:
         uploads, self._whole = self._whole, []
         now = asyncio.get_running_loop().time()
-        for some in _alike([upload for upload in uploads if upload.waits]):
+        for some in _alike([upload for upload in uploads if upload.waits], self._most):
             if len(some) > 1 and now >= self._one_by_one_until:
                 if self._stored(some):
                     continue
@@ -113,14 +122,14 @@ class Together:
         return True
 
 
-def _alike(uploads: Sequence[Upload]) -> Iterator[list[Upload]]:
+def _alike(uploads: Sequence[Upload], bytes_max: int) -> Iterator[list[Upload]]:
     """Those of one kind and with the same rights, as many as are read as one."""
     kinds: dict[tuple[str, str, Any], list[Upload]] = {}
     for upload in uploads:
         asked = upload.asked
         kinds.setdefault((asked.signal.path, asked.encoding, asked.rights), []).append(upload)
     for (_, encoding, _), alike in kinds.items():
-        most = TOGETHER_BYTES if encoding == "identity" else TOGETHER_BYTES // COMPRESSED
+        most = bytes_max if encoding == "identity" else bytes_max // COMPRESSED
         some: list[Upload] = []
         size = 0
         for upload in alike:
