@@ -221,6 +221,12 @@ class Telemetry:
                 key = (OTHER,) * len(key)
             counts[key] = counts.get(key, 0) + n
 
+    def begin(self, counter: Counter, **labels: str) -> None:
+        """Show a series from the start, at 0: the first that it counts is then an increase."""
+        key = tuple(labels[name] for name in counter.labels)
+        with self._lock:
+            self._counts[counter].setdefault(key, 0)
+
     @contextmanager
     def timed(self, stage: str, *, rare: bool = False) -> Iterator[None]:
         """Count the time and the CPU time of a block, whether it fails or not.

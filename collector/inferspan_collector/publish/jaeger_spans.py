@@ -81,7 +81,9 @@ class EvaluationPublisher:
         self._queries = queries
         self._telemetry = telemetry
         # Shown from the start: that it is set, and that nothing went through it yet.
-        telemetry.add(counters.PUBLISHED, 0, result="ok")
+        telemetry.begin(counters.PUBLISHED, result="ok")
+        for result in ("rebuilt", "rate"):
+            telemetry.begin(counters.REBUILT_SPANS, result=result)
         self._status: Literal["error", "unset"] = evaluation_status
 
     def publish_once(self) -> int:
