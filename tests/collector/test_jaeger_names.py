@@ -52,7 +52,7 @@ def test_a_name_that_looks_like_a_told_apart_one_is_told_apart_too() -> None:
 
 
 def summary(model: str, *versions: str, services: tuple[str, ...] = ()) -> ModelSummary:
-    return ModelSummary(model, versions, services, (), (), 0, 0, 1, 0)
+    return ModelSummary(model, versions, services, (), 0, 0, 1)
 
 
 MODELS = st.dictionaries(
