@@ -203,7 +203,11 @@ def check_joined(stack: Stack, served: Served, metrics: Prometheus) -> None:
     assert set(operations) <= {"predict fraud", "features fraud"}
 
     # What the Collector counts now is what it counted before: the shop, and nothing of ours.
-    found = metrics.query("sum by (service_name) (traces_span_metrics_calls_total)")
+    found = wait_until(
+        lambda: metrics.query("sum by (service_name) (traces_span_metrics_calls_total)"),
+        SECONDS,
+        "what the Collector counts, in Prometheus",
+    )
     assert [labels for labels, _ in found] == [{"service_name": "checkout"}]
     metrics.wait_for('inferspan_quality_score{model="fraud", metric="accuracy"}')
 
