@@ -14,16 +14,10 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from functools import partial
 from typing import Any, Final
 
+from inferspan import request_headers
 from inferspan.containment import Contained
 from inferspan.feedback import FeedbackRules, RefusedFeedback
-from inferspan.propagation import PREDICTION_HEADER, ExtractedContext, extract
-from inferspan.served_requests import (
-    PREDICTION_ID_HEADER,
-    ServedRequest,
-    in_request,
-    offered_id,
-    sent_ids,
-)
+from inferspan.served_requests import PREDICTION_ID_HEADER, ServedRequest, sent_ids
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -34,7 +28,6 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 BODY_BYTES_MAX: Final = 1 << 18
 """Bytes of one feedback."""
 _HEADER: Final = PREDICTION_ID_HEADER.encode()
-_CARRIED: Final = (_HEADER, PREDICTION_HEADER.encode())
 _BEGIN: Final = Contained("begin a request")
 _ANSWER: Final = Contained("tell a caller its predictions")
 
@@ -63,21 +56,13 @@ class PredictionMiddleware:
         begun = None
         if scope["type"] == "http":
             with _BEGIN:
-                begun = self._begin(scope)
+                begun = request_headers.begun(scope["headers"], trusts=self._trusts)
         if begun is None:
             await self.app(scope, receive, send)
             return
         request, context = begun
         with context:
             await self.app(scope, receive, partial(_send, request, send))
-
-    def _begin(self, scope: Scope) -> tuple[ServedRequest, ExtractedContext]:
-        headers = list(scope["headers"])
-        if not self._trusts:
-            headers = [header for header in headers if header[0].lower() not in _CARRIED]
-        given = next((value for name, value in headers if name.lower() == _HEADER), None)
-        request = ServedRequest(offered_id(given))
-        return request, ExtractedContext(in_request(request, extract(headers)))
 
 
 async def _send(request: ServedRequest, send: Send, message: Message) -> None:

@@ -17,17 +17,10 @@ import grpc
 import grpc.aio
 from opentelemetry import context as otel_context
 
+from inferspan import request_headers
 from inferspan.containment import Contained
-from inferspan.propagation import PREDICTION_HEADER, ExtractedContext, extract
-from inferspan.served_requests import (
-    PREDICTION_ID_HEADER,
-    ServedRequest,
-    in_request,
-    offered_id,
-    sent_ids,
-)
+from inferspan.served_requests import PREDICTION_ID_HEADER, sent_ids
 
-_CARRIED: Final = (PREDICTION_ID_HEADER, PREDICTION_HEADER)
 _BEGIN: Final = Contained("begin a call of a gRPC server")
 _ANSWER: Final = Contained("tell a gRPC caller its predictions")
 _END: Final = object()
@@ -37,12 +30,9 @@ class _Call:
     """One call, with what its caller sent along."""
 
     def __init__(self, metadata: Any, trusts: bool) -> None:
+        # gRPC's pairs are named tuples of its own.
         pairs = [(str(pair[0]), pair[1]) for pair in metadata or ()]
-        if not trusts:
-            pairs = [pair for pair in pairs if pair[0] not in _CARRIED]
-        given = next((value for name, value in pairs if name == PREDICTION_ID_HEADER), None)
-        self.request = ServedRequest(offered_id(given))
-        self.context = ExtractedContext(in_request(self.request, extract(pairs)))
+        self.request, self.context = request_headers.begun(pairs, trusts=trusts)
 
     def answer(self, servicer_context: Any) -> None:
         """Add the ids to what the servicer sends after its answer; its own stay as they are."""
