@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
-from typing import Any
+from typing import Any, Final
 
 from inferspan.arguments import Arguments, Keywords
 
@@ -101,6 +101,16 @@ class Reading:
     of kind CLIENT, for the server may record the same prediction."""
     floats_are_classes: bool = False
     """Whether a float in the answer is a class."""
+
+
+_POSITIVE_BY_DEFAULT: Final = ([0, 1], [-1, 1])
+
+
+def positive_by_default(classes: Sequence[object]) -> object:
+    """The class 1 of 0 and 1, or of -1 and 1: scikit-learn's metrics take it for positive, whatever
+    type the classes have. None of other classes.
+    """
+    return classes[1] if list(classes) in _POSITIVE_BY_DEFAULT else None
 
 
 def no_parts(model: Any) -> Iterable[tuple[str, object]]:

@@ -16,9 +16,7 @@ import re
 from dataclasses import replace
 from typing import Any, Final
 
-import numpy as np
-
-from inferspan import semconv
+from inferspan import boosters, semconv
 from inferspan.integration import Description, Integration, Reading, Supported
 from inferspan.integrations import sklearn as estimators
 
@@ -50,21 +48,19 @@ def describe(model: Any) -> Description:
     found = re.search(r"^objective=(\w+)", written, re.MULTILINE)
     objective = found[1] if found else None
     task: str | None = None
-    classes: tuple[int, ...] = ()
     if objective == "binary":
-        task, classes = semconv.BINARY, (0, 1)
+        task = semconv.BINARY
     elif objective in _SEVERAL:
-        task, classes = semconv.MULTICLASS, tuple(range(model.num_model_per_iteration()))
+        task = semconv.MULTICLASS
     elif objective in _NUMBERS:
         task = semconv.REGRESSION
-    return Description(
-        name=type(model).__name__,
-        framework="lightgbm",
+    return boosters.described(
+        model,
+        "lightgbm",
+        objective=objective,
         task=task,
-        classes=classes,
-        positive=1 if task == semconv.BINARY else None,
-        columns=tuple(model.feature_name()),
-        form=objective or "",
+        classes=model.num_model_per_iteration(),
+        columns=model.feature_name(),
     )
 
 
@@ -72,11 +68,7 @@ def read(description: Description, method: str) -> Reading:
     """How answers are read: those of a booster by its objective."""
     if description.form is None:
         return estimators.read(description, method)
-    return Reading(output=_likelier if description.form == "binary" else None)
-
-
-def _likelier(probabilities: Any) -> dict[str, Any]:
-    return {"label": (np.asarray(probabilities) > 0.5).astype(int), "score": probabilities}
+    return Reading(output=boosters.likelier if description.form == "binary" else None)
 
 
 def _classes() -> tuple[type, ...]:

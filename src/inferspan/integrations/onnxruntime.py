@@ -24,7 +24,14 @@ from typing import Any, Final
 
 from inferspan import semconv
 from inferspan.attributes import NAME_LENGTH_MAX
-from inferspan.integration import CalledBack, Description, Integration, Reading, Supported
+from inferspan.integration import (
+    CalledBack,
+    Description,
+    Integration,
+    Reading,
+    Supported,
+    positive_by_default,
+)
 from inferspan.onnx_files import Origin, read_file
 from inferspan.onnx_results import OnnxDescription, asked, bound, fed, fed_values, no_inputs
 
@@ -45,9 +52,6 @@ _REGRESSORS: Final = frozenset(("LinearRegressor", "TreeEnsembleRegressor", "SVM
 _LABEL_TYPES: Final = ("tensor(int64)", "tensor(string)")
 _MAPS: Final = ("seq(map(int64,tensor(float)))", "seq(map(string,tensor(float)))")
 _FLOATS: Final = ("tensor(float)", "tensor(double)", "tensor(float16)")
-_POSITIVE_BY_DEFAULT: Final = ([0, 1], [-1, 1])
-
-
 _INPUTS: Final = {"run_with_iobinding": no_inputs, "run_with_ort_values": fed_values}
 _known: Final[weakref.WeakKeyDictionary[object, OnnxDescription]] = weakref.WeakKeyDictionary()
 """A session never answers for another model than the one it was made of."""
@@ -86,8 +90,8 @@ def _describe(session: Any) -> OnnxDescription:
     if task not in semconv.TASKS:
         task = _task(outputs, label, probabilities, classes, origin)
     positive: object = told.get(semconv.OUTPUT_POSITIVE_CLASS)
-    if positive is None and task == semconv.BINARY and list(classes) in _POSITIVE_BY_DEFAULT:
-        positive = classes[1]
+    if positive is None and task == semconv.BINARY:
+        positive = positive_by_default(classes)
     return OnnxDescription(
         name=_name(told, meta.graph_name, path),
         version=told.get(semconv.MODEL_VERSION) or _version(meta.version),

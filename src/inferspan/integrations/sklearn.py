@@ -22,7 +22,13 @@ from typing import Any, Final
 import numpy as np
 
 from inferspan import semconv
-from inferspan.integration import Description, Integration, Reading, Supported
+from inferspan.integration import (
+    Description,
+    Integration,
+    Reading,
+    Supported,
+    positive_by_default,
+)
 from inferspan.output_columns import Misfit
 
 SUPPORTED: Final = Supported("scikit-learn", "1.5", "2")
@@ -34,8 +40,6 @@ METHODS: Final = {
     "transform": "transform",
 }
 QUIET: Final = ("fit", "partial_fit", "fit_predict", "fit_transform", "score")
-_POSITIVE_BY_DEFAULT: Final = ([0, 1], [-1, 1])
-"""Classes of which the metrics of scikit-learn take 1 for positive, whatever type they have."""
 _LABEL: Final = [0, 1]
 _ENDS_IN: Final = ("best_estimator_", "estimator")
 """Where a search has what it found, or looks for."""
@@ -61,8 +65,7 @@ def describe(model: Any) -> Description:
         task, classes = semconv.MULTILABEL, _labels(model)
     elif is_classifier(model) and classes:
         task = semconv.BINARY if len(classes) == 2 else semconv.MULTICLASS
-        if list(classes) in _POSITIVE_BY_DEFAULT:
-            positive = classes[1]
+        positive = positive_by_default(classes)
     elif is_outlier_detector(model):
         task, classes = semconv.BINARY, (-1, 1)
     elif is_regressor(model):

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from inferspan import semconv
+from inferspan import boosters, semconv
 from inferspan.integration import Description, Integration, Reading, Supported
 from inferspan.integrations import sklearn as estimators
 
@@ -47,23 +47,20 @@ def describe(model: Any) -> Description:
         return replace(estimators.describe(model), framework="xgboost")
     learner = json.loads(model.save_config())["learner"]
     objective = learner["objective"]["name"]
-    count = int(learner["learner_model_param"]["num_class"])
     task: str | None = None
-    classes: tuple[int, ...] = ()
     if objective in _READ_BINARY:
-        task, classes = semconv.BINARY, (0, 1)
+        task = semconv.BINARY
     elif objective.startswith("multi:"):
-        task, classes = semconv.MULTICLASS, tuple(range(count))
+        task = semconv.MULTICLASS
     elif objective.startswith(_NUMBERS) and objective != "reg:logistic":
         task = semconv.REGRESSION
-    return Description(
-        name=type(model).__name__,
-        framework="xgboost",
+    return boosters.described(
+        model,
+        "xgboost",
+        objective=objective,
         task=task,
-        classes=classes,
-        positive=1 if task == semconv.BINARY else None,
-        columns=tuple(model.feature_names or ()),
-        form=objective,
+        classes=int(learner["learner_model_param"]["num_class"]),
+        columns=model.feature_names or (),
     )
 
 
@@ -77,16 +74,12 @@ def read(description: Description, method: str) -> Reading:
     )
 
 
-def _likelier(probabilities: Any) -> dict[str, Any]:
-    return {"label": (np.asarray(probabilities) > 0.5).astype(int), "score": probabilities}
-
-
 def _above_zero(margins: Any) -> Any:
     return (np.asarray(margins) > 0).astype(int)
 
 
 _READ_BINARY: Final[dict[str, Callable[[Any], object]]] = {
-    "binary:logistic": _likelier,
+    "binary:logistic": boosters.likelier,
     "binary:logitraw": _above_zero,
     "binary:hinge": _above_zero,
 }
