@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -23,6 +21,7 @@ from inferspan_collector.publish import otlp_metrics
 from inferspan_collector.publish.otlp_metrics import MetricsPublisher, NotDelivered
 from inferspan_collector.publish.prometheus import Exposition
 from inferspan_collector.telemetry import PUBLISHED_METRICS, Telemetry
+from servers.recording import Answer, answering
 
 NOW_NS = START_NS + 30 * MINUTE_NS
 STARTED_NS = START_NS - MINUTE_NS
@@ -126,27 +125,15 @@ class Endpoint:
 def endpoint() -> Iterator[tuple[Endpoint, str]]:
     told = Endpoint()
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            told.headers.append({**dict(self.headers.items()), "path": self.path})
-            told.bodies.append(self.rfile.read(int(self.headers["Content-Length"])))
-            answer = ExportMetricsServiceResponse()
-            answer.partial_success.rejected_data_points = told.rejected
-            text = answer.SerializeToString()
-            self.send_response(told.status)
-            self.send_header("Content-Length", str(len(text)))
-            self.end_headers()
-            self.wfile.write(text)
+    def answer(path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        told.headers.append({**headers, "path": path})
+        told.bodies.append(body)
+        said = ExportMetricsServiceResponse()
+        said.partial_success.rejected_data_points = told.rejected
+        return Answer(told.status, said.SerializeToString())
 
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield told, f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
+    with answering(answer) as url:
+        yield told, url
 
 
 def publisher(exposition: Exposition, url: str, token: Path | None = None) -> MetricsPublisher:

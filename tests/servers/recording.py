@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import gzip
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -59,38 +59,58 @@ def attributes(pairs: Any) -> dict[str, str | int | float]:
     return {pair.key: value(pair) for pair in pairs}
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a POST is answered with."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
 @contextlib.contextmanager
-def recording() -> Iterator[Recorder]:
-    """Serve a recorder on a free loopback port."""
-    recorder = Recorder()
+def answering(answer: Callable[[str, Mapping[str, str], bytes], Answer]) -> Iterator[str]:
+    """Serve POST requests on a free loopback port, by their path, headers and body; the URL."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.headers.get("Content-Encoding") == "gzip":
-                body = gzip.decompress(body)
-            status = recorder.answers.pop(0) if recorder.answers else recorder.judge(body)
-            if status == 200:
-                (recorder.traces if self.path == "/v1/traces" else recorder.logs).append(body)
-            answer = ExportTraceServiceResponse()
-            if recorder.rejected:
-                answer.partial_success.rejected_spans = recorder.rejected
-            text = answer.SerializeToString()
-            self.send_response(status)
-            self.send_header("Content-Type", "application/x-protobuf")
-            self.send_header("Content-Length", str(len(text)))
+            said = answer(self.path, dict(self.headers.items()), body)
+            self.send_response(said.status)
+            for name, value in {**said.headers, "Content-Length": str(len(said.body))}.items():
+                self.send_header(name, value)
             self.end_headers()
-            self.wfile.write(text)
+            self.wfile.write(said.body)
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        recorder.url = f"http://127.0.0.1:{server.server_port}"
         thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
         thread.start()
         try:
-            yield recorder
+            yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
             thread.join()
+
+
+@contextlib.contextmanager
+def recording() -> Iterator[Recorder]:
+    """Serve a recorder on a free loopback port."""
+    recorder = Recorder()
+
+    def answer(path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        if headers.get("Content-Encoding") == "gzip":
+            body = gzip.decompress(body)
+        status = recorder.answers.pop(0) if recorder.answers else recorder.judge(body)
+        if status == 200:
+            (recorder.traces if path == "/v1/traces" else recorder.logs).append(body)
+        said = ExportTraceServiceResponse()
+        if recorder.rejected:
+            said.partial_success.rejected_spans = recorder.rejected
+        kind = {"Content-Type": "application/x-protobuf"}
+        return Answer(status, said.SerializeToString(), kind)
+
+    with answering(answer) as recorder.url:
+        yield recorder

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import urllib.error
-import urllib.request
 from collections.abc import Mapping, Sequence
 from http.client import HTTPException
 from typing import Final, Literal
@@ -31,13 +30,14 @@ from inferspan_collector.publish.jaeger_names import (
     quality_service,
     safe_name,
 )
+from inferspan_collector.publish.posting import post
 from inferspan_collector.store.cells import Evaluation, RebuiltSpan
 from inferspan_collector.submission import Queries
 from inferspan_collector.telemetry import Telemetry
 
 SPANS_PER_REQUEST: Final = 512
 TIMEOUT_SECONDS: Final = 10.0
-"""For one request to Jaeger, and for the store to forget what was sent."""
+"""For the store to forget what was sent."""
 ANSWER_BYTES_MAX: Final = 64 * 1024
 LENGTH_NS: Final = 1_000
 """An evaluation span ends with its prediction: a start after its parent's end, or no length at
@@ -156,17 +156,14 @@ class EvaluationPublisher:
 
     def _send(self, body: bytes) -> int:
         """POST one OTLP request; returns how many of its spans Jaeger rejected for good."""
-        request = urllib.request.Request(
-            self._url, data=body, headers={"Content-Type": "application/x-protobuf"}, method="POST"
-        )
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-                response = ExportTraceServiceResponse.FromString(answer.read(ANSWER_BYTES_MAX))
+            answer = post(self._url, body, "application/x-protobuf", ANSWER_BYTES_MAX)
         except urllib.error.HTTPError as error:
             error.close()
             if error.code in REFUSALS:
                 raise _Refused from error
             raise
+        response = ExportTraceServiceResponse.FromString(answer)
         return response.partial_success.rejected_spans
 
 

@@ -11,19 +11,17 @@ import json
 import logging
 import math
 import urllib.error
-import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from urllib.parse import urlencode
 
+from inferspan_collector.publish.posting import post
 from inferspan_collector.publish.promql import MonitorQuery, render
 from inferspan_collector.telemetry import MONITOR_UPSTREAM, Telemetry
 
-TIMEOUT_SECONDS: Final = 10.0
-"""Jaeger itself waits for 30."""
 ANSWER_BYTES_MAX: Final = 16 * 1024 * 1024
 ERROR_BYTES_MAX: Final = 4 * 1024
 
@@ -60,8 +58,6 @@ class Upstream:
         self._url = f"{url.rstrip('/')}/api/v1/query_range"
         self._token_file = token_file
         self._telemetry = telemetry
-        # Without redirects: a token goes to no other host.
-        self._opener = urllib.request.build_opener(_NoRedirect)
 
     def ask(
         self, query: MonitorQuery, services: Sequence[str], start: int, end: int, step: int
@@ -103,20 +99,11 @@ class Upstream:
         return found
 
     def _post(self, body: bytes) -> bytes:
-        headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        if self._token_file is not None:
-            headers["Authorization"] = f"Bearer {self._token_file.read_text('utf-8').strip()}"
-        request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")
-        with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
-            text: bytes = answer.read(ANSWER_BYTES_MAX + 1)
+        kind = "application/x-www-form-urlencoded"
+        text = post(self._url, body, kind, ANSWER_BYTES_MAX + 1, self._token_file)
         if len(text) > ANSWER_BYTES_MAX:
             raise ValueError(f"more than {ANSWER_BYTES_MAX} bytes; ask for a greater step")
         return text
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *arguments: Any, **named: Any) -> None:
-        """Follow none: the redirect becomes the error it is here."""
 
 
 def _said(error: Exception) -> str:

@@ -7,7 +7,6 @@ it all. A counter that the store keeps has no start; all others start with the p
 from __future__ import annotations
 
 import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from http.client import HTTPException
 from importlib.metadata import version
@@ -39,10 +38,10 @@ from prometheus_client.samples import Exemplar as Shown
 from prometheus_client.samples import Sample
 
 from inferspan import semconv
+from inferspan_collector.publish.posting import post
 from inferspan_collector.telemetry import PUBLISHED_METRICS, Telemetry
 
 SCOPE: Final = "inferspan_collector"
-TIMEOUT_SECONDS: Final = 10.0
 ANSWER_BYTES_MAX: Final = 64 * 1024
 POINTS_PER_REQUEST: Final = 5_000
 OF_THE_STORE: Final = frozenset(
@@ -101,16 +100,14 @@ class MetricsPublisher:
         return 0
 
     def _send(self, body: bytes) -> int:
-        headers = {"Content-Type": "application/x-protobuf"}
-        if self._token_file is not None:
-            headers["Authorization"] = f"Bearer {self._token_file.read_text('utf-8').strip()}"
-        request = urllib.request.Request(self._url, data=body, headers=headers, method="POST")
         try:
-            with urllib.request.urlopen(request, timeout=TIMEOUT_SECONDS) as answer:
-                response = ExportMetricsServiceResponse.FromString(answer.read(ANSWER_BYTES_MAX))
+            answer = post(
+                self._url, body, "application/x-protobuf", ANSWER_BYTES_MAX, self._token_file
+            )
         except urllib.error.HTTPError as error:
             error.close()
             raise
+        response = ExportMetricsServiceResponse.FromString(answer)
         return response.partial_success.rejected_data_points
 
 
