@@ -16,12 +16,14 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 ROOT = Path(__file__).resolve().parents[2]
 GO_VERSION_MIN = (1, 25)
+_Known = TypeVar("_Known")
 
 
 class BuildError(Exception):
@@ -151,17 +153,27 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr, flush=True)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Build the servers named and print their paths; 1 where one cannot be built."""
-    parser = argparse.ArgumentParser(description="Build the real servers that the tests run.")
-    parser.add_argument("servers", nargs="+", choices=sorted(SERVERS))
+def print_paths(
+    description: str,
+    known: Mapping[str, _Known],
+    get: Callable[[_Known], Path],
+    arguments: Sequence[str] | None = None,
+) -> int:
+    """Get what is named and print the paths; 1 where one is not to be had."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("names", nargs="+", choices=sorted(known))
     try:
-        for name in parser.parse_args(arguments).servers:
-            print(build(SERVERS[name]), flush=True)
+        for name in parser.parse_args(arguments).names:
+            print(get(known[name]), flush=True)
     except BuildError as error:
         _say(str(error))
         return 1
     return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Build the servers named and print their paths; 1 where one cannot be built."""
+    return print_paths("Build the real servers that the tests run.", SERVERS, build, arguments)
 
 
 if __name__ == "__main__":

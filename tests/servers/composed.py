@@ -24,7 +24,7 @@ import yaml
 
 from servers.build import ROOT, SERVERS, build
 from servers.debian import COMMANDS, find
-from servers.running import LOG_LINES, free_addresses
+from servers.running import LOG_LINES, end, free_addresses
 from waiting import wait_until
 
 READY_SECONDS: Final = 120.0
@@ -214,7 +214,7 @@ class Composed:
     def stop(self, name: str) -> str:
         """End a service as `docker compose stop` does; returns what it printed."""
         server = self.running.pop(name)
-        _end(server.process)
+        end(server.process, STOP_SECONDS)
         return server.out.read_text()
 
     @contextlib.contextmanager
@@ -231,7 +231,7 @@ class Composed:
                 if server.process.poll() is None:
                     server.process.send_signal(signal.SIGTERM)
             for server in self.running.values():
-                _end(server.process)
+                end(server.process, STOP_SECONDS)
 
 
 def _answers(server: Running, url: str) -> bool:
@@ -241,12 +241,3 @@ def _answers(server: Running, url: str) -> bool:
         return httpx.get(url, timeout=5.0).is_success
     except httpx.TransportError:
         return False
-
-
-def _end(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()

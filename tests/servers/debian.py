@@ -7,7 +7,6 @@ service started. Standard library only, as `build`.
 
 from __future__ import annotations
 
-import argparse
 import os
 import shutil
 import subprocess
@@ -17,7 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from servers.build import BuildError, home
+from servers.build import BuildError, home, print_paths
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +102,7 @@ def _run(command: Sequence[str], where: Path, environ: Mapping[str, str], packag
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Find the commands named and print their paths; 1 where one is not to be had."""
-    parser = argparse.ArgumentParser(description="Get servers from Debian's packages.")
-    parser.add_argument("commands", nargs="+", choices=sorted(COMMANDS))
-    try:
-        for name in parser.parse_args(arguments).commands:
-            print(find(COMMANDS[name]), flush=True)
-    except BuildError as error:
-        print(error, file=sys.stderr)
-        return 1
-    return 0
+    return print_paths("Get servers from Debian's packages.", COMMANDS, find, arguments)
 
 
 if __name__ == "__main__":
