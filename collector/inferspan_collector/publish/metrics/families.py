@@ -95,6 +95,14 @@ class Folding:
             self._telemetry.add(FOLDED, more, label=f"metrics:{what}")
 
 
+def leave_out(values: dict[Labels, float], room: int, folding: Folding, what: str) -> None:
+    """Leave out what is beyond the limit, and count it: for values that do not add up."""
+    beyond = sorted(values)[room:]
+    folding.count(what, len(beyond))
+    for key in beyond:
+        del values[key]
+
+
 def gauge(
     name: str, text: str, labels: tuple[str, ...], values: Mapping[Labels, float]
 ) -> GaugeMetricFamily:

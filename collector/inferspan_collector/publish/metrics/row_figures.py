@@ -25,7 +25,14 @@ from inferspan_collector.estimates.settling import counted as counted_lags
 from inferspan_collector.publish import learning
 from inferspan_collector.publish.foreseeing import thresholds_of
 from inferspan_collector.publish.measuring import measurements
-from inferspan_collector.publish.metrics.families import GROUP, Folding, Labels, gauge, label
+from inferspan_collector.publish.metrics.families import (
+    GROUP,
+    Folding,
+    Labels,
+    gauge,
+    label,
+    leave_out,
+)
 from inferspan_collector.publish.metrics.slices import SLICE_SCORE, SLICED, slices
 from inferspan_collector.publish.metrics.windows import AVERAGED, SCORE, SINGLE, TARGETED, Scored
 from inferspan_collector.publish.quality_json import Rest, default_average, windows_json
@@ -201,10 +208,7 @@ class RowFigures:
         folding.count("slice", sum(one.folded_slices for one in made))
         for name, (text, labels) in _GAUGES.items():
             values = {key: value for one in made for key, value in one.gauges[name].items()}
-            beyond = sorted(values)[room:]
-            folding.count(name.removeprefix("inferspan_"), len(beyond))
-            for key in beyond:
-                del values[key]
+            leave_out(values, room, folding, name.removeprefix("inferspan_"))
             yield gauge(name, text, labels, values)
 
     def _targets(self, reader: Reader, end: int) -> dict[str, set[str]]:

@@ -23,6 +23,7 @@ from inferspan_collector.publish.metrics.families import (
     gauge,
     group_labels,
     label,
+    leave_out,
     top,
 )
 from inferspan_collector.quality import coverage, many_windows, quality_figures
@@ -221,7 +222,8 @@ class Windows:
                     counts = called.n[mine]
                     good = counts[buckets_within(called.what[mine], limit * 1e6)].sum()
                     within[(*name, window)] = float(good / counts.sum())
-        self._leave_out(quantiles, within)
+        for values in (quantiles, within):
+            leave_out(values, self._room, self._folding, "latency")
         return [
             capped(
                 "inferspan_window_predictions",
@@ -244,14 +246,6 @@ class Windows:
                 within,
             ),
         ]
-
-    def _leave_out(self, *gauges: dict[Labels, float]) -> None:
-        """What does not add up is left out beyond the limit, and counted."""
-        for values in gauges:
-            beyond = sorted(values)[self._room :]
-            self._folding.count("latency", len(beyond))
-            for key in beyond:
-                del values[key]
 
     def _confusion(self, counted: Windowed) -> Metric:
         cells = {
