@@ -31,7 +31,7 @@ from inferspan_collector.quality.counted_windows import CountedWindows
 from inferspan_collector.quality.figure import BINARY, MICRO, WEIGHTED, Figure
 from inferspan_collector.quality.interval_columns import Ends, logit, wilson
 from inferspan_collector.quality.intervals import Z
-from inferspan_collector.quality.one_class import AVERAGED, BETAS, WITHOUT
+from inferspan_collector.quality.one_class import AVERAGED, BETAS, WITHOUT, partials
 from inferspan_collector.quality.weighing import Weighed
 from inferspan_collector.telemetry import OTHER
 
@@ -202,39 +202,13 @@ def _by_cells(
     tables: Tables, name: str, mean: Float64, value: Float64, weight: Float64, *, weighted: bool
 ) -> Ends:
     """The delta method over the cells, as `one_class.share_interval`."""
-    by_d, by_p, by_t = (weight * each for each in _partials(name, *shares(tables)))
+    by_d, by_p, by_t = (weight * each for each in partials(name, *shares(tables))[1:])
     if weighted:
         by_t = by_t + value
     variance = cell_variance(tables, by_d, by_p, by_t)
     plain = ~((mean > 0) & (mean < 1)) | (variance <= 1e-18)
     edge, inner = wilson(mean, tables.effective), logit(mean, variance)
     return np.where(plain, edge[0], inner[0]), np.where(plain, edge[1], inner[1])
-
-
-def _partials(name: str, d: Float64, p: Float64, t: Float64) -> tuple[Float64, Float64, Float64]:
-    """As `one_class._partials`."""
-    zero = np.zeros_like(d)
-    if name == "precision":
-        return _over(1.0, p), -_over(d, p * p), zero
-    if name == "recall":
-        return _over(1.0, t), zero, -_over(d, t * t)
-    if name == "specificity":
-        left = 1 - t
-        slope = _over(1.0, left)
-        return slope, -slope, _over(d - p, left * left)
-    if name == "negative_predictive_value":
-        left = 1 - p
-        slope = _over(1.0, left)
-        return slope, _over(d - t, left * left), -slope
-    square = BETAS[name] ** 2
-    both = square * t + p
-    by_both = -_over((1 + square) * d, both * both)
-    return _over(1 + square, both), by_both, square * by_both
-
-
-def _over(above: Float64 | float, below: Float64) -> Float64:
-    held = below > 1e-15
-    return np.where(held, above, 0.0) / np.where(held, below, 1.0)
 
 
 def _micro(tables: Tables, right: Several) -> dict[str, Several]:

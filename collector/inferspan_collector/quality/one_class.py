@@ -187,7 +187,7 @@ def cell_variance(cells: Float64, gradient: Float64) -> float:
 def _gradient(name: str, shares: Float64, *, macro: bool) -> Float64:
     """∂ average ÷ ∂ share of each cell: of the diagonal d, of predicted p, and of actual t."""
     d, p, t = np.diagonal(shares), shares.sum(axis=1), shares.sum(axis=0)
-    value, by_d, by_p, by_t = _partials(name, d, p, t)
+    value, by_d, by_p, by_t = partials(name, d, p, t)
     weight = np.full(len(d), 1 / len(d)) if macro else t
     by_d, by_p, by_t = weight * by_d, weight * by_p, weight * by_t
     if not macro:
@@ -195,10 +195,20 @@ def _gradient(name: str, shares: Float64, *, macro: bool) -> Float64:
     return np.diag(by_d) + by_p[:, None] + by_t[None, :]
 
 
-def _partials(
+def partials(
     name: str, d: Float64, p: Float64, t: Float64
 ) -> tuple[Float64, Float64, Float64, Float64]:
-    """A figure of each class by its shares, and its derivatives; 0 without a denominator."""
+    """A figure of each class by its shares, and its derivatives; 0 without a denominator.
+
+    Args:
+        name: of the figure.
+        d: per class, the share of all rows that are predicted and actual; any shape, as the others.
+        p: that are predicted.
+        t: that are actual.
+
+    Returns:
+        The figure, and its derivatives by `d`, `p` and `t`.
+    """
     zero = np.zeros_like(d)
     rest = 1 - p - t + d
     if name == "precision":
