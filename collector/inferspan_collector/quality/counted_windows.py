@@ -116,8 +116,8 @@ class CountedWindows:
     @property
     def answered(self) -> Int64:
         """Predictions that a label can judge: a call that raised said nothing."""
-        # Counted by two questions to the store: a prediction superseded in between may leave its
-        # label counted a moment longer.
+        # /metrics counts by two questions to the store: a prediction superseded in between may
+        # leave its label counted a moment longer.
         answered: Int64 = np.maximum(self.predictions - self.errors, self.labelled)
         return answered
 
@@ -180,9 +180,8 @@ def grouped_counts(reader: Reader, query: CellQuery) -> dict[Key, Counts]:
 def counted(reader: Reader, query: CellQuery) -> CountedWindows:
     """As `grouped_counts`, in columns."""
     asked = wide(query)
-    # Outcomes first: what is committed between the two questions may only add predictions.
-    outcomes = reader.outcome_cells(asked)
-    return tally(query.by, reader.prediction_cells(asked), outcomes)
+    with reader.at_one_moment() as now:
+        return tally(query.by, now.prediction_cells(asked), now.outcome_cells(asked))
 
 
 def wide(query: CellQuery) -> CellQuery:

@@ -12,7 +12,7 @@ def figures(counts: Counts, question: Question) -> dict[str, Figure]:
 
     A call that raised said nothing that a label could judge, so it waits for none.
     """
-    # The two are counted by two questions to the store: a prediction superseded in between may
+    # /metrics counts the two by two questions to the store: a prediction superseded in between may
     # leave its label counted a moment longer.
     n = max(counts.predictions - counts.errors, counts.labelled)
     if n == 0:
