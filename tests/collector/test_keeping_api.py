@@ -143,7 +143,7 @@ def test_the_commands_ask_a_running_collector(collector: Collector, tmp_path: Pa
     copied = inferspan("backup", "--to", str(tmp_path / "copy"), "--json", *url)
     assert json.loads(copied.stdout)["predictions"] == 1
     looked = inferspan("forget", "--prediction-id", "order-1", "--dry-run", *url)
-    assert "1 predictions and 0 labels would be erased" in looked.stdout
+    assert "1 prediction and 0 labels would be erased" in looked.stdout
     done = inferspan("forget", "--prediction-id", "order-1", "--json", *url)
     assert json.loads(done.stdout)["predictions"] == 1
     assert len(json.loads(done.stdout)["trace_ids"]) == 1

@@ -221,7 +221,10 @@ def test_a_token_is_read_anew_at_every_question(tmp_path: Path, behind: Behind) 
         token.write_text("second\n")
         jaeger.rates("checkout")
         token.unlink()
-        assert jaeger.post("checkout").status_code == 503
+        gone = jaeger.post("checkout")
+        assert gone.status_code == 503
+        assert f"token file {token} cannot be read" in gone.json()["error"]
+        assert "jaeger.monitor_upstream_token_file: one line" in gone.json()["error"]
     assert [asked["token"] for asked in behind.asked] == ["Bearer first", "Bearer second"]
 
 

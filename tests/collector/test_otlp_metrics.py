@@ -155,6 +155,32 @@ def test_a_push_says_who_it_is(
     assert said["service.version"]
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (None, "cannot be read: No such file"),
+        (b"\xff\xfe", "is no text in ASCII"),
+        (b"first\nsecond\n", "more than one line"),
+        (b"\n", "holds no token"),
+    ],
+)
+def test_a_token_that_cannot_be_used_is_what_is_named(
+    exposition: Exposition,
+    endpoint: tuple[Endpoint, str],
+    tmp_path: Path,
+    content: bytes | None,
+    says: str,
+) -> None:
+    told, url = endpoint
+    token = tmp_path / "token"
+    if content is not None:
+        token.write_bytes(content)
+    with pytest.raises(NotDelivered, match=says) as raised:
+        publisher(exposition, url, token).publish_once()
+    assert "publish.otlp_token_file" in str(raised.value)
+    assert told.bodies == []
+
+
 def test_what_is_not_taken_is_said_and_counted(
     exposition: Exposition, endpoint: tuple[Endpoint, str]
 ) -> None:

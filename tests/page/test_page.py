@@ -16,6 +16,7 @@ from inferspan_collector.config import Config
 from inferspan_collector.page import wording
 from inferspan_collector.page.choices import address
 from inferspan_collector.page.parts import PARTS
+from inferspan_collector.telemetry import HELD, HELD_LIMIT
 
 PAIRS = [("fraud", "fraud")] * 40 + [("fraud", "legit")] * 10 + [("legit", "legit")] * 30
 JAEGER = "http://127.0.0.1:16686"
@@ -202,6 +203,15 @@ def test_our_own_health_is_said_with_a_remedy(page: Shown) -> None:
     said = text(page.whole("/"))
     assert "the writer does not run" in said
     assert "start the collector again" in said
+
+
+@pytest.mark.parametrize(("part", "worth_a_look"), [("queue", True), ("recent_ids", False)])
+def test_memory_that_is_nearly_full_is_worth_a_look(
+    page: Shown, part: str, worth_a_look: bool
+) -> None:
+    page.store.telemetry.watch(HELD, lambda: 81, part=part)
+    page.store.telemetry.watch(HELD_LIMIT, lambda: 100, part=part)
+    assert (f"held: {part} 81 B of 100 B" in text(page.whole("/"))) is worth_a_look
 
 
 def test_no_text_of_a_model_is_markup(filled: Shown) -> None:

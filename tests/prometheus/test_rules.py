@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from inferspan_collector import health_limits
 from servers.build import ROOT
 from servers.debian import COMMANDS, find
 
@@ -93,6 +94,14 @@ def test_an_alert_says_what_and_how_bad(alert: dict[str, Any]) -> None:
         assert wanted <= said.keys()
     page = (ROOT / "docs/alerts.md").read_text()
     assert f"| `{alert['alert']}` | {alert['labels']['severity']} |" in page
+
+
+def test_alerts_page_and_doctor_look_at_the_same_limits() -> None:
+    expressions = {alert["alert"]: alert["expr"] for alert in ALERTS}
+    (free,) = re.findall(r"disk_free_bytes < (\S+)", expressions["InferspanDiskFull"])
+    (share,) = re.findall(r"> ([\d.]+)$", expressions["InferspanQueueFull"])
+    assert float(free) == health_limits.DISK_FREE_BYTES_MIN
+    assert float(share) == health_limits.FULL_SHARE
 
 
 def test_no_alert_is_written_down_that_there_is_not() -> None:

@@ -13,6 +13,7 @@ import typer
 from inferspan.semconv import prediction_id_text
 from inferspan_collector.cli.client import DEFAULT_API, Client, Refused, Unreachable, expect_success
 from inferspan_collector.cli.exits import Exit, exit_codes, fail
+from inferspan_collector.cli.printable import counted
 from inferspan_collector.cli.tokens import TokenFileOption, TokenOption, presented
 
 FORGET_HELP = """Erase what a collector holds of a prediction id: predictions, labels, what waits.
@@ -94,7 +95,8 @@ def forget(
         typer.echo(json.dumps(total | {"dry_run": dry_run}))
         return
     done = "would be erased" if dry_run else "erased"
-    typer.echo(f"{total['predictions']} predictions and {total['labels']} labels {done}")
+    held = [counted(total[f"{noun}s"], noun) for noun in ("prediction", "label")]
+    typer.echo(f"{' and '.join(held)} {done}")
     if total["trace_ids"]:
         typer.echo("their traces, to be deleted in your trace store:")
     for trace_id in total["trace_ids"]:
@@ -120,10 +122,8 @@ def backup(
     if as_json:
         typer.echo(json.dumps(answer))
         return
-    typer.echo(
-        f"{answer['path']}: {answer['predictions']} predictions, {answer['labels']} labels, "
-        f"{answer['bytes']} bytes"
-    )
+    held = [counted(answer[f"{noun}s"], noun) for noun in ("prediction", "label", "byte")]
+    typer.echo(f"{answer['path']}: {', '.join(held)}")
 
 
 def _post(client: Client, path: str, body: dict[str, Any]) -> dict[str, Any]:

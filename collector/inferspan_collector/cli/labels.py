@@ -23,6 +23,7 @@ from inferspan_collector.cli.client import DEFAULT_API, Client, Refused, Unreach
 from inferspan_collector.cli.exits import Exit, exit_codes, fail
 from inferspan_collector.cli.label_files import Columns, FileUnusable, Format, format_of, read
 from inferspan_collector.cli.label_push import EXAMPLES_MAX, UNMATCHED, Failure, Tally, push
+from inferspan_collector.cli.printable import counted
 from inferspan_collector.cli.tokens import TokenFileOption, TokenOption, presented
 
 HELP = """Send labels from a file: CSV, TSV, NDJSON or Parquet.
@@ -296,23 +297,19 @@ def _summarise(
         return
     words = ", ".join(f"{n:,} {word}" for word, n in tally.results.most_common()) or "none"
     verb = "would be accepted" if dry_run else "accepted"
-    typer.echo(f"{_counted(tally.accepted, 'label')} {verb}: {words}")
+    typer.echo(f"{counted(tally.accepted, 'label')} {verb}: {words}")
     if tally.without_truth:
-        typer.echo(f"{_counted(tally.without_truth, 'row')} without a truth so far, skipped")
+        typer.echo(f"{counted(tally.without_truth, 'row')} without a truth so far, skipped")
     if tally.failed:
         kept = f"; {failures} says why" if failures else ""
-        typer.echo(f"{_counted(tally.failed, 'row')} refused{kept}")
+        typer.echo(f"{counted(tally.failed, 'row')} refused{kept}")
     if tally.unmatched_ids:
         n = tally.results[UNMATCHED]
         typer.echo(
-            f"{_counted(n, 'label')} without a prediction so far, to join when it comes: "
+            f"{counted(n, 'label')} without a prediction so far, to join when it comes: "
             f"{', '.join(tally.unmatched_ids)}"
         )
         if held:
             typer.echo(f"ids that the collector holds look like: {', '.join(held)}")
         if unknown:
             typer.echo(unknown)
-
-
-def _counted(n: int, noun: str) -> str:
-    return f"{n:,} {noun}" if n == 1 else f"{n:,} {noun}s"

@@ -14,6 +14,7 @@ import typer
 
 from inferspan_collector import config
 from inferspan_collector.cli.exits import Exit, exit_codes, fail
+from inferspan_collector.cli.printable import counted
 from inferspan_collector.config import ConfigError
 from inferspan_collector.config.mappings import Mapping, ready_made_names
 
@@ -153,6 +154,6 @@ def _summary(reports: list[SpanReport]) -> str:
     refused = sum(len(report.refused) for report in reports)
     ignored = sum(report.ignored for report in reports)
     return (
-        f"{len(reports)} spans: {predictions} predictions, {labels} labels, {refused} refused, "
-        f"{ignored} ignored"
+        f"{counted(len(reports), 'span')}: {counted(predictions, 'prediction')}, "
+        f"{counted(labels, 'label')}, {refused} refused, {ignored} ignored"
     )

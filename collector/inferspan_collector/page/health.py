@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from inferspan_collector.config import Config
+from inferspan_collector.health_limits import DISK_FREE_BYTES_MIN, FULL_SHARE, MEANT_TO_FILL
 from inferspan_collector.page import wording
+from inferspan_collector.store import unmatched
 from inferspan_collector.submission import Queries
 from inferspan_collector.telemetry import (
     ACCEPTED,
@@ -22,12 +24,6 @@ from inferspan_collector.telemetry import (
     Counter,
     Telemetry,
 )
-
-WAITING_NS: Final = 600_000_000_000
-"""A label that matches nothing is worth a word when its prediction had time to arrive."""
-DISK_FREE_LEAST: Final = 2**30
-"""Bytes free below which somebody should look."""
-NEARLY_FULL: Final = 0.9
 
 OK: Final = "ok"
 LOOK: Final = "look"
@@ -104,7 +100,7 @@ def _failures(telemetry: Telemetry) -> Line:
 
 
 def _waiting(queries: Queries) -> list[Line]:
-    waiting = queries.stored.waiting_labels(queries.now_ns() - WAITING_NS)
+    waiting = queries.stored.waiting_labels(queries.now_ns() - unmatched.AFTER_NS)
     found = sorted(waiting.items(), key=lambda each: -each[1])[:5]
     return [
         Line(
@@ -122,7 +118,7 @@ def _store(queries: Queries) -> Line:
     sizes = queries.stored.sizes()
     taken, free = sum(sizes.bytes.values()), sizes.disk_free
     value = f"{wording.size(taken)} on disk, {wording.size(free)} free"
-    if free < DISK_FREE_LEAST:
+    if free < DISK_FREE_BYTES_MIN:
         return Line("store", value, LOOK, "make room, or keep rows for a shorter time")
     return Line("store", value)
 
@@ -133,7 +129,7 @@ def _held(telemetry: Telemetry) -> list[Line]:
     found = []
     for key, held in gauges.get(HELD, {}).items():
         limit = limits.get(key, 0)
-        if limit and held / limit >= NEARLY_FULL:
+        if key[0] not in MEANT_TO_FILL and held > FULL_SHARE * limit > 0:
             value = f"{wording.size(held)} of {wording.size(limit)}"
             found.append(Line(f"held: {key[0]}", value, LOOK, "senders are asked to come again"))
     queued = sum(gauges.get(QUEUED, {}).values())

@@ -22,6 +22,7 @@ from inferspan_collector.publish.jaeger_names import UNKNOWN_SERVICE, Meaning, N
 from inferspan_collector.publish.parameters import BadParameter, whole_number
 from inferspan_collector.quality.counted_windows import grouped_counts
 from inferspan_collector.quality.counts import Counts, merged
+from inferspan_collector.store import unmatched
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery, PredictionRow
 from inferspan_collector.store.reader import Reader
 from inferspan_collector.submission import Queries
@@ -31,8 +32,6 @@ HOURS_DEFAULT: Final = 48
 """What Jaeger's page asks for."""
 HOURS_MAX: Final = 400 * 24
 MODELS_SHOWN_MAX: Final = 10
-UNMATCHED_AFTER_NS: Final = 10 * MINUTE_NS
-"""A label that matches nothing is worth a word only when its prediction had time to arrive."""
 
 
 def routes(queries: Queries, config: Config) -> list[Route]:
@@ -204,11 +203,11 @@ def _banner(
         for view in views
         if view.counts.labelled == 0
     ]
-    unmatched: Mapping[str, int] = reader.waiting_labels(now_ns - UNMATCHED_AFTER_NS)
+    waiting: Mapping[str, int] = reader.waiting_labels(now_ns - unmatched.AFTER_NS)
     words += [
-        f"Labels of {name} that match no prediction: {unmatched[name]}."
+        f"Labels of {name} that match no prediction: {waiting[name]}."
         for name in names
-        if unmatched.get(name)
+        if waiting.get(name)
     ]
     if len(names) > MODELS_SHOWN_MAX:
         words.append(f"{MODELS_SHOWN_MAX} of {len(names)} models are shown.")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
 
-from inferspan_collector.publish.posting import post
+from inferspan_collector.publish.posting import TokenUnusable, post
 from inferspan_collector.publish.promql import MonitorQuery, render
 from inferspan_collector.telemetry import MONITOR_UPSTREAM, Telemetry
 
@@ -89,9 +89,14 @@ class Upstream:
             found = list(_series(self._post(urlencode(form).encode()), frozenset(services)))
         except (OSError, HTTPException, ValueError) as error:
             self._telemetry.add(MONITOR_UPSTREAM, result="error")
+            remedy = (
+                "It is jaeger.monitor_upstream_token_file: one line, readable by the collector."
+                if isinstance(error, TokenUnusable)
+                else "Is it the root of a running Prometheus, and does "
+                "jaeger.monitor_upstream_token_file fit?"
+            )
             message = (
-                f"{self._url} (jaeger.monitor_upstream) did not answer: {_said(error)}. Is it the "
-                "root of a running Prometheus, and does jaeger.monitor_upstream_token_file fit?"
+                f"{self._url} (jaeger.monitor_upstream) did not answer: {_said(error)}. {remedy}"
             )
             _log.warning("%s", message)
             raise UpstreamError(message) from error

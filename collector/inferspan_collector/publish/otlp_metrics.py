@@ -38,7 +38,7 @@ from prometheus_client.samples import Exemplar as Shown
 from prometheus_client.samples import Sample
 
 from inferspan import semconv
-from inferspan_collector.publish.posting import post
+from inferspan_collector.publish.posting import TokenUnusable, post
 from inferspan_collector.telemetry import PUBLISHED_METRICS, Telemetry
 
 SCOPE: Final = "inferspan_collector"
@@ -92,9 +92,13 @@ class MetricsPublisher:
                 rejected = self._send(request.SerializeToString())
             except (OSError, HTTPException, DecodeError) as error:
                 self._telemetry.add(PUBLISHED_METRICS, result="error")
+                remedy = (
+                    "It is publish.otlp_token_file: one line, readable by the collector."
+                    if isinstance(error, TokenUnusable)
+                    else "Is publish.otlp an OTLP/HTTP endpoint that takes metrics?"
+                )
                 raise NotDelivered(
-                    f"metrics do not reach {self._url}: {error}. Is publish.otlp an OTLP/HTTP "
-                    "endpoint that takes metrics?"
+                    f"metrics do not reach {self._url}: {error}. {remedy}"
                 ) from error
             self._telemetry.add(PUBLISHED_METRICS, result="rejected" if rejected else "ok")
         return 0

@@ -11,6 +11,10 @@ TIMEOUT_SECONDS: Final = 10.0
 """Jaeger, which may wait for what we ask, waits for 30."""
 
 
+class TokenUnusable(OSError):
+    """The file with the token cannot be read, or holds no token; the message says which."""
+
+
 def post(
     url: str, body: bytes, content_type: str, answer_bytes_max: int, token_file: Path | None = None
 ) -> bytes:
@@ -26,16 +30,28 @@ def post(
     Raises:
         urllib.error.HTTPError: any other status than 2xx; its body may be read, and it is to be
             closed.
+        TokenUnusable: nothing was sent, for the token's file cannot be used.
         OSError, http.client.HTTPException: it cannot be reached, or breaks off.
-        ValueError: the token is no text.
     """
     headers = {"Content-Type": content_type}
     if token_file is not None:
-        headers["Authorization"] = f"Bearer {token_file.read_text('utf-8').strip()}"
+        headers["Authorization"] = f"Bearer {_token(token_file)}"
     request = urllib.request.Request(url, data=body, headers=headers, method="POST")
     with _opener().open(request, timeout=TIMEOUT_SECONDS) as answer:
         found: bytes = answer.read(answer_bytes_max)
     return found
+
+
+def _token(file: Path) -> str:
+    try:
+        token = file.read_text("ascii").strip()
+    except OSError as error:
+        raise TokenUnusable(f"the token file {file} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise TokenUnusable(f"the token file {file} is no text in ASCII") from error
+    if not token.isprintable() or not token:
+        raise TokenUnusable(f"the token file {file} holds no token, or more than one line")
+    return token
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

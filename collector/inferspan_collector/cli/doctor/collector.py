@@ -9,12 +9,11 @@ from typing import Final
 from inferspan_collector.cli.client import Client, Refused, Unreachable, expect_success
 from inferspan_collector.cli.doctor.asking import Samples, samples, total
 from inferspan_collector.cli.doctor.finding import Finding, right, unknown, wrong
+from inferspan_collector.health_limits import DISK_FREE_BYTES_MIN, FULL_SHARE, MEANT_TO_FILL
 
 PART: Final = "collector"
 SERIES_MAX: Final = 10_000
 """Series of one scrape; each costs Prometheus some kilobytes."""
-DISK_FREE_MIN: Final = 1_000_000_000
-_FULL: Final = 0.8
 _NAMED_MAX: Final = 5
 _REFUSALS: Final = {
     "inferspan_refused_records": (
@@ -153,23 +152,26 @@ def _room(found: Samples) -> Iterator[Finding]:
     limits = {
         labels["part"]: value for labels, value in found.get("inferspan_held_bytes_limit", [])
     }
-    full = [part for part, limit in limits.items() if held.get(part, 0) > _FULL * limit]
+    full = [
+        part
+        for part, limit in limits.items()
+        if part not in MEANT_TO_FILL and held.get(part, 0) > FULL_SHARE * limit
+    ]
     for part in full:
-        # The index of recent ids is meant to fill, and forgets the oldest.
-        if part != "recent_ids":
-            yield wrong(
-                PART, f"inferspan_held_bytes {part}",
-                f"{held[part]:,.0f} of {limits[part]:,.0f}", f"below {_FULL:.0%}",
-                "the store does not keep up; see /metrics inferspan_stage_seconds_total",
-            )  # fmt: skip
-    if not set(full) - {"recent_ids"}:
+        yield wrong(
+            PART, f"inferspan_held_bytes {part}",
+            f"{held[part]:,.0f} of {limits[part]:,.0f}", f"below {FULL_SHARE:.0%}",
+            "the store does not keep up; see /metrics inferspan_stage_seconds_total",
+        )  # fmt: skip
+    if not full:
         used = sum(held.values())
         yield right(PART, "memory", f"{used / 1e6:,.0f} MB held, every part within its limit")
     free = total(found, "inferspan_store_disk_free_bytes")
-    if free < DISK_FREE_MIN:
+    if free < DISK_FREE_BYTES_MIN:
         yield wrong(
             PART, "inferspan_store_disk_free_bytes", f"{free / 1e9:.2f} GB",
-            f"{DISK_FREE_MIN / 1e9:g} GB or more", "make room: a full disk refuses everything",
+            f"{DISK_FREE_BYTES_MIN / 1e9:g} GB or more",
+            "make room: a full disk refuses everything",
         )  # fmt: skip
     else:
         yield right(PART, "disk", f"{free / 1e9:,.0f} GB free")
