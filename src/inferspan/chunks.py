@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, Final
 
 from numpy import ndarray
 
 from inferspan.arguments import Arguments, Keywords
+from inferspan.attributes import type_name
 from inferspan.calls import Start, Wrapper
 from inferspan.containment import Contained, errors
 from inferspan.output_columns import ROWS_MAX
@@ -15,6 +17,14 @@ from inferspan.spans import SpanScope
 
 _BEGIN: Final = "begin the spans of a large batch"
 _END: Final = Contained("end the spans of a large batch")
+
+
+@dataclass(frozen=True, slots=True)
+class _Uncut:
+    """In the place of rows of a table that only its library can cut."""
+
+    shape: tuple[int, ...]
+    dtype: str
 
 
 def in_chunks(traced: Wrapper, start: Start) -> Wrapper:
@@ -107,4 +117,7 @@ def _chunk(value: Any, rows: int, at: int) -> Any:
     shape = getattr(value, "shape", None)
     if type(shape) is not tuple or not shape or shape[0] != rows:
         return value
+    if not hasattr(type(value), "__getitem__"):
+        left = min(ROWS_MAX, rows - at)
+        return _Uncut((left, *shape[1:]), type_name(type(value)))
     return value.iloc[part] if hasattr(value, "iloc") else value[part]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 
+from catboost import CatBoostClassifier, CatBoostRegressor
 from lightgbm import LGBMRegressor
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.ensemble import RandomForestClassifier
@@ -19,12 +20,15 @@ from xgboost import XGBClassifier
 CANCER, IRIS, DIABETES = (
     load(return_X_y=True, as_frame=True) for load in (load_breast_cancer, load_iris, load_diabetes)
 )
+BOOSTED = {"iterations": 10, "thread_count": 1, "verbose": False, "allow_writing_files": False}
 MODELS = {
     "LogisticRegression": (make_pipeline(StandardScaler(), LogisticRegression()), CANCER),
     "XGBClassifier": (XGBClassifier(n_estimators=10, n_jobs=1), CANCER),
     "RandomForestClassifier": (RandomForestClassifier(20, random_state=0), IRIS),
     "LinearRegression": (GridSearchCV(LinearRegression(), {}, cv=2), DIABETES),
     "LGBMRegressor": (LGBMRegressor(n_estimators=10, n_jobs=1, verbose=-1), DIABETES),
+    "CatBoostClassifier": (CatBoostClassifier(**BOOSTED), IRIS),
+    "CatBoostRegressor": (CatBoostRegressor(loss_function="Poisson", **BOOSTED), DIABETES),
 }
 answers = {}
 for name, (model, (x, y)) in MODELS.items():

@@ -17,7 +17,7 @@ from collector_process import DEADLINE_SECONDS, Served, serving
 from sklearn import metrics
 
 WORKLOAD = Path(__file__).with_name("library_workload.py")
-LIBRARIES = ("sklearn", "xgboost", "lightgbm")
+LIBRARIES = ("sklearn", "xgboost", "lightgbm", "catboost")
 OPTIONS = {"prediction_id": "index", "version": 7}
 EXACT, RECORDS = 1e-12, 1e-6
 """What figures may be off by: slim records carry scores in float32."""
@@ -122,6 +122,8 @@ CHECKS: dict[str, tuple[Callable[..., None], str, str | None]] = {
     "RandomForestClassifier": (check_several, "class", "macro"),
     "LinearRegression": (check_numbers, "value", None),
     "LGBMRegressor": (check_numbers, "value", None),
+    "CatBoostClassifier": (check_several, "class", "macro"),
+    "CatBoostRegressor": (check_numbers, "value", None),
 }
 
 
