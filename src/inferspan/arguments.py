@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -55,13 +54,13 @@ class Source(Protocol):
         """List the names among which it was not found; they are data, so for the local log only."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Argument:
     """A parameter of the function."""
 
-    name: str
-    position: int | None
-    default: object = ABSENT
+    __slots__ = ("default", "name", "position")
+
+    def __init__(self, name: str, position: int | None, default: object = ABSENT) -> None:
+        self.name, self.position, self.default = name, position, default
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -86,12 +85,14 @@ class Argument:
         return ""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Column:
     """A column of a data frame (or its `index`), a key of a mapping or an attribute."""
 
-    argument: Argument
-    name: str
+    __slots__ = ("argument", "name")
+
+    def __init__(self, argument: Argument, name: str) -> None:
+        self.argument = argument
+        self.name = name
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -127,27 +128,31 @@ class Column:
         return f"{self.argument.name!r} has {_columns_of(owner)}" if is_table(owner) else ""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class PlacedColumn(Column):
     """A column of a data frame, or of an array by its place."""
 
-    place: int
+    __slots__ = ("place",)
+
+    def __init__(self, argument: Argument, name: str, place: int) -> None:
+        super().__init__(argument, name)
+        self.place = place
 
     def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
         """Read the column, of an array as an array."""
         owner = self.argument.read(arguments, keywords, bound)
         if type(owner) is np.ndarray and owner.ndim == 2 and self.place < owner.shape[1]:
             return owner[:, self.place]
-        # By name: a class with slots is made anew, and `super()` would mean the one before.
-        return Column.read(self, arguments, keywords, bound)
+        return super().read(arguments, keywords, bound)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class KeywordOrColumn:
     """A keyword that `**kwargs` takes, and where the call gives none, a column."""
 
-    keyword: Argument
-    column: Column
+    __slots__ = ("column", "keyword")
+
+    def __init__(self, keyword: Argument, column: Column) -> None:
+        self.keyword = keyword
+        self.column = column
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -169,11 +174,13 @@ class KeywordOrColumn:
         return self.column.beside(arguments, keywords, bound)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Computed:
     """What a callable makes of the call's arguments."""
 
-    function: Callable[..., object]
+    __slots__ = ("function",)
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        self.function = function
 
     @property
     def names(self) -> tuple[str, ...]:

@@ -28,7 +28,7 @@ Names = Iterable[str] | Mapping[str, SourceName] | Callable[..., object]
 """Names of arguments or columns; or what each is called → its name; or a callable → a mapping."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Declaration:
     """The options of `predict` and `wrap`, checked as far as no signature is needed."""
 

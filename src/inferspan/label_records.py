@@ -70,7 +70,7 @@ def check_options(model: str | None, kind: str, annotator_kind: str | None, acti
     return model
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class LabelDetails:
     """What a label says besides its prediction and its value; unchecked, as the caller gave it."""
 

@@ -9,7 +9,7 @@ import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Self, TypedDict, Unpack
+from typing import Any, Final, Literal, NamedTuple, Self, TypedDict, Unpack
 
 from opentelemetry.trace import INVALID_SPAN_CONTEXT, SpanContext, TraceFlags, Tracer
 
@@ -49,8 +49,7 @@ class LabelOptions(TypedDict, total=False):
     text: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """Of which call of this process a reference was taken, and when."""
 
     call: weakref.ref[Any]

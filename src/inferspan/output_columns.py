@@ -31,7 +31,7 @@ _UNTYPED_TASKS: Final = ("embedding", "detection", "generation")
 _UNTYPED_OPERATIONS: Final = ("embed", "transform", "detect", "generate")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OutputRule:
     """What a model declares about its outputs."""
 
@@ -46,14 +46,12 @@ class OutputRule:
     floats_are_classes: bool = False
     """Whether a float is a class, as with scikit-learn's `predict` and float labels."""
 
-    form: Literal["class", "number", "set", "untyped"] = field(
-        init=False, repr=False, compare=False
-    )
+    form: Literal["class", "number", "set", "untyped"] = field(init=False)
     """What one prediction is: a class, a number, several classes (a set or a ranking), or nothing
     that is known here."""
-    undeclared: bool = field(init=False, repr=False, compare=False)
+    undeclared: bool = field(init=False)
     """Whether nothing tells a number that is a class from one that is a value."""
-    answers: tuple[str, str] | None = field(init=False, repr=False, compare=False)
+    answers: tuple[str, str] | None = field(init=False)
     """The negative and the positive class, where the threshold between them is declared too."""
 
     def __post_init__(self) -> None:

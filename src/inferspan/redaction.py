@@ -26,7 +26,7 @@ ACTIONS: Final = ("drop", "hash", "keep")
 """What a pattern may say: leave the placeholder, a keyed hash, or the value."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Redactor:
     """Judges values by their names: arguments, and all that has a name inside of them."""
 

@@ -33,13 +33,13 @@ _READ: Final = ("OTEL_", "INFERSPAN_")
 _TRACES_PATH: Final = "/v1/traces"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Settings:
     """The SDK's settings. Make one with `Settings.read`."""
 
     capture: str = semconv.CAPTURE_DEFAULT
     """What of the inputs goes on a span where a decorator does not say: a capture policy."""
-    id_key: bytes | None = field(default=None, repr=False)
+    id_key: bytes | None = None
     """Key of the HMAC-SHA-256 that replaces prediction ids; None = ids go as they are."""
     sample_ratio: float | None = None
     """Share of root predictions that get full spans; None = as OTEL_TRACES_SAMPLER says."""
