@@ -126,7 +126,8 @@ def caller_of(shape: CallShape, start: Start, function: Callable[..., Any]) -> C
             except BaseException as error:
                 held, token = token, None
                 scope.unsettled(held, error)
-            returned = function(*args, **kwargs)
+            # Passing no keywords on would copy the empty dictionary.
+            returned = function(*args, **kwargs) if kwargs else function(*args)
             try:
                 if token is not None:
                     detach(token)

@@ -35,7 +35,7 @@ def uuid7(time_ns: int, bits: int) -> str:
 
 
 _IDS_OF_A_SERIES: Final = 1 << 20
-_pack: Final = struct.Struct(">QQ").pack
+_pack: Final = struct.Struct(">QII").pack
 
 
 class _Series:
@@ -54,8 +54,9 @@ class _Series:
         high, low = random_bits >> 64, random_bits & 0xFFFF_FFFF_FFFF_FFFF
         # The counter's own 32 bits have room for a series, however it begins.
         low -= low & _IDS_OF_A_SERIES
+        fixed, counted = low >> 32, low & 0xFFFF_FFFF
         # One object: a thread that changes the series does not mix two of them.
-        self.current = (high, itertools.count(low), low + _IDS_OF_A_SERIES)
+        self.current = (high, fixed, itertools.count(counted), counted + _IDS_OF_A_SERIES)
 
 
 _series: Final = _Series()
@@ -71,13 +72,13 @@ def new_record_id(now_ns: int | None = None) -> str:
     # All in one frame: a call of a function costs as much as the id.
     if _replaced is not None:
         return _replaced()
-    high, counter, last = _series.current
-    low = next(counter)
-    if low >= last:
+    high, fixed, counter, last = _series.current
+    counted = next(counter)
+    if counted >= last:
         _series.start()
-    # Formatting integers costs twice as much.
+    # Formatting integers costs twice as much, and so does counting in more than 63 bits.
     milliseconds = (now_ns or time.time_ns()) // 1_000_000
-    return _pack((milliseconds << 16 | high) & 0xFFFF_FFFF_FFFF_FFFF, low).hex()
+    return _pack((milliseconds << 16 | high) & 0xFFFF_FFFF_FFFF_FFFF, fixed, counted).hex()
 
 
 def uuid7s(times_ns: Sequence[int]) -> list[str]:

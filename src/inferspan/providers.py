@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import Tracer, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
@@ -26,7 +26,8 @@ FLUSH_SECONDS: Final = 5.0
 FLUSH_SECONDS_MAX: Final = 86_400.0
 
 Tracing = tuple[trace.TracerProvider | None, trace.Tracer, bool]
-"""A provider, its tracer of predictions, and whether that leaves sampling to another than us."""
+"""A provider, its tracer of predictions, and whether that is OpenTelemetry's own, which leaves
+sampling to another than us."""
 _NO_TRACING: Final[Tracing] = (None, trace.NoOpTracer(), False)
 
 
@@ -200,9 +201,8 @@ def tracing() -> Tracing:
     if provider is not known[0]:
         tracer = provider.get_tracer(semconv.SCOPE_PREDICTIONS, _version(), semconv.SCHEMA_URL)
         usual = (
-            # By its type: `isinstance` would ask an abstract base class.
-            type(provider) is not trace.ProxyTracerProvider
-            and type(getattr(tracer, "sampler", None)) is not RatioSampler
+            # One that stands before OpenTelemetry's may want its arguments by name.
+            type(tracer) is Tracer and type(tracer.sampler) is not RatioSampler
         )
         state.tracing = known = (provider, tracer, usual)
     if type(provider) is trace.ProxyTracerProvider:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from numpy import ndarray
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import TraceFlags, get_tracer_provider
+from opentelemetry.trace import SpanKind, TraceFlags, get_tracer_provider
 
 from inferspan import attaching, capture, semconv, settings, spans
 from inferspan.arguments import Arguments, Keywords
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _FLAGS: Final = 3
 """Where a `SpanContext`, which is a tuple, has its flags: the property costs a frame."""
 _SAMPLED: Final = TraceFlags.SAMPLED
+_INTERNAL: Final = SpanKind.INTERNAL
 _LISTS_MAX: Final = 1_024
 _LISTS: Final = tuple((str(length), "list") for length in range(_LISTS_MAX))
 """Length → shape and type of a list."""
@@ -168,20 +169,20 @@ def starter(plan: PredictionPlan) -> Start:
             return PredictionCall(plan, arguments, keywords, bound)
         start_ns = spans.now_ns()
         try:
+            # By position: matching names costs as much as a frame. No attributes and links yet; an
+            # exception is ours to record.
             span = tracer.start_span(
-                plan.span_name,
-                parent,
-                start_time=start_ns,
-                record_exception=False,
-                set_status_on_exception=False,
+                plan.span_name, parent, _INTERNAL, None, None, start_ns, False, False
             )
         except BaseException as error:
             span = unbegun(parent, error)
         # Of OpenTelemetry's SDK, which has no others that record.
-        context = span.context if isinstance(span, ReadableSpan) else None
+        context = span.get_span_context() if isinstance(span, ReadableSpan) else None
         if context is None or not context[_FLAGS] & _SAMPLED:
             return PredictionCall(plan, arguments, keywords, bound, (parent, start_ns, span))
         call: UsualCall = UsualCall()
+        # Read at the end of each call: found on the class, they would cost twice as much.
+        call._id = call._gathered = call._noted = call._dropped = None
         call.plan = plan
         call._settings = told
         call._policy = policy = plan.capture or told.capture
