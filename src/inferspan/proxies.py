@@ -5,7 +5,8 @@ from __future__ import annotations
 import copy
 import sys
 from collections.abc import Callable
-from types import FrameType
+from functools import partial
+from types import FrameType, MethodType
 from typing import Any
 
 import wrapt
@@ -28,12 +29,39 @@ class _ReducedByItself:
         return self.__wrapped__.__class__  # type: ignore[attr-defined]
 
 
-class AttributeProxy(_ReducedByItself, wrapt.FunctionWrapper):  # type: ignore[type-arg]
+class _MadeAsMethodsAre(type(wrapt.ObjectProxy)):  # type: ignore[misc]
+    """Lets who has a method's type make one of a function and an object: `weakref.WeakMethod`.
+
+    Making a proxy is on the path of every call of a method, so it goes around, by `type.__call__`.
+    """
+
+    def __call__(cls, function: Any, instance: object) -> Any:
+        if isinstance(function, TracedFunction):
+            return function.__get__(instance, type(instance))
+        found = getattr(instance, getattr(function, "__name__", ""), None)
+        own = getattr(found, "__func__", None) is function
+        return found if own else MethodType(function, instance)
+
+
+class AttributeProxy(
+    _ReducedByItself,
+    wrapt.FunctionWrapper,  # type: ignore[type-arg]
+    metaclass=_MadeAsMethodsAre,
+):
     """A method of an object or class; pickles and copies as that attribute of it."""
+
+    # No annotation: the class would have some then, and hide the method's.
+    of = classmethod(type.__call__)  # type: ignore[var-annotated]
+    """Make one, of what `__init__` takes."""
 
     def __init__(self, owner: object, name: str, method: Callable[..., Any], call: Any) -> None:
         super().__init__(method, call)
         self._self_owner_and_name = (owner, name)
+
+    @property
+    def __self__(self) -> Any:
+        _ = self.__wrapped__.__self__  # type: ignore[attr-defined]  # else it is bound to nothing
+        return self._self_owner_and_name[0]
 
     def __reduce_ex__(self, protocol: object) -> Any:
         return getattr, self._self_owner_and_name
@@ -49,8 +77,19 @@ class AttributeProxy(_ReducedByItself, wrapt.FunctionWrapper):  # type: ignore[t
         return getattr(copy.deepcopy(owner, memo), name)
 
 
-class BoundTracedFunction(_ReducedByItself, wrapt.BoundFunctionWrapper):  # type: ignore[type-arg]
+class BoundTracedFunction(
+    _ReducedByItself,
+    wrapt.BoundFunctionWrapper,  # type: ignore[type-arg]
+    metaclass=_MadeAsMethodsAre,
+):
     """A traced function, bound; pickles and copies as the attribute of its owner."""
+
+    @property
+    def __func__(self) -> Any:
+        function = self.__wrapped__.__func__  # type: ignore[attr-defined]
+        holder = self._self_parent
+        # A `classmethod` object cannot be called itself.
+        return function if isinstance(holder.__wrapped__, classmethod) else holder
 
     def __reduce_ex__(self, protocol: object) -> Any:
         return getattr, (self._self_bound_to(), self.__wrapped__.__name__)
@@ -81,7 +120,9 @@ class TracedFunction(_ReducedByItself, wrapt.FunctionWrapper):  # type: ignore[t
 
     # What a call of it runs, one for each function: wrapt's own call costs as much as three others.
     __slots__ = ("__call__",)
-    __bound_function_wrapper__ = BoundTracedFunction
+    # Binding is on the path of every call of a method, so it goes around what stands in for it.
+    # No annotation: the class would have some then, and hide the function's.
+    __bound_function_wrapper__ = staticmethod(partial(type.__call__, BoundTracedFunction))  # type: ignore[assignment]
 
     def __init__(
         self, function: Callable[..., Any], start: Start, binds: bool, again: tuple[Any, Any]

@@ -68,10 +68,10 @@ class TracedModel(wrapt.ObjectProxy):  # type: ignore[type-arg]
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.__wrapped__, name)
         if name in OPERATION_OF and callable(found):
-            return TracedMethod(self, name, found)
+            return TracedMethod.of(self, name, found)
         # Functions that an instance holds as data are not its methods.
         if inspect.isroutine(found) and name not in getattr(self.__wrapped__, "__dict__", ()):
-            return _FluentMethod(self, name, found)
+            return _FluentMethod.of(self, name, found)
         return found
 
     def __enter__(self) -> Any:

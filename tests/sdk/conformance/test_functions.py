@@ -6,8 +6,9 @@ import functools
 import inspect
 import sys
 import traceback
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
-from types import coroutine
+from types import MethodType, coroutine
 from typing import Any
 
 import pytest
@@ -148,6 +149,22 @@ def test_methods_class_methods_and_static_methods_in_either_order(
         assert scorer.method.__self__ is scorer
         assert super(kind, scorer).method(1) == 6
     assert len(captured()) == 16
+
+
+def test_a_method_is_referred_to_weakly_and_made_anew(decorate: Wrap, captured: Captured) -> None:
+    """As signals and callbacks of other libraries hold methods, and as they rebind them."""
+    for kind in decorated(decorate):
+        scorer, other = kind(), kind()
+        other.bias = 5
+        held = [weakref.WeakMethod(bound) for bound in (scorer.method, kind.of_class)]
+        assert [refer()(2) for refer in held] == [3, f"{kind.__name__} 2"]
+        assert MethodType(scorer.method.__func__, other)(2) == 7
+        assert held[0] == weakref.WeakMethod(scorer.method)
+        assert scorer.method == scorer.method
+        assert len({scorer.method, scorer.method, other.method}) == 2
+        del scorer
+        assert held[0]() is None
+    assert len(captured()) == 6
 
 
 def test_a_method_is_called_through_super(decorate: Wrap, captured: Captured) -> None:
