@@ -1,7 +1,7 @@
 """What a slim record costs: bytes on the wire, packing, and memory; and that drops are counted.
 
-wire      bytes a prediction of the whole OTLP request, at 1,024 and at 20 predictions a flush,
-plain and gzipped, from calls made through the decorator at sample_ratio=0
+wire      bytes a prediction of the whole OTLP request, at 2,048 (a full record), 1,024 and 20
+predictions a flush, plain and gzipped, from calls made through the decorator at sample_ratio=0
 packing   CPU time a prediction to pack rows into columns, and to encode the request, divided by
 that of encoding the same predictions as full spans
 overflow  8 threads append to a buffer that nothing drains: packed + lost must equal appended
@@ -28,7 +28,7 @@ import inferspan
 from inferspan import delivery, providers, records, semconv
 from inferspan.record_columns import Row, pack
 
-FLUSHES: Final = (1_024, 20)
+FLUSHES: Final = (records.FLUSH_CALLS, 1_024, 20)
 WIRE_MAX: Final = 60
 """Bytes a prediction that a slim record may cost, without features."""
 THREADS: Final = 8
