@@ -63,6 +63,8 @@ MISFITS = [
     (BINARY, {"value": 1}, "no 'label'"),
     (BINARY, {"prediction": "a"}, "no 'label'"),
     (BINARY, {"label": object()}, "a object is no class"),
+    (MULTI, 2**3_000, "an integer of 3,001 bits is no class"),
+    (MULTI, {"label": 2**3_000, "score": 0.5}, "an integer of 3,001 bits is no class"),
     (BINARY, {"label": None, "score": float("nan")}, "NaN"),
     (BINARY, 1.5, "outside [0, 1]"),
     (BINARY, -0.1, "outside [0, 1]"),

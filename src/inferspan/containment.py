@@ -109,12 +109,11 @@ class ErrorLog:
         for observe in observers:
             observe(error)
         if not quiet:
-            logger.error(
-                "inferspan failed at %r (%d so far) and kept it to itself: your call is not "
-                "affected, its span may hold less.",
-                place,
-                count,
-                exc_info=(type(error), error, error.__traceback__),
+            _say(
+                logging.ERROR,
+                f"inferspan failed at {place!r} ({count} so far) and kept it to itself: your call "
+                "is not affected, its span may hold less.",
+                error,
             )
 
     def keep(self, place: str, error: BaseException) -> bool:
@@ -149,7 +148,7 @@ class ErrorLog:
             if key in self._warned or len(self._warned) >= PLACES_MAX:
                 return
             self._warned.add(key)
-        logger.warning("%s", message)
+        _say(logging.WARNING, message)
 
     def warn_sometimes(self, place: str, message: str) -> None:
         """Count an event of `place`; log it unless the place did so within the last minute.
@@ -167,7 +166,7 @@ class ErrorLog:
             silent = count - self._counted_then.get(place, 0) - 1
             self._counted_then[place] = count
         more = f" ({silent:,} more like it since the last such line)" if silent else ""
-        logger.warning("%s%s", message, more)
+        _say(logging.WARNING, message + more)
 
     def counts(self) -> dict[str, int]:
         """How often each place was reported since the process started."""
@@ -188,6 +187,15 @@ class ErrorLog:
     def renew_lock(self) -> None:
         """Replace the lock: in a forked child, a thread that no longer exists may hold it."""
         self._lock = threading.RLock()
+
+
+def _say(level: int, message: str, error: BaseException | None = None) -> None:
+    """Log a line; what a broken handler or a closed stream raises ends here, too."""
+    try:
+        logger.log(level, "%s", message, exc_info=error)
+    except Exception as failed:
+        if from_outside(failed):
+            raise
 
 
 errors: Final = ErrorLog()

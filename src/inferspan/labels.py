@@ -323,6 +323,6 @@ def _label_id(given: object) -> str:
         return new_record_id()
     with reading():
         written = semconv.prediction_id_text(given)
-    if written is None:
-        raise RefusedLabel("id", f"id={given!r:.80} is no id; give a string, or leave it out")
+        if written is None:
+            raise RefusedLabel("id", f"id={given!r:.80} is no id; give a string, or leave it out")
     return written

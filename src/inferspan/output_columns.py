@@ -236,6 +236,11 @@ def class_of(value: object) -> str:
             f"a text of {len(value):,} characters is no class, which has at most "
             f"{CLASS_LENGTH_MAX:,}; return the class, {MAPPER}"
         )
+    if written is None and isinstance(value, int):
+        raise Misfit(
+            f"an integer of {value.bit_length():,} bits is no class, which has at most "
+            f"{semconv.INTEGER_BITS_MAX:,}; return the class, {MAPPER}"
+        )
     if written is None:
         raise Misfit(f"a {type_name(type(value))} is no class; return a string, boolean or number")
     return written

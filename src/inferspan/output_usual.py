@@ -40,7 +40,8 @@ def _read_float(value: float, rule: OutputRule) -> Found | None:
 def _read_int(value: int, rule: OutputRule) -> Found | None:
     if rule.form != "class" or rule.undeclared:
         return None
-    return semconv.class_text(value), None, None
+    label = semconv.class_text(value)
+    return None if label is None else (label, None, None)
 
 
 def read_mapping(value: dict[Any, Any], rule: OutputRule) -> Found | None:
@@ -71,6 +72,8 @@ def _read_pair(label: Any, score: Any, rule: OutputRule) -> Found | None:
     kind = type(label)
     if kind is int or kind is bool:
         label = semconv.class_text(label)
+        if label is None:
+            return None
     elif kind is not str or not label.isascii() or len(label) > CLASS_LENGTH_MAX:
         return None
     if score is None:

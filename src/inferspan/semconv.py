@@ -305,6 +305,8 @@ CONTENT_BYTES_MAX: Final = 6 * 1024
 """Content (inputs, outputs, states) of one span, in bytes."""
 JSON_BYTES_MAX: Final = 2 * 1024
 """`input.value` and `output.value`, in bytes, valid JSON after truncation."""
+INTEGER_BITS_MAX: Final = 2_048
+"""Of an integer that is a class or an id: 617 decimals; Python may refuse to write 641."""
 REQUEST_ROWS_MAX: Final = 500_000
 """Predictions of one OTLP request; a batch call or slim record holds many."""
 REQUEST_BYTES_MAX: Final = 64 * 1024 * 1024
@@ -322,7 +324,7 @@ def class_text(value: object) -> str | None:
         value: a class as a model or a label gives it.
 
     Returns:
-        The text, or None for what is never a label: None, NaN, infinities and other types.
+        The text; None for what is never a label: None, NaN, infinities, huge integers, other types.
     """
     if isinstance(value, str):
         valid = value.encode("utf-8", "replace").decode("utf-8")
@@ -330,7 +332,7 @@ def class_text(value: object) -> str | None:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(int(value))
+        return str(int(value)) if value.bit_length() <= INTEGER_BITS_MAX else None
     if isinstance(value, float):
         if not math.isfinite(value):
             return None

@@ -52,6 +52,28 @@ def test_places_are_bounded() -> None:
     assert sum(log.counts().values()) == 2 * (PLACES_MAX + 10)
 
 
+class Broken(logging.Handler):
+    """Raises as logging's own do where the standard error stream is closed."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ValueError("I/O operation on closed file")
+
+
+def test_a_log_that_cannot_be_written_costs_nobody_a_call(spans: CapturedSpans) -> None:
+    broken, log = Broken(), ErrorLog()
+    logging.getLogger("inferspan").addHandler(broken)
+    try:
+        log.report("here", ValueError("x"))
+        log.warn_once("key", "said")
+        log.warn_sometimes("there", "said")
+        undeclared = inferspan.predict(model="undeclared, and nobody can be told")(lambda: object())
+        assert undeclared() is not None
+    finally:
+        logging.getLogger("inferspan").removeHandler(broken)
+    assert log.counts() == {"here": 1, "there": 1}
+    assert len(spans.predictions) == 1
+
+
 def test_an_interrupt_passes() -> None:
     with pytest.raises(KeyboardInterrupt), Contained("place"):
         raise KeyboardInterrupt

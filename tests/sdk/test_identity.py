@@ -69,6 +69,14 @@ def test_prediction_ids_are_one_text_for_both_sides() -> None:
     assert semconv.prediction_id_text(long, b"key") == semconv.prediction_id_text("x" * 129, b"key")
 
 
+def test_an_integer_too_long_to_be_written_is_no_id() -> None:
+    most = 2**semconv.INTEGER_BITS_MAX - 1
+    assert semconv.class_text(most) == str(most)
+    for value in (most + 1, -most - 1, 10**5_000):
+        assert semconv.class_text(value) is None
+        assert semconv.prediction_id_text(value) is None
+
+
 def test_a_labels_id_depends_on_its_content_alone() -> None:
     one = semconv.label_record_id({"a": 1, "b": [1.5]})
     assert one == semconv.label_record_id({"b": [1.5], "a": 1})

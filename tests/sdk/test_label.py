@@ -189,6 +189,11 @@ class Leaving:
         raise SystemExit(f"secret {name}")
 
 
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError("secret")
+
+
 class OddZone(tzinfo):
     def utcoffset(self, moment: datetime | None) -> timedelta:
         raise RuntimeError("secret")
@@ -197,6 +202,8 @@ class OddZone(tzinfo):
 UNREADABLE: list[dict[str, object]] = [
     {"prediction": 10**5000},
     {"id": 10**5000},
+    {"id": Leaving()},
+    {"id": Unprintable()},
     {"value": [10**5000, "a"]},
     {"value": Leaving()},
     {"revision": math.inf},
