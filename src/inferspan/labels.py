@@ -218,8 +218,8 @@ def label(
     Raises:
         ValueError: an option that is wrong whatever the data: no model, an unknown kind.
     """
-    if isinstance(prediction, PredictionRef):
-        model = model or prediction.model
+    if (reference := _reference(prediction)) is not None:
+        model = model or reference.model
     details = LabelDetails(
         model=check_options(model, kind, annotator_kind, action),
         target=target,
@@ -238,8 +238,12 @@ def label(
     return _send(prediction, value, id, details)
 
 
+def _reference(prediction: object) -> PredictionRef | None:
+    """The reference, if it is one; by its type, for an object that is asked its class may raise."""
+    return prediction if issubclass(type(prediction), PredictionRef) else None  # type: ignore[return-value]
+
+
 def _send(prediction: object, value: object, given_id: object, details: LabelDetails) -> str | None:
-    linked = prediction.span_context if isinstance(prediction, PredictionRef) else None
     try:
         record = read_record(prediction, value, details)
         label_id = _label_id(given_id)
@@ -250,6 +254,8 @@ def _send(prediction: object, value: object, given_id: object, details: LabelDet
         )
         return None
     with _SEND:
+        reference = _reference(prediction)
+        linked = None if reference is None else reference.span_context
         if (tracer := label_tracer()) is not None:
             send_label(tracer, record, label_id, linked)
             return label_id
@@ -270,8 +276,8 @@ def read_record(prediction: object, value: object, details: LabelDetails) -> Att
     """
     key = settings.current().id_key
     with reading():
-        if isinstance(prediction, PredictionRef):
-            wire_id: str | None = prediction.wire_id or prediction.id
+        if (reference := _reference(prediction)) is not None:
+            wire_id: str | None = reference.wire_id or reference.id
         else:
             wire_id = semconv.prediction_id_text(prediction, key)
         return label_attributes(wire_id, value, details)

@@ -202,6 +202,7 @@ class OddZone(tzinfo):
 UNREADABLE: list[dict[str, object]] = [
     {"prediction": 10**5000},
     {"id": 10**5000},
+    {"prediction": Leaving()},
     {"id": Leaving()},
     {"id": Unprintable()},
     {"value": [10**5000, "a"]},
