@@ -37,6 +37,12 @@ class Above(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
         return (np.asarray(model_input)[:, 0] > 14).astype(int)
 
 
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """MLflow writes `mlruns` to where it is."""
+    monkeypatch.chdir(tmp_path)
+
+
 def loaded(path: Path, **options: Any) -> Any:
     mlflow.sklearn.save_model(PIPELINE, str(path), **{**TOLD, **options})
     return mlflow.pyfunc.load_model(str(path))
