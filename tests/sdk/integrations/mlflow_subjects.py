@@ -26,6 +26,7 @@ DIABETES = load_diabetes(return_X_y=True)
 WRONG = np.zeros((2, 2))
 _SAVED = tempfile.TemporaryDirectory()
 atexit.register(_SAVED.cleanup)
+mlflow.set_tracking_uri(Path(_SAVED.name).as_uri())  # else it writes `mlruns` to where it is
 
 
 def saved(name: str, model: Any, **options: Any) -> str:
