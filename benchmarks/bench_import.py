@@ -5,12 +5,17 @@ of fresh processes, in alternating order (wall time on a shared machine measures
 `first use` adds a first decoration and `configure()`. Modules are compiled beforehand, as an
 installer does, in a directory of their own: an interpreter that may not write bytecode would
 compile what was edited last in every process.
+
+`--instructions` counts them instead, under valgrind, less those of an interpreter that imports
+nothing: the same on a busy machine, where times of one import differ by a half.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
+import shutil
 import statistics
 import subprocess
 import sys
@@ -47,28 +52,62 @@ def seconds(code: str, environment: dict[str, str]) -> float:
     return float(done.stdout)
 
 
+def instructions(code: str, environment: dict[str, str]) -> int:
+    """What a fresh process executes for the code, its own start included."""
+    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable]
+    done = subprocess.run(
+        [*command, "-c", f"{code}\nimport os; os._exit(0)"],
+        env={**environment, "PYTHONHASHSEED": "0"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = re.search(r"Collected : (\d+)", done.stderr)
+    if found is None:
+        raise SystemExit(f"nothing was counted:\n{done.stderr[-2_000:]}")
+    return int(found[1])
+
+
+def count(environment: dict[str, str]) -> None:
+    """Print instructions of each variant."""
+    if shutil.which("valgrind") is None:
+        print("valgrind is not installed, so no instructions are counted")
+        return
+    start = instructions("", environment)
+    counts = {name: instructions(code, environment) - start for name, code in VARIANTS.items()}
+    for name, counted in counts.items():
+        print(line(name, f"{counted / 1e6:6.0f} M", counted / counts["reference"]))
+
+
+def line(name: str, cost: str, ratio: float) -> str:
+    """A line of the table."""
+    promise = f"  (promised: at most {RATIO_MAX})" if name == "import inferspan" else ""
+    return f"{name:18} {cost}  {ratio:.3f} x{promise}"
+
+
 def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
+    parser.add_argument("--instructions", action="store_true", help="count them; no times")
+    told = parser.parse_args()
     with tempfile.TemporaryDirectory() as compiled:
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
         environment["PYTHONPYCACHEPREFIX"] = compiled
         for code in VARIANTS.values():
             seconds(code, environment)
+        if told.instructions:
+            count(environment)
+            return
         taken: dict[str, list[float]] = {name: [] for name in VARIANTS}
-        for number in range(rounds):
+        for number in range(told.rounds):
             names = list(VARIANTS) if number % 2 else list(reversed(VARIANTS))
             for name in names:
                 taken[name].append(seconds(VARIANTS[name], environment))
     for name, times in taken.items():
         ratios = [time / base for time, base in zip(times, taken["reference"], strict=True)]
-        promise = f"  (promised: at most {RATIO_MAX})" if name == "import inferspan" else ""
-        print(
-            f"{name:18} {statistics.median(times) * 1e3:6.0f} ms  "
-            f"{statistics.median(ratios):.2f} x{promise}"
-        )
+        cost = f"{statistics.median(times) * 1e3:6.0f} ms"
+        print(line(name, cost, statistics.median(ratios)))
 
 
 if __name__ == "__main__":

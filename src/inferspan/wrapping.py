@@ -56,8 +56,8 @@ class _FluentMethod(AttributeProxy):
 class TracedModel(wrapt.ObjectProxy):  # type: ignore[type-arg]
     """A model whose predicting methods are traced; everything else is the model's own.
 
-    `isinstance` and attributes are the model's. Pickles, copies and scikit-learn's clones of it
-    are traced models again, around a pickle, copy or clone of the inner one.
+    `isinstance`, attributes and `repr` are the model's. Pickles, copies and scikit-learn's clones
+    of it are traced models again, around a pickle, copy or clone of the inner one.
     """
 
     def __init__(self, model: object, declaration: Declaration) -> None:
@@ -73,6 +73,9 @@ class TracedModel(wrapt.ObjectProxy):  # type: ignore[type-arg]
         if inspect.isroutine(found) and name not in getattr(self.__wrapped__, "__dict__", ()):
             return _FluentMethod.of(self, name, found)
         return found
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
 
     def __enter__(self) -> Any:
         entered = self.__wrapped__.__enter__()

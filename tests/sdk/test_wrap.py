@@ -153,6 +153,7 @@ def test_it_stays_the_model_it_is(spans: CapturedSpans) -> None:
     assert model.C == 1.0
     model.set_params(C=2.0)
     assert model.get_params()["C"] == 2.0
+    assert repr(model) == "LogisticRegression(C=2.0)"
     assert not callable(model)
     assert not hasattr(model, "transform")
     with pytest.raises(AttributeError):
