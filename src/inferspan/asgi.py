@@ -16,7 +16,8 @@ from typing import Any, Final
 
 from inferspan import request_headers
 from inferspan.containment import Contained
-from inferspan.feedback import FeedbackRules, RefusedFeedback
+from inferspan.feedback import BODY_BYTES_MAX, FeedbackRules, RefusedFeedback
+from inferspan.providers import flush
 from inferspan.served_requests import PREDICTION_ID_HEADER, ServedRequest, sent_ids
 
 Scope = MutableMapping[str, Any]
@@ -25,8 +26,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-BODY_BYTES_MAX: Final = 1 << 18
-"""Bytes of one feedback."""
+END_SECONDS: Final = 4.0
+"""How long the end of an application is held back for what waits to be sent."""
 _HEADER: Final = PREDICTION_ID_HEADER.encode()
 _BEGIN: Final = Contained("begin a request")
 _ANSWER: Final = Contained("tell a caller its predictions")
@@ -40,6 +41,9 @@ class PredictionMiddleware:
     request's first prediction of each model that declares no `prediction_id`; the response says
     the ids of the predictions that began before it, 8 at most, in as many headers
     `X-Prediction-Id`. A response that sets this header itself stays as it is.
+
+    As the application ends, what waits is sent, for at most 4 seconds: uvicorn ends by the signal
+    that it was sent, without Python's own end.
 
     Args:
         app: the application within.
@@ -57,12 +61,20 @@ class PredictionMiddleware:
         if scope["type"] == "http":
             with _BEGIN:
                 begun = request_headers.begun(scope["headers"], trusts=self._trusts)
+        elif scope["type"] == "lifespan":
+            send = partial(_flush_at_the_end, send)
         if begun is None:
             await self.app(scope, receive, send)
             return
         request, context = begun
         with context:
             await self.app(scope, receive, partial(_send, request, send))
+
+
+async def _flush_at_the_end(send: Send, message: Message) -> None:
+    if message["type"].startswith("lifespan.shutdown."):
+        flush(END_SECONDS)  # nothing else runs by now that a loop could turn to
+    await send(message)
 
 
 async def _send(request: ServedRequest, send: Send, message: Message) -> None:

@@ -13,6 +13,8 @@ from inferspan.label_records import LabelDetails, RefusedLabel, check_options
 from inferspan.labels import label, read_record
 from inferspan.providers import label_tracer
 
+BODY_BYTES_MAX: Final = 1 << 18
+"""Bytes of one feedback."""
 VERDICTS_MAX: Final = 1_000
 """Verdicts of one body."""
 _MEMBERS: Final = (

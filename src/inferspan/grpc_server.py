@@ -2,6 +2,7 @@
 
     grpc.server(pool, interceptors=[inferspan.grpc_server.PredictionInterceptor()])
     grpc.aio.server(interceptors=[inferspan.grpc_server.AsyncPredictionInterceptor()])
+    server.add_generic_rpc_handlers([inferspan.grpc_server.feedback_handler("fraud")])
 
 Put it after an instrumentation of OpenTelemetry: its span is then the predictions' parent.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import contextvars
 import inspect
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any, Final
 
@@ -19,8 +21,11 @@ from opentelemetry import context as otel_context
 
 from inferspan import request_headers
 from inferspan.containment import Contained
+from inferspan.feedback import BODY_BYTES_MAX, FeedbackRules, RefusedFeedback
 from inferspan.served_requests import PREDICTION_ID_HEADER, sent_ids
 
+FEEDBACK_SERVICE: Final = "inferspan.Feedback"
+FEEDBACK_METHOD: Final = "Send"
 _BEGIN: Final = Contained("begin a call of a gRPC server")
 _ANSWER: Final = Contained("tell a gRPC caller its predictions")
 _END: Final = object()
@@ -148,6 +153,55 @@ def _streaming_later(call: _Call, behavior: Callable[..., Any]) -> Callable[...,
             call.answer(servicer_context)
 
     return answer
+
+
+def feedback_handler(
+    *models: str,
+    target: str | None = None,
+    source: str = "feedback",
+    kind: str = "feedback",
+) -> grpc.GenericRpcHandler:
+    """The method `/inferspan.Feedback/Send`: what a caller says becomes labels.
+
+    For `server.add_generic_rpc_handlers([feedback_handler("fraud")])`, of plain servers and those
+    of asyncio. Requests and answers are JSON in bytes, as of the route `inferspan.asgi.Feedback`,
+    so that nobody needs generated code:
+
+        send = channel.unary_unary("/inferspan.Feedback/Send")
+        send(b'{"prediction_id": "…", "label": "fraud"}')  # {"accepted": 1, "ids": […]}
+
+    It fails with INVALID_ARGUMENT where something cannot count, of which nothing is sent;
+    RESOURCE_EXHAUSTED beyond 256 KiB; UNAVAILABLE where nothing says where labels go. Who may call
+    it is for your server to decide.
+
+    Args:
+        models: names of the models whose predictions may be judged.
+        target: which truth it is.
+        source: where labels come from.
+        kind: `feedback`, `ground_truth` or `evaluation`.
+
+    Raises:
+        ValueError: no model, or an option that breaks its rule.
+    """
+    rules = FeedbackRules.of(models, target=target, source=source, kind=kind)
+
+    def send(body: bytes, servicer_context: Any) -> bytes:
+        if len(body) > BODY_BYTES_MAX:
+            rule = f"{len(body):,} bytes: at most {BODY_BYTES_MAX:,}; send fewer at a time"
+            servicer_context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, rule)
+        try:
+            ids = rules.label_all(body)
+        except RefusedFeedback as refusal:
+            servicer_context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(refusal))
+        if ids is None:
+            nowhere = "labels go nowhere: inferspan.configure() was not called"
+            servicer_context.abort(grpc.StatusCode.UNAVAILABLE, nowhere)
+        assert ids is not None  # to abort is to raise
+        return json.dumps({"accepted": len(ids), "ids": ids}).encode()
+
+    return grpc.method_handlers_generic_handler(
+        FEEDBACK_SERVICE, {FEEDBACK_METHOD: grpc.unary_unary_rpc_method_handler(send)}
+    )
 
 
 def _replaced(handler: Any, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> Any:

@@ -110,8 +110,6 @@ def test_figures_are_scikit_learns(app: str, tmp_path: Path) -> None:
     with serving(tmp_path / "data") as served:
         with uvicorn(app, before, served, tmp_path / "service.log") as address:
             said = asyncio.run(ask(address, None if plain else verdicts))
-            if plain:  # nobody flushes there as uvicorn ends
-                wait_until(lambda: sent(served) == len(IDS), DEADLINE_SECONDS, "predictions")
         wait_until(lambda: sent(served) == len(IDS), DEADLINE_SECONDS, "predictions")
         if plain:
             label(served)

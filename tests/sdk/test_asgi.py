@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import httpx
@@ -15,11 +16,12 @@ from hypothesis import strategies as st
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from starlette.applications import Starlette
+from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 import inferspan
-from inferspan import propagation, semconv
+from inferspan import asgi, propagation, semconv
 from inferspan.asgi import BODY_BYTES_MAX, Feedback, PredictionMiddleware
 from inferspan.testing import CapturedSpans, capture_spans
 
@@ -202,6 +204,35 @@ def test_no_id_breaks_a_header(key: str) -> None:
         answer = ask(app, "/")
     assert answer.status_code == 200
     assert answer.headers.get(ID, key) == key
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_waits_is_sent_as_an_application_ends(
+    fails: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[object] = []
+    monkeypatch.setattr(asgi, "flush", happened.append)
+
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        happened.append("ended")
+        if fails:
+            raise RuntimeError("asked for")
+
+    app = Starlette(lifespan=lifespan, middleware=[Middleware(PredictionMiddleware)])
+    asked_for = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+    async def receive() -> Any:
+        return next(asked_for)
+
+    async def send(message: Any) -> None:
+        happened.append(message["type"])
+
+    with nullcontext() if not fails else pytest.raises(RuntimeError):
+        asyncio.run(app({"type": "lifespan", "app": app}, receive, send))
+    last = f"lifespan.shutdown.{'failed' if fails else 'complete'}"
+    assert happened == ["lifespan.startup.complete", "ended", asgi.END_SECONDS, last]
 
 
 def labels(spans: CapturedSpans) -> list[dict[str, Any]]:

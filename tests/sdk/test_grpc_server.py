@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -14,7 +15,12 @@ import pytest
 
 import inferspan
 from inferspan import semconv
-from inferspan.grpc_server import AsyncPredictionInterceptor, PredictionInterceptor
+from inferspan.grpc_server import (
+    BODY_BYTES_MAX,
+    AsyncPredictionInterceptor,
+    PredictionInterceptor,
+    feedback_handler,
+)
 from inferspan.testing import CapturedSpans
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -169,3 +175,78 @@ def test_methods_that_do_not_exist_are_answered_as_before(spans: CapturedSpans) 
     with serving() as channel, pytest.raises(grpc.RpcError) as failed:
         channel.unary_unary("/fraud.Scores/other")(b"", timeout=20)
     assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+VERDICT = {"prediction_id": "order-17", "label": 0.5}
+
+
+def send(port: int, body: bytes) -> Any:
+    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+        return json.loads(channel.unary_unary("/inferspan.Feedback/Send")(body, timeout=20))
+
+
+def sent_to_plain(body: bytes) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        server = grpc.server(pool)
+        server.add_generic_rpc_handlers([feedback_handler("fraud")])
+        port = server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        try:
+            return send(port, body)
+        finally:
+            server.stop(None).wait()
+
+
+def sent_to_asyncio(body: bytes) -> Any:
+    async def main() -> Any:
+        server = grpc.aio.server()
+        server.add_generic_rpc_handlers([feedback_handler("fraud")])
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            return await asyncio.to_thread(send, port, body)
+        finally:
+            await server.stop(None)
+
+    return asyncio.run(main())
+
+
+each_server = pytest.mark.parametrize("ask_server", [sent_to_plain, sent_to_asyncio])
+
+
+@each_server
+def test_a_verdict_becomes_a_label(ask_server: Any, spans: CapturedSpans) -> None:
+    answer = ask_server(json.dumps([{**VERDICT, "id": "verdict-1"}]).encode())
+    assert answer == {"accepted": 1, "ids": ["verdict-1"]}
+    (label,) = [dict(span.attributes or {}) for span in spans.labels]
+    assert label[semconv.PREDICTION_ID] == "order-17"
+    assert (label[semconv.LABEL_VALUE], label[semconv.TARGET_KIND]) == (0.5, "feedback")
+
+
+@each_server
+@pytest.mark.parametrize(
+    ("body", "code", "said"),
+    [
+        (b"{", grpc.StatusCode.INVALID_ARGUMENT, "the body is no JSON"),
+        (
+            json.dumps([VERDICT, {**VERDICT, "model": "other"}]).encode(),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "must be one of fraud",
+        ),
+        (b" " * (BODY_BYTES_MAX + 1), grpc.StatusCode.RESOURCE_EXHAUSTED, "at most 262,144"),
+    ],
+    ids=["no JSON", "another model", "too large"],
+)
+def test_what_cannot_count_is_refused_whole(
+    ask_server: Any, body: bytes, code: grpc.StatusCode, said: str, spans: CapturedSpans
+) -> None:
+    with pytest.raises(grpc.RpcError, match=said) as refused:
+        ask_server(body)
+    assert refused.value.code() is code
+    assert list(spans.labels) == []
+
+
+def test_where_labels_go_nowhere_a_caller_is_told() -> None:
+    with pytest.raises(grpc.RpcError, match="labels go nowhere") as refused:
+        sent_to_plain(json.dumps(VERDICT).encode())
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
