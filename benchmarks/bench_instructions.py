@@ -66,12 +66,18 @@ def loop(variant: Variant, times: int) -> None:
     functools.reduce(step, [variant.arguments] * times, None)
 
 
-def counted(name: str, times: int) -> float:
-    """Thousands of instructions of one call."""
+def counted(names: list[str], times: int, program: str = __file__) -> float:
+    """Thousands of instructions of one call.
+
+    Args:
+        names: what the program's option `--child` takes: which variant.
+        times: calls that are counted.
+        program: calls it in `loop`.
+    """
     command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    command += [f"--toggle-collect={_COUNTED}", sys.executable, __file__]
+    command += [f"--toggle-collect={_COUNTED}", sys.executable, program]
     done = subprocess.run(
-        [*command, "--child", name, "--calls", str(times)],
+        [*command, "--calls", str(times), "--child", *names],
         env={**os.environ, "PYTHONHASHSEED": "0"},
         capture_output=True,
         text=True,
@@ -80,7 +86,7 @@ def counted(name: str, times: int) -> float:
     )
     found = re.search(r"Collected : (\d+)", done.stderr)
     if found is None or found[1] == "0":
-        raise SystemExit(f"nothing was counted of {name!r}:\n{done.stderr[-2_000:]}")
+        raise SystemExit(f"nothing was counted of {names}:\n{done.stderr[-2_000:]}")
     return int(found[1]) / times / 1_000
 
 
@@ -100,11 +106,11 @@ def main() -> None:
         return
     names = list(variants(sampled=True))
     reference, *others = names
-    base = counted(reference, told.calls)
+    base = counted([reference], told.calls)
     print(f"Python {platform.python_version()}, OpenTelemetry {version('opentelemetry-sdk')}")
     print(f"  {reference:<44} {base:>8.1f} k instructions")
     for name in [*others, UNSAMPLED + names[2]]:
-        count = counted(name, told.calls)
+        count = counted([name], told.calls)
         print(f"  {name:<44} {count:>8.1f} k {count / base:>8.3f} R", flush=True)
     os._exit(0)
 

@@ -44,4 +44,8 @@ def described(
 
 def likelier(probabilities: Any) -> dict[str, Any]:
     """The class above one half of probabilities of the class 1, as their scikit-learn APIs say."""
-    return {"label": (np.asarray(probabilities) > 0.5).astype(int), "score": probabilities}
+    found = np.asarray(probabilities)
+    if found.shape == (1,):  # most calls: as one answer it is read at once
+        score = float(found[0])
+        return {"label": "1" if score > 0.5 else "0", "score": score}
+    return {"label": (found > 0.5).astype(int), "score": probabilities}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,7 +9,7 @@ from numpy import ndarray
 
 from inferspan.arguments import Arguments, Keywords
 from inferspan.attributes import type_name
-from inferspan.calls import Start, Wrapper
+from inferspan.calls import Start
 from inferspan.containment import Contained, errors
 from inferspan.output_columns import ROWS_MAX
 from inferspan.spans import SpanScope
@@ -27,75 +26,90 @@ class _Uncut:
     dtype: str
 
 
-def in_chunks(traced: Wrapper, start: Start) -> Wrapper:
+def in_chunks(start: Start) -> Start:
     """Have large batches recorded in chunks of `ROWS_MAX` rows.
 
     All chunks begin and end with the call, and have its caller as their parent; what runs in it is
     below the first of them. Ids, slices and features of a chunk are those of its rows.
 
     Args:
-        traced: runs a call that is no large batch.
         start: begins the span of a call.
     """
 
-    def call(
-        wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
-    ) -> Any:
+    def start_in_chunks(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
         try:
-            rows = _rows(args, kwargs)
+            given = arguments[0] if arguments else None
+            # As `_rows`, without its frame, for what most calls are given.
+            if type(given) is ndarray and given.ndim:
+                rows = given.shape[0]
+            else:
+                rows = _rows(arguments, keywords)
         except BaseException as error:  # of a foreign object
             errors.contain(_BEGIN, error)
             rows = 0
-        if rows <= ROWS_MAX:
-            return traced(wrapped, instance, args, kwargs)
-        scopes: list[SpanScope] = []
-        try:
-            for at in range(0, rows, ROWS_MAX):
-                scopes.append(start(*_chunk_of_call(args, kwargs, rows, at), 0))
-        except BaseException as error:
-            for scope in scopes:
-                scope.end()
-            scopes = []
-            errors.contain(_BEGIN, error)
-        if not scopes:
-            return traced(wrapped, instance, args, kwargs)
-        return _run(scopes, rows, wrapped, args, kwargs)
+        if rows > ROWS_MAX:
+            begun: list[SpanScope] = []
+            try:
+                for at in range(0, rows, ROWS_MAX):
+                    begun.append(start(*_chunk_of_call(arguments, keywords, rows, at), bound))
+                return _Chunks(begun, rows)
+            except BaseException as error:
+                for scope in begun:
+                    scope.end()
+                errors.contain(_BEGIN, error)
+        return start(arguments, keywords, bound)
 
-    return call
+    return start_in_chunks
 
 
-def _run(
-    scopes: list[SpanScope],
-    rows: int,
-    wrapped: Callable[..., Any],
-    args: Arguments,
-    kwargs: Keywords,
-) -> Any:
-    first = scopes[0]
-    try:
-        first.attach()
-        returned = wrapped(*args, **kwargs)
-        first.detach()
-    except BaseException as error:
-        first.detach()
-        for scope in scopes:
+class _Chunks(SpanScope):
+    """The spans of one call; attached is the first."""
+
+    def __init__(self, scopes: list[SpanScope], rows: int) -> None:
+        self._scopes = scopes
+        self._first = scopes[0]
+        self._rows = rows
+        self.attributes = {}
+
+    def attach(self) -> None:
+        """Make the first span current."""
+        self._first.attach()
+
+    def detach(self) -> None:
+        """Make current again what was so before `attach`."""
+        self._first.detach()
+
+    def pause(self) -> None:
+        """As `SpanScope.pause`, of the first span."""
+        self._first.pause()
+
+    def succeed(self, value: object) -> None:
+        """End each span by its rows of the answer."""
+        self.ended = True
+        with _END:
+            for at, scope in enumerate(self._scopes):
+                scope.succeed(_chunk(value, self._rows, at * ROWS_MAX))
+
+    def fail(self, error: BaseException) -> None:
+        """End all spans by the error."""
+        self.ended = True
+        for scope in self._scopes:
             scope.fail(error)
-        raise
-    with _END:
-        for at, scope in enumerate(scopes):
-            scope.succeed(_chunk(returned, rows, at * ROWS_MAX))
-    return returned
+
+    def end(self) -> None:
+        """End all spans of a call that neither returned nor raised."""
+        self.ended = True
+        for scope in self._scopes:
+            scope.end()
 
 
 def _rows(args: Arguments, kwargs: Keywords) -> int:
     """Rows of the first argument, by whatever name; 0 where they are not evident."""
     given = args[0] if args else next(iter(kwargs.values()), None)
-    if type(given) is ndarray:
-        return given.shape[0] if given.ndim else 0
     if type(given) is list:
         return len(given)
     shape = getattr(given, "shape", None)
-    return shape[0] if type(shape) is tuple and shape and type(shape[0]) is int else 0
+    return shape[0] if isinstance(shape, tuple) and shape and type(shape[0]) is int else 0
 
 
 def _chunk_of_call(
@@ -115,7 +129,7 @@ def _chunk(value: Any, rows: int, at: int) -> Any:
             return value[part]
         return [_chunk(one, rows, at) for one in value] if len(value) < ROWS_MAX else value
     shape = getattr(value, "shape", None)
-    if type(shape) is not tuple or not shape or shape[0] != rows:
+    if not isinstance(shape, tuple) or not shape or shape[0] != rows:
         return value
     if not hasattr(type(value), "__getitem__"):
         left = min(ROWS_MAX, rows - at)

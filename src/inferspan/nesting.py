@@ -52,7 +52,7 @@ class _Call:
     ) -> Wrapper | None:
         """How a call that comes from `frame` runs; None: as it would without us."""
         context = attaching.current()
-        if not state.in_force or context.get(_QUIET) or context.get(_SUPPRESSED):
+        if not state.in_force or (context and _is_quiet(context)):
             return None
         known = state.models.get(id(model))
         # As `served.known`, without its frames.
@@ -64,12 +64,16 @@ class _Call:
         plain = by.integration.plain
         if plain and self._asks_else(plain, args, kwargs):
             return None
-        package = frame.f_globals.get("__name__", "").partition(".")[0]
-        internal = package in by.integration.internal
-        running = cast("Running | None", context.get(CURRENT_KEY))
+        internal = by.is_internal(frame.f_globals.get("__name__"))
+        running = cast("Running | None", context.get(CURRENT_KEY)) if context else None
         if running is None or running.ended:
-            # What a validation calls may call other models, and these are none either.
-            return _quietly if internal else known.wrapper(model, self.name, self.function)
+            if internal:
+                # What a validation calls may call other models, and these are none either.
+                return _quietly
+            try:
+                return known.wrappers[self.name]
+            except KeyError:
+                return known.wrapper(model, self.name, self.function)
         within = context.get(_WITHIN)
         if isinstance(within, tuple) and within[0] is running:
             owner = within[1]

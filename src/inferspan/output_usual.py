@@ -91,7 +91,7 @@ def _read_row(value: Any, rule: OutputRule) -> Found | None:
         return None
     kind = value.dtype.kind
     if kind in "iu" and rule.form == "class":
-        return _read_int(value.item(), rule)
+        return None if rule.undeclared else (str(value.item()), None, None)
     if kind == "U":
         return _read_text(value.item(), rule)
     if kind != "f" or rule.form != "number":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Final
 
 from opentelemetry.trace import SpanKind
 
@@ -15,6 +15,9 @@ from inferspan.capture import INPUT_SHOWN, OUTPUT_SHOWN, Call
 from inferspan.output_columns import OutputRule
 from inferspan.redaction import Redactor
 from inferspan.sampling import Thresholds
+
+UNREAD: Final = object()
+"""In place of an answer whose mapping raised."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -64,14 +67,17 @@ class PredictionPlan:
     """Whether anything declared is to be read from the call's arguments."""
     returns_as_is: bool = field(init=False)
     """Whether arguments and answers are read as they are, by a rule that never changes."""
+    usual: bool = field(init=False)
+    """Whether that holds but for the mapping of an answer alone."""
 
     def __post_init__(self) -> None:
         sources = (self.prediction_id, self.more_slices, self.more_features)
         declares = bool(self.slices or self.features) or sources != (None, None, None)
         object.__setattr__(self, "declares", declares)
-        of_usual = self.output is None and self.answer is None and self.inputs is None
-        as_is = of_usual and self.live_rule is None and self.kind is SpanKind.INTERNAL
-        object.__setattr__(self, "returns_as_is", as_is)
+        of_usual = self.answer is None and self.inputs is None
+        usual = of_usual and self.live_rule is None and self.kind is SpanKind.INTERNAL
+        object.__setattr__(self, "usual", usual)
+        object.__setattr__(self, "returns_as_is", usual and self.output is None)
         fixed = {
             policy: {**self.constants, semconv.CAPTURE_POLICY: policy}
             if policy != semconv.CAPTURE_DEFAULT
@@ -80,7 +86,9 @@ class PredictionPlan:
         }
         object.__setattr__(self, "fixed", fixed)
         sized = {semconv.INPUT_SHAPE: "", semconv.INPUT_DTYPE: ""}
-        answered = {semconv.OUTPUT_CLASS: "", semconv.OUTPUT_SCORE: 0.0}
+        answered: Attributes = {semconv.OUTPUT_CLASS: "", semconv.OUTPUT_SCORE: 0.0}
+        if self.rule.numeric:
+            answered = {semconv.OUTPUT_VALUE: 0.0}
         shown = {
             semconv.INPUT_VALUE: "",
             **INPUT_SHOWN,

@@ -7,9 +7,7 @@ from typing import Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.trace import (
-    INVALID_SPAN_CONTEXT,
     Span,
-    SpanContext,
     StatusCode,
     TraceFlags,
 )
@@ -24,7 +22,7 @@ from inferspan.features import pack_features
 from inferspan.identity import new_record_id
 from inferspan.labels import PredictionRef, Taken
 from inferspan.outputs import Output, read_output
-from inferspan.plans import PredictionPlan
+from inferspan.plans import UNREAD, PredictionPlan
 from inferspan.providers import prediction_tracer
 from inferspan.records import RecordBuffer, buffer_in_force
 from inferspan.sampling import SPAN_KEY, start_late, start_prediction
@@ -176,15 +174,23 @@ class PredictionCall(SpanScope):
 
     def returned(self, value: object) -> None:
         """Read the typed output, and under `values` what a person wants to see of it."""
+        if not self.plan.returns_as_is and (value := self.mapped(value)) is UNREAD:
+            return
+        self.read(value)
+
+    def mapped(self, value: object) -> object:
+        """What a call returned, as it is to be read; `UNREAD` where the mapping raised."""
+        try:
+            return self.plan.answered(self._call, value)
+        except Exception as error:
+            if from_outside(error):
+                raise
+            self._drop("output", said_by("output=", error))
+        return UNREAD
+
+    def read(self, value: object) -> None:
+        """Read the typed output of a mapped answer."""
         plan = self.plan
-        if not plan.returns_as_is:
-            try:
-                value = plan.answered(self._call, value)
-            except Exception as error:
-                if from_outside(error):
-                    raise
-                self._drop("output", said_by("output=", error))
-                return
         rule = plan.rule
         if plan.live_rule is not None:
             try:
@@ -324,7 +330,7 @@ class PredictionCall(SpanScope):
         caller = self._parent.get(SPAN_KEY)
         context = self._span_context
         if caller is not None and not self.recording:
-            context = _own(context, caller)
+            context = spans.own_context(context, caller)
         buffer.append(
             (
                 self.plan,
@@ -391,9 +397,3 @@ def current_call() -> PredictionCall | None:
     """The innermost call of a model that is running in this context."""
     call = running()
     return call if isinstance(call, PredictionCall) else None
-
-
-def _own(context: SpanContext, caller: object) -> SpanContext:
-    """A call's own span context; a provider that does nothing hands out the caller's."""
-    held = caller.get_span_context() if isinstance(caller, Span) else None
-    return INVALID_SPAN_CONTEXT if held == context else context

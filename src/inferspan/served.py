@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import MethodType
 from typing import Any, Final
 
@@ -29,6 +29,8 @@ from inferspan.usual_calls import starter
 
 _DEPTH_MAX: Final = 8
 """Searches within searches whose parts are looked for."""
+_MODULES_MAX: Final = 1_024
+"""Modules that models are called from and that are remembered."""
 _NAME: Final = Contained("name a model")
 _DESCRIBE: Final = Contained("describe a model")
 
@@ -44,6 +46,26 @@ class Instrumented:
     version: Callable[[Any], object] | None
     classes: tuple[type, ...]
     """The integration's, once the library is imported."""
+    is_internal: Callable[[object], bool] = field(init=False)
+    """The name of a module → whether it is the library's own, or of those that it builds on."""
+
+    def __post_init__(self) -> None:
+        known = _Modules(self.integration.internal)
+        object.__setattr__(self, "is_internal", known.__getitem__)
+
+
+class _Modules(dict[object, bool]):
+    """The name of a module → whether it belongs to a package of these. Calls come from few."""
+
+    def __init__(self, packages: frozenset[str]) -> None:
+        super().__init__()
+        self._packages = packages
+
+    def __missing__(self, name: object) -> bool:
+        belongs = isinstance(name, str) and name.partition(".")[0] in self._packages
+        if len(self) < _MODULES_MAX:
+            self[name] = belongs
+        return belongs
 
 
 class _State:
@@ -76,7 +98,7 @@ def _responsible(kind: type) -> Instrumented | None:
 class Served:
     """What is known of one model object; without holding it."""
 
-    __slots__ = ("__weakref__", "_description", "_told", "_wrappers", "by", "epoch", "model")
+    __slots__ = ("__weakref__", "_description", "_told", "by", "epoch", "model", "wrappers")
 
     def __init__(self, model: object, forget: Callable[[Any], None]) -> None:
         self.model = weakref.ref(model, forget)
@@ -87,7 +109,8 @@ class Served:
         self._description: Description | None = None
         self._told: tuple[str | None, str | None] = (None, None)
         """The name and the version that the user's functions give it."""
-        self._wrappers: dict[str, Wrapper | None] = {}
+        self.wrappers: dict[str, Wrapper | None] = {}
+        """Method → what runs its calls as predictions, as far as they were made."""
 
     def refresh(self, model: object) -> None:
         """Ask the model what it is by now, where that may have changed."""
@@ -104,7 +127,7 @@ class Served:
             told = (_told(by.name, model), _told(by.version, model))
         if (by, described, told) != (self.by, self._description, self._told):
             # Otherwise what was learnt of the calls, such as from where on one is slow, is kept.
-            self._wrappers = {}
+            self.wrappers = {}
         self.by, self._description, self._told, self.epoch = by, described, told, epoch
 
     @property
@@ -115,10 +138,10 @@ class Served:
     def wrapper(self, model: object, method: str, function: Callable[..., Any]) -> Wrapper | None:
         """What runs calls of a method as predictions; None where they are none."""
         try:
-            return self._wrappers[method]
+            return self.wrappers[method]
         except KeyError:
             made = self._wrapper(model, method, function)
-            self._wrappers[method] = made
+            self.wrappers[method] = made
             return made
 
     def part_name(self, part: object) -> str | None:
@@ -177,8 +200,7 @@ class Served:
         start = starter(plan)
         if reading.called_back is not None:
             return calling_back(start, reading.called_back)
-        wrapper = wrapper_of(shape, start, False)
-        return wrapper if reading.inputs is not None else in_chunks(wrapper, start)
+        return wrapper_of(shape, start if reading.inputs is not None else in_chunks(start), False)
 
 
 def _part_name(integration: Integration, whole: object, part: object, depth: int) -> str | None:

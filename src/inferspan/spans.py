@@ -10,6 +10,7 @@ from typing import Final
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 from opentelemetry.trace import (
+    INVALID_SPAN_CONTEXT,
     Link,
     Span,
     SpanContext,
@@ -190,6 +191,12 @@ class SpanScope:
                 errors.contain(END, error)
             finally:
                 self.release()
+
+
+def own_context(context: SpanContext, caller: object) -> SpanContext:
+    """A call's own span context; a provider that does nothing hands out the caller's."""
+    held = caller.get_span_context() if isinstance(caller, Span) else None
+    return INVALID_SPAN_CONTEXT if held == context else context
 
 
 def emit_record(

@@ -23,7 +23,7 @@ from inferspan.identity import new_record_id
 from inferspan.output_usual import USUAL, read_mapping
 from inferspan.outputs import Output
 from inferspan.plain_json import plain_answer, plain_vector
-from inferspan.plans import PredictionPlan
+from inferspan.plans import UNREAD, PredictionPlan
 from inferspan.predictions import INPUT, PredictionCall
 from inferspan.providers import state
 from inferspan.sampling import SPAN_KEY, unbegun
@@ -40,8 +40,12 @@ _INTERNAL: Final = SpanKind.INTERNAL
 _LISTS_MAX: Final = 1_024
 _LISTS: Final = tuple((str(length), "list") for length in range(_LISTS_MAX))
 """Length → shape and type of a list."""
+_ARRAYS_MAX: Final = 256
+_ARRAYS: Final[dict[tuple[tuple[int, ...], Any], tuple[str, str]]] = {}
+"""Shape and type of an array → both as text: what a model is given varies little."""
 _SHAPE, _DTYPE = semconv.INPUT_SHAPE, semconv.INPUT_DTYPE
 _CLASS, _SCORE = semconv.OUTPUT_CLASS, semconv.OUTPUT_SCORE
+_NUMBER: Final = semconv.OUTPUT_VALUE
 _INPUT, _OUTPUT = semconv.INPUT_VALUE, semconv.OUTPUT_VALUE_JSON
 _ID: Final = semconv.PREDICTION_ID
 
@@ -54,6 +58,7 @@ class UsualCall(PredictionCall):
     """Shape and type of the input, until somebody asks for the attributes."""
     _shown: str | None = None
     """The input for people, likewise."""
+    _call = None
     _gathered: Attributes | None = None
     # `starter` sets what there is: an `__init__` costs a frame from C, three times one of Python.
     __init__ = object.__init__
@@ -78,6 +83,9 @@ class UsualCall(PredictionCall):
         found = shown = None
         try:
             plan = self.plan
+            if plan.output is not None and (value := self.mapped(value)) is UNREAD:
+                self._finish()
+                return
             kind = type(value)
             reader = read_mapping if kind is dict else USUAL.get(kind)
             if reader is not None and (kind is not ndarray or self._input_rows in (None, 1)):
@@ -94,9 +102,9 @@ class UsualCall(PredictionCall):
             super().succeed(value)
             return
         end_ns = spans.now_ns()
-        label, score, _ = found
+        label, score, number = found
         if (
-            label is None
+            (label is None and (number is None or not plan.rule.numeric))
             or self._extent is None
             or self._gathered is not None
             or self._noted is not None
@@ -112,11 +120,14 @@ class UsualCall(PredictionCall):
         try:
             attributes = {**plan.templates[self._policy]}
             attributes[_SHAPE], attributes[_DTYPE] = self._extent
-            attributes[_CLASS] = label
-            if score is None:
-                del attributes[_SCORE]
-            else:
-                attributes[_SCORE] = score
+            if label is not None:
+                attributes[_CLASS] = label
+                if score is None:
+                    del attributes[_SCORE]
+                else:
+                    attributes[_SCORE] = score
+            elif number is not None:
+                attributes[_NUMBER] = number
             if shown is not None:
                 attributes[_INPUT], attributes[_OUTPUT] = self._shown or "", shown
             attributes[_ID] = self._id or new_record_id(end_ns)
@@ -131,6 +142,10 @@ class UsualCall(PredictionCall):
             finally:
                 self._gathered = None
                 self.context = NO_CONTEXT
+
+    def returned(self, value: object) -> None:
+        """Read the answer, which `succeed` has mapped."""
+        self.read(value)
 
     def _show_input(self, arguments: Arguments, keywords: Keywords, bound: int) -> None:
         plan = self.plan
@@ -149,9 +164,18 @@ class UsualCall(PredictionCall):
             self._finish()
 
 
+def _array_extent(given: Any) -> tuple[str, str] | None:
+    extent = extent_of(given)
+    if extent is None:
+        return None
+    if len(_ARRAYS) < _ARRAYS_MAX:
+        _ARRAYS[given.shape, given.dtype] = extent[1:]
+    return extent[1:]
+
+
 def starter(plan: PredictionPlan) -> Start:
     """Make what begins the calls of a function."""
-    if plan.declares or not plan.returns_as_is or plan.sample_ratio is not None:
+    if plan.declares or not plan.usual or plan.sample_ratio is not None:
         return partial(PredictionCall, plan)
 
     def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
@@ -198,6 +222,11 @@ def starter(plan: PredictionPlan) -> Start:
                 given = arguments[0]
                 if type(given) is list and len(given) < _LISTS_MAX:
                     call._extent = _LISTS[len(given)]
+                elif type(given) is ndarray:
+                    shape, dtype = given.shape, given.dtype
+                    call._extent = _ARRAYS.get((shape, dtype)) or _array_extent(given)
+                    if len(shape) >= 2:
+                        call._input_rows = shape[0]
                 elif (extent := extent_of(given)) is not None:
                     call._extent = extent[1:]
                     call._input_rows = row_count(given)

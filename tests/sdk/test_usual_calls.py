@@ -89,6 +89,26 @@ def test_both_ways_write_the_same_span(policy: str, task: str | None) -> None:
         assert span_of(True, call) == span_of(False, call), (given_name, name)
 
 
+@pytest.mark.parametrize("policy", semconv.CAPTURE_POLICIES)
+def test_both_ways_map_an_answer_once(policy: str) -> None:
+    for name, answer in ANSWERS.items():
+        mapped = []
+
+        def mapping(returned: object, mapped: list[object] = mapped) -> object:
+            mapped.append(returned)
+            if returned is None:
+                raise ValueError("nothing to map")
+            return returned
+
+        @inferspan.predict(model="m", task=TASKS[1], capture=policy, output=mapping)
+        def score(x: object, answer: object = answer) -> object:
+            return answer
+
+        call = partial(score, [1.0])
+        assert span_of(True, call) == span_of(False, call), name
+        assert len(mapped) == 4
+
+
 def test_both_ways_write_the_same_failure() -> None:
     @inferspan.predict(model="m", capture="values")
     def score(x: object) -> object:
