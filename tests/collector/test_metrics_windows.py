@@ -89,7 +89,14 @@ def test_what_is_configured(store: FilledStore) -> None:
     assert value(found, "inferspan_objective_ratio", objective="accuracy") == 0.9
     assert value(found, "inferspan_objective_ratio", objective="availability") == 0.999
     assert samples(found, "inferspan_latency_objective_seconds") == []
+    assert value(found, "inferspan_links_info", grafana="", jaeger="") == 1
     assert len(samples(found, "inferspan_build_info")) == 1
+
+
+def test_where_readers_find_what_alerts_lead_to(store: FilledStore) -> None:
+    sections = {"publish": {"grafana": "https://g/x/"}, "jaeger": {"ui": "http://j:16686"}}
+    found = scraped(started(store, Config.model_validate(sections)))
+    assert value(found, "inferspan_links_info", grafana="https://g/x", jaeger="http://j:16686") == 1
 
 
 def rfc3339(minute: int) -> str:

@@ -19,6 +19,10 @@ class Publish(Section):
     figures_seconds: float = Field(60.0, ge=0.0, le=86_400.0)
     """How often figures that need rows are made anew for /metrics; 0 = never."""
 
+    grafana: str | None = None
+    """Grafana as readers' browsers see it, `http://127.0.0.1:3000`: where links of the page and of
+    alerts lead; None = there are none."""
+
     otlp: str | None = None
     """An OTLP/HTTP endpoint that the series of /metrics are pushed to; None = nobody."""
     otlp_seconds: float = Field(60.0, ge=1.0, le=86_400.0)
@@ -26,7 +30,7 @@ class Publish(Section):
     otlp_token_file: Path | None = None
     """A file with the bearer token it wants; read at every push."""
 
-    @field_validator("otlp")
+    @field_validator("grafana", "otlp")
     @classmethod
     def _a_url(cls, value: str | None) -> str | None:
         return check_url(value)

@@ -1,4 +1,4 @@
-"""What is promised of each model, and who it belongs to."""
+"""What is promised of each model, who it belongs to, and where to look."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from prometheus_client.metrics_core import Metric
 
 from inferspan_collector.config import Config
 from inferspan_collector.publish.metrics.families import Labels, gauge, label
+
+
+def link(url: str | None) -> str:
+    """A configured address as something that a path can follow; "" where there is none."""
+    return (url or "").rstrip("/")
 
 
 def families(config: Config, models: Iterable[str]) -> list[Metric]:
@@ -49,6 +54,12 @@ def families(config: Config, models: Iterable[str]) -> list[Metric]:
             "How long a call should take at most.",
             ("model",),
             limits,
+        ),
+        gauge(
+            "inferspan_links_info",
+            "Where readers find Grafana and Jaeger.",
+            ("grafana", "jaeger"),
+            {tuple(link(each) for each in (config.publish.grafana, config.jaeger.ui)): 1},
         ),
         gauge(
             "inferspan_build_info",
