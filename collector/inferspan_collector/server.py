@@ -192,7 +192,7 @@ class Collector:
         config, telemetry = self._config, self.telemetry
         hosts = config.receivers.allowed_hosts
         if "api" in sockets:
-            exposition = self._measured(stack, pipeline)
+            exposition, figures = self._measured(stack, pipeline)
             published = [
                 *api.routes(pipeline, config),
                 *baselines.routes(pipeline, pipeline, config),
@@ -202,7 +202,7 @@ class Collector:
                 *keeping.routes(pipeline, config),
                 *prometheus.served(exposition),
                 *jaeger_monitor.routes(pipeline, config, telemetry),
-                *jaeger_quality.routes(pipeline, config),
+                *jaeger_quality.routes(pipeline, config, figures.noticed),
             ]
             page = Page(pipeline, telemetry, config, published)
             stack.push_async_callback(asyncio.to_thread, page.close)
@@ -235,7 +235,9 @@ class Collector:
             guarded = Guard(receiver, telemetry, otlp_exchange.TRANSPORT, hosts, uploads=receiver)
             await self._listen(stack, guarded, sockets, otlp_exchange.TRANSPORT)
 
-    def _measured(self, stack: contextlib.AsyncExitStack, pipeline: Pipeline) -> Exposition:
+    def _measured(
+        self, stack: contextlib.AsyncExitStack, pipeline: Pipeline
+    ) -> tuple[Exposition, RowFigures]:
         """What `/metrics` shows; figures of rows are made, and all is pushed, beside it."""
         config, telemetry = self._config, self.telemetry
         figures = RowFigures(pipeline, config, telemetry, time.monotonic)
@@ -254,7 +256,7 @@ class Collector:
             seconds = config.publish.otlp_seconds
             pusher = Driver(publisher.publish_once, threading.Event(), "otlp metrics", seconds)
             stack.push_async_callback(asyncio.to_thread, pusher.start().stop)
-        return exposition
+        return exposition, figures
 
     async def _listen(
         self,

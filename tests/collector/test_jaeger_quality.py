@@ -13,7 +13,7 @@ import jsonschema
 import pytest
 from asking import ask
 from records import MINUTE_NS, SECOND_NS, START_NS, Label, Prediction
-from stored import Stored, stored
+from stored import Stored, stored, unnoticed
 
 from inferspan_collector.config import load
 from inferspan_collector.publish import jaeger_quality
@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Iterator[Stored]:
 
 def page(store: Stored, service: str = SERVICE, hours: int = 48) -> dict[str, Any]:
     """The reply, which always has the shape that the page draws."""
-    routes = jaeger_quality.routes(store, store.config)
+    routes = jaeger_quality.routes(store, store.config, unnoticed)
     answer = ask(routes, f"{jaeger_quality.PATH}?hours={hours}&service={service}")
     assert answer.status_code == 200, answer.text
     reply: dict[str, Any] = answer.json()
@@ -383,7 +383,7 @@ def test_a_regression_is_judged_by_its_tolerance(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("query", ["", "service=", "service=x&hours=0", "service=x&hours=soon"])
 def test_a_bad_question_is_a_problem(store: Stored, query: str) -> None:
-    answer = ask(jaeger_quality.routes(store, CONFIG), f"{jaeger_quality.PATH}?{query}")
+    answer = ask(jaeger_quality.routes(store, CONFIG, unnoticed), f"{jaeger_quality.PATH}?{query}")
 
     assert answer.status_code == 400
     assert answer.headers["Content-Type"] == "application/problem+json"
@@ -391,5 +391,5 @@ def test_a_bad_question_is_a_problem(store: Stored, query: str) -> None:
 
 
 def test_what_jaeger_may_ask_one_day_does_no_harm(store: Stored) -> None:
-    routes = jaeger_quality.routes(store, CONFIG)
+    routes = jaeger_quality.routes(store, CONFIG, unnoticed)
     assert ask(routes, f"{jaeger_quality.PATH}?service=x&hours=1&theme=dark").status_code == 200

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from asking import ask
 from records import Label, Prediction
-from stored import Stored, stored
+from stored import Stored, stored, unnoticed
 
 from inferspan_collector.config import Config
 from inferspan_collector.publish import jaeger_quality
@@ -23,7 +23,8 @@ def store(tmp_path: Path) -> Iterator[Stored]:
 
 def page(store: Stored, service: str = "fraud-api") -> dict[str, Any]:
     answer = ask(
-        jaeger_quality.routes(store, store.config), f"{jaeger_quality.PATH}?service={service}"
+        jaeger_quality.routes(store, store.config, unnoticed),
+        f"{jaeger_quality.PATH}?service={service}",
     )
     reply: dict[str, Any] = answer.json()
     return reply

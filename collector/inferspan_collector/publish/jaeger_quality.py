@@ -6,7 +6,7 @@ fetches the reply, so `receivers/guard.py` lets the origin of `jaeger.ui` read t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -16,13 +16,14 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from inferspan_collector.config import Config
+from inferspan_collector.publish import jaeger_quality_banner as banner
 from inferspan_collector.publish import jaeger_quality_metrics as metrics
 from inferspan_collector.publish import jaeger_quality_tables as tables
 from inferspan_collector.publish.jaeger_names import UNKNOWN_SERVICE, Meaning, Names, meanings
+from inferspan_collector.publish.metrics.noticed import Noticed
 from inferspan_collector.publish.parameters import BadParameter, whole_number
 from inferspan_collector.quality.counted_windows import grouped_counts
 from inferspan_collector.quality.counts import Counts, merged
-from inferspan_collector.store import unmatched
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery, PredictionRow
 from inferspan_collector.store.reader import Reader
 from inferspan_collector.submission import Queries
@@ -31,10 +32,13 @@ PATH: Final = "/jaeger/quality-metrics"
 HOURS_DEFAULT: Final = 48
 """What Jaeger's page asks for."""
 HOURS_MAX: Final = 400 * 24
-MODELS_SHOWN_MAX: Final = 10
 
 
-def routes(queries: Queries, config: Config) -> list[Route]:
+Notices = Callable[[str], Noticed]
+"""From a model to what its newest figures show to be wrong."""
+
+
+def routes(queries: Queries, config: Config, notices: Notices) -> list[Route]:
     """`GET /jaeger/quality-metrics?service=&hours=`."""
 
     def quality_metrics(request: Request) -> Response:
@@ -46,20 +50,29 @@ def routes(queries: Queries, config: Config) -> list[Route]:
         except BadParameter as error:
             return error.response()
         with queries.reader.at_one_moment() as reader:
-            said = reply(reader, config, service, hours, queries.now_ns(), str(request.base_url))
+            said = reply(
+                reader, config, notices, service, hours, queries.now_ns(), str(request.base_url)
+            )
         return JSONResponse(said)
 
     return [Route(PATH, quality_metrics, methods=["GET"])]
 
 
 def reply(
-    reader: Reader, config: Config, service: str, hours: int, now_ns: int, base_url: str
+    reader: Reader,
+    config: Config,
+    notices: Notices,
+    service: str,
+    hours: int,
+    now_ns: int,
+    base_url: str,
 ) -> dict[str, Any]:
     """What the page draws of one service.
 
     Args:
         reader: the store.
         config: targets and objectives of models.
+        notices: alerts and drift; they are of the newest window, whatever `hours` says.
         service: as Jaeger names it, with or without `-quality`.
         hours: how far to look back, by the time of the prediction.
         now_ns: the present, Unix ns.
@@ -78,11 +91,11 @@ def reply(
     names = Names.of(summaries)
     views = [
         view
-        for model in models[:MODELS_SHOWN_MAX]
-        if (view := model_view(reader, config, names, model, window)) is not None
+        for model in models[: banner.MODELS_SHOWN_MAX]
+        if (view := model_view(reader, config, names, model, window, notices(model))) is not None
     ]
     shown = original or UNKNOWN_SERVICE
-    return _page(base_url, views, _banner(reader, shown, models, views, hours, now_ns))
+    return _page(base_url, views, banner.words(reader, shown, models, views, hours, now_ns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +115,7 @@ def _models_without_service(reader: Reader, window: Window) -> list[str]:
 
 
 def model_view(
-    reader: Reader, config: Config, names: Names, model: str, window: Window
+    reader: Reader, config: Config, names: Names, model: str, window: Window, noticed: Noticed
 ) -> metrics.ModelView | None:
     """Everything the page shows of one model, or None if it predicted nothing in the window."""
     target = config.model(model).primary_target
@@ -159,11 +172,12 @@ def model_view(
         by_slice=by_slice,
         newest=newest,
         mistakes=mistakes,
+        noticed=noticed,
         sample=some,
     )
 
 
-def _page(base_url: str, views: list[metrics.ModelView], banner: str) -> dict[str, Any]:
+def _page(base_url: str, views: list[metrics.ModelView], said: str) -> dict[str, Any]:
     def link(view: metrics.ModelView) -> str:
         return f"{base_url}api/v1/models/{quote(view.model, safe='')}/quality?every=all&by=version"
 
@@ -173,9 +187,9 @@ def _page(base_url: str, views: list[metrics.ModelView], banner: str) -> dict[st
         "metrics": [metric for view in views for metric in metrics.metrics(view, link(view))],
         "clients": [client for view in views for client in metrics.clients(view)],
     }
-    if banner:
+    if said:
         page["bannerText"] = {
-            "value": banner,
+            "value": said,
             "styling": {
                 "background": tables.BAD,
                 "color": "#8a1f2b",
@@ -184,31 +198,3 @@ def _page(base_url: str, views: list[metrics.ModelView], banner: str) -> dict[st
             },
         }
     return page
-
-
-def _banner(
-    reader: Reader,
-    service: str,
-    names: list[str],
-    views: list[metrics.ModelView],
-    hours: int,
-    now_ns: int,
-) -> str:
-    """What is worth a word before any figure; empty when there is nothing."""
-    words = []
-    if not views:
-        words.append(f"{service} predicted nothing in the last {hours} hours.")
-    words += [
-        f"No label has arrived for {view.model} yet: its accuracy is not known."
-        for view in views
-        if view.counts.labelled == 0
-    ]
-    waiting: Mapping[str, int] = reader.waiting_labels(now_ns - unmatched.AFTER_NS)
-    words += [
-        f"Labels of {name} that match no prediction: {waiting[name]}."
-        for name in names
-        if waiting.get(name)
-    ]
-    if len(names) > MODELS_SHOWN_MAX:
-        words.append(f"{MODELS_SHOWN_MAX} of {len(names)} models are shown.")
-    return " ".join(words)

@@ -17,6 +17,7 @@ from inferspan_collector.latency_sketch import buckets_within
 from inferspan_collector.publish import jaeger_quality_tables as tables
 from inferspan_collector.publish.jaeger_names import Names
 from inferspan_collector.publish.jaeger_quality_tables import examples, interval, percent
+from inferspan_collector.publish.metrics.noticed import Noticed
 from inferspan_collector.quality import classification, latency
 from inferspan_collector.quality.counts import Counts
 from inferspan_collector.quality.figure import MACRO, Question
@@ -59,12 +60,17 @@ class ModelView:
     by_slice: dict[str, Counts]
     newest: list[PredictionRow]
     mistakes: list[PredictionRow]
+    noticed: Noticed
     sample: Sample
 
     @property
     def name(self) -> str:
         """The model, with its version where there is only one."""
         return next(iter(self.by_version)) if len(self.by_version) == 1 else self.model
+
+    def versioned(self, version: str | None) -> str:
+        """The model in this version, as the page calls it."""
+        return self.names.version(self.model, version)
 
     @property
     def outputs(self) -> int:
@@ -145,6 +151,7 @@ def _accuracy(view: ModelView, link: str) -> Json:
         tables.confusion(counts),
         tables.slices(view.by_slice, figure, view.mistakes),
         tables.versions(view.by_version, figure),
+        tables.changes(view.noticed, view.versioned),
     ]
     return {
         "name": f"accuracy {view.name}",
@@ -166,6 +173,7 @@ def _accuracy(view: ModelView, link: str) -> Json:
 
 
 def _coverage(view: ModelView, link: str) -> Json:
+    changes = tables.changes(view.noticed, view.versioned)
     labelled = min(view.outputs, view.counts.labelled)
     return {
         "name": f"labelled {view.name}",
@@ -176,6 +184,7 @@ def _coverage(view: ModelView, link: str) -> Json:
         "passCount": labelled,
         "failureCount": view.outputs - labelled,
         "failureExamples": examples(view.sample("unlabeled", tables.EXAMPLES_MAX)),
+        "details": [] if changes is None else [changes],
     }
 
 

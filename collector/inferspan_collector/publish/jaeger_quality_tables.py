@@ -1,4 +1,4 @@
-"""Tables of Jaeger's Model Quality page: confusion matrix, slices, versions.
+"""Tables of Jaeger's Model Quality page: confusion matrix, slices, versions, drift.
 
 Of the page's own rules: a styled value must be a string, and all rows of a table have the same
 keys. Column keys are our own words, never a class's text, so that no class can take the place of
@@ -7,9 +7,10 @@ another column.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
+from inferspan_collector.publish.metrics.noticed import Drifted, Noticed
 from inferspan_collector.quality import accuracy, classification
 from inferspan_collector.quality.counts import Counts
 from inferspan_collector.quality.figure import MACRO, Figure, Question
@@ -18,6 +19,7 @@ from inferspan_collector.telemetry import OTHER
 
 CLASSES_SHOWN_MAX: Final = 12
 SLICES_SHOWN_MAX: Final = 20
+COLUMNS_SHOWN_MAX: Final = 20
 EXAMPLES_MAX: Final = 10
 GOOD: Final = "#e6f4ea"
 BAD: Final = "#fde7e9"
@@ -140,6 +142,55 @@ def versions(by_version: Mapping[str, Counts], overall: Figure) -> Table | None:
         "columns": ["version", "predictions", "labelled", "accuracy", "interval"],
         "rows": rows,
     }
+
+
+def changes(noticed: Noticed, versioned: Callable[[str | None], str]) -> Table | None:
+    """Each column against the reference, changed ones first; None where no drift is known.
+
+    Args:
+        noticed: the drift of the newest window.
+        versioned: how the page calls a version of the model.
+    """
+    by_column: dict[tuple[str | None, str], list[Drifted]] = {}
+    for each in noticed.drift:
+        by_column.setdefault((each.version, each.column), []).append(each)
+    if not by_column:
+        return None
+    changed = noticed.changed()
+    rest = sorted(set(by_column) - set(changed), key=lambda key: (key[1], key[0] or ""))
+    rows = []
+    for version, column in [*changed, *rest][:COLUMNS_SHOWN_MAX]:
+        methods = by_column[version, column]
+        outside = [each for each in methods if each.outside]
+        rows.append(
+            {
+                "version": versioned(version),
+                "column": column,
+                "methods": {
+                    "value": f"{len(outside)} of {len(methods)}",
+                    "styling": {"background": BAD if (version, column) in changed else GOOD},
+                },
+                "outside": ", ".join(map(_beyond, outside)),
+            }
+        )
+    left_out = len(by_column) - len(rows)
+    note = f" {left_out} more are left out." if left_out else ""
+    return {
+        "header": f"What changed in the last {noticed.window}",
+        "description": (
+            "Columns against the reference, and how many methods find them changed; red: two or "
+            f"more, where one may be chance.{note}"
+        ),
+        "columns": ["version", "column", "methods", "outside"],
+        "rows": rows,
+    }
+
+
+def _beyond(drifted: Drifted) -> str:
+    lower, upper = drifted.thresholds
+    below = lower is not None and drifted.value < lower
+    sign, limit = ("<", lower) if below else (">", upper)
+    return f"{drifted.method} {drifted.value:.3g} {sign} {limit:.3g}"
 
 
 def slice_name(key: str, value: str) -> str:

@@ -33,6 +33,7 @@ from inferspan_collector.publish.metrics.families import (
     label,
     leave_out,
 )
+from inferspan_collector.publish.metrics.noticed import Noticed
 from inferspan_collector.publish.metrics.slices import SLICE_SCORE, SLICED, slices
 from inferspan_collector.publish.metrics.windows import AVERAGED, SCORE, SINGLE, TARGETED, Scored
 from inferspan_collector.publish.quality_json import Rest, default_average, windows_json
@@ -111,6 +112,7 @@ class _Made:
     scores: list[Scored] = field(default_factory=list)
     gauges: dict[str, dict[Labels, float]] = field(default_factory=lambda: defaultdict(dict))
     folded_slices: int = 0
+    noticed: Noticed = field(default_factory=Noticed)
 
     def add(self, name: str, labels: Labels, value: float | None) -> None:
         if value is not None and np.isfinite(value):
@@ -174,7 +176,7 @@ class RowFigures:
             if self._closing.is_set():
                 break
             began = self._seconds()
-            made = _Made()
+            made = _Made(noticed=Noticed(self._window, self._config.model(model).minimum_n))
             try:
                 _OfModel(reader, self._config, model, self._window, self._longest, now_ns).make(
                     made, sorted(of_model)
@@ -200,6 +202,11 @@ class RowFigures:
         """Figures of quality."""
         with self._lock:
             return [score for made in self._made.values() for score in made.scores]
+
+    def noticed(self, model: str) -> Noticed:
+        """What is wrong with a model; nothing where its figures are not made, or not yet."""
+        with self._lock:
+            return self._made[model].noticed if model in self._made else Noticed()
 
     def families(self, room: int, folding: Folding) -> Iterator[Metric]:
         """All others. Beyond the limit series are left out, for they do not add up."""
@@ -276,14 +283,16 @@ class _OfModel:
             return windows_json(asked, of, average, positive, seen, Rest(measured))
 
         def then(start: int | None, end: int | None) -> list[dict[str, Any]]:
-            asked = replace(query, start=start, end=end, every=self._minutes)
-            return shown(asked, counted(self._reader, asked))
+            past = replace(query, start=start, end=end, every=self._minutes)
+            return shown(past, counted(self._reader, past))
 
         present = shown(query, windows)
         known = learning.baselines(self._reader, {}, self._model, target, present)
         learning.judged(present, {}, self._section, known, then)
         for window in present:
             group = self._group(*(window["group"][key] for key in _BY))
+            if target == self._section.primary_target:
+                made.noticed.add_quality(window["group"]["version"], window["metrics"])
             for name, figure in window["metrics"].items():
                 own = name in names and name not in AVERAGED and name not in SINGLE
                 if figure["value"] is None or not (own or name in AVERAGED or name in SINGLE):
@@ -364,8 +373,9 @@ class _OfModel:
             lambda name: learning.constants_of(self._section, name),
         ):
             name = label(column.name)
-            values = float(column.counts.values[0])
-            made.add("inferspan_drift_values", (*group, name, self._window), values)
+            made.noticed.add_drift(rows.version[0], column.name, column.figures)
+            key = (*group, name, self._window)
+            made.add("inferspan_drift_values", key, float(column.counts.values[0]))
             for method, course in column.figures.items():
                 key = (*group, name, method, self._window)
                 made.add("inferspan_drift_score", key, float(course.values[0]))
