@@ -234,6 +234,7 @@ def test_models_are_listed(store: FilledStore) -> None:
         "last_seen": rfc3339(START_NS - START_NS % MINUTE_NS),
         "predictions": 2,
         "labeled": 2,
+        "time_axis": "prediction",
     }
 
 

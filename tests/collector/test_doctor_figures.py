@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, cast
+from urllib.parse import urlencode
 
 import httpx
 import pytest
+from asking import FilledStore, ask
 from collector_process import send_spans, serving
+from records import MINUTE_NS, START_NS, Label, Prediction
 
 from inferspan import semconv
 from inferspan_collector import testing
 from inferspan_collector.cli.client import Client
 from inferspan_collector.cli.doctor import figures
-from inferspan_collector.cli.doctor.finding import UNKNOWN, WRONG
+from inferspan_collector.cli.doctor.finding import RIGHT, UNKNOWN, WRONG
+from inferspan_collector.config import Config
+from inferspan_collector.publish import api, drifting, foreseeing
 
 
 @pytest.mark.parametrize(
@@ -45,3 +51,38 @@ def test_labels_in_a_spelling_of_their_own_are_said(
         [(state, said)] if state else []
     )
     assert all("models.m.class_aliases" in finding.fix for finding in found)
+
+
+class InProcess:
+    """The API over a store, as the doctor asks it."""
+
+    def __init__(self, store: FilledStore) -> None:
+        self._routes = [
+            *api.routes(store, store.config),
+            *drifting.routes(store, store.config),
+            *foreseeing.routes(store, store.config),
+        ]
+
+    def get(self, path: str, **parameters: str) -> Any:
+        answer = ask(self._routes, f"{path}?{urlencode(parameters)}")
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
+@pytest.mark.parametrize(("axis", "state"), [("prediction", UNKNOWN), ("label_arrival", RIGHT)])
+def test_labels_that_take_longer_than_jaegers_monitor_looks_back_are_said(
+    tmp_path: Path, axis: str, state: str
+) -> None:
+    store = FilledStore(tmp_path, Config.model_validate({"jaeger": {"time_axis": axis}}))
+    for i in range(40):
+        came = START_NS + (3 * 1440 + i) * MINUTE_NS
+        store.add(
+            Prediction(f"a{i}", span=i + 1, event_time=START_NS + i * MINUTE_NS),
+            Label(f"a{i}", "fraud", f"l{i}", time=came, received=came),
+        )
+    store.now = START_NS + 4 * 1440 * MINUTE_NS
+    client = cast(Client, InProcess(store))
+    (found,) = [f for f in figures.examine(client, "fraud") if f.name == "Jaeger's Monitor"]
+    store.close()
+    assert found.state == state
+    assert ("models.fraud.time_axis: label_arrival" in found.fix) == (state == UNKNOWN)

@@ -15,7 +15,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from inferspan_collector.config.auth import Auth, Token
-from inferspan_collector.config.jaeger import Jaeger
+from inferspan_collector.config.jaeger import Jaeger, TimeAxis
 from inferspan_collector.config.limits import Limits
 from inferspan_collector.config.mappings import Mapping
 from inferspan_collector.config.memory import PARTS, shared_out
@@ -41,6 +41,7 @@ __all__ = [
     "Section",
     "Store",
     "Target",
+    "TimeAxis",
     "Tls",
     "Token",
     "load",
@@ -110,6 +111,10 @@ class Config(Section):
     def model(self, name: str) -> Model:
         """A model's section; one that is not configured has the defaults."""
         return self.models.get(name, _DEFAULT_MODEL)
+
+    def time_axis(self, name: str) -> TimeAxis:
+        """Where Jaeger's Monitor tab shows the evaluations of a model."""
+        return self.model(name).time_axis or self.jaeger.time_axis
 
     @property
     def label_window_ns(self) -> int:

@@ -10,6 +10,8 @@ from pydantic import Field, field_validator, model_validator
 from inferspan_collector.config.endpoints import check_token_file, check_url
 from inferspan_collector.config.section import Section
 
+TimeAxis = Literal["prediction", "label_arrival"]
+
 
 class Jaeger(Section):
     """Jaeger's side: where evaluation spans go and what its page may ask."""
@@ -31,6 +33,10 @@ class Jaeger(Section):
     """Spans of wrong predictions that were not sampled, rebuilt per second of arrival; 0 = none."""
     span_kind: Literal["server", "internal", "client", "producer", "consumer"] = "server"
     """Kind under which the Monitor tab shows model operations (its own default is server)."""
+
+    time_axis: TimeAxis = "prediction"
+    """Where the Monitor tab shows an evaluation: when the prediction was made, or when its label
+    came, for models whose labels take longer than the two days that the tab looks back."""
 
     monitor_upstream: str | None = None
     """The Prometheus that Jaeger's Monitor tab asked before, `http://127.0.0.1:9090`: it is asked

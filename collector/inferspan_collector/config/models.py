@@ -11,6 +11,7 @@ from datetime import datetime
 from pydantic import Field, field_validator, model_validator
 
 from inferspan import semconv
+from inferspan_collector.config.jaeger import TimeAxis
 from inferspan_collector.config.section import Section
 from inferspan_collector.config.spans import Span, span_ns
 
@@ -140,6 +141,8 @@ class Model(Section):
     availability_objective: float | None = Field(None, gt=0.0, lt=1.0, strict=True)
     """The share of calls that should not raise."""
     primary_target: str = "default"
+    time_axis: TimeAxis | None = None
+    """As `jaeger.time_axis`, of this model; absent = as that says."""
     reference: Reference = Field(default_factory=Reference)
     thresholds: dict[str, Threshold] = Field(default_factory=dict)
     """Figure, drift figure, or `<column>.<drift figure>` → its constants."""

@@ -324,6 +324,7 @@ def _model_json(model: ModelSummary, labelled: Mapping[str, int], config: Config
         "last_seen": rfc3339(model.last_seen),
         "predictions": model.predictions,
         "labeled": labelled.get(section.primary_target, 0),
+        "time_axis": config.time_axis(model.model),
         **configured,
     }
 

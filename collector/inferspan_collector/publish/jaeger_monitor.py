@@ -1,7 +1,8 @@
 """Jaeger's Monitor tab without Prometheus: its three questions, answered from the store.
 
 Figures stand at the minute of the prediction, with late and corrected labels applied, which
-counters scraped on arrival cannot do. The value at time t counts the events of the whole minutes
+counters scraped on arrival cannot do; evaluations of models with `time_axis: label_arrival` at the
+minute in which the label came. The value at time t counts the events of the whole minutes
 before t that the range covers; nothing is extrapolated, and 0 ÷ 0 gives no point.
 """
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector.batches import Int64
-from inferspan_collector.config import Config
+from inferspan_collector.config import Config, TimeAxis
 from inferspan_collector.publish.jaeger_names import Names
 from inferspan_collector.store.cells import CellQuery, OutcomeCells, PredictionCells
 from inferspan_collector.store.reader import Reader
@@ -109,23 +109,25 @@ def evaluation_rows(
 ) -> list[Row]:
     """The evaluations of a service's predictions; arguments as in `operation_rows`.
 
-    Each model counts by its own primary target, and has rows of its own, called by `names`.
+    Each model counts by its own primary target, on its own time axis, and has rows of its own,
+    called by `names`.
     """
     if not any(wanted(kind) for kind in (EVALUATIONS, VERSIONS, CLASSES)):
         return []
     rows = _Rows()
     for target in _primary_targets(config):
-        cells = reader.outcome_cells(
-            CellQuery(
-                service=service,
-                target=target,
-                start=minutes.first,
-                end=minutes.last,
-                every=1,
-                by=("model", "version"),
-            )
+        query = CellQuery(
+            service=service,
+            target=target,
+            start=minutes.first,
+            end=minutes.last,
+            every=1,
+            by=("model", "version"),
         )
-        _count_evaluations(rows, cells, config, target, wanted, names)
+        for axis in _axes(config):
+            by_arrival = axis == "label_arrival"
+            cells = (reader.arrived_outcomes if by_arrival else reader.outcome_cells)(query)
+            _count_evaluations(rows, cells, config, (target, axis), wanted, names)
     return rows.rows()
 
 
@@ -133,7 +135,7 @@ def _count_evaluations(
     rows: _Rows,
     cells: OutcomeCells,
     config: Config,
-    target: str,
+    shown: tuple[str, TimeAxis],
     wanted: Callable[[str], bool],
     names: Names,
 ) -> None:
@@ -145,7 +147,9 @@ def _count_evaluations(
         cells.n.tolist(),
         strict=True,
     ):
-        if correct < 0 or model is None or config.model(model).primary_target != target:
+        if correct < 0 or model is None:
+            continue
+        if (config.model(model).primary_target, config.time_axis(model)) != shown:
             continue
         wrong = 0 if correct else n
         if wanted(EVALUATIONS):
@@ -160,6 +164,12 @@ def _primary_targets(config: Config) -> list[str]:
     """Every target that is some model's primary one; models not configured share one default."""
     configured = {model.primary_target for model in config.models.values()}
     return sorted(configured | {config.model("").primary_target})
+
+
+def _axes(config: Config) -> list[TimeAxis]:
+    """Every axis that some model is shown on."""
+    configured = {config.time_axis(name) for name in config.models}
+    return sorted(configured | {config.jaeger.time_axis})
 
 
 def _predictions(reader: Reader, service: str, minutes: Minutes) -> PredictionCells:

@@ -53,6 +53,20 @@ _OUTCOME_ROWS: Final = f"""(
 )"""
 
 
+_ARRIVED_ROWS: Final = f"""(
+    SELECT
+        l.received // {MINUTE_NS} AS minute, o.series_id, o.slices_id, j.target, j.predicted,
+        j.actual, j.correct, 1 AS n
+    FROM (
+        SELECT row_id, received FROM labels
+        WHERE received >= $start_minute * {MINUTE_NS} AND received < $end_minute * {MINUTE_NS}
+    ) AS l
+    JOIN outcomes AS o ON o.label_row = l.row_id
+    JOIN judgements AS j ON j.judgement_id = o.judgement_id AND j.counted
+)"""
+"""Outcomes at the minute in which the label that stands now was received."""
+
+
 _ITEMS: Final = """(
     SELECT
         o.minute, o.series_id, o.slices_id, o.target, o.prediction_row AS ranking,
@@ -127,6 +141,14 @@ def outcomes(
     for predictions.
     """
     return _of_classes(query, coding, "outcome_cells", _OUTCOME_ROWS, ["c.correct"], most)
+
+
+def arrived_outcomes(query: CellQuery, coding: Coding) -> tuple[str, dict[str, Any]]:
+    """The statement for outcomes as `outcomes` has them, by the minute in which the label came.
+
+    The query has a start and an end.
+    """
+    return _of_classes(query, coding, None, _ARRIVED_ROWS, ["c.correct"])
 
 
 def weighed(query: CellQuery, coding: Coding) -> tuple[str, dict[str, Any]]:

@@ -56,6 +56,13 @@ def outcomes(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> OutcomeCell
     return _outcomes(query, coding, columns)
 
 
+def arrived_outcomes(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> OutcomeCells:
+    """The same by the minute in which the label came, of a query with a start and an end."""
+    coding = _coding(cursor, query, _classes(cursor, query), by_combination=True)
+    columns = _fetch(cursor, *cell_queries.arrived_outcomes(query, coding))
+    return _outcomes(query, coding, columns)
+
+
 def weighed(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> WeighedCells:
     """The same of rows, by their weights."""
     coding = _coding(cursor, query, _classes(cursor, query), by_combination=True)

@@ -61,6 +61,12 @@ class Reader(Protocol):
     def outcome_cells(self, query: CellQuery) -> OutcomeCells:
         """Labelled predictions per cell, corrections applied."""
 
+    def arrived_outcomes(self, query: CellQuery) -> OutcomeCells:
+        """As `outcome_cells`, at the minutes in which the labels that stand now were received.
+
+        Of predictions whose rows are kept; the query has a start and an end, which are of labels.
+        """
+
     def weighs(self) -> bool:
         """Whether any row of the store stands for more or less than itself."""
 
@@ -199,6 +205,11 @@ class StoreReader:
         """Labelled predictions per cell, corrections applied."""
         with one_state(self._database) as cursor:
             return coded_cells.outcomes(cursor, query)
+
+    def arrived_outcomes(self, query: CellQuery) -> OutcomeCells:
+        """As `outcome_cells`, at the minutes in which the labels that stand now were received."""
+        with one_state(self._database) as cursor:
+            return coded_cells.arrived_outcomes(cursor, query)
 
     def weighs(self) -> bool:
         """Whether any row of the store stands for more or less than itself."""

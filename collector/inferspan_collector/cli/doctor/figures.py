@@ -11,6 +11,8 @@ from inferspan_collector.cli.doctor.finding import Finding, right, unknown, wron
 
 PART: Final = "figures"
 _SETTLED_MIN: Final = 0.5
+_MONITOR_SECONDS: Final = 172_800.0
+"""How far Jaeger's tab Monitor looks back."""
 _NAMED_MAX: Final = 5
 
 
@@ -24,6 +26,7 @@ def examine(client: Client, model: str) -> Iterator[Finding]:
         windows = client.get(f"{base}/quality", every="all")["windows"]
         estimates = client.get(f"{base}/estimates", every="all")
         drift = client.get(f"{base}/drift", every="all")
+        axes = {each["model"]: each["time_axis"] for each in client.get("/api/v1/models")}
     except Unreachable:
         return  # `collector` says so
     except Refused as error:
@@ -33,6 +36,7 @@ def examine(client: Client, model: str) -> Iterator[Finding]:
         yield wrong(PART, model, "no prediction", "one or more", "see `sender`")
         return
     yield from _labels(windows[0], estimates)
+    yield from _axis(axes.get(model), model, estimates["label_lag"]["p50"] or 0.0)
     yield from _spellings(windows[0], model)
     for name, figure in windows[0]["metrics"].items():
         yield _figure(name, figure)
@@ -72,6 +76,18 @@ def _labels(window: Mapping[str, Any], estimates: Mapping[str, Any]) -> Iterator
         yield unknown(
             PART, "settled", f"{settled:.0%} of the truth should be there by now",
             "wait, or look at the estimates",
+        )  # fmt: skip
+
+
+def _axis(axis: str | None, model: str, lag_seconds: float) -> Iterator[Finding]:
+    """Where Jaeger's tab Monitor shows the model, and whether labels are in time for it."""
+    if axis == "label_arrival":
+        yield right(PART, "Jaeger's Monitor", f"{model} stands where its labels come")
+    elif lag_seconds > _MONITOR_SECONDS:
+        yield unknown(
+            PART, "Jaeger's Monitor",
+            f"half of the labels take {lag_seconds / 86_400:.1f} days; it looks back two",
+            f"set models.{model}.time_axis: label_arrival, and it shows them when they come",
         )  # fmt: skip
 
 

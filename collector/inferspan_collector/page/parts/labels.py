@@ -12,6 +12,8 @@ from inferspan_collector.page.choices import Choice
 from inferspan_collector.page.parts import Surroundings, estimates
 
 TITLE: Final = "Labels: lag and coverage"
+MONITOR_SECONDS: Final = 172_800.0
+"""How far Jaeger's Monitor tab looks back."""
 
 
 def questions(choice: Choice) -> dict[str, Question]:
@@ -40,4 +42,11 @@ def view(answers: Mapping[str, Any], choice: Choice, around: Surroundings) -> di
         limits = [] if final is None else [Limit(final, f"in the end {share(final)}")]
         frame = pictures.frame(choice, share, least=0.0, greatest=1.0)
         picture = chart(f"Labels of {choice.model} over time", lines, frame, *limits)
-    return {"picture": picture, "lag": lag, "windows": windows[::-1]}
+    by_arrival = around.model["time_axis"] == "label_arrival"
+    return {
+        "picture": picture,
+        "lag": lag,
+        "windows": windows[::-1],
+        "by_arrival": by_arrival,
+        "beyond_monitor": not by_arrival and (lag["p50"] or 0.0) > MONITOR_SECONDS,
+    }
