@@ -71,7 +71,7 @@ def written(service: dict[str, Any]) -> list[str]:
 
 def test_the_set_is_whole() -> None:
     wanted = {"gateway", "inferspan", "jaeger", "prometheus", "alertmanager", "alerts"}
-    assert set(SERVICES) == wanted | {"grafana", "example", "prepare"}
+    assert set(SERVICES) == wanted | {"grafana", "example", "prepare", "gateway-health"}
 
 
 def test_docker_compose_takes_the_file_where_it_is_installed() -> None:
@@ -167,8 +167,13 @@ def test_whoever_can_be_asked_for_health_is() -> None:
     asked = {name for name, service in SERVICES.items() if "healthcheck" in service}
     dockerfile = (ROOT / "collector/Dockerfile").read_text()
     assert "HEALTHCHECK" in dockerfile
-    # The gateway's image has no shell; `example` and `prepare` listen nowhere.
+    # `example` and `prepare` listen nowhere; another asks for the gateway's, in its network.
     assert set(SERVICES) - asked == {"inferspan", "gateway", "example", "prepare"}
+    neighbour = SERVICES["gateway-health"]
+    assert neighbour["network_mode"] == "service:gateway"
+    (port,) = re.findall(r"127\.0\.0\.1:(\d+)/", " ".join(neighbour["healthcheck"]["test"]))
+    assert SERVICES["gateway"]["environment"]["GATEWAY_HEALTH"].endswith(f":{port}")
+    assert SERVICES["example"]["depends_on"] == {"gateway-health": {"condition": "service_healthy"}}
 
 
 @pytest.mark.parametrize("name", SERVICES)
@@ -236,7 +241,8 @@ def test_inferspan_in_the_network_is_reachable_by_its_name_only() -> None:
     )
     assert {host for host, _ in asked} <= {*loaded.receivers.allowed_hosts, "gateway"}
     # Jaeger's page runs in a browser on this machine, so it is the published port that counts.
-    assert loaded.jaeger.ui == "http://" + SERVICES["jaeger"]["ports"][0].rsplit(":", 1)[0]
+    for name, url in (("jaeger", loaded.jaeger.ui), ("grafana", loaded.publish.grafana)):
+        assert url == "http://" + SERVICES[name]["ports"][0].rsplit(":", 1)[0]
 
 
 @pytest.mark.parametrize("dockerfile", ["collector/Dockerfile", "examples/service/Dockerfile"])
@@ -253,7 +259,7 @@ def test_an_image_copies_what_exists(dockerfile: str) -> None:
 
 def test_the_page_lists_services_addresses_and_volumes() -> None:
     page = (ROOT / "docs/compose.md").read_text()
-    rows = {row[0]: row for row in re.findall(r"^\| `(\w+)` \| (.*) \|$", page, re.MULTILINE)}
+    rows = {row[0]: row for row in re.findall(r"^\| `([\w-]+)` \| (.*) \|$", page, re.MULTILINE)}
     assert set(rows) == set(SERVICES)
     for name, (_, row) in rows.items():
         if name != "prepare":

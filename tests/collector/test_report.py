@@ -220,7 +220,11 @@ def test_a_chart_of_nothing_is_none() -> None:
     gap = {"truth": None, "estimated": None, "start": "2026-11-29T00:00:00Z"}
     assert page.chart({"trend": [gap, gap], "main": "accuracy"}) == ""
     known = {**gap, "truth": {"value": 1.0, "low": 1.0, "high": 1.0}}
-    assert page.chart({"trend": [known, gap, known], "main": "accuracy"}).count("M") == 3
+    later = {**known, "start": "2026-11-29T02:00:00Z"}
+    between = {**gap, "start": "2026-11-29T01:00:00Z"}
+    drawn = page.chart({"trend": [known, between, later], "main": "accuracy"})
+    # Nothing is known between them: two dots, and no line.
+    assert (drawn.count("<circle"), drawn.count("<polyline")) == (2, 0)
 
 
 def test_every_character_that_means_something_in_markdown_is_escaped() -> None:

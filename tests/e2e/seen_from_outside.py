@@ -11,11 +11,13 @@ from typing import Any
 import httpx
 
 from servers.composed import Composed
-from servers.monitoring import Prometheus
+from servers.monitoring import Alertmanager, Prometheus
 from servers.running import Jaeger, Server
 from waiting import wait_until
 
 MODEL, SERVICE, TWIN = "fraud", "fraud-api", "fraud-api-quality"
+GRAFANA = "http://127.0.0.1:3000"
+"""Where links to it lead, as inferspan.yaml says; nobody answers there."""
 TIMEOUT_SECONDS = 30.0
 
 
@@ -119,6 +121,17 @@ class Outside:
             for span in trace["spans"]
             if span["operationName"] == f"evaluate {MODEL}"
         }
+
+    def alerting(self) -> list[dict[str, Any]]:
+        """The alerts on a threshold of the model's quality that Alertmanager holds."""
+        running = Alertmanager(
+            self._server("alertmanager"), self._stack.url("alertmanager", "9093")
+        )
+        return [
+            alert
+            for alert in running.alerts()
+            if alert["labels"]["alertname"] == "InferspanQualityBelowThreshold"
+        ]
 
     def told(self) -> list[dict[str, Any]]:
         """What Alertmanager's webhook was sent, one message after the other."""

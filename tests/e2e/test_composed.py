@@ -1,7 +1,8 @@
 """The whole set, from the compose file's own files: a fault is seen wherever people look.
 
 The example serves, breaks half-way and stops; it says itself how many of its answers were right.
-All places, asked from outside only, must say the same, whichever of them was killed in between.
+All places, asked from outside only, must say the same, whichever of them is killed in between: one
+after the other, in the stack that has seen the fault.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import json
 import re
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import dashboards
 import pytest
-from seen_from_outside import MODEL, SERVICE, TWIN, Outside
+from seen_from_outside import GRAFANA, MODEL, SERVICE, TWIN, Outside
 
 from servers.composed import Composed
 from waiting import wait_until
@@ -24,7 +26,8 @@ pytestmark = pytest.mark.real
 
 SECONDS = 90.0
 LOAD = ("--per-second", "60")
-KILLED = ("gateway", "inferspan", "jaeger", "prometheus", "alertmanager")
+ROUND = 60
+"""Labelled orders before a kill, and after it."""
 HEALTHY = 0.85
 """The example is right of 91 % of its orders, and of 51 % once amounts come in cents."""
 BROKEN = 0.72
@@ -35,18 +38,22 @@ BROKEN = 0.72
 class Truth:
     """What the example says of itself."""
 
-    orders: int
-    right: int
-    wrong: int
+    orders: int = 0
+    right: int = 0
+    wrong: int = 0
     failed: int = 0
+
+    def __add__(self, other: Truth) -> Truth:
+        mine, theirs = vars(self), vars(other)
+        return Truth(**{name: mine[name] + theirs[name] for name in mine})
 
     @property
     def accuracy(self) -> float:
         return self.right / (self.right + self.wrong)
 
 
-def drive(stack: Composed, killed: tuple[str, ...] = ()) -> Truth:
-    """Serve well, kill and restart, break, and stop; returns once everything is counted."""
+def drive(stack: Composed) -> Truth:
+    """Serve well, break, and stop; returns once everything is counted."""
     outside = Outside(stack)
     stack.start("example", *LOAD)
     wait_until(lambda: outside.counted()[1] >= 300, SECONDS, "labelled orders")
@@ -56,13 +63,27 @@ def drive(stack: Composed, killed: tuple[str, ...] = ()) -> Truth:
         errors = outside.monitor_errors(TWIN)
         assert errors is not None
         assert errors < 1 - HEALTHY
-    for name in killed:
-        stack.restart(name)
     # A counter of what is refused is there once something was, and gone with the process.
     assert outside.send_label_lines('{"model": "fraud"}\n').status_code == 400
-    stack.running["example"].process.send_signal(signal.SIGUSR1)
+    break_it(stack)
     wait_until(lambda: outside.accuracy() < BROKEN, SECONDS, "the fault to show")
-    truth = Truth(**json.loads(stack.stop("example")))
+    return stopped(stack, Truth())
+
+
+def break_it(stack: Composed) -> None:
+    """Let amounts come in cents from now on."""
+    stack.running["example"].process.send_signal(signal.SIGUSR1)
+
+
+def end_of_example(stack: Composed) -> Truth:
+    """Stop it; what it did since it was started."""
+    return Truth(**json.loads(stack.stop("example").splitlines()[-1]))
+
+
+def stopped(stack: Composed, before: Truth) -> Truth:
+    """End the example; what it and those before it did, once that is counted."""
+    outside = Outside(stack)
+    truth = before + end_of_example(stack)
     wait_until(
         lambda: outside.counted() == (truth.orders, truth.right + truth.wrong),
         SECONDS,
@@ -111,6 +132,11 @@ def check_prometheus(outside: Outside, truth: Truth) -> None:
         SECONDS,
         "the gauges to be the truth",
     )
+
+
+def check_drop(outside: Outside) -> None:
+    """Prometheus, asked what was, shows the fault."""
+    prometheus = outside.prometheus
     ((_, drop),) = prometheus.query(f"max_over_time({gauge()}[10m]) - {gauge()}")
     assert drop > 0.05
 
@@ -136,8 +162,9 @@ def check_alert(outside: Outside) -> None:
     assert said["service"] == SERVICE
     words = wait_until(outside.words, SECONDS, "the words")
     assert f"95 % interval {said['interval']}, n = {said['n']}" in words
-    assert "/d/inferspan-on-call?var-model=fraud" in words
-    assert f"/search?service={TWIN}" in words
+    board = f"{GRAFANA}/d/inferspan-on-call?var-model={MODEL}"
+    assert f"Grafana: {board}&var-version={alert['labels']['version']}" in words
+    assert f"&service={TWIN}&tags=%7B%22inferspan.evaluation.outcome%22" in words
 
 
 def check_dashboards(outside: Outside) -> None:
@@ -172,9 +199,7 @@ def check_exemplar_leads_to_the_mistake(outside: Outside) -> None:
 
 
 def check_jaeger(outside: Outside, truth: Truth) -> None:
-    """Monitor, Model Quality and traces."""
-    errors = outside.monitor_errors(TWIN)
-    assert errors == pytest.approx(1 - truth.accuracy, abs=0.01)
+    """Model Quality and traces."""
     reply = outside.get("/jaeger/quality-metrics", service=SERVICE, hours=1)
     (main,) = [each for each in reply["metrics"] if each["name"].startswith(f"accuracy {MODEL}")]
     assert (main["passCount"], main["failureCount"]) == (truth.right, truth.wrong)
@@ -183,17 +208,88 @@ def check_jaeger(outside: Outside, truth: Truth) -> None:
     )
 
 
-def test_a_fault_is_seen_everywhere_whatever_is_killed(tmp_path: Path) -> None:
-    stack = Composed(tmp_path)
+class Fault:
+    """A stack that has seen a fault, and all that its example did."""
+
+    def __init__(self, stack: Composed) -> None:
+        self.stack = stack
+        self.truth = drive(stack)
+
+    def serve_around(self, name: str) -> None:
+        """Serve, kill and restart a service in the middle, and go on."""
+        outside = Outside(self.stack)
+        self.serve(ROUND)
+        self.stack.restart(name)
+        before = outside.counted()[1]
+        wait_until(lambda: outside.counted()[1] >= before + ROUND, SECONDS, "orders after the kill")
+        self.truth = stopped(self.stack, self.truth)
+
+    def serve(self, labelled: int) -> None:
+        """Start the example, broken, and return after so many of its labels."""
+        outside = Outside(self.stack)
+        before = outside.counted()[1]
+        # All of them write to one log, one after the other.
+        log = self.stack.directory / "example.log"
+        said = log.read_text().count("orders come in")
+        self.stack.start("example", *LOAD)
+        wait_until(lambda: log.read_text().count("orders come in") > said, SECONDS, "orders")
+        break_it(self.stack)
+        wait_until(lambda: outside.counted()[1] >= before + labelled, SECONDS, "labelled orders")
+
+
+@pytest.fixture(scope="module")
+def fault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fault]:
+    stack = Composed(tmp_path_factory.mktemp("composed"))
     with stack.up():
-        truth = drive(stack, KILLED)
-        outside = Outside(stack)
-        check_dashboards(outside)
-        check_alert(outside)
-        check_api_and_page(outside, truth)
-        check_prometheus(outside, truth)
-        check_jaeger(outside, truth)
-        check_exemplar_leads_to_the_mistake(outside)
+        yield Fault(stack)
+
+
+def test_a_fault_is_seen_everywhere(fault: Fault) -> None:
+    outside = Outside(fault.stack)
+    errors = outside.monitor_errors(TWIN)
+    assert errors == pytest.approx(1 - fault.truth.accuracy, abs=0.01)
+    check_dashboards(outside)
+    check_alert(outside)
+    check_drop(outside)
+    check_everywhere(outside, fault.truth)
+
+
+@pytest.mark.parametrize("name", ["gateway", "inferspan", "jaeger", "prometheus", "alertmanager"])
+def test_whichever_is_killed_the_end_is_the_same(fault: Fault, name: str) -> None:
+    fault.serve_around(name)
+    check_everywhere(Outside(fault.stack), fault.truth)
+
+
+def test_when_the_service_is_killed_all_places_agree_on_what_it_sent(fault: Fault) -> None:
+    """What it had not sent died with it: nobody can know that, and all must know the rest."""
+    outside = Outside(fault.stack)
+    before = fault.truth
+    fault.serve(ROUND)
+    sent = outside.counted()
+    fault.stack.kill("example")
+    fault.serve(ROUND)
+    last = end_of_example(fault.stack)
+
+    def sent_and_last() -> Truth | None:
+        window = outside.window()
+        n, errors = window["labeled"], window["errors"]
+        right = round(n * window["metrics"]["accuracy"]["value"])
+        found = Truth(window["predictions"], right, n - right, errors)
+        whole = found.orders >= sent[0] + last.orders and n >= sent[1] + last.right + last.wrong
+        return found if whole and len(outside.mistakes()) == found.wrong else None
+
+    fault.truth = wait_until(sent_and_last, SECONDS, "what was sent to be counted")
+    assert fault.truth.right + fault.truth.wrong > before.right + before.wrong
+    check_everywhere(outside, fault.truth)
+
+
+def check_everywhere(outside: Outside, truth: Truth) -> None:
+    """The API, the page, Prometheus, Alertmanager and Jaeger know the same end."""
+    check_api_and_page(outside, truth)
+    check_prometheus(outside, truth)
+    wait_until(outside.alerting, SECONDS, "Alertmanager to hold the alert")
+    check_jaeger(outside, truth)
+    check_exemplar_leads_to_the_mistake(outside)
 
 
 def test_the_same_without_jaeger(tmp_path: Path) -> None:
@@ -204,7 +300,6 @@ def test_the_same_without_jaeger(tmp_path: Path) -> None:
         outside = Outside(stack)
         check_dashboards(outside)
         check_alert(outside)
-        check_dashboards(outside)
-        check_alert(outside)
+        check_drop(outside)
         check_api_and_page(outside, truth)
         check_prometheus(outside, truth)

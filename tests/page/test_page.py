@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from asking import labelled_predictions
@@ -193,6 +193,48 @@ def test_the_lag_of_labels_is_that_of_the_api(filled: Shown) -> None:
         f"labelled in the end {wording.number(body['label_lag']['final_coverage'], 'coverage')}"
         in said
     )
+
+
+def test_a_model_leads_to_its_dashboards_and_its_mistakes(tmp_path: Path) -> None:
+    config = Config.model_validate(
+        {"jaeger": {"ui": f"{JAEGER}/"}, "publish": {"grafana": "https://g.example/x/"}}
+    )
+    with shown(tmp_path, config) as page:
+        page.store.add(*labelled_predictions(PAIRS, service="fraud & co"))
+        html = page.get(f"{address('fraud')}?version=7&range=all").text
+    links = {attributes["href"] or "" for tag, attributes in elements(html) if tag == "a"}
+    boards = sorted(link for link in links if link.startswith("https://g.example/x/d/inferspan-"))
+    assert len(boards) == 3
+    for board in boards:
+        asked = parse_qs(urlsplit(board).query)
+        assert (asked["var-model"], asked["var-version"]) == (["fraud"], ["7"])
+        assert int(asked["from"][0]) <= START_NS // 10**6 <= int(asked["to"][0])
+    (search,) = [link for link in links if link.startswith(f"{JAEGER}/search?")]
+    asked = parse_qs(urlsplit(search).query)
+    assert asked["service"] == ["fraud___co-quality"]
+    assert asked["tags"] == ['{"inferspan.evaluation.outcome": "incorrect"}']
+
+
+@pytest.mark.parametrize(
+    ("axis", "said"),
+    [
+        ("label_arrival", "shows this model when its labels come"),
+        ("prediction", "models.fraud.time_axis: label_arrival"),
+    ],
+)
+def test_labels_that_take_longer_than_the_monitor_looks_back(
+    tmp_path: Path, axis: str, said: str
+) -> None:
+    config = Config.model_validate({"jaeger": {"time_axis": axis}})
+    with shown(tmp_path, config) as page:
+        for i in range(40):
+            came = START_NS + (3 * 1440 + i) * MINUTE_NS
+            page.store.add(
+                Prediction(f"a{i}", span=i + 1, event_time=START_NS + i * MINUTE_NS),
+                Label(f"a{i}", "fraud", f"l{i}", time=came, received=came),
+            )
+        page.store.now = START_NS + 3 * 1440 * MINUTE_NS + 3600 * SECOND_NS
+        assert said in text(page.part(f"{address('fraud', 'labels')}?range=all"))
 
 
 def test_our_own_health_is_said_with_a_remedy(page: Shown) -> None:

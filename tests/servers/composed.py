@@ -46,8 +46,9 @@ HEALTH: Final = {
     "prometheus": ("9090", "/-/ready"),
     "alertmanager": ("9093", "/-/ready"),
 }
-WITHOUT: Final = ("prepare", "grafana")
-"""What is no process here: a `chown`, and what is not to be had."""
+WITHOUT: Final = ("prepare", "gateway-health", "grafana")
+"""What is no process here: a `chown`, a `sleep` that is asked for its neighbour's health, and what
+is not to be had."""
 HASTE: Final = (
     (r"(?<=_interval: )15s", "2s"),
     (r"(?<=scrape_timeout: )10s", "2s"),
@@ -156,7 +157,9 @@ class Composed:
                 return [str(build(SERVERS["jaeger"])), *words]
             case "prometheus":
                 listen = f"--web.listen-address={self.at[name, '9090']}"
-                return [str(find(COMMANDS["prometheus"])), *words, listen]
+                # An Alertmanager that was started again knows of no alert before it is told again.
+                told_again = "--rules.alert.resend-delay=2s"
+                return [str(find(COMMANDS["prometheus"])), *words, listen, told_again]
             case "alertmanager":
                 listen = f"--web.listen-address={self.at[name, '9093']}"
                 return [str(build(SERVERS["alertmanager"])), *words, listen]

@@ -11,12 +11,9 @@ from inferspan_collector.drawing.lines import Frame, Limit, Line, Point, Role, c
 from inferspan_collector.page import wording
 from inferspan_collector.page.asking import Json
 from inferspan_collector.page.choices import Choice
+from inferspan_collector.quality.main_figure import FALLBACK
+from inferspan_collector.quality.main_figure import main_figure as first_known
 
-FIRST: Final = (
-    "accuracy", "mean_absolute_error", "ndcg_at_10", "pass_rate", "score_mean", "jaccard",
-)  # fmt: skip
-"""What a model's main figure is: the first of these that is known of it."""
-FALLBACK: Final = "accuracy"
 BARE_HEIGHT: Final = 36
 
 Figures = Mapping[str, Json]
@@ -24,16 +21,7 @@ Figures = Mapping[str, Json]
 
 def main_figure(windows: Sequence[Json], asked: str | None = None) -> str:
     """The figure that is shown of these windows: the one asked for, else the first known one."""
-    if asked is not None:
-        return asked
-    return next(
-        (
-            name
-            for name in FIRST
-            if any(window["metrics"].get(name, {}).get("value") is not None for window in windows)
-        ),
-        FALLBACK,
-    )
+    return asked or first_known(windows) or FALLBACK
 
 
 def of_slice(windows: Sequence[Json], choice: Choice) -> list[Json]:

@@ -18,7 +18,7 @@ from starlette.routing import Route
 
 from inferspan_collector.config import Config
 from inferspan_collector.drawing.markup import STYLESHEET
-from inferspan_collector.page import choices, health, overview, wording
+from inferspan_collector.page import choices, elsewhere, health, overview, wording
 from inferspan_collector.page.asking import MODELS, Asking, Json, Question, Refused
 from inferspan_collector.page.choices import Choice
 from inferspan_collector.page.kept import FAILED, Answered, Answers
@@ -72,6 +72,8 @@ class Page:
         self._answers = Answers(self._asking.ask, queries.now_ns, telemetry)
         ui = config.jaeger.ui
         self._jaeger = None if ui is None else ui.rstrip("/")
+        grafana = config.publish.grafana
+        self._grafana = None if grafana is None else grafana.rstrip("/")
         self._files = _files()
         self._templates = _templates(self._files)
 
@@ -179,6 +181,7 @@ class Page:
             "model.html",
             model=summary,
             choice=choice,
+            elsewhere=elsewhere.links(choice, summary["services"], self._grafana, self._jaeger),
             ranges=choices.RANGES,
             windows=choices.WINDOWS,
             parts=[]

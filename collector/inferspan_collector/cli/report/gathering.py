@@ -8,13 +8,12 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from inferspan_collector.cli.client import Client
+from inferspan_collector.quality.main_figure import FALLBACK, main_figure
 
 WINDOWS_MAX: Final = 60
 """Windows of the trend, as far as the lengths that there are allow it."""
 LENGTHS: Final = {"1m": 1, "5m": 5, "1h": 60, "1d": 1440}
 """Minutes of each length of a window that the API knows."""
-MAIN: Final = ("accuracy", "mean_absolute_error", "ndcg_at_10", "score_mean")
-"""The figure that a model is known by: the first of these that it has."""
 FIGURES: Final = (
     "accuracy", "balanced_accuracy", "precision", "recall", "f1", "specificity",
     "matthews_corrcoef", "roc_auc", "average_precision", "log_loss", "brier_score",
@@ -49,9 +48,8 @@ def gathered(client: Client, model: str, asked: Mapping[str, Any]) -> dict[str, 
     drift = client.get(f"{base}/drift", every=every, **about)
     by_version = client.get(f"{base}/quality", every="all", by="version", **about)
     trend = client.get(f"{base}/quality", every=every, **about)
-    metrics = now["metrics"] if now is not None else {}
-    main = next((name for name in MAIN if metrics.get(name, {}).get("value") is not None), None)
-    main = main or next(iter(estimates["thresholds"] or _first(estimates)), "accuracy")
+    main = main_figure(windows)
+    main = main or next(iter(estimates["thresholds"] or _first(estimates)), FALLBACK)
     report = {
         "model": model,
         "target": whole["target"],

@@ -10,6 +10,7 @@ from inferspan_collector.page import pictures, wording
 from inferspan_collector.page.asking import Json, Question
 from inferspan_collector.page.choices import Choice
 from inferspan_collector.page.parts import Surroundings
+from inferspan_collector.quality.main_figure import FALLBACK
 
 TITLE: Final = "Expected and true"
 
@@ -25,7 +26,7 @@ def view(answers: Mapping[str, Any], choice: Choice, around: Surroundings) -> di
     windows: list[Json] = [window for window in answer["windows"] if window.get("start")]
     names = [name for window in windows[-1:] for name in window["metrics"]]
     asked = choice.get("figure") or ""
-    name = asked if asked in names else pictures.FALLBACK
+    name = asked if asked in names else FALLBACK
     if name not in names:
         name = names[0] if names else name
 
