@@ -99,6 +99,9 @@ class Reading:
     asked: Callable[[Arguments, Keywords], Asked] | None = None
     """Of a client of remote models: the call's arguments → which of them it asks. Its span is one
     of kind CLIENT, for the server may record the same prediction."""
+    carried: Callable[[Arguments, Keywords], Iterable[tuple[str, str]]] | None = None
+    """Of a server's model, whose method is a coroutine function: the call's arguments → headers of
+    who asked. They count where no middleware took them, as in another process."""
     floats_are_classes: bool = False
     """Whether a float in the answer is a class."""
 

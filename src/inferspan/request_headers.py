@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Final
+from collections.abc import Awaitable, Callable, Iterable
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 
+from inferspan import attaching
+from inferspan.arguments import Arguments, Keywords
+from inferspan.containment import Contained
 from inferspan.propagation import PREDICTION_HEADER, ExtractedContext, extract
-from inferspan.served_requests import PREDICTION_ID_HEADER, ServedRequest, in_request, offered_id
+from inferspan.served_requests import (
+    PREDICTION_ID_HEADER,
+    REQUEST_KEY,
+    ServedRequest,
+    in_request,
+    offered_id,
+)
+
+if TYPE_CHECKING:
+    from inferspan.calls import Wrapper
 
 _CARRIED: Final = (PREDICTION_ID_HEADER, PREDICTION_HEADER)
 """What only callers who are trusted may say; the trace anybody may."""
+_BEGIN: Final = Contained("begin the request of a call")
 
 
 def begun(
@@ -27,6 +41,35 @@ def begun(
     given = next((value for name, value in headers if name == PREDICTION_ID_HEADER), None)
     request = ServedRequest(offered_id(given))
     return request, ExtractedContext(in_request(request, extract(headers)))
+
+
+def in_request_of(
+    traced: Wrapper, carried: Callable[[Arguments, Keywords], Iterable[tuple[str, str]]]
+) -> Wrapper:
+    """Have calls of a coroutine function answer the request that their arguments carry.
+
+    Args:
+        traced: runs a call.
+        carried: the call's arguments → headers. They count where no request is answered already.
+    """
+
+    def call(
+        wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
+    ) -> Any:
+        context = None
+        if REQUEST_KEY not in attaching.current():
+            with _BEGIN:
+                _, context = begun(carried(args, kwargs), trusts=True)
+        if context is None:
+            return traced(wrapped, instance, args, kwargs)
+        return _within(context, partial(traced, wrapped, instance, args, kwargs))
+
+    return call
+
+
+async def _within(context: ExtractedContext, call: Callable[[], Awaitable[Any]]) -> Any:
+    with context:
+        return await call()
 
 
 def _lower(name: str | bytes) -> str:

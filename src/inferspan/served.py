@@ -25,6 +25,7 @@ from inferspan.containment import Contained, errors
 from inferspan.declaration import Declaration
 from inferspan.integration import Asked, Description, Integration, Reading
 from inferspan.output_columns import Misfit, class_of
+from inferspan.request_headers import in_request_of
 from inferspan.usual_calls import starter
 
 _DEPTH_MAX: Final = 8
@@ -200,7 +201,9 @@ class Served:
         start = starter(plan)
         if reading.called_back is not None:
             return calling_back(start, reading.called_back)
-        return wrapper_of(shape, start if reading.inputs is not None else in_chunks(start), False)
+        start = start if reading.inputs is not None else in_chunks(start)
+        wrapper = wrapper_of(shape, start, False)
+        return wrapper if reading.carried is None else in_request_of(wrapper, reading.carried)
 
 
 def _part_name(integration: Integration, whole: object, part: object, depth: int) -> str | None:

@@ -13,13 +13,11 @@ them. `prediction_id="request_id"` takes ids from that argument. What lies in sh
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
-
-import numpy as np
 
 from inferspan.arguments import Arguments, Keywords
 from inferspan.attributes import NAME_LENGTH_MAX, text
+from inferspan.inference_tensors import RemoteTensor, answering, by_row
 from inferspan.integration import (
     Asked,
     CalledBack,
@@ -32,19 +30,7 @@ from inferspan.output_columns import Misfit
 
 SUPPORTED: Final = Supported("tritonclient", "2.68", "3")
 METHODS: Final = {"infer": "predict", "async_infer": "predict"}
-OUTPUTS_MAX: Final = 64
-"""Outputs of an answer that are looked at."""
-_LABELS: Final = frozenset(("label", "output_label"))
-"""What exporters call the output that is a class per row."""
 _CALLS_BACK: Final = "tritonclient.grpc"
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteTensor:
-    """A tensor as far as its client tells of it."""
-
-    shape: tuple[int, ...]
-    dtype: str
 
 
 def describe(model: Any) -> Description:
@@ -84,24 +70,11 @@ def _inputs(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
 def _answer(arguments: Arguments, keywords: Keywords, result: Any) -> object:
     response = result.get_response()
     outputs = response.get("outputs", ()) if isinstance(response, dict) else response.outputs
-    names = [o["name"] if isinstance(o, dict) else o.name for o in outputs][:OUTPUTS_MAX]
-    answers = names if len(names) == 1 else [name for name in names if name in _LABELS]
-    if len(answers) != 1:
-        raise Misfit(
-            f"{len(names)} outputs, of which none is known to be the answer; say so by "
-            "@inferspan.predict(output=…) around the call"
-        )
-    # Probabilities beside it say nothing while nobody knows of which classes they are.
-    return _array(result, answers[0])
-
-
-def _array(result: Any, name: str) -> Any:
+    name = answering([o["name"] if isinstance(o, dict) else o.name for o in outputs])
     found = result.as_numpy(name)
     if found is None:
         raise Misfit(f"the output {name} lies in shared memory, and stays there")
-    if found.dtype == object:  # BYTES
-        found = np.array([e.decode() if isinstance(e, bytes) else e for e in found.reshape(-1)])
-    return found.reshape(-1) if found.ndim == 2 and found.shape[1] == 1 else found
+    return by_row(found)
 
 
 def _called_back(result: Any, error: BaseException | None) -> tuple[object, BaseException | None]:

@@ -62,7 +62,7 @@ class Subject:
         return copy.deepcopy(self.model) if self.copies else cast("Any", self.refit)(self.model)
 
 
-APART: Final = frozenset(("mlflow", "torch", "tritonclient"))
+APART: Final = frozenset(("mlflow", "mlserver", "torch", "tritonclient"))
 """Cannot be installed beside the others: `make test-integrations` runs what is in tests/apart."""
 _TOGETHER: Final = " ".join(library for library in available() if library not in APART)
 LIBRARIES: Final = os.environ.get("TESTED_LIBRARIES", _TOGETHER).split()

@@ -1,0 +1,52 @@
+"""Tensors of the Open Inference Protocol: how they look, and which of an answer is the answer.
+
+https://github.com/kserve/open-inference-protocol
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+
+from inferspan.output_columns import Misfit
+
+OUTPUTS_MAX: Final = 64
+"""Outputs of an answer that are looked at."""
+_LABELS: Final = frozenset(("label", "output_label", "predict"))
+"""What exporters and runtimes call the output that is a class per row."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteTensor:
+    """A tensor as far as a message tells of it."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+def answering(names: Sequence[str]) -> str:
+    """Which output is the answer: the only one, or the one that is called `label`.
+
+    Raises:
+        Misfit: it is not known.
+    """
+    found = names[:OUTPUTS_MAX]
+    answers = found if len(found) == 1 else [name for name in found if name in _LABELS]
+    if len(answers) != 1:
+        raise Misfit(
+            f"{len(names)} outputs, of which none is known to be the answer; say so by "
+            "@inferspan.predict(output=…) around the call"
+        )
+    # Probabilities beside it say nothing while nobody knows of which classes they are.
+    return answers[0]
+
+
+def by_row(array: Any) -> Any:
+    """An output with one entry a row: texts as such, and a single column as a vector."""
+    if array.dtype == object:  # BYTES
+        texts = [e.decode() if isinstance(e, bytes) else e for e in array.reshape(-1)]
+        array = np.array(texts).reshape(array.shape)
+    return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array

@@ -1,0 +1,240 @@
+"""Models of a server, asked over the Open Inference Protocol by whatever sends your requests.
+
+    infer = inferspan.open_inference.traced(httpx.Client(base_url="http://models:8080").post)
+    infer("/v2/models/iris/infer", json={"inputs": […]})
+
+No HTTP library is patched: what is traced is the one function that you name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from functools import partial, update_wrapper
+from typing import Any, Final, ParamSpec, TypeVar, cast
+from urllib.parse import unquote
+
+import numpy as np
+from opentelemetry import propagate
+from opentelemetry.trace import SpanKind
+
+from inferspan.arguments import Arguments, Keywords, Parameters
+from inferspan.asking import asking
+from inferspan.attributes import NAME_LENGTH_MAX, text
+from inferspan.calls import CallShape, Wrapper, wrapper_of
+from inferspan.containment import Contained
+from inferspan.current import current_prediction
+from inferspan.declaration import Declaration, options_known
+from inferspan.inference_tensors import RemoteTensor, answering, by_row
+from inferspan.integration import Asked
+from inferspan.output_columns import Misfit
+from inferspan.served_requests import PREDICTION_ID_HEADER, is_sendable
+from inferspan.usual_calls import starter
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+BODY_BYTES_MAX: Final = 1 << 22
+"""Bytes of an answer that are read for its outputs."""
+_URL: Final = re.compile(r"/v2/models/([^/?#]+)(?:/versions/([^/?#]+))?/infer/?(?:[?#]|$)")
+_FAILED: Final = 400
+_BINARY: Final = "inference-header-content-length"
+_SEND: Final = Contained("send a prediction's trace and id")
+_READ: Final = Contained("read a request to a model server")
+
+
+class RefusedInference(Exception):
+    """What a span says where a server answers with an error; callers get the response itself."""
+
+    def __init__(self, response: Any) -> None:
+        super().__init__(f"the server answered {response.status_code}")
+        self.response = response
+
+
+@options_known
+def traced(
+    post: Callable[P, R],
+    /,
+    *,
+    model: str | None = None,
+    version: str | int | None = None,
+    task: str | None = None,
+    positive: object = None,
+    classes: Iterable[object] | None = None,
+    threshold: float | None = None,
+    capture: str | None = None,
+    sample_ratio: float | None = None,
+) -> Callable[P, R]:
+    """Trace what is asked of model servers by a function that posts JSON.
+
+    A call whose URL is `…/v2/models/NAME[/versions/VERSION]/infer` is a prediction of that model,
+    of kind CLIENT: where the server records the same prediction under the same id, the server's
+    counts. The trace (`traceparent`) and the id (`X-Prediction-Id`) are sent along, unless the call
+    has such headers itself. The id is the `id` of the request's JSON, where it has one. Shapes and
+    types of the inputs are seen; the answer is the one output there is, or the one that is called
+    `label` or `predict`. A status of 400 or above has failed. Other calls pass as they are.
+
+    Args:
+        post: `post` of `requests`, of one of its sessions, or of a client of `httpx`, plain or of
+            asyncio; or whatever takes a URL first, and `json` and `headers` by name.
+        model: what the model is called; absent = as the URL says.
+        version: absent = as the URL says.
+        task: this and the options below are as in `inferspan.predict`: they are the server's
+            secret.
+        positive: the positive class of a binary task.
+        classes: in the order of the columns of probabilities.
+        threshold: the score from which the positive class is answered.
+        capture: `shapes`, `values` or `none`.
+        sample_ratio: share of calls that get a full span.
+
+    Raises:
+        TypeError: `post` cannot be called, or an unknown option.
+        ValueError: an option breaks its rule.
+    """
+    if not callable(post):
+        raise TypeError(f"traced({post!r:.80}): must be a function; write traced(client.post)")
+    declared = Declaration.of(
+        model=model,
+        version=version,
+        task=task,
+        positive=positive,
+        classes=classes,
+        threshold=threshold,
+        capture=capture,
+        sample_ratio=sample_ratio,
+    )
+    posting = _Posting(post, declared)
+    later = posting.shape is CallShape.COROUTINE
+    return cast(
+        "Callable[P, R]", update_wrapper(posting.call_later() if later else posting.call(), post)
+    )
+
+
+class _Posting:
+    """What posts, and how its calls are recorded."""
+
+    def __init__(self, post: Callable[..., Any], declared: Declaration) -> None:
+        self.shape = CallShape.of(post)
+        self._post = post
+        self._named, self._unnamed = (
+            asking(_asked, partial(_recorded, declared, self.shape, source))
+            for source in (_id, None)
+        )
+
+    def call(self) -> Callable[..., Any]:
+        """What stands in the place of a plain function."""
+
+        def sending(*args: Any, **kwargs: Any) -> Any:
+            return _checked(self._post(*args, **_with_headers(kwargs)))
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            wrapper = self._chosen(args, kwargs)
+            if wrapper is None:
+                return self._post(*args, **kwargs)
+            try:
+                return wrapper(sending, None, args, kwargs)
+            except RefusedInference as refused:
+                return refused.response
+
+        return call
+
+    def call_later(self) -> Callable[..., Any]:
+        """What stands in the place of a coroutine function."""
+
+        async def sending(*args: Any, **kwargs: Any) -> Any:
+            return _checked(await self._post(*args, **_with_headers(kwargs)))
+
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            wrapper = self._chosen(args, kwargs)
+            if wrapper is None:
+                return await self._post(*args, **kwargs)
+            try:
+                return await wrapper(sending, None, args, kwargs)
+            except RefusedInference as refused:
+                return refused.response
+
+        return call
+
+    def _chosen(self, args: Arguments, kwargs: Keywords) -> Wrapper | None:
+        with _READ:
+            if args and _URL.search(str(args[0])):
+                return self._unnamed if _id(*args, **kwargs) is None else self._named
+        return None
+
+
+def _recorded(
+    declared: Declaration, shape: CallShape, prediction_id: Any, asked: Asked
+) -> Wrapper | None:
+    own = replace(
+        declared,
+        model=declared.model or asked.name,
+        version=declared.version or asked.version,
+        prediction_id=prediction_id,
+    )
+    plan = own.plan(Parameters(_as_is), default_model=asked.name)
+    plan = replace(plan, answer=_answer, inputs=_inputs, kind=SpanKind.CLIENT)
+    return wrapper_of(shape, starter(plan), False)
+
+
+def _as_is(url: object, **options: Any) -> None:
+    """Stands for what posts, for sources are asked with what it is called with."""
+
+
+def _asked(arguments: Arguments, keywords: Keywords) -> Asked:
+    found = _URL.search(str(arguments[0]))
+    name, version = (None, None) if found is None else found.groups()
+    return Asked(
+        text(unquote(name or ""), NAME_LENGTH_MAX),
+        None if version is None else text(unquote(version), NAME_LENGTH_MAX),
+    )
+
+
+def _body(keywords: Keywords) -> Mapping[str, Any]:
+    body = keywords.get("json")
+    return body if isinstance(body, Mapping) else {}
+
+
+def _id(*arguments: Any, **keywords: Any) -> object:
+    return _body(keywords).get("id")
+
+
+def _inputs(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
+    return {
+        str(given["name"]): RemoteTensor(tuple(map(int, given["shape"])), str(given["datatype"]))
+        for given in _body(keywords).get("inputs", ())
+    }
+
+
+def _with_headers(keywords: dict[str, Any]) -> dict[str, Any]:
+    """The call's keywords, with the headers of the prediction that is running."""
+    with _SEND:
+        own: dict[str, str] = {}
+        propagate.inject(own)
+        running = current_prediction()
+        if running is not None and is_sendable(running.id):
+            own[PREDICTION_ID_HEADER] = running.id
+        given = dict(keywords.get("headers") or {})
+        said = {str(name).lower() for name in given}
+        given.update({name: value for name, value in own.items() if name not in said})
+        return {**keywords, "headers": given}
+    return keywords
+
+
+def _checked(response: Any) -> Any:
+    status = getattr(response, "status_code", None)
+    if isinstance(status, int) and status >= _FAILED:
+        raise RefusedInference(response)
+    return response
+
+
+def _answer(arguments: Arguments, keywords: Keywords, response: Any) -> object:
+    if _BINARY in {str(name).lower() for name in response.headers}:
+        raise Misfit("outputs in binary are not read; ask for them as JSON")
+    if len(response.content) > BODY_BYTES_MAX:
+        raise Misfit(f"{len(response.content):,} bytes: at most {BODY_BYTES_MAX:,} are read")
+    outputs = response.json()["outputs"]
+    name = answering([output["name"] for output in outputs])
+    (output,) = [output for output in outputs if output["name"] == name]
+    kind = object if output["datatype"] == "BYTES" else None
+    return by_row(np.array(output["data"], kind).reshape(output["shape"]))
