@@ -194,10 +194,14 @@ class stage:  # used as a function: `with stage("features"):`, `@stage("features
 
     def __enter__(self) -> None:
         scope: StageScope | None = None
-        with _STAGE:
-            scope = StageScope(self._name)
-            scope.attach()
-        self._open.append(scope)
+        try:
+            with _STAGE:
+                scope = StageScope(self._name)
+                scope.attach()
+            self._open.append(scope)
+        except BaseException as interrupt:
+            self._break_off(scope, interrupt)
+            raise
 
     def __exit__(
         self,
@@ -205,10 +209,27 @@ class stage:  # used as a function: `with stage("features"):`, `@stage("features
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        scope = self._innermost()
-        self._open.remove(scope)
-        if scope is not None:
-            scope.leave(error)
+        scope: StageScope | None = None
+        try:
+            scope = self._innermost()
+            self._open.remove(scope)
+            if scope is not None:
+                scope.leave(error)
+        except BaseException as interrupt:
+            self._break_off(scope, interrupt)
+            raise
+
+    def _break_off(self, scope: StageScope | None, interrupt: BaseException) -> None:
+        """End a block whose begin or end a signal handler interrupted: the one that is current."""
+        context = attaching.current()
+        for opened in (scope, *self._open):
+            if opened is not None and (opened is scope or opened.context is context):
+                if opened in self._open:
+                    self._open.remove(opened)
+                opened.detach()
+                if not opened.ended:
+                    opened.fail(interrupt)
+                return
 
     def _innermost(self) -> StageScope | None:
         """The block that ends here: tasks and threads may have others of this object open."""

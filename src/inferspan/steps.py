@@ -48,7 +48,8 @@ class Later:
         return None if begin is None else begin(), body
 
     def __del__(self) -> None:
-        body, begun = self.body, self._begun
+        # Where a signal interrupted `__init__`, there is neither.
+        body, begun = getattr(self, "body", None), getattr(self, "_begun", None)
         if body is not None:
             with _FORGET:
                 # An async generator that was never begun has nothing to close, and no `close`.
@@ -84,17 +85,19 @@ def attached(scope: SpanScope, body: Any) -> Generator[Any, Any, Any]:
     passing: list[Any] = [None]
     while True:
         try:
-            scope.attach()
-            passing.append(step(passing.pop()))
-        except StopIteration as stop:
-            scope.detach()
-            return stop.value
+            try:
+                scope.attach()
+                passing.append(step(passing.pop()))
+            except StopIteration as stop:
+                scope.detach()
+                return stop.value
+            scope.pause()
         except BaseException:
+            # What interrupts `detach` or `pause` on the way comes here, too.
             scope.detach()
             # The error holds this frame, and a step of `athrow` holds the error.
             body = step = None
             raise
-        scope.pause()
         step = body.send
         try:
             passing.append((yield passing.pop()))

@@ -66,7 +66,7 @@ class Stream:
 
     def raised(self, error: BaseException) -> None:
         """The body raised: it failed, or it closed because the consumer left."""
-        if self._scope is None:
+        if self._scope is None or self._scope.ended:
             return
         self._note(self._scope, completed=False)
         if self._left and isinstance(error, GeneratorExit):
@@ -103,18 +103,20 @@ def drive_generator(later: Later) -> Generator[Any, Any, Any]:
     passing: list[Any] = [None]
     while True:
         try:
-            scope.attach()
-            passing.append(step(passing.pop()))
-        except StopIteration as stop:
-            scope.detach()
-            stream.returned(stop.value)
-            return stop.value
+            try:
+                scope.attach()
+                passing.append(step(passing.pop()))
+            except StopIteration as stop:
+                scope.detach()
+                stream.returned(stop.value)
+                return stop.value
+            scope.pause()
+            stream.yielded()
         except BaseException as error:
+            # What interrupts `detach` or `pause` on the way comes here, too.
             scope.detach()
             stream.raised(error)
             raise
-        scope.pause()
-        stream.yielded()
         step = body.send
         try:
             passing.append((yield passing.pop()))
