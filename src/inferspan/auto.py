@@ -49,7 +49,9 @@ def start() -> None:
 
 def _settings_of_what_is_right(environ: Mapping[str, str]) -> Settings:
     """Settings from the variables that keep their rules; each of the others is said."""
-    from inferspan.containment import logger
+    import logging
+
+    from inferspan.containment import say
     from inferspan.settings import Settings
 
     kept: dict[str, str] = {}
@@ -60,7 +62,7 @@ def _settings_of_what_is_right(environ: Mapping[str, str]) -> Settings:
         try:
             told = Settings.read(kept | {name: value}, configured=True)
         except ValueError as error:
-            logger.error("inferspan: %s. It counts as absent.", str(error).rstrip("."))
+            say(logging.ERROR, "inferspan: %s. It counts as absent.", str(error).rstrip("."))
         else:
             kept[name] = value
     return told

@@ -109,11 +109,13 @@ class ErrorLog:
         for observe in observers:
             observe(error)
         if not quiet:
-            _say(
+            say(
                 logging.ERROR,
-                f"inferspan failed at {place!r} ({count} so far) and kept it to itself: your call "
-                "is not affected, its span may hold less.",
-                error,
+                "inferspan failed at %r (%d so far) and kept it to itself: your call is not "
+                "affected, its span may hold less.",
+                place,
+                count,
+                error=error,
             )
 
     def keep(self, place: str, error: BaseException) -> bool:
@@ -148,7 +150,7 @@ class ErrorLog:
             if key in self._warned or len(self._warned) >= PLACES_MAX:
                 return
             self._warned.add(key)
-        _say(logging.WARNING, message)
+        say(logging.WARNING, "%s", message)
 
     def warn_sometimes(self, place: str, message: str) -> None:
         """Count an event of `place`; log it unless the place did so within the last minute.
@@ -166,7 +168,7 @@ class ErrorLog:
             silent = count - self._counted_then.get(place, 0) - 1
             self._counted_then[place] = count
         more = f" ({silent:,} more like it since the last such line)" if silent else ""
-        _say(logging.WARNING, message + more)
+        say(logging.WARNING, "%s%s", message, more)
 
     def counts(self) -> dict[str, int]:
         """How often each place was reported since the process started."""
@@ -189,10 +191,10 @@ class ErrorLog:
         self._lock = threading.RLock()
 
 
-def _say(level: int, message: str, error: BaseException | None = None) -> None:
+def say(level: int, message: str, *values: object, error: BaseException | None = None) -> None:
     """Log a line; what a broken handler or a closed stream raises ends here, too."""
     try:
-        logger.log(level, "%s", message, exc_info=error)
+        logger.log(level, message, *values, exc_info=error)
     except Exception as failed:
         if from_outside(failed):
             raise

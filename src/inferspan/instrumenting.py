@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import logging
 import pkgutil
 import sys
 import threading
@@ -14,7 +15,7 @@ from typing import Any, Final
 
 from inferspan import integrations, nesting, patching, served
 from inferspan.arguments import SourceName
-from inferspan.containment import Contained, errors, logger
+from inferspan.containment import Contained, errors, say
 from inferspan.declaration import Declaration, Names, options_known
 from inferspan.integration import Integration
 from inferspan.redaction import Redaction
@@ -148,14 +149,17 @@ def instrument_installed(without: Collection[str] = (), told: str = "") -> None:
                 if not options:
                     raise
                 said = str(error).rstrip(".")
-                logger.error("inferspan: %s: %s. It counts as absent.", OPTIONS_VARIABLE, said)
+                say(
+                    logging.ERROR, "inferspan: %s: %s. It counts as absent.", OPTIONS_VARIABLE, said
+                )
                 instrument(library)
         except ValueError as error:
-            logger.warning("inferspan: %s", error)
+            say(logging.WARNING, "inferspan: %s", error)
         except Exception as error:
             errors.contain(f"instrument {library}", error)
     if options_of:
-        logger.error(
+        say(
+            logging.ERROR,
             "inferspan: %s names %s: there is no such integration; there are %s.",
             OPTIONS_VARIABLE,
             ", ".join(sorted(options_of)),
@@ -170,7 +174,8 @@ def _options_told(told: str) -> dict[str, dict[str, Any]]:
             return options
     except ValueError:
         pass
-    logger.error(
+    say(
+        logging.ERROR,
         '%s is %.80r: must be a JSON object such as {"sklearn": {"prediction_id": "index"}}. '
         "It counts as absent.",
         f"inferspan: {OPTIONS_VARIABLE}",

@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace.export import SpanExporter
 
 from inferspan import semconv, settings
 from inferspan.attributes import Attributes, is_table
-from inferspan.containment import logger
+from inferspan.containment import say
 from inferspan.exporters import labels_go_over_grpc, labels_receiver, undelivered
 from inferspan.foreign import is_missing
 from inferspan.label_records import (
@@ -181,7 +181,7 @@ def label_table(
     report = _send_all(records)
     loud = (report.refused or report.failed) and not settings.current().disabled
     level = logging.WARNING if loud else logging.INFO
-    logger.log(level, "inferspan: labels of %s: %s", model, report)
+    say(level, "inferspan: labels of %s: %s", model, report)
     return report
 
 

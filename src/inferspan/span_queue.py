@@ -6,6 +6,7 @@ ones. What a receiver asks to be sent later, or nobody takes, goes back to the h
 
 from __future__ import annotations
 
+import logging
 import queue
 import threading
 import time
@@ -19,7 +20,7 @@ from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from inferspan import semconv
-from inferspan.containment import Contained, errors, logger
+from inferspan.containment import Contained, errors, say
 from inferspan.span_weights import WAITING_BYTES_MAX, beyond, rows_of, too_large
 
 QUEUE_SPANS_MAX: Final = 16_384
@@ -389,7 +390,8 @@ def leave(queues: Sequence[SpanQueue], seconds: float) -> int:
             left[spans.what.replace("predictions", "prediction spans")] += spans.close()
         if left.total():
             named = " and ".join(f"{n:,} {w[:-1] if n == 1 else w}" for w, n in left.items() if n)
-            logger.warning(
+            say(
+                logging.WARNING,
                 "inferspan: lost %s, not delivered within %g s; call inferspan.flush() "
                 "before the end to wait longer, or send to a local gateway",
                 named,
