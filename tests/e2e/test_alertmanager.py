@@ -32,6 +32,7 @@ ANNOTATIONS = {
     "figure": "accuracy",
     "value": "0.62",
     "interval": "0.58 to 0.66",
+    "threshold": "0.8",
     "n": "512",
     "service": "fraud-api",
     "grafana": "https://grafana.example.org/d/inferspan-on-call?var-model=fraud+%26+co&var-version=7",
@@ -101,7 +102,7 @@ def test_who_is_told_hears_the_figure_and_where_to_look(
 
     assert "FIRING fraud & co v7 (shop (EU)): ModelAccuracyLow" in words
     assert "*ModelAccuracyLow* fraud & co v7, chargeback" in words
-    assert "accuracy 0.62, 95 % interval 0.58 to 0.66, n = 512" in words
+    assert "accuracy: 0.62, 95 % interval 0.58 to 0.66, threshold 0.8, n = 512" in words
     links = dict(line.split(": ", 1) for line in words.splitlines() if ": http" in line)
     assert links["Runbook"] == ANNOTATIONS["runbook_url"]
     assert links["Grafana"] == ANNOTATIONS["grafana"]

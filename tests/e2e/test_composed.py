@@ -161,7 +161,8 @@ def check_alert(outside: Outside) -> None:
     assert int(said["n"]) >= 30
     assert said["service"] == SERVICE
     words = wait_until(outside.words, SECONDS, "the words")
-    assert f"95 % interval {said['interval']}, n = {said['n']}" in words
+    assert float(said["threshold"]) == 0.8
+    assert f"95 % interval {said['interval']}, threshold 0.8, n = {said['n']}" in words
     board = f"{GRAFANA}/d/inferspan-on-call?var-model={MODEL}"
     assert f"Grafana: {board}&var-version={alert['labels']['version']}" in words
     assert f"&service={TWIN}&tags=%7B%22inferspan.evaluation.outcome%22" in words
