@@ -54,6 +54,7 @@ def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             "receivers": {"otlp_http": "off", "otlp_grpc": "off", "api": "127.0.0.1:0"},
             "store": {"data": str(data)},
             "jaeger": {"ui": "http://127.0.0.1:16686"},
+            "publish": {"grafana": "http://127.0.0.1:3000"},
             "models": {
                 TRIAGE: {
                     "owner": "radiology",
@@ -183,7 +184,7 @@ def test_the_dark_scheme_is_dark_and_can_be_read(tab: Tab) -> None:
 def test_everything_is_reached_by_keyboard_in_the_order_of_the_page(tab: Tab) -> None:
     tab.open(PAGES["triage"])
     seen: list[dict[str, Any]] = []
-    for _ in range(24):
+    for _ in range(28):
         tab.page.keyboard.press("Tab")
         seen.append(
             tab.page.evaluate(
@@ -193,7 +194,9 @@ def test_everything_is_reached_by_keyboard_in_the_order_of_the_page(tab: Tab) ->
             )
         )
     assert seen[0]["text"] == "Skip to the figures"
-    assert [each["text"] for each in seen[1:4]] == ["inferspan", "Models", "hour"]
+    first = [each["text"] for each in seen[1:8]]
+    assert first[:3] == ["inferspan", "Models", "Grafana: on call"]
+    assert first[-2:] == ["Jaeger: mistakes of triage-api", "hour"]
     assert {"SELECT", "SUMMARY", "BUTTON"} <= {each["tag"] for each in seen}
     assert {each["outline"] for each in seen[1:]} == {"solid"}
     # Within a line things stand at slightly different heights.

@@ -195,6 +195,20 @@ def test_the_lag_of_labels_is_that_of_the_api(filled: Shown) -> None:
     )
 
 
+def test_versions_lead_to_whether_their_difference_is_chance(filled: Shown) -> None:
+    html = filled.part(f"{address(TRIAGE, 'groups')}?range=all")
+    assert f"inferspan compare {TRIAGE} --a 7 --b 8" in text(html)
+    (url,) = [
+        attributes["href"] or ""
+        for tag, attributes in elements(html)
+        if tag == "a" and "/compare?" in (attributes["href"] or "")
+    ]
+    asked = urlsplit(url)
+    assert asked.path == f"/api/v1/models/{TRIAGE}/compare"
+    assert parse_qs(asked.query)["a"] == ["7"]
+    assert parse_qs(asked.query)["b"] == ["8"]
+
+
 def test_a_model_leads_to_its_dashboards_and_its_mistakes(tmp_path: Path) -> None:
     config = Config.model_validate(
         {"jaeger": {"ui": f"{JAEGER}/"}, "publish": {"grafana": "https://g.example/x/"}}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any, Final
+from urllib.parse import quote, urlencode
 
 from inferspan_collector.drawing import bars
 from inferspan_collector.page import pictures, wording
-from inferspan_collector.page.asking import Json, Question
+from inferspan_collector.page.asking import MODELS, Json, Question
 from inferspan_collector.page.choices import Choice
 from inferspan_collector.page.parts import Surroundings
 
@@ -37,7 +38,27 @@ def view(answers: Mapping[str, Any], choice: Choice, around: Surroundings) -> di
     if "slice" in answers:
         tables.append(_table(f"slice.{choice.slice_key}", answers["slice"]["windows"], choice))
     notes = answers["slice"]["notes"] if "slice" in answers else []
-    return {"tables": tables, "keys": keys, "notes": notes}
+    return {
+        "tables": tables,
+        "keys": keys,
+        "notes": notes,
+        "compared": _compared(answers["version"]["windows"], choice),
+    }
+
+
+def _compared(windows: list[Json], choice: Choice) -> Json | None:
+    """The two versions that predicted most, in order, and where the API compares them."""
+    most = sorted(windows, key=lambda window: -window["predictions"])
+    versions = [version for w in most if (version := w["group"].get("version"))]
+    if len(versions) < 2:
+        return None
+    a, b = sorted(versions[:2])
+    given = {"a": a, "b": b, "from": choice.start * 60, "to": choice.end * 60}
+    given |= {
+        name: value for name in ("environment", "service", "target") if (value := choice.get(name))
+    }
+    url = f"{MODELS}/{quote(choice.model, safe='')}/compare?{urlencode(given)}"
+    return {"a": a, "b": b, "url": url}
 
 
 def _table(key: str, windows: list[Json], choice: Choice) -> Json:
