@@ -1,7 +1,7 @@
 """The page in a real browser: what it shows, that nothing is refused or run that should not be, on
 narrow screens, in the dark, by keyboard, and without a script.
 
-Screenshots are kept where `SCREENSHOTS` says, else in the test's own directory.
+Screenshots are kept where `SCREENSHOTS` says, else in `artifacts/page`, which git ignores.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ FLAGS = (
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
     "--disable-background-networking", "--disable-component-update", "--disable-sync",
 )  # fmt: skip
+KEPT = Path(__file__).parents[2] / "artifacts/page"
 WAIT_MS = 30_000
 LOADING = "[data-part] .pending"
 LOADED = """performance.getEntriesByType("navigation")
@@ -94,9 +95,9 @@ class Tab:
         self.page.goto(self.address + url)
         self.page.wait_for_selector(LOADING, state="detached", timeout=WAIT_MS)
 
-    def shot(self, name: str, directory: Path) -> None:
+    def shot(self, name: str) -> None:
         """Keep what it looks like."""
-        kept = Path(os.environ.get("SCREENSHOTS", directory))
+        kept = Path(os.environ.get("SCREENSHOTS", KEPT))
         kept.mkdir(parents=True, exist_ok=True)
         self.page.screenshot(path=kept / f"{name}.png", full_page=True)
 
@@ -128,7 +129,7 @@ SCREENS = {
 
 @pytest.mark.parametrize("tab", SCREENS.values(), ids=SCREENS, indirect=True)
 def test_every_page_shows_its_parts_within_the_screen(
-    tab: Tab, tmp_path: Path, request: pytest.FixtureRequest
+    tab: Tab, request: pytest.FixtureRequest
 ) -> None:
     for name, url in PAGES.items():
         tab.open(url)
@@ -142,7 +143,7 @@ def test_every_page_shows_its_parts_within_the_screen(
                 box = tab.page.locator(f"#{part} .plot svg.chart").first.bounding_box()
                 assert box is not None
                 assert box["width"] > 200, part
-        tab.shot(f"{name}-{request.node.callspec.id}", tmp_path)
+        tab.shot(f"{name}-{request.node.callspec.id}")
 
 
 def test_alerts_the_drop_and_the_trace_behind_a_mistake_are_there(tab: Tab) -> None:
