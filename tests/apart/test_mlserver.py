@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import socket
-import subprocess
 import sys
-import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +15,7 @@ import httpx
 import joblib
 import numpy as np
 import pytest
+from real_servers import free_ports, serving
 from sklearn.datasets import load_iris
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
@@ -33,7 +29,6 @@ with warnings.catch_warnings(action="ignore"):  # of what old releases of MLServ
     from mlserver.grpc import dataplane_pb2 as pb
     from mlserver.grpc.dataplane_pb2_grpc import GRPCInferenceServiceStub
 
-DEADLINE_SECONDS = 60
 X, Y = load_iris(return_X_y=True)
 MODEL = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
 CLIENT = ("a" * 32, "b" * 16)
@@ -41,14 +36,6 @@ TOLD = {
     "inferspan.task.type": "multiclass_classification",
     "inferspan.output.classes": [0, 1, 2],
 }
-
-
-def free_ports(count: int) -> list[int]:
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [int(one.getsockname()[1]) for one in held]
-    for one in held:
-        one.close()
-    return ports
 
 
 def write(folder: Path, workers: int) -> tuple[int, int]:
@@ -75,44 +62,18 @@ def write(folder: Path, workers: int) -> tuple[int, int]:
 
 
 @contextmanager
-def serving(folder: Path, workers: int, otlp: Receiver) -> Iterator[tuple[str, str]]:
+def mlserver(folder: Path, workers: int, otlp: Receiver) -> Iterator[tuple[str, str]]:
     """Addresses of MLServer, traced without a line; it has ended when the block is left."""
     http, rpc = write(folder, workers)
     bin_ = Path(sys.executable).parent
-    none = dict.fromkeys(("OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"), "none")
-    with (folder / "log").open("w") as log:
-        process = subprocess.Popen(
-            [bin_ / "opentelemetry-instrument", bin_ / "mlserver", "start", folder],
-            env={
-                **os.environ,
-                **none,
-                "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
-                "OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url,
-            },
-            stdout=log,
-            stderr=log,
-        )
     address = f"http://127.0.0.1:{http}"
-    waited, paused = 0.0, threading.Event()
-    try:
-        while not ready(address):
-            assert process.poll() is None, (folder / "log").read_text()
-            assert waited < DEADLINE_SECONDS, (folder / "log").read_text()
-            waited += 0.2
-            paused.wait(0.2)
+    with serving(
+        [bin_ / "opentelemetry-instrument", bin_ / "mlserver", "start", folder],
+        f"{address}/v2/models/iris/ready",
+        folder / "log",
+        environment={"OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url},
+    ):
         yield address, f"127.0.0.1:{rpc}"
-        process.send_signal(signal.SIGTERM)
-        process.wait(DEADLINE_SECONDS)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def ready(address: str) -> bool:
-    try:
-        return httpx.get(f"{address}/v2/models/iris/ready").status_code == 200
-    except httpx.HTTPError:
-        return False
 
 
 def given() -> dict[str, Any]:
@@ -126,7 +87,7 @@ def spans_of(otlp: Receiver) -> list[Any]:
 
 @pytest.mark.parametrize("workers", [0, 1], ids=["in the server", "in a worker"])
 def test_client_and_server_tell_of_one_prediction(workers: int, tmp_path: Path) -> None:
-    with receiver() as otlp, serving(tmp_path, workers, otlp) as (address, _):
+    with receiver() as otlp, mlserver(tmp_path, workers, otlp) as (address, _):
         with capture_spans() as spans, httpx.Client(base_url=address) as client:
             infer = open_inference.traced(client.post)
             answer = infer("/v2/models/iris/versions/3/infer", json=given())
@@ -153,7 +114,7 @@ def test_over_grpc_trace_and_id_come_through(tmp_path: Path) -> None:
     metadata = (("traceparent", "00-{}-{}-01".format(*CLIENT)), ("x-prediction-id", "row-1"))
     with (
         receiver() as otlp,
-        serving(tmp_path, 0, otlp) as (_, target),
+        mlserver(tmp_path, 0, otlp) as (_, target),
         grpc.insecure_channel(target) as channel,
     ):
         GRPCInferenceServiceStub(channel).ModelInfer(request, metadata=metadata)
