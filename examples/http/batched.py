@@ -56,8 +56,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     """Gather for as long as the service runs."""
     gathering = asyncio.create_task(gather())
     yield
-    gathering.cancel()
-    inferspan.flush(timeout=4)  # uvicorn ends by the signal, without Python's own end
+    gathering.cancel()  # what waits to be sent is, by the middleware
 
 
 app = FastAPI(lifespan=lifespan)

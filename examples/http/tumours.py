@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
 import onnxruntime
 import skl2onnx
-from sklearn.datasets import load_breast_cancer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import train_test_split
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-
-CLASSES = ["malignant", "benign"]
-
-
-def split() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Rows to learn from and rows to ask about, and the classes of both: 1 is benign."""
-    x, y = load_breast_cancer(return_X_y=True)
-    return tuple(train_test_split(x.astype(np.float32), y, random_state=0))
+from tumour_rows import split
 
 
 def session() -> onnxruntime.InferenceSession:

@@ -48,6 +48,7 @@ def uvicorn(app: str, before: list[str], served: Served, log: Path) -> Iterator[
                 "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf",
                 "OTEL_EXPORTER_OTLP_ENDPOINT": served.otlp_http,
                 "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS": "sklearn",
+                "INFERSPAN_INSTRUMENT": '{"xgboost": {"model": "tumour"}}',
             },
             pass_fds=[listening.fileno()],
             stdout=errors,
@@ -101,9 +102,9 @@ def label(served: Served) -> None:
         assert {json.loads(line)["result"] for line in answer} == {"joined"}
 
 
-@pytest.mark.parametrize("app", ["plain:app", "batched:app"])
+@pytest.mark.parametrize("app", ["plain:app", "batched:app", "boosted:app", "declared:app"])
 def test_figures_are_scikit_learns(app: str, tmp_path: Path) -> None:
-    plain = app.startswith("plain")
+    plain = app.startswith(("plain", "boosted"))
     classes = ["0", "1"] if plain else ["malignant", "benign"]
     verdicts = {key: classes[truth] for key, truth in zip(IDS, TRUTH, strict=True)}
     before = ZERO_CODE if plain else []
