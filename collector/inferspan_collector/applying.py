@@ -153,7 +153,7 @@ class Applier:
 
     def _set_aside(self, row: Entry, error: Exception, result: Applied) -> None:
         try:
-            path = self._journal.set_aside(row.predictions, row.labels)
+            path = self._journal.set_aside(row.predictions, row.labels, row.stages)
         except OSError as fault:
             result.fault = fault
             return
@@ -195,23 +195,25 @@ def _last(entries: Sequence[Entry]) -> int | None:
 
 
 def _decoded(entry: Entry) -> Decoded:
-    return Decoded(entry.predictions, entry.labels)
+    return Decoded(entry.predictions, entry.labels, entry.stages)
 
 
 def _halves(entry: Entry) -> list[Entry]:
     """Two halves of an entry's rows, without a sequence of their own; of one row, itself."""
     if len(entry) < 2:
-        return [Entry(0, entry.predictions, entry.labels)]
+        return [Entry(0, entry.predictions, entry.labels, entry.stages)]
     whole, half = len(entry), len(entry) // 2
     return [_rows(entry, 0, half), _rows(entry, half, whole)]
 
 
 def _rows(entry: Entry, start: int, end: int) -> Entry:
-    """A range of an entry's rows, labels counted on behind the predictions."""
+    """A range of an entry's rows: labels are counted on behind the predictions, then stages."""
     rows = np.arange(start, end)
-    before = len(entry.predictions)
+    labels = len(entry.predictions)
+    stages = labels + len(entry.labels)
     return Entry(
         0,
-        entry.predictions.take(rows[rows < before]),
-        entry.labels.take(rows[rows >= before] - before),
+        entry.predictions.take(rows[rows < labels]),
+        entry.labels.take(rows[(rows >= labels) & (rows < stages)] - labels),
+        entry.stages.take(rows[rows >= stages] - stages),
     )

@@ -179,6 +179,44 @@ class LabelBatch:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class StageBatch:
+    """How long steps of predictions took, one row for each run of a step.
+
+    A row is of `stage`, and of `phase` where only a part of it is meant; a phase without a stage is
+    one of the call itself. `trace` and `span` name the span that says it, `owner` the span of the
+    prediction that it is of, in the same trace. `start_time` is the span's, Unix ns, `duration` of
+    the step, ns.
+    """
+
+    trace: UInt64
+    span: UInt64
+    owner: UInt64
+    stage: Strings
+    phase: Strings
+    start_time: Int64
+    duration: Int64
+    received: Int64
+
+    def __len__(self) -> int:
+        return len(self.span)
+
+    @classmethod
+    @cache
+    def empty(cls) -> Self:
+        """A batch of no rows."""
+        return cls.concat([])
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Stack batches."""
+        return cls(**_concat_columns(cls, parts))
+
+    def take(self, rows: NDArray[Any]) -> StageBatch:
+        """Select rows by index or mask."""
+        return StageBatch(**_take_rows(self, rows))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class NamedBatch:
     """Predictions that have another name beside their id: an entity's, a response's; one row each.
 
@@ -252,9 +290,9 @@ class Refusal:
     """One span, log record or line that was refused; its neighbours are not."""
 
     signal: str
-    """`predictions`, `slim_records` or `labels`: the record is left out. `slices`, `features`:
-    those of predictions that were taken are. `durations`: a prediction was taken, its duration
-    counts as 0."""
+    """`predictions`, `slim_records` or `labels`: the record is left out. `slices`, `features`,
+    `phases`: those of predictions or stages that were taken are. `durations`: a prediction was
+    taken, its duration counts as 0."""
     reason: str
     """A short code of a fixed set, fit for a counter's label: `missing_model`."""
     message: str
@@ -267,11 +305,12 @@ class Decoded:
 
     predictions: PredictionBatch
     labels: LabelBatch
+    stages: StageBatch = field(default_factory=StageBatch.empty)
     slim_records: int = 0
     """Slim records among what gave the predictions."""
     refused: tuple[Refusal, ...] = ()
     ignored: int = 0
-    """Spans that are not ours (other scopes, stage spans): fine, and of no interest here."""
+    """Spans that are not ours (other scopes, stages of nothing): fine, and of no interest here."""
     clock_skewed: int = 0
     """Rows whose event time lay in our future and was clamped to the time of receipt."""
     size_bytes: int = 0

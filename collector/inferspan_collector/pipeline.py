@@ -21,7 +21,7 @@ import duckdb
 
 from inferspan_collector import failpoints
 from inferspan_collector.applying import Applier, Request, fatal, refusal
-from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, StageBatch
 from inferspan_collector.config import Config
 from inferspan_collector.journal.journal import Entry, Journal
 from inferspan_collector.queues import Errand, Queues, Work
@@ -262,6 +262,7 @@ class Pipeline:
             entry = self._journal.append(
                 PredictionBatch.concat([k.decoded.predictions for k in group]),
                 LabelBatch.concat([k.decoded.labels for k in group]),
+                StageBatch.concat([k.decoded.stages for k in group if len(k.decoded.stages)]),
             )
         except Exception as error:
             told = error
@@ -378,7 +379,7 @@ def _queued(
     decoded: Decoded, transport: str, queue: Callable[[Request, str], None], without_rows: Any
 ) -> Future[Any]:
     """The future of a request that waits in a queue; of one without rows, done already."""
-    rows = len(decoded.predictions) + len(decoded.labels)
+    rows = len(decoded.predictions) + len(decoded.labels) + len(decoded.stages)
     request = Request(decoded, max(decoded.size_bytes, rows * _ROW_BYTES), Future())
     # A sender that goes away must not cancel what is about to be answered.
     request.done.set_running_or_notify_cancel()

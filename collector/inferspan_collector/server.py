@@ -43,6 +43,7 @@ from inferspan_collector.publish import (
     jaeger_quality,
     keeping,
     prometheus,
+    stage_durations,
 )
 from inferspan_collector.publish.jaeger_spans import EvaluationPublisher
 from inferspan_collector.publish.metrics.row_figures import RowFigures
@@ -198,6 +199,7 @@ class Collector:
                 *baselines.routes(pipeline, pipeline, config),
                 *comparing.routes(pipeline, config),
                 *drifting.routes(pipeline, config),
+                *stage_durations.routes(pipeline, config),
                 *foreseeing.routes(pipeline, config),
                 *keeping.routes(pipeline, config),
                 *prometheus.served(exposition),

@@ -75,6 +75,11 @@ LABELS = Counter(
     ("result",),
     "Labels by what became of them; docs/metrics.md says what each result means.",
 )
+STAGE_RUNS = Counter(
+    "inferspan_stage_runs",
+    ("result",),
+    "Runs of stages and phases by what became of them; docs/metrics.md says what each means.",
+)
 COMMITS = Counter("inferspan_store_commits", (), "Transactions committed.")
 ERASED = Counter(
     "inferspan_erased_rows",
@@ -145,6 +150,7 @@ COUNTERS: Final = (
     CLOCK_SKEWED,
     DUPLICATES,
     LABELS,
+    STAGE_RUNS,
     COMMITS,
     COMMIT_FAILURES,
     ERASED,

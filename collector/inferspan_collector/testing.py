@@ -80,7 +80,7 @@ class RecordingSink:
     def submit(self, decoded: Decoded, transport: str) -> Future[Committed]:
         """As `Sink.submit`; a request without any row is not kept."""
         future: Future[Committed] = Future()
-        if not len(decoded.predictions) and not len(decoded.labels):
+        if not len(decoded.predictions) + len(decoded.labels) + len(decoded.stages):
             future.set_result(Committed(0, ()))
             return future
         if self.refusing is not None:
@@ -184,6 +184,7 @@ def otlp_span(
     attributes: Mapping[str, AttributeValue],
     *,
     ids: tuple[bytes, bytes] | None = None,
+    parent: bytes = b"",
     start_ns: int = NOW_NS - 1_000_000_000,
     duration_ns: int = 5_000_000,
     kind: int = 1,
@@ -195,6 +196,7 @@ def otlp_span(
     return Span(
         trace_id=trace_id,
         span_id=span_id,
+        parent_span_id=parent,
         name=name,
         kind=Span.SpanKind.ValueType(kind),
         start_time_unix_nano=start_ns,

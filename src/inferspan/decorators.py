@@ -8,7 +8,7 @@ from functools import partialmethod
 from types import TracebackType
 from typing import Any, Final, TypeVar, overload
 
-from opentelemetry.trace import get_current_span
+from opentelemetry.trace import Span, get_current_span
 
 from inferspan import attaching, semconv
 from inferspan.arguments import Arguments, Keywords, Parameters, SourceName
@@ -16,7 +16,9 @@ from inferspan.attributes import Attributes, text
 from inferspan.containment import Contained
 from inferspan.current import Running, running
 from inferspan.declaration import Declaration, Names, refuse_unknown
+from inferspan.predictions import PredictionCall
 from inferspan.redaction import PLACEHOLDER, Redaction
+from inferspan.sampling import SPAN_KEY
 from inferspan.spans import SpanScope
 from inferspan.tensors import statistics, tensor
 from inferspan.usual_calls import starter
@@ -164,6 +166,25 @@ class StageScope(SpanScope):
         self._name = name
         self._records_messages = call is not None and call.records_messages()
         super().__init__(name if call is None else text(f"{name} {call.plan.model}"))
+        if call is not None and self.recording:
+            self._name_owner(call)
+
+    def _name_owner(self, call: Running) -> None:
+        """Say which prediction's step it is, where its parent does not."""
+        parent = self._parent.get(SPAN_KEY)
+        if isinstance(call, PredictionCall):
+            if parent is call.span:
+                return
+            owner = call.span.get_span_context()
+        else:
+            reference = call.reference()
+            if reference is None:
+                return
+            owner = reference.span_context
+        above = parent.get_span_context() if isinstance(parent, Span) else None
+        own = self.span.get_span_context()
+        if owner.trace_id == own.trace_id and (above is None or above.span_id != owner.span_id):
+            self.attributes[semconv.PREDICTION_SPAN_ID] = f"{owner.span_id:016x}"
 
     def records_messages(self) -> bool:
         """As the prediction it is a step of."""

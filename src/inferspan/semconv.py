@@ -196,6 +196,13 @@ RECORD_CATEGORY_CODES_PREFIX: Final = "inferspan.record.category_codes."
 
 STAGE_NAME: Final = "inferspan.stage.name"
 """string: name of an intermediate step; the span is `{stage} {model}`."""
+PREDICTION_SPAN_ID: Final = "inferspan.prediction.span_id"
+"""string, 16 hex digits, on a stage whose parent is not the span of its prediction: that one's."""
+PHASE_QUEUE_DURATION: Final = "inferspan.phase.queue.duration"
+"""double, s: this and the next three say what of a call, or of a stage, is known to be what."""
+PHASE_PREPROCESS_DURATION: Final = "inferspan.phase.preprocess.duration"
+PHASE_COMPUTE_DURATION: Final = "inferspan.phase.compute.duration"
+PHASE_POSTPROCESS_DURATION: Final = "inferspan.phase.postprocess.duration"
 EVENT_SNAPSHOT: Final = "inferspan.snapshot"
 """Span event that carries an intermediate state as `inferspan.state.*`."""
 STATE_NAME: Final = "inferspan.state.name"
@@ -278,16 +285,9 @@ REGRESSION: Final = "regression"
 FORECASTING: Final = "forecasting"
 GENERATION: Final = "generation"
 TASKS: Final = (
-    BINARY,
-    MULTICLASS,
-    MULTILABEL,
-    REGRESSION,
-    "ranking",
-    FORECASTING,
-    "detection",
-    "embedding",
+    BINARY, MULTICLASS, MULTILABEL, REGRESSION, "ranking", FORECASTING, "detection", "embedding",
     GENERATION,
-)
+)  # fmt: skip
 NUMERIC_TASKS: Final = (REGRESSION, FORECASTING)
 """Tasks whose output is a number: outcomes are errors, not equality."""
 CAPTURE_POLICIES: Final = ("shapes", "values", "none")

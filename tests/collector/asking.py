@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import httpx
-from records import START_NS, Label, Prediction, decoded
+from records import START_NS, Label, Prediction, Stage, decoded
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -49,7 +49,7 @@ class FilledStore:
     def acknowledge(self, sequences: Sequence[int]) -> Future[None]:
         raise AssertionError("the API and /metrics only read")
 
-    def add(self, *rows: Prediction | Label) -> None:
+    def add(self, *rows: Prediction | Label | Stage) -> None:
         """Commit records as one request."""
         self._writer.commit([decoded(*rows)], self.now)
 

@@ -79,6 +79,14 @@ PREDICTION: dict[str, st.SearchStrategy[Any]] = {
     semconv.GEN_AI_RESPONSE_ID: st.sampled_from(["r-1", "a\nb"]),
     semconv.CAPTURE_DROPPED: st.just(["output:none"]),
     semconv.INPUT_VALUE: st.just('{"a":1}'),
+    semconv.PHASE_QUEUE_DURATION: st.sampled_from([0.25, 1]),
+    semconv.PHASE_COMPUTE_DURATION: st.sampled_from([0.002, -1.0]),
+}
+STAGE: dict[str, st.SearchStrategy[Any]] = {
+    semconv.STAGE_NAME: st.sampled_from(["features", "é"]),
+    semconv.PREDICTION_SPAN_ID: st.sampled_from(["00000000000000ff", "f" * 16, "F" * 16, "ff"]),
+    semconv.PHASE_COMPUTE_DURATION: st.sampled_from([0.002, 3]),
+    semconv.PHASE_POSTPROCESS_DURATION: st.sampled_from([1e-9, 9e9]),
 }
 LABEL: dict[str, st.SearchStrategy[Any]] = {
     semconv.LABEL_ID: st.sampled_from(["l1", "l2", "é"]),
@@ -104,6 +112,7 @@ ALWAYS = {
     semconv.MODEL_NAME,
     semconv.PREDICTION_ID,
     semconv.LABEL_ID,
+    semconv.STAGE_NAME,
 }
 IDS = st.tuples(
     st.sampled_from([bytes(15) + b"\x01", b"\xff" * 16, b"0123456789abcdef"]),
@@ -146,13 +155,14 @@ def attributes(draw: st.DrawFn, usual: dict[str, st.SearchStrategy[Any]]) -> lis
 
 @st.composite
 def spans(draw: st.DrawFn, usual: dict[str, st.SearchStrategy[Any]]) -> Span:
-    """A span of a prediction or a label, mostly an ordinary one."""
+    """A span of a prediction, a stage or a label, mostly an ordinary one."""
     trace, span = draw(rarely(IDS, ODD_IDS))
     start = draw(rarely(st.just(NOW_NS - SECOND_NS), st.sampled_from([0, NOW_NS * 2, 2**64 - 1])))
     links = draw(rarely(st.just([]), st.lists(st.one_of(IDS, ODD_IDS), min_size=1, max_size=2)))
     return Span(
         trace_id=trace,
         span_id=span,
+        parent_span_id=draw(rarely(st.just(b"01234567"), st.sampled_from([b"", bytes(8), b"1"]))),
         name=draw(TEXTS),
         trace_state=draw(rarely(st.just(""), TEXTS)),
         kind=draw(rarely(st.sampled_from([1, 3]), st.sampled_from([0, 5, 6, -1]))),
@@ -196,7 +206,8 @@ def trace_requests(draw: st.DrawFn) -> ExportTraceServiceRequest:
         for _ in range(draw(st.integers(0, 2))):
             labels = draw(st.booleans())
             scope = semconv.SCOPE_LABELS if labels else draw(SCOPES)
-            records = st.lists(spans(LABEL if labels else PREDICTION), max_size=5)
+            usual = spans(LABEL) if labels else spans(PREDICTION) | spans(STAGE)
+            records = st.lists(usual, max_size=5)
             in_scope = ScopeSpans(scope=InstrumentationScope(name=scope), spans=draw(records))
             in_resource.scope_spans.append(in_scope)
         request.resource_spans.append(in_resource)

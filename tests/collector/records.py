@@ -13,6 +13,7 @@ from inferspan_collector.batches import (
     LabelBatch,
     NamedBatch,
     PredictionBatch,
+    StageBatch,
     Strings,
     Texts,
 )
@@ -80,6 +81,20 @@ class Label:
     response_id: str | None = None
     item_id: str | None = None
     kind: str = "ground_truth"
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One run of a step as a test writes it: of the prediction with the span `owner`."""
+
+    stage: str | None = "features"
+    phase: str | None = None
+    trace: int = 1
+    span: int = 100
+    owner: int = 1
+    start_time: int = START_NS
+    duration: int = 2_000_000
+    received: int = START_NS
 
 
 def _halves(traces: Sequence[int]) -> np.ndarray[tuple[int, int], np.dtype[np.uint64]]:
@@ -197,11 +212,26 @@ def named_batch(rows: Sequence[Prediction]) -> NamedBatch | None:
     )
 
 
-def decoded(*rows: Prediction | Label) -> Decoded:
+def stage_batch(rows: Sequence[Stage]) -> StageBatch:
+    """Turn records into the batch that a decoder would make of them."""
+    return StageBatch(
+        trace=_halves([row.trace for row in rows]),
+        span=np.array([row.span for row in rows], np.uint64),
+        owner=np.array([row.owner for row in rows], np.uint64),
+        stage=Strings.of(row.stage for row in rows),
+        phase=Strings.of(row.phase for row in rows),
+        start_time=np.array([row.start_time for row in rows], np.int64),
+        duration=np.array([row.duration for row in rows], np.int64),
+        received=np.array([row.received for row in rows], np.int64),
+    )
+
+
+def decoded(*rows: Prediction | Label | Stage) -> Decoded:
     """One request that holds these records, in this order."""
     predictions = [row for row in rows if isinstance(row, Prediction)]
     return Decoded(
         predictions=prediction_batch(predictions),
         labels=label_batch([row for row in rows if isinstance(row, Label)]),
+        stages=stage_batch([row for row in rows if isinstance(row, Stage)]),
         named=named_batch(predictions),
     )

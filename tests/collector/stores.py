@@ -11,7 +11,7 @@ import duckdb
 import pytest
 from hypothesis import strategies as st
 from join_oracle import DAY_NS, Cell
-from records import MINUTE_NS, START_NS, Label, Prediction, decoded
+from records import MINUTE_NS, START_NS, Label, Prediction, Stage, decoded
 
 from inferspan_collector.config import Config, load
 from inferspan_collector.store.cells import CellQuery, Committed, OutcomeCells, PredictionCells
@@ -61,7 +61,7 @@ class Store:
         self.writer = Writer(self.database, self.config, self.telemetry)
         self.reader = StoreReader(self.database, self.config)
 
-    def commit(self, *requests: tuple[Prediction | Label, ...]) -> list[Committed]:
+    def commit(self, *requests: tuple[Prediction | Label | Stage, ...]) -> list[Committed]:
         """Commit requests as one group, a second after the one before."""
         self.now += 1_000_000_000
         return self.writer.commit([decoded(*rows) for rows in requests], self.now)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from asking import FilledStore, ask, labelled_predictions
-from records import START_NS, Prediction
+from records import START_NS, Prediction, Stage
 
-from inferspan_collector.publish import api
+from inferspan_collector.publish import api, stage_durations
 from inferspan_collector.quality import FAMILIES
 from inferspan_collector.quality.counts import Counts
 from inferspan_collector.quality.figure import AVERAGES, Question
@@ -33,6 +33,8 @@ def filled_store(directory: Path) -> FilledStore:
     store.add(
         *labelled_predictions(PAIRS, **about),
         Prediction("order-8", trace=9, span=9, event_time=START_NS + 8_000_000_000, **about),  # type: ignore[arg-type]
+        *(Stage(trace=n, owner=n) for n in (1, 2, 3)),
+        Stage(None, "queue", span=1, duration=1_000_000),
     )
     return store
 
@@ -57,7 +59,8 @@ def alike(shown: object, real: object) -> bool:
 
 @pytest.mark.parametrize(("url", "answer"), EXAMPLES, ids=[url for url, _ in EXAMPLES])
 def test_an_example_of_the_page_is_a_real_answer(store: FilledStore, url: str, answer: str) -> None:
-    real = ask(api.routes(store, store.config), url).json()
+    routes = [*api.routes(store, store.config), *stage_durations.routes(store, store.config)]
+    real = ask(routes, url).json()
     assert alike(json.loads(answer), real), real
 
 
@@ -65,6 +68,7 @@ def test_the_page_has_an_example_of_every_endpoint() -> None:
     paths = [url.split("?")[0] for url, _ in EXAMPLES]
     assert {"/api/v1/models", "/api/v1/models/fraud/quality"} <= set(paths)
     assert {"/api/v1/models/fraud/predictions", "/healthz", "/readyz"} <= set(paths)
+    assert "/api/v1/models/fraud/stages" in paths
 
 
 @pytest.mark.parametrize("names", [api.QUALITY_PARAMETERS, api.PREDICTIONS_PARAMETERS])

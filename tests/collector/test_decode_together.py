@@ -14,7 +14,7 @@ from otlp_requests import trace_requests
 from two_ways import facts
 
 from inferspan import semconv
-from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, StageBatch
 from inferspan_collector.decode import (
     MalformedRequest,
     decode_traces,
@@ -33,6 +33,7 @@ def stacked(bodies: Sequence[bytes]) -> Decoded:
         each[0],
         predictions=PredictionBatch.concat([one.predictions for one in each]),
         labels=LabelBatch.concat([one.labels for one in each]),
+        stages=StageBatch.concat([one.stages for one in each]),
         refused=tuple(refusal for one in each for refusal in one.refused),
         ignored=sum(one.ignored for one in each),
         clock_skewed=sum(one.clock_skewed for one in each),

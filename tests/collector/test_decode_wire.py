@@ -90,6 +90,7 @@ def facts(decoded: Decoded) -> object:
     return (
         columns(decoded.predictions),
         columns(decoded.labels),
+        columns(decoded.stages),
         decoded.refused,
         decoded.ignored,
         decoded.clock_skewed,

@@ -12,10 +12,17 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from records import Label, Prediction, decoded
+from records import Label, Prediction, Stage, decoded
 from typer.testing import CliRunner
 
-from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Strings, Texts
+from inferspan_collector.batches import (
+    Decoded,
+    LabelBatch,
+    PredictionBatch,
+    StageBatch,
+    Strings,
+    Texts,
+)
 from inferspan_collector.cli.store import app
 from inferspan_collector.config import load
 from inferspan_collector.journal import journal as files
@@ -38,10 +45,11 @@ PREDICTIONS = st.builds(
     slices=st.dictionaries(st.sampled_from(["country", "tier"]), st.sampled_from("xyz")),
 )
 LABELS = st.builds(Label, st.text("abc", min_size=1, max_size=3), TEXTS, label_id=st.just("l"))
-ROWS = st.lists(PREDICTIONS | LABELS, max_size=8)
+STAGES = st.builds(Stage, TEXTS, st.sampled_from([None, "queue"]), span=st.integers(0, 2**64 - 1))
+ROWS = st.lists(PREDICTIONS | LABELS | STAGES, max_size=8)
 
 
-def content(batch: PredictionBatch | LabelBatch) -> dict[str, object]:
+def content(batch: PredictionBatch | LabelBatch | StageBatch) -> dict[str, object]:
     """A batch as plain values, bit by bit, whatever its columns are coded as."""
     found: dict[str, object] = {}
     for field in dataclasses.fields(batch):
@@ -55,9 +63,11 @@ def content(batch: PredictionBatch | LabelBatch) -> dict[str, object]:
     return found
 
 
-def contents(predictions: PredictionBatch, labels: LabelBatch) -> list[dict[str, object]]:
-    """Both batches of a record as plain values."""
-    return [content(predictions), content(labels)]
+def contents(
+    predictions: PredictionBatch, labels: LabelBatch, stages: StageBatch
+) -> list[dict[str, object]]:
+    """The batches of a record as plain values."""
+    return [content(predictions), content(labels), content(stages)]
 
 
 def store_in(data: Path) -> str:
@@ -73,27 +83,29 @@ def written(data: Path, requests: Sequence[Decoded], applied: int = 0, store: st
     data.mkdir(exist_ok=True)
     opened = Journal.open(data, applied, store)
     for request in requests:
-        opened.append(request.predictions, request.labels)
+        opened.append(request.predictions, request.labels, request.stages)
     return opened
 
 
 def left(data: Path, applied: int = 0) -> list[list[dict[str, object]]]:
     """What a store that has taken over so much still finds."""
-    return [contents(e.predictions, e.labels) for e in Journal.open(data, applied).left(applied)]
+    entries = Journal.open(data, applied).left(applied)
+    return [contents(e.predictions, e.labels, e.stages) for e in entries]
 
 
 runner = CliRunner()
-REQUESTS = [decoded(Prediction(f"p{n}", span=n + 1), Label(f"p{n}")) for n in range(6)]
-EXPECTED = [contents(each.predictions, each.labels) for each in REQUESTS]
+REQUESTS = [
+    decoded(Prediction(f"p{n}", span=n + 1), Label(f"p{n}"), Stage(owner=n + 1)) for n in range(6)
+]
+EXPECTED = [contents(each.predictions, each.labels, each.stages) for each in REQUESTS]
 
 
 @given(ROWS)
-def test_rows_come_back_as_they_were(rows: list[Prediction | Label]) -> None:
+def test_rows_come_back_as_they_were(rows: list[Prediction | Label | Stage]) -> None:
     request = decoded(*rows)
-    packed = packing.packed(request.predictions, request.labels)
-    assert contents(*packing.unpacked(packed, packing.CURRENT)) == contents(
-        request.predictions, request.labels
-    )
+    batches = (request.predictions, request.labels, request.stages)
+    packed = packing.packed(*batches)
+    assert contents(*packing.unpacked(packed, packing.CURRENT)) == contents(*batches)
 
 
 @pytest.mark.parametrize("values", [0, 1, 254, 255, 256, 65_534, 65_535, 65_600])
@@ -102,7 +114,7 @@ def test_dictionaries_of_any_size_come_back(values: int) -> None:
     names = tuple(f"v{n}" for n in range(values))
     codes = np.array([values - 1, -1, min(0, values - 1)], np.int32)
     batch = dataclasses.replace(batch, version=Strings(codes, names))
-    back, _ = packing.unpacked(packing.packed(batch, LabelBatch.empty()), packing.CURRENT)
+    back, _, _ = packing.unpacked(packing.packed(batch, LabelBatch.empty()), packing.CURRENT)
     assert content(back) == content(batch)
 
 
@@ -208,8 +220,8 @@ def test_a_column_that_an_older_collector_did_not_write_is_absent(tmp_path: Path
         [column for column in packing.CURRENT.labels if column[0] != "response_id"],
     )
     request = decoded(Prediction("a", value=2.0, variant="b"), Label("a"))
-    packed = packing.packed(request.predictions, request.labels, older)
-    predictions, labels = packing.unpacked(packed, older)
+    packed = packing.packed(request.predictions, request.labels, layout=older)
+    predictions, labels, _ = packing.unpacked(packed, older)
     assert content(predictions) == content(
         dataclasses.replace(
             request.predictions, variant=Strings.constant(None, 1), value=np.array([np.nan])
@@ -266,6 +278,7 @@ def test_what_an_older_collector_wrote_is_saved_in_its_own_layout(
     older = packing.Layout(
         [column for column in packing.CURRENT.predictions if column[0] not in dropped],
         [column for column in packing.CURRENT.labels if column[0] not in dropped],
+        packing.CURRENT.stages,
     )
     Database.open(tmp_path).close()
     with monkeypatch.context() as before:
@@ -330,9 +343,9 @@ def test_a_fault_of_ours_in_writing_leaves_no_gap(
     with monkeypatch.context() as failing:
         failing.setattr(segment, "record", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            opened.append(REQUESTS[2].predictions, REQUESTS[2].labels)
+            opened.append(REQUESTS[2].predictions, REQUESTS[2].labels, REQUESTS[2].stages)
     for request in REQUESTS[3:]:
-        opened.append(request.predictions, request.labels)
+        opened.append(request.predictions, request.labels, request.stages)
     opened.close()
     assert left(tmp_path) == EXPECTED[:2] + EXPECTED[3:]
 
@@ -345,7 +358,7 @@ def test_files_may_be_deleted_while_what_is_left_is_read(
     opened = Journal.open(tmp_path, 0)
     found = []
     for entry in opened.left(0):
-        found.append(contents(entry.predictions, entry.labels))
+        found.append(contents(entry.predictions, entry.labels, entry.stages))
         opened.trim(entry.sequence)
     assert found == EXPECTED
 
@@ -353,7 +366,7 @@ def test_files_may_be_deleted_while_what_is_left_is_read(
 def test_what_came_since_goes_with_what_was_renewed(tmp_path: Path) -> None:
     opened = written(tmp_path, REQUESTS)
     opened.renew(5)
-    opened.append(REQUESTS[0].predictions, REQUESTS[0].labels)
+    opened.append(REQUESTS[0].predictions, REQUESTS[0].labels, REQUESTS[0].stages)
     opened.trim(6)
     assert left(tmp_path, applied=6) == EXPECTED[:1]
     assert len([*(tmp_path / DIRECTORY).iterdir()]) == 1

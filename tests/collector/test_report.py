@@ -70,6 +70,11 @@ def asked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
     )
     with serving(directory / "data") as served:
         send_spans(served.otlp_http, spans)
+        trace, span = testing.span_ids("order-7")
+        stage = testing.otlp_span(
+            f"{HOSTILE} fraud", {semconv.STAGE_NAME: HOSTILE}, ids=(trace, b"stage--7"), parent=span
+        )
+        send_spans(served.otlp_http, [stage])
         hostile = {semconv.TASK_TYPE: semconv.MULTICLASS, semconv.OUTPUT_CLASS: HOSTILE}
         send_spans(served.otlp_http, [testing.prediction_span("order-x", hostile, model=HOSTILE)])
         httpx.post(
@@ -97,6 +102,8 @@ def test_a_program_gets_figures_with_their_n_and_interval(asked: Asked) -> None:
     assert estimated["n"] == N
     assert estimated["low"] <= accuracy_score(asked.actual, asked.predicted) <= estimated["high"]
     assert [each["version"] for each in report["versions"]] == ["6", "7"]
+    (step,) = report["stages"]
+    assert (step["n"], step["coverage"], step["mean"]) == (1, pytest.approx(1 / N), 0.005)
     assert len(report["trend"]) <= 60
     assert sum(row["predictions"] for row in report["trend"]) == N
 
@@ -104,7 +111,7 @@ def test_a_program_gets_figures_with_their_n_and_interval(asked: Asked) -> None:
 def test_people_see_the_estimate_before_the_truth(asked: Asked) -> None:
     done = asked.report()
     assert done.returncode == 0, done.stderr
-    titles = ["Before the labels come", "Figures", "Versions", "Classes", "Drift"]
+    titles = ["Before the labels come", "Figures", "Versions", "Classes", "Drift", "Stages"]
     places = [done.stdout.index(title) for title in titles]
     assert places == sorted(places)
     assert "coverage 91.7 %" in done.stdout

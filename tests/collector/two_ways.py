@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 
 from feature_rows import FEATURE_COLUMNS, features_of
-from inferspan_collector.batches import Decoded, LabelBatch, NamedBatch, PredictionBatch
+from inferspan_collector.batches import (
+    Decoded,
+    LabelBatch,
+    NamedBatch,
+    PredictionBatch,
+    StageBatch,
+)
 from inferspan_collector.decode import MalformedRequest, decode_logs, decode_traces
 
 Decode = Callable[..., Decoded]
@@ -21,6 +27,7 @@ def facts(decoded: Decoded) -> object:
     return (
         _columns(decoded.predictions),
         _columns(decoded.labels),
+        _columns(decoded.stages),
         None if decoded.named is None else _columns(decoded.named),
         decoded.slim_records,
         decoded.refused,
@@ -30,7 +37,7 @@ def facts(decoded: Decoded) -> object:
     )
 
 
-def _columns(batch: PredictionBatch | LabelBatch | NamedBatch) -> dict[str, Any]:
+def _columns(batch: PredictionBatch | LabelBatch | NamedBatch | StageBatch) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if isinstance(batch, PredictionBatch):
         found["features"] = features_of(batch)

@@ -61,7 +61,10 @@ def test_identity_slices_and_time() -> None:
         found = decoded(spans)
         span = spans.predictions[0]
     batch = found.predictions
-    assert found.ignored == 1  # the stage
+    assert found.stages.stage.objects().tolist() == ["features"]
+    assert (found.stages.owner == batch.span).all()
+    assert (found.stages.trace == batch.trace).all()
+    assert found.ignored == 0
     texts = ("model", "version", "variant", "operation", "task", "positive_class", "predicted")
     assert [getattr(batch, name).objects().tolist() for name in texts] == [
         ["fraud"],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
-from truth import Key, Label, Prediction, Row, Truth
+from truth import Key, Label, Prediction, Row, Stage, Truth
 
 
 class Ledger:
@@ -20,7 +20,7 @@ class Ledger:
         self.watcher: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
 
-    def acknowledge(self, records: Iterable[Prediction | Label]) -> None:
+    def acknowledge(self, records: Iterable[Prediction | Label | Stage]) -> None:
         """Note that a request that holds these was answered with success."""
         with self._lock:
             for record in records:
@@ -31,6 +31,11 @@ class Ledger:
         """What must be there of one version, once nothing of it is under way."""
         with self._lock:
             return self._truth.rows(version=version)
+
+    def stages(self, version: str) -> dict[str, tuple[int, int]]:
+        """What must be counted of the steps of one version's predictions."""
+        with self._lock:
+            return self._truth.stages(version)
 
     def trace_ids(self) -> dict[Key, bytes]:
         """The trace of every prediction."""

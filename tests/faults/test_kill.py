@@ -19,7 +19,7 @@ from mortal import ACKNOWLEDGED, STARTING, Death, Mortal, mortal
 from rounds import ROUNDS, SEED
 from senders import OverGrpc, OverHttp, Sender, Transport, finish
 from traffic import MODEL, requests
-from truth import check
+from truth import check, check_stages
 
 from inferspan import semconv
 from inferspan_collector.failpoints import NAMES
@@ -84,6 +84,8 @@ def check_all(collector: Mortal, ledger: Ledger, versions: Iterable[str]) -> Non
     for version in versions:
         expected = ledger.rows(version)
         collector.steadily(partial(check, collector.api, MODEL, expected, version))
+        stages = ledger.stages(version)
+        collector.steadily(partial(check_stages, collector.api, MODEL, stages, version))
 
 
 def check_evaluations(jaeger: Recorder, ledger: Ledger, versions: Iterable[str]) -> None:

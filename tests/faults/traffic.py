@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from truth import Label, Prediction
+from truth import Label, Prediction, Stage
 
 from inferspan import semconv
 from inferspan_collector import testing
@@ -26,7 +26,7 @@ class Request:
     """What one sender sends at once, and the records that it holds."""
 
     path: Way
-    records: tuple[Prediction | Label, ...]
+    records: tuple[Prediction | Label | Stage, ...]
     zipped: bool = False
     model: str = field(default=MODEL)
 
@@ -61,6 +61,7 @@ class Request:
             ]
             return testing.logs_request(logged).SerializeToString()
         spans = [prediction_span(r, self.model) for r in self.records if isinstance(r, Prediction)]
+        spans += [_stage_span(r, self.model) for r in self.records if isinstance(r, Stage)]
         request = testing.traces_request(spans)
         if labels:
             request.MergeFrom(
@@ -92,6 +93,17 @@ def prediction_span(prediction: Prediction, model: str) -> testing.Span:
         ids=prediction.ids,
         start_ns=prediction.time_ns,
         kind=prediction.kind,
+    )
+
+
+def _stage_span(stage: Stage, model: str) -> testing.Span:
+    return testing.otlp_span(
+        f"{stage.name} {model}",
+        {semconv.STAGE_NAME: stage.name},
+        ids=(stage.of.ids[0], stage.span_id),
+        parent=stage.of.ids[1],
+        start_ns=stage.of.time_ns,
+        duration_ns=stage.duration_ns,
     )
 
 
@@ -167,17 +179,27 @@ def labels_of(rng: random.Random, prediction: Prediction) -> Iterator[Label]:
         )
 
 
+def stages_of(rng: random.Random, prediction: Prediction) -> Iterator[Stage]:
+    """Steps of a prediction, one of them more than once now and then."""
+    for number, name in enumerate(("features", "classify", "classify")[: rng.randrange(4)]):
+        span_id = testing.span_ids(f"stage {number} of {prediction.key}")[1]
+        yield Stage(prediction, name, span_id, duration_ns=rng.randrange(5_000_000))
+
+
 def requests(
     rng: random.Random, version: str, prefix: str, count: int, now_ns: int
 ) -> list[Request]:
-    """One sender's requests of `count` predictions and their labels, in an order of its own.
+    """One sender's requests of `count` predictions, their steps and labels, in an order of its own.
 
-    Labels may come before their predictions, and over each way that there is.
+    Labels and steps may come before their predictions, labels over each way that there is.
     """
     made = predictions(rng, version, prefix, count, now_ns)
     labels = [label for prediction in made for label in labels_of(rng, prediction)]
+    stages = [stage for prediction in made for stage in stages_of(rng, prediction)]
     rng.shuffle(labels)
+    rng.shuffle(stages)
     sent = [
+        *(Request("/v1/traces", part, rng.random() < 0.3) for part in _parts(rng, stages)),
         *(Request("/v1/traces", part, rng.random() < 0.3) for part in _parts(rng, made)),
         *(
             Request(rng.choice(("/v1/traces", "/v1/logs", "/v1/labels")), part)
@@ -189,8 +211,8 @@ def requests(
 
 
 def _parts(
-    rng: random.Random, records: Sequence[Prediction | Label]
-) -> Iterator[tuple[Prediction | Label, ...]]:
+    rng: random.Random, records: Sequence[Prediction | Label | Stage]
+) -> Iterator[tuple[Prediction | Label | Stage, ...]]:
     first = 0
     while first < len(records):
         size = rng.randrange(1, 20)

@@ -50,6 +50,16 @@ class Label:
     target: str = "default"
 
 
+@dataclass(frozen=True)
+class Stage:
+    """One span of a step of a prediction. The same again is a retry."""
+
+    of: Prediction
+    name: str
+    span_id: bytes
+    duration_ns: int
+
+
 class Truth:
     """Every record that counts, whatever the order and however often it came.
 
@@ -61,10 +71,13 @@ class Truth:
         self._ranks: Mapping[str | None, int] = {**(ranks or {})}
         self._current: dict[Key, Prediction] = {}
         self._labels: dict[str, set[Label]] = defaultdict(set)
+        self._stages: set[Stage] = set()
 
-    def add(self, record: Prediction | Label) -> None:
+    def add(self, record: Prediction | Label | Stage) -> None:
         """Note a record; one that was noted before changes nothing."""
-        if isinstance(record, Label):
+        if isinstance(record, Stage):
+            self._stages.add(record)
+        elif isinstance(record, Label):
             self._labels[record.prediction_id].add(record)
         else:
             stands = self._current.get(record.key, record)
@@ -73,6 +86,15 @@ class Truth:
     def trace_ids(self) -> dict[Key, bytes]:
         """The trace of every prediction."""
         return {key: prediction.ids[0] for key, prediction in self._current.items()}
+
+    def stages(self, version: str) -> dict[str, tuple[int, int]]:
+        """Step → its runs, and the predictions that they are of, as far as these are known."""
+        known = [run for run in self._stages if run.of.key in self._current]
+        runs = Counter(run.name for run in known if run.of.key[0] == version)
+        covered = Counter(
+            name for name, key in {(run.name, run.of.key) for run in known} if key[0] == version
+        )
+        return {name: (n, covered[name]) for name, n in runs.items()}
 
     def rows(self, target: str = "default", version: str | None = None) -> dict[Key, Row]:
         """Every prediction, once, and what is known of it."""
@@ -167,3 +189,13 @@ def check(
     }
     assert not differing, f"{len(differing)} rows differ, (expected, found): {differing!r:.2000}"
     assert counted(api, model, version=version, target=target) == Figures.of(expected)
+
+
+def check_stages(
+    api: str, model: str, expected: Mapping[str, tuple[int, int]], version: str
+) -> None:
+    """Hold the API to the true runs of the steps of one version."""
+    answer = ask(api, f"/api/v1/models/{model}/stages", every="all", version=version)
+    windows = [] if answer is None else answer["windows"]
+    steps = windows[0]["stages"] if windows else []
+    assert {step["stage"]: (step["n"], step["predictions"]) for step in steps} == expected

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from inferspan_collector.config import Config
 from inferspan_collector.page.serving import Page
-from inferspan_collector.publish import api, drifting, foreseeing
+from inferspan_collector.publish import api, drifting, foreseeing, stage_durations
 
 HTML = {"accept": "text/html"}
 
@@ -29,6 +29,7 @@ class Shown:
             *api.routes(self.store, self.config),
             *drifting.routes(self.store, self.config),
             *foreseeing.routes(self.store, self.config),
+            *stage_durations.routes(self.store, self.config),
         ]
         self.page = Page(self.store, self.store.telemetry, self.config, self.api)
 

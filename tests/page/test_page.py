@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
 from asking import labelled_predictions
-from records import MINUTE_NS, SECOND_NS, START_NS, Label, Prediction
+from records import MINUTE_NS, SECOND_NS, START_NS, Label, Prediction, Stage
 from shown_data import HOSTILE, NOW_NS, TRIAGE, hostile, regression, triage
 from shown_page import HTML, Shown, elements, shown, text
 
@@ -158,6 +158,19 @@ def test_a_figure_that_is_withheld_says_why(filled: Shown) -> None:
     assert withheld
     said = text(html)
     assert [reason for reason in withheld if " ".join(reason.split()) not in said] == []
+
+
+def test_stages_stand_below_the_latency_with_n_and_coverage(page: Shown) -> None:
+    page.store.now = START_NS + MINUTE_NS
+    steps = [Stage("<b>features", span=100), Stage(None, "queue", span=1, duration=1_000_000)]
+    page.store.add(Prediction(), Prediction("order-2", span=2), *steps)
+    html = page.part("/parts/latency/fraud")
+
+    said = text(html)
+    assert "Of recorded traces only" in said
+    assert "<b>features 2" in said
+    assert "the call queue 999 µs" in said
+    assert "1 50.0 %" in said
 
 
 def test_slices_and_versions_narrow_by_links(filled: Shown) -> None:

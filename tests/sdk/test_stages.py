@@ -53,6 +53,36 @@ def test_a_block_is_a_child_span(spans: CapturedSpans) -> None:
     assert features.parent.span_id == prediction.context.span_id
 
 
+def test_a_stage_within_a_stage_names_the_span_of_its_prediction(spans: CapturedSpans) -> None:
+    @predict()
+    def score(x: int) -> str:
+        with inferspan.stage("features"), inferspan.stage("inner"):
+            pass
+        return "a"
+
+    score(1)
+    inner, features, prediction = spans
+    owner = f"{prediction.context.span_id:016x}"
+    assert (inner.attributes or {})[semconv.PREDICTION_SPAN_ID] == owner
+    assert semconv.PREDICTION_SPAN_ID not in (features.attributes or {})
+
+
+def test_a_stage_below_a_span_of_others_names_its_prediction(spans: CapturedSpans) -> None:
+    @predict()
+    def score(x: int) -> str:
+        with (
+            providers.prediction_tracer().start_as_current_span("sql"),
+            inferspan.stage("features"),
+        ):
+            pass
+        return "a"
+
+    score(1)
+    features, prediction = spans.stages[0], spans.predictions[0]
+    owner = f"{prediction.context.span_id:016x}"
+    assert (features.attributes or {})[semconv.PREDICTION_SPAN_ID] == owner
+
+
 def test_functions_of_every_kind_are_stages(spans: CapturedSpans) -> None:
     @predict()
     async def score(x: int) -> str:

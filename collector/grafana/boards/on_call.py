@@ -20,6 +20,8 @@ from parts import (
 
 RATE = "[$__rate_interval]"
 BUCKETS = f"rate(inferspan_prediction_duration_seconds_bucket{{{SELECTED}}}{RATE})"
+STAGES = f"rate(inferspan_stage_duration_seconds_bucket{{{SELECTED}}}{RATE})"
+STEP = "{{stage}} {{phase}}"
 JUDGED = f'inferspan_evaluations_total{{{OF_TARGET},outcome=~"correct|incorrect"}}'
 WRONG = f'inferspan_evaluations_total{{{OF_TARGET},outcome="incorrect"}}'
 
@@ -59,6 +61,13 @@ def service() -> list[Json]:
               "s", least=0),
         heat("Latency, all calls", "How many calls took how long.",
              f"sum by (le) ({BUCKETS})", "s"),
+        lines("Stages and phases, p95", "Of recorded traces: where the time of a call goes. A stage may hold others.",
+              [query(f"histogram_quantile(0.95, sum by (stage, phase, le) ({STAGES}))", STEP)],
+              "s", least=0),
+        lines("Stages and phases, coverage", "Share of the calls whose trace tells of it.",
+              [query(f"sum by (stage, phase) (rate(inferspan_stage_predictions_total{{{SELECTED}}}{RATE}))"
+                     f" / scalar(sum(rate(inferspan_predictions_total{{{SELECTED}}}{RATE})))", STEP)],
+              "percentunit", least=0),
         lines("Budgets", "What is left of thirty days' budgets; below 0 one is overspent.",
               [query(f"model_version:inferspan_error_budget:remaining_ratio30d{{{SELECTED}}}",
                      "{{objective}} {{version}}")], "percentunit", most=1),

@@ -40,6 +40,10 @@ class Limits(Section):
     """Distinct combinations of slice values; predictions beyond count without their slices."""
     classes: int = Field(500, ge=2)
     """Distinct classes of one model; more fold into `__other__`."""
+    stages: int = Field(100, ge=1)
+    """Distinct stages of one model; more fold into `__other__`."""
+    stage_runs: int = Field(2_000_000, ge=1_000)
+    """Runs of stages that are known again for some twenty minutes; beyond them none is counted."""
     pending_labels: int = Field(10_000_000, ge=1)
     """Labels that may wait for their prediction; with more, labels are refused."""
     entity_pairs: int = Field(100_000, ge=1)

@@ -7,7 +7,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from inferspan_collector.batches import Bool, LabelBatch, PredictionBatch, Refusal
+from inferspan_collector.batches import (
+    Bool,
+    LabelBatch,
+    PredictionBatch,
+    Refusal,
+    StageBatch,
+)
 from inferspan_collector.decode.attributes import RefusedRecord
 from inferspan_collector.decode.ordinary import Ordinary
 from inferspan_collector.decode.row_limit import RowLimit
@@ -31,6 +37,7 @@ class Merging:
         self._record = -1
         self._spans: list[int] = []
         self._labels: list[int] = []
+        self._stages: list[int] = []
 
     def next_record(self) -> list[Refusal]:
         """Go on to the next record that is read by itself; what is refused of those before it."""
@@ -41,10 +48,11 @@ class Merging:
         """Go on to the end of the request."""
         return self._pass(len(self._ordinary.predictions))
 
-    def note(self, spans: int, labels: int) -> None:
-        """Remember how many prediction spans and labels were read by themselves so far."""
+    def note(self, spans: int, labels: int, stages: int) -> None:
+        """Remember how many prediction spans, labels and rows of stages were read by themselves."""
         self._spans += [self._record] * (spans - len(self._spans))
         self._labels += [self._record] * (labels - len(self._labels))
+        self._stages += [self._record] * (stages - len(self._stages))
 
     def predictions(self, rows_of_spans: Sequence[int], others: PredictionBatch) -> PredictionBatch:
         """All predictions; `others` are those of single spans, with so many rows each."""
@@ -63,6 +71,14 @@ class Merging:
             return self._ordinary.labels
         records = np.concatenate([self._ordinary.label_records, self._labels])
         both = LabelBatch.concat([self._ordinary.labels, others])
+        return both.take(np.argsort(records, kind="stable"))
+
+    def stages(self, others: StageBatch) -> StageBatch:
+        """All rows of stages; `others` are those that were read by themselves."""
+        if not len(others):
+            return self._ordinary.stages
+        records = np.concatenate([self._ordinary.stage_records, self._stages])
+        both = StageBatch.concat([self._ordinary.stages, others])
         return both.take(np.argsort(records, kind="stable"))
 
     @property

@@ -14,7 +14,14 @@ from typing import Final, TypeVar
 import numpy as np
 
 from inferspan import semconv
-from inferspan_collector.batches import Decoded, Int64, LabelBatch, PredictionBatch, UInt8
+from inferspan_collector.batches import (
+    Decoded,
+    Int64,
+    LabelBatch,
+    PredictionBatch,
+    StageBatch,
+    UInt8,
+)
 from inferspan_collector.decode import wire
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord
 from inferspan_collector.decode.compiled import scan
@@ -23,6 +30,7 @@ from inferspan_collector.decode.ordinary_rows import Part, label_rows, predictio
 from inferspan_collector.decode.predictions import Origin, read_origin
 from inferspan_collector.decode.row_limit import ROWS_MAX, rows_max
 from inferspan_collector.decode.scanned import Outline, WantedKeys, limits, scan_records
+from inferspan_collector.decode.stages import scanned_stages
 
 _RECORDS_AT_ONCE: Final = 8192
 """The tables of rows never hold more: what a request makes is told before the next are made."""
@@ -49,6 +57,8 @@ class Ordinary:
     labels: LabelBatch
     label_records: Int64
     labels_skewed: Int64 | None
+    stages: StageBatch
+    stage_records: Int64
     ignored: int
     left: list[int]
     """The numbers of the records that were not read."""
@@ -116,6 +126,7 @@ def all_ordinary(ordinary: Ordinary, size_bytes: int) -> Decoded | None:
     return Decoded(
         predictions=ordinary.predictions,
         labels=ordinary.labels,
+        stages=ordinary.stages,
         ignored=ordinary.ignored,
         clock_skewed=sum(int(rows.sum()) for rows in clamped if rows is not None),
         size_bytes=size_bytes,
@@ -226,22 +237,29 @@ def _read(
     taken = np.zeros(len(found), np.uint8)
     predictions: list[Part[PredictionBatch]] = []
     labels: list[Part[LabelBatch]] = []
+    stages: list[tuple[StageBatch, Int64]] = []
     ignored = reserved = 0
     for first in range(0, len(found), _RECORDS_AT_ONCE):
         some = range(first, min(first + _RECORDS_AT_ONCE, len(found)))
         scanned = scan_records(found, plan.scope_table, packed, some, taken)
         ignored += scanned.ignored
+        refused = _NONE
         if len(scanned.predictions):
             part = prediction_rows(scanned, origins, received_ns)
-            taken[part.refused] = 0
+            refused = part.refused
+            taken[refused] = 0
             predictions.append(part)
             # A request may hold no more, whatever it says.
-            rows = min(len(part.batch), ROWS_MAX - reserved)
-            reserve(rows)
-            reserved += rows
+            more = min(len(part.batch), ROWS_MAX - reserved)
+            reserve(more)
+            reserved += more
         if len(scanned.labels):
             labels.append(label_rows(scanned, origins, received_ns))
             taken[labels[-1].refused] = 0
+        if len(scanned.stages):
+            rows, records, unnamed = scanned_stages(scanned, received_ns, refused)
+            stages.append((rows, records))
+            taken[unnamed] = 0
     if plan.wanted is not None:
         ignored += plan.wanted.pass_by(found, taken)
     # Nearly always all of them were read, which bytes are told faster than numbers.
@@ -253,6 +271,8 @@ def _read(
         labels=_stacked(LabelBatch, labels),
         label_records=_joined([part.records for part in labels]),
         labels_skewed=_skewed(labels),
+        stages=_stacked_stages([rows for rows, _ in stages]),
+        stage_records=_joined([records for _, records in stages]),
         ignored=ignored,
         left=left,
         _found=found,
@@ -266,6 +286,12 @@ def _stacked(kind: type[_Batch], parts: Sequence[Part[_Batch]]) -> _Batch:
     if not parts:
         return kind.empty()
     return kind.concat([part.batch for part in parts])
+
+
+def _stacked_stages(parts: Sequence[StageBatch]) -> StageBatch:
+    if not parts:
+        return StageBatch.empty()
+    return parts[0] if len(parts) == 1 else StageBatch.concat(parts)
 
 
 def _joined(columns: Sequence[Int64]) -> Int64:

@@ -37,6 +37,7 @@ from inferspan_collector.decode.predictions import (
 )
 from inferspan_collector.decode.row_limit import RECORD_ROW_BYTES_MIN, RowLimit
 from inferspan_collector.decode.slim_records import SlimRecord, read_slim_record
+from inferspan_collector.decode.stages import StageRow, read_phases, read_stage, stage_batch
 
 _Request_co = TypeVar("_Request_co", covariant=True)
 
@@ -64,8 +65,8 @@ def decode_traces(
 
     Returns:
         The batches, and what was refused or ignored. `Refusal.signal` is `predictions`,
-        `slim_records` or `labels` for a record that was left out, `slices` and
-        `features` for what was left out of a prediction that was taken, `durations` for one whose
+        `slim_records` or `labels` for a record that was left out, `slices`, `features`
+        and `phases` for what was left out of one that was taken, `durations` for a prediction whose
         duration counts as 0.
 
     Raises:
@@ -150,6 +151,7 @@ class _Found:
         self._predictions: list[PredictionRows] = []
         self._records: list[SlimRecord] = []
         self._labels: list[LabelRow] = []
+        self._stages: list[StageRow] = []
         self._refused: list[Refusal] = []
         self._ignored = 0 if ordinary is None else ordinary.ignored
         self._merging = None if ordinary is None else Merging(ordinary, self._limit)
@@ -157,8 +159,11 @@ class _Found:
     def next_record(self) -> None:
         """Go on to the next record, before it is added."""
         if self._merging is not None:
-            self._merging.note(len(self._predictions), len(self._labels))
+            self._note(self._merging)
             self._refused += self._merging.next_record()
+
+    def _note(self, merging: Merging) -> None:
+        merging.note(len(self._predictions), len(self._labels), len(self._stages))
 
     def add_span(self, scope: str, span: Span, resource: Attributes) -> None:
         attributes = Attributes(span.attributes)
@@ -166,6 +171,10 @@ class _Found:
             self._add_label(lambda: self._label_of_span(span, attributes, resource))
         elif scope == semconv.SCOPE_RECORDS:
             self._add_slim_record(span, attributes, resource)
+        elif semconv.STAGE_NAME in attributes and scope != semconv.SCOPE_PROCESSOR:
+            rows = read_stage(span, attributes, self._refused)
+            self._stages += rows
+            self._ignored += not rows
         elif _is_prediction(scope, attributes):
             self._add_prediction(span, attributes, resource)
         elif self._mapper is None or not self._add_mapped(
@@ -191,11 +200,13 @@ class _Found:
         skewed += sum(row.skewed for row in self._labels)
         predictions = prediction_batch(self._predictions, self._received_ns)
         labels = label_batch(self._labels, self._received_ns)
+        stages = stage_batch(self._stages, self._received_ns)
         if (merging := self._merging) is not None:
-            merging.note(len(self._predictions), len(self._labels))
+            self._note(merging)
             self._refused += merging.end()
             predictions = merging.predictions(list(map(len, self._predictions)), predictions)
             labels = merging.labels(labels)
+            stages = merging.stages(stages)
             skewed += merging.skewed
         if self._records:
             of_records = [record.batch for record in self._records]
@@ -203,6 +214,7 @@ class _Found:
         return Decoded(
             predictions=predictions,
             labels=labels,
+            stages=stages,
             named=named_batch(self._predictions, self._received_ns),
             slim_records=len(self._records),
             refused=tuple(self._refused),
@@ -230,6 +242,7 @@ class _Found:
             self._mapped[mapping] += 1
         rows = with_span_features(rows, attributes, self._refused)
         self._predictions.append(rows)
+        self._stages += read_phases(span, attributes, rows.start_time, self._refused)
         if rows.ends_early:
             message = (
                 f"span {span.name!r:.80} of model {rows.model!r:.80} ended before it started: its "
@@ -241,9 +254,7 @@ class _Found:
     def _add_mapped(self, mapper: Mapper, view: SpanView) -> bool:
         """Add what a foreign span is by a mapping; False where none takes it."""
         keys = mapper.keys(view.scope)
-        if semconv.STAGE_NAME in view.attributes or not (
-            keys is None or any(key in view.attributes for key in keys)
-        ):
+        if keys is not None and not any(key in view.attributes for key in keys):
             return False
         taken = False
         try:
@@ -367,7 +378,7 @@ _EVALUATION_NAMES = {
 
 
 def _is_prediction(scope: str, attributes: Attributes) -> bool:
-    if scope == semconv.SCOPE_PROCESSOR or semconv.STAGE_NAME in attributes:
+    if scope == semconv.SCOPE_PROCESSOR:
         return False
     if scope == semconv.SCOPE_PREDICTIONS:
         return semconv.OPERATION_NAME in attributes or semconv.MODEL_NAME in attributes

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 from inferspan import semconv
 from inferspan_collector.batches import Float64, Int8, Int32, Int64, Texts, UInt8
 from inferspan_collector.decode.attributes import TEXT_LENGTH_MAX
-from inferspan_collector.decode.compiled import foreign, labels, names, predictions, records, scan
+from inferspan_collector.decode.compiled import (
+    foreign,
+    labels,
+    names,
+    predictions,
+    records,
+    scan,
+    stages,
+)
 from inferspan_collector.decode.compiled.outline import (
     FAILED,
     FRAME_BYTES_MAX,
@@ -214,6 +222,7 @@ class Scanned:
     body: UInt8
     predictions: Columns
     labels: Columns
+    stages: Columns
     ignored: int
     skewed_predictions: bool
     """Some have a time ahead of us."""
@@ -252,6 +261,7 @@ def scan_records(
     room = len(some) + len(some) % 2 + _COLUMN_GAP
     of_predictions = np.empty(_words(predictions, room), np.int64)
     of_labels = np.empty(_words(labels, room), np.int64)
+    of_stages = np.empty(_words(stages, room), np.int64)
     distinct = _DISTINCT_PER_RECORD * room + _DISTINCT_MIN
     entries = np.empty(distinct * records.ENTRY_WORDS, np.int64)
     table = np.zeros(1 << (2 * distinct).bit_length(), np.int32)
@@ -266,7 +276,7 @@ def scan_records(
         held_to,
         scan.VOCABULARY,
         room,
-        (of_predictions, of_labels),
+        (of_predictions, of_labels, of_stages),
         (entries, table, wording),
         np.empty(records.STATE_WORDS, np.int64),
         taken,
@@ -279,6 +289,7 @@ def scan_records(
             of_predictions, counted[scan.PREDICTION_ROWS], room, predictions.COLUMNS
         ),
         labels=Columns(of_labels, counted[scan.LABEL_ROWS], room, labels.COLUMNS),
+        stages=Columns(of_stages, counted[scan.STAGE_ROWS], room, stages.COLUMNS),
         ignored=counted[scan.IGNORED_RECORDS],
         skewed_predictions=counted[scan.SKEWED_PREDICTIONS] > 0,
         skewed_labels=counted[scan.SKEWED_LABELS] > 0,

@@ -9,12 +9,12 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 from inferspan_collector import failpoints
-from inferspan_collector.batches import LabelBatch, PredictionBatch
+from inferspan_collector.batches import LabelBatch, PredictionBatch, StageBatch
 from inferspan_collector.journal import packing, segment
 from inferspan_collector.journal.segment import Segment
 from inferspan_collector.store import durably
@@ -41,9 +41,10 @@ class Entry:
     sequence: int
     predictions: PredictionBatch
     labels: LabelBatch
+    stages: StageBatch = field(default_factory=StageBatch.empty)
 
     def __len__(self) -> int:
-        return len(self.predictions) + len(self.labels)
+        return len(self.predictions) + len(self.labels) + len(self.stages)
 
 
 class Journal:
@@ -119,13 +120,16 @@ class Journal:
         """The newest sequence that is on disk."""
         return self._last
 
-    def append(self, predictions: PredictionBatch, labels: LabelBatch) -> Entry:
+    def append(
+        self, predictions: PredictionBatch, labels: LabelBatch, stages: StageBatch | None = None
+    ) -> Entry:
         """Write rows; they are on disk when this returns.
 
         Raises:
             OSError: they may be there or not; nobody may be told that they are.
         """
-        content = packing.packed(predictions, labels)
+        stages = StageBatch.empty() if stages is None else stages
+        content = packing.packed(predictions, labels, stages)
         with self._lock:
             sequence, self._next = self._next, self._next + 1
             try:
@@ -135,16 +139,18 @@ class Journal:
                 self._end_segment()
                 raise
             self._last = sequence
-        return Entry(sequence, predictions, labels)
+        return Entry(sequence, predictions, labels, stages)
 
-    def set_aside(self, predictions: PredictionBatch, labels: LabelBatch) -> Path:
+    def set_aside(
+        self, predictions: PredictionBatch, labels: LabelBatch, stages: StageBatch | None = None
+    ) -> Path:
         """Keep rows that the store cannot take, in a file of their own; returns where.
 
         Raises:
             OSError: they could not be written.
         """
         mark = os.urandom(segment.MARK_BYTES)
-        content = segment.record(self._last, packing.packed(predictions, labels), mark)
+        content = segment.record(self._last, packing.packed(predictions, labels, stages), mark)
         beginning = segment.head(self._last, 0, mark, self._store, gaps=True)
         for n in itertools.count(1):
             path = self._directory / f"row-{n:06d}{SET_ASIDE}"

@@ -15,7 +15,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from inferspan_collector.batches import LabelBatch, PredictionBatch, Strings, Texts
+from inferspan_collector.batches import LabelBatch, PredictionBatch, StageBatch, Strings, Texts
 
 _SLICES: Final = "slices"
 _U32: Final = struct.Struct("<I")
@@ -49,10 +49,12 @@ class Layout:
 
     predictions: Columns
     labels: Columns
+    stages: Columns = ()
+    """None in files of before there were any."""
 
     def text(self) -> str:
         """As a head says it."""
-        return json.dumps({"predictions": self.predictions, "labels": self.labels})
+        return json.dumps({kind: getattr(self, kind) for kind in _KINDS})
 
     @classmethod
     def of(cls, text: str) -> Layout:
@@ -62,28 +64,35 @@ class Layout:
             UnknownColumns: it names columns that rows here do not have.
         """
         said = json.loads(text)
-        layout = cls(*([(str(n), str(t)) for n, t in said[kind]] for kind in _KINDS))
-        for found, known in zip(
-            (layout.predictions, layout.labels), (CURRENT.predictions, CURRENT.labels), strict=True
-        ):
-            if unknown := sorted({name for name, _ in set(found) - set(known)}):
-                raise UnknownColumns(f"columns {', '.join(unknown)} are not known here")
+        layout = cls(*([(str(n), str(t)) for n, t in said.get(kind, ())] for kind in _KINDS))
+        for kind in _KINDS:
+            unknown = set(getattr(layout, kind)) - set(getattr(CURRENT, kind))
+            if names := sorted({name for name, _ in unknown}):
+                raise UnknownColumns(f"columns {', '.join(names)} are not known here")
         return layout
 
 
-_KINDS: Final = ("predictions", "labels")
+_KINDS: Final = ("predictions", "labels", "stages")
 
 
 def _columns(batch: type) -> Columns:
     return [(each.name, str(each.type)) for each in fields(batch) if each.name != _SLICES]
 
 
-CURRENT: Final = Layout(_columns(PredictionBatch), _columns(LabelBatch))
+CURRENT: Final = Layout(_columns(PredictionBatch), _columns(LabelBatch), _columns(StageBatch))
 """What this collector writes."""
 
 
-def packed(predictions: PredictionBatch, labels: LabelBatch, layout: Layout = CURRENT) -> bytes:
-    """Both batches as bytes; some 120 bytes a prediction."""
+Batches = tuple[PredictionBatch, LabelBatch, StageBatch]
+
+
+def packed(
+    predictions: PredictionBatch,
+    labels: LabelBatch,
+    stages: StageBatch | None = None,
+    layout: Layout = CURRENT,
+) -> bytes:
+    """Batches as bytes; some 120 bytes a prediction."""
     parts: list[bytes] = []
     _pack(parts, predictions, layout.predictions)
     if len(predictions):
@@ -92,10 +101,12 @@ def packed(predictions: PredictionBatch, labels: LabelBatch, layout: Layout = CU
             _pack_bytes(parts, key.encode())
             _pack_strings(parts, column)
     _pack(parts, labels, layout.labels)
+    if layout.stages:
+        _pack(parts, StageBatch.empty() if stages is None else stages, layout.stages)
     return b"".join(parts)
 
 
-def unpacked(content: bytes, layout: Layout) -> tuple[PredictionBatch, LabelBatch]:
+def unpacked(content: bytes, layout: Layout) -> Batches:
     """What `packed` was given, in a layout that may be an older one.
 
     Columns that it lacks are absent in all rows.
@@ -113,8 +124,13 @@ def unpacked(content: bytes, layout: Layout) -> tuple[PredictionBatch, LabelBatc
         }
         predictions = PredictionBatch(**columns, slices=slices)
     columns, rows = _unpack(source, layout.labels, CURRENT.labels)
+    labels = LabelBatch(**columns) if rows else LabelBatch.empty()
+    stages = StageBatch.empty()
+    if layout.stages:
+        columns, rows = _unpack(source, layout.stages, CURRENT.stages)
+        stages = StageBatch(**columns) if rows else stages
     source.end()
-    return predictions, LabelBatch(**columns) if rows else LabelBatch.empty()
+    return predictions, labels, stages
 
 
 def _pack(parts: list[bytes], batch: Any, columns: Columns) -> None:

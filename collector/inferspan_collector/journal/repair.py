@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from inferspan_collector.batches import LabelBatch, PredictionBatch
 from inferspan_collector.journal import packing, segment
 from inferspan_collector.journal.journal import DIRECTORY
 from inferspan_collector.store import durably
@@ -84,7 +83,7 @@ def gather(data: Path, store: str) -> int:
     return len(records)
 
 
-def _rows(content: bytes, layout: packing.Layout) -> tuple[PredictionBatch, LabelBatch] | None:
+def _rows(content: bytes, layout: packing.Layout) -> packing.Batches | None:
     """A record's rows; None where it is not of this layout."""
     try:
         return packing.unpacked(content, layout)

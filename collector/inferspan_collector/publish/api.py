@@ -85,6 +85,7 @@ GET  /api/v1/models/{model}/quality        figures per window and group
 GET  /api/v1/models/{model}/compare        one version or variant against another
 GET  /api/v1/models/{model}/estimates      figures before their labels come, beside the truth
 GET  /api/v1/models/{model}/drift          what changed since the reference
+GET  /api/v1/models/{model}/stages         how long stages and phases of calls took
 GET  /api/v1/models/{model}/baselines      what it was like on files of labelled predictions
 GET  /api/v1/models/{model}/predictions    single predictions: mistakes, unlabelled, failed
 POST /v1/labels                            labels as newline-delimited JSON

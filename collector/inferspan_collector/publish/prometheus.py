@@ -25,6 +25,7 @@ from inferspan_collector.publish.metrics import configured, own
 from inferspan_collector.publish.metrics.arrivals import Arrivals
 from inferspan_collector.publish.metrics.families import Folding, Labels, gauge
 from inferspan_collector.publish.metrics.row_figures import RowFigures
+from inferspan_collector.publish.metrics.stages import Stages
 from inferspan_collector.publish.metrics.windows import TARGETED, Windows
 from inferspan_collector.store.cells import SERIES_KEYS
 from inferspan_collector.submission import Queries
@@ -80,6 +81,7 @@ class Exposition(Collector):
         self._config = config
         self._folding = Folding(telemetry)
         self._windows = Windows(config, self._folding)
+        self._stages = Stages(config, self._folding)
         self._arrivals: Arrivals | None = None
         with contextlib.suppress(duckdb.Error):
             self._begin()  # else at the first scrape, which says so
@@ -110,6 +112,7 @@ class Exposition(Collector):
         arrivals = self._begin()
         yield from arrivals.families(reader, now_ns)
         yield _newest_labels(arrivals)
+        yield from self._stages.families(reader)
         figures, room = self._figures, self._config.limits.metric_series
         beside = () if figures is None else figures.scores()
         yield from self._windows.families(reader, now_ns, beside)

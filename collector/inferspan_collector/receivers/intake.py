@@ -8,7 +8,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import replace
 from typing import TypeVar
 
-from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Refusal
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Refusal, StageBatch
 from inferspan_collector.receivers.access import INGEST, Rights
 from inferspan_collector.receivers.access import LABELS as LABELLING
 from inferspan_collector.submission import Overloaded, Stopping
@@ -38,6 +38,10 @@ def permitted(decoded: Decoded, rights: Rights) -> Decoded:
         refusal = Refusal("labels", FORBIDDEN, f"labels {_NEED.format(LABELLING)}")
         refused = (*decoded.refused, *(refusal,) * len(decoded.labels))
         decoded = replace(decoded, labels=LabelBatch.empty(), refused=refused)
+    if INGEST not in rights and len(decoded.stages):
+        # Nobody waits for them: they are said with the predictions that they are of.
+        ignored = decoded.ignored + len(decoded.stages)
+        decoded = replace(decoded, stages=StageBatch.empty(), ignored=ignored)
     if INGEST not in rights and len(decoded.predictions):
         refusal = Refusal("predictions", FORBIDDEN, f"predictions {_NEED.format(INGEST)}")
         refused = (*decoded.refused, *(refusal,) * len(decoded.predictions))
@@ -98,6 +102,7 @@ def count(decoded: Decoded, telemetry: Telemetry, transport: str) -> None:
     telemetry.add(ACCEPTED, len(decoded.predictions), signal="predictions", transport=transport)
     telemetry.add(ACCEPTED, decoded.slim_records, signal="slim_records", transport=transport)
     telemetry.add(ACCEPTED, len(decoded.labels), signal="labels", transport=transport)
+    telemetry.add(ACCEPTED, len(decoded.stages), signal="stages", transport=transport)
     telemetry.add(IGNORED, decoded.ignored, transport=transport)
     for mapping, n in decoded.mapped.items():
         telemetry.add(MAPPED, n, mapping=mapping)

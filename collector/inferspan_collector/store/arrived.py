@@ -7,11 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import duckdb
+import numpy as np
 
-from inferspan_collector.store.cells import SERIES_KEYS
+from inferspan_collector.store import cell_queries
+from inferspan_collector.store.cells import SERIES_KEYS, ArrivalCells
 
 NOTHING: Final = -1
 """Before the first row."""
@@ -142,3 +144,22 @@ def judged(cursor: duckdb.DuckDBPyConnection, since: int) -> tuple[list[Judged],
             Judged(row[:keys], target, predicted, actual, correct, received, trace_id, span_id)
         )
     return rows, max((row[-1] for row in found), default=since)
+
+
+def outcomes(cursor: duckdb.DuckDBPyConnection) -> ArrivalCells:
+    """Outcomes added and retracted since the store began."""
+    columns = cursor.execute(cell_queries.ARRIVALS).fetchnumpy()
+    return ArrivalCells(
+        series=list(zip(*(_texts(columns[key]) for key in SERIES_KEYS), strict=True)),
+        target=[str(text) for text in columns["target"]],
+        predicted=_texts(columns["predicted"]),
+        actual=_texts(columns["actual"]),
+        correct=columns["correct"].astype(np.int8),
+        added=columns["added"].astype(np.int64),
+        retracted=columns["retracted"].astype(np.int64),
+    )
+
+
+def _texts(column: Any) -> list[str | None]:
+    """A text column as a list: numpy masks what is NULL."""
+    return list(column.tolist())

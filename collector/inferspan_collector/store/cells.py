@@ -168,6 +168,41 @@ class ArrivalCells:
 
 
 @dataclass(frozen=True, slots=True)
+class _Runs:
+    """Runs of steps, one entry per cell. A step is a stage, or with a phase that part of it; a
+    phase of the stage "" is one of the call itself.
+    """
+
+    stage: Sequence[str]
+    phase: Sequence[str]
+    """"" = the whole stage."""
+    bucket: NDArray[np.int16]
+    """A number of `latency_sketch`."""
+    n: NDArray[np.int64]
+    covered: NDArray[np.int64]
+    """Predictions of which this is the step's first run; only sums over buckets mean something."""
+    duration_ns: NDArray[np.float64]
+    """The sum of all."""
+
+
+@dataclass(frozen=True, slots=True)
+class StageCells(_Runs):
+    """Runs of steps per (window, group, step, bucket), windows by the time of their predictions."""
+
+    by: tuple[str, ...]
+    window: NDArray[np.int64]
+    groups: Groups
+
+
+@dataclass(frozen=True, slots=True)
+class StageArrivals(_Runs):
+    """Runs of steps that ever arrived, for counters that only grow."""
+
+    series: Sequence[tuple[str | None, ...]]
+    """Texts of `SERIES_KEYS`."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelSummary:
     """What predictions have shown of a model. Times are Unix ns of events."""
 

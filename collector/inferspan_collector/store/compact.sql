@@ -27,4 +27,22 @@ FROM arrival_cells
 GROUP BY ALL;
 DELETE FROM arrival_cells;
 INSERT INTO arrival_cells SELECT * FROM sums;
+
+CREATE OR REPLACE TEMP TABLE sums AS
+SELECT
+    minute, series_id, stage, phase, bucket, sum(n)::BIGINT AS n, sum(covered)::BIGINT AS covered,
+    sum(duration)::HUGEINT AS duration
+FROM stage_cells
+GROUP BY ALL;
+DELETE FROM stage_cells;
+INSERT INTO stage_cells SELECT * FROM sums ORDER BY minute;
+
+CREATE OR REPLACE TEMP TABLE sums AS
+SELECT
+    series_id, stage, phase, bucket, sum(n)::BIGINT AS n, sum(covered)::BIGINT AS covered,
+    sum(duration)::HUGEINT AS duration
+FROM stage_arrivals
+GROUP BY ALL;
+DELETE FROM stage_arrivals;
+INSERT INTO stage_arrivals SELECT * FROM sums;
 DROP TABLE sums;

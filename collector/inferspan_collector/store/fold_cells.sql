@@ -22,6 +22,16 @@ HAVING sum(n) <> 0;
 DELETE FROM outcome_cells
 WHERE minute >= (SELECT first FROM folding) AND minute < (SELECT last FROM folding);
 INSERT INTO outcome_cells SELECT * FROM hours;
+
+CREATE OR REPLACE TEMP TABLE hours AS
+SELECT minute // 60 * 60 AS minute, series_id, stage, phase, bucket, sum(n)::BIGINT AS n,
+    sum(covered)::BIGINT AS covered, sum(duration)::HUGEINT AS duration
+FROM stage_cells
+WHERE minute >= (SELECT first FROM folding) AND minute < (SELECT last FROM folding)
+GROUP BY ALL;
+DELETE FROM stage_cells
+WHERE minute >= (SELECT first FROM folding) AND minute < (SELECT last FROM folding);
+INSERT INTO stage_cells SELECT * FROM hours;
 DROP TABLE hours;
 
 UPDATE kept SET minutes_since = greatest(minutes_since, (SELECT last FROM folding));

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol
-
-import duckdb
-import numpy as np
+from typing import Protocol
 
 from inferspan_collector.batches import Bool, LabelBatch
 from inferspan_collector.config import Config
@@ -20,11 +17,11 @@ from inferspan_collector.store import (
     row_columns,
     row_queries,
     sizes,
+    stage_queries,
     trailing,
 )
 from inferspan_collector.store.arrived import Calls, Judged, Newest
 from inferspan_collector.store.cells import (
-    SERIES_KEYS,
     ArrivalCells,
     CellQuery,
     Evaluation,
@@ -34,6 +31,8 @@ from inferspan_collector.store.cells import (
     OutcomeCells,
     PredictionCells,
     PredictionRow,
+    StageArrivals,
+    StageCells,
     WeighedCells,
 )
 from inferspan_collector.store.cursors import Cursors, OneMoment, one_state
@@ -66,6 +65,12 @@ class Reader(Protocol):
 
         Of predictions whose rows are kept; the query has a start and an end, which are of labels.
         """
+
+    def stage_cells(self, query: CellQuery) -> StageCells:
+        """How long steps of predictions took; `query.target` is of no matter here."""
+
+    def stage_arrivals(self) -> StageArrivals:
+        """The same, of all that ever came."""
 
     def weighs(self) -> bool:
         """Whether any row of the store stands for more or less than itself."""
@@ -211,6 +216,16 @@ class StoreReader:
         with one_state(self._database) as cursor:
             return coded_cells.arrived_outcomes(cursor, query)
 
+    def stage_cells(self, query: CellQuery) -> StageCells:
+        """How long steps of predictions took; `query.target` is of no matter here."""
+        with self._database.cursor() as cursor:
+            return stage_queries.cells(cursor, query)
+
+    def stage_arrivals(self) -> StageArrivals:
+        """The same, of all that ever came."""
+        with self._database.cursor() as cursor:
+            return stage_queries.arrivals(cursor)
+
     def weighs(self) -> bool:
         """Whether any row of the store stands for more or less than itself."""
         with self._database.cursor() as cursor:
@@ -244,16 +259,7 @@ class StoreReader:
     def arrivals(self) -> ArrivalCells:
         """Outcomes added and retracted since the store began."""
         with self._database.cursor() as cursor:
-            columns = _fetch(cursor, cell_queries.ARRIVALS, {})
-        return ArrivalCells(
-            series=list(zip(*(_texts(columns[key]) for key in SERIES_KEYS), strict=True)),
-            target=[str(text) for text in columns["target"]],
-            predicted=_texts(columns["predicted"]),
-            actual=_texts(columns["actual"]),
-            correct=columns["correct"].astype(np.int8),
-            added=columns["added"].astype(np.int64),
-            retracted=columns["retracted"].astype(np.int64),
-        )
+            return arrived.outcomes(cursor)
 
     def trailing(self, starts: Sequence[int], end: int) -> Trailing:
         """Counters of the windows [start, end) of Unix minutes, all targets, by two questions."""
@@ -371,15 +377,3 @@ class StoreReader:
         """Ask for almost nothing; raises what makes the store unable to answer."""
         with self._database.cursor() as cursor:
             cursor.execute("SELECT version FROM format").fetchall()
-
-
-def _fetch(
-    cursor: duckdb.DuckDBPyConnection, statement: str, parameters: Mapping[str, Any]
-) -> dict[str, Any]:
-    columns: dict[str, Any] = cursor.execute(statement, dict(parameters)).fetchnumpy()
-    return columns
-
-
-def _texts(column: Any) -> list[str | None]:
-    """A text column as a list: numpy masks what is NULL."""
-    return list(column.tolist())

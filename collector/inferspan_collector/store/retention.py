@@ -27,6 +27,7 @@ from inferspan_collector.store.database import ROW_GROUP_ROWS, sql
 from inferspan_collector.store.matching import matching, windows_of
 from inferspan_collector.store.naming import Naming
 from inferspan_collector.store.remembered import Remembered
+from inferspan_collector.store.stages import Stages
 
 CHECK_NS: Final = 10 * MINUTE_NS
 """Between two looks at what is too old."""
@@ -76,13 +77,15 @@ _logger = logging.getLogger(__name__)
 class Step:
     """What one step did: rows that left a table. `cells` that were folded are not counted."""
 
-    table: Literal["predictions", "labels", "cells", "free"]
+    table: Literal["predictions", "labels", "stage_runs", "cells", "free"]
     """`free`: unused blocks were overwritten."""
     rows: int
     reason: Reason
     last_prediction: int = 0
     """The greatest row id among the predictions that left; 0 where none did."""
     last_label: int = 0
+    unmatched: int = 0
+    """Of runs of stages: those that had met no prediction."""
 
 
 class Retention:
@@ -94,8 +97,10 @@ class Retention:
         config: Config,
         remembered: Remembered,
         naming: Naming,
+        stages: Stages,
     ) -> None:
         self._cursor = cursor
+        self._stages = stages
         self._remembered = remembered
         self._naming = naming
         self._rows_ns = config.rows_kept_ns
@@ -149,9 +154,17 @@ class Retention:
         self._remembered.drop_expired(now_ns)
         before = now_ns - self._rows_ns
         self._naming.drop_old(before)
+        yield from self._drop_stages(now_ns)
         yield from self._erase(before, "age")
         yield from self._fold((now_ns - self._minutes_ns) // (60 * MINUTE_NS) * 60)
         yield from self._drop_cells((now_ns - self._hours_ns) // (60 * MINUTE_NS) * 60)
+
+    def _drop_stages(self, now_ns: int) -> Generator[Step]:
+        with self._transaction():
+            counted, unmatched = self._stages.drop_old(now_ns)
+        self._stages.reload()
+        if counted + unmatched:
+            yield Step("stage_runs", counted + unmatched, "age", unmatched=unmatched)
 
     def _erase(self, before_ns: int, reason: Reason, most: int | None = None) -> Generator[Step]:
         """Erase rows received before a time; of predictions at most so many, the oldest."""
@@ -210,7 +223,7 @@ class Retention:
             with self._transaction():
                 rows = sum(
                     self._changed(f"DELETE FROM {table} WHERE minute < ?", end)
-                    for table in ("prediction_cells", "outcome_cells")
+                    for table in ("prediction_cells", "outcome_cells", "stage_cells")
                 )
                 self._cursor.execute("UPDATE kept SET hours_since = ?", [end])
             yield Step("cells", rows, "age")
@@ -275,6 +288,8 @@ class Retention:
                 SELECT min(minute) AS minute FROM prediction_cells WHERE minute >= $1
                 UNION ALL
                 SELECT min(minute) AS minute FROM outcome_cells WHERE minute >= $1
+                UNION ALL
+                SELECT min(minute) AS minute FROM stage_cells WHERE minute >= $1
             )
         """
         minute: int | None = self._cursor.execute(query, [at_least]).fetchall()[0][0]

@@ -4,7 +4,7 @@
 -- Times are Unix nanoseconds, minutes are Unix minutes. Trace ids are two big-endian halves.
 
 CREATE TABLE format (version INTEGER NOT NULL);
-INSERT INTO format VALUES (5);
+INSERT INTO format VALUES (6);
 
 -- Interned combinations: what a prediction shares with its neighbours.
 CREATE TABLE series (
@@ -318,3 +318,53 @@ CREATE TABLE baselines (
 );
 CREATE TABLE baseline_numbers (last BIGINT NOT NULL);
 INSERT INTO baseline_numbers VALUES (0);
+
+-- Runs of steps of predictions that came lately and are counted, to know one that comes again.
+CREATE TABLE stage_runs (
+    trace_high UBIGINT NOT NULL,
+    trace_low UBIGINT NOT NULL,
+    span UBIGINT NOT NULL,          -- what says it: the step's own, or its prediction's
+    owner UBIGINT NOT NULL,         -- the span of its prediction
+    stage VARCHAR NOT NULL,         -- '' = the prediction itself
+    phase VARCHAR NOT NULL,         -- '' = the whole step
+    start_time BIGINT NOT NULL,
+    duration BIGINT NOT NULL,
+    received BIGINT NOT NULL
+);
+
+-- The same of those that have met no prediction yet.
+CREATE TABLE waiting_stages (
+    trace_high UBIGINT NOT NULL,
+    trace_low UBIGINT NOT NULL,
+    span UBIGINT NOT NULL,
+    owner UBIGINT NOT NULL,
+    stage VARCHAR NOT NULL,
+    phase VARCHAR NOT NULL,
+    start_time BIGINT NOT NULL,
+    duration BIGINT NOT NULL,
+    received BIGINT NOT NULL
+);
+
+-- Steps that have cells of their own; the rest of a model's steps fold into __other__.
+CREATE TABLE stage_names (model VARCHAR NOT NULL, stage VARCHAR NOT NULL);
+
+-- Counters of steps, as those above: append-only, added up by compaction.
+CREATE TABLE stage_cells (
+    minute BIGINT NOT NULL,         -- of their prediction's time
+    series_id INTEGER NOT NULL,
+    stage VARCHAR NOT NULL,
+    phase VARCHAR NOT NULL,
+    bucket SMALLINT NOT NULL,
+    n BIGINT NOT NULL,              -- runs
+    covered BIGINT NOT NULL,        -- predictions whose first run this is; of any bucket
+    duration HUGEINT NOT NULL       -- the sum, ns
+);
+CREATE TABLE stage_arrivals (
+    series_id INTEGER NOT NULL,
+    stage VARCHAR NOT NULL,
+    phase VARCHAR NOT NULL,
+    bucket SMALLINT NOT NULL,
+    n BIGINT NOT NULL,
+    covered BIGINT NOT NULL,
+    duration HUGEINT NOT NULL
+);

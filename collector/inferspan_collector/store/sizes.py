@@ -23,6 +23,9 @@ TABLES: Final = (
     "named_labels",
     "prediction_cells",
     "outcome_cells",
+    "stage_cells",
+    "stage_runs",
+    "waiting_stages",
     "outbox",
 )
 """Tables that grow with what comes, by the names that `/metrics` shows."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
 
 import duckdb
 import numpy as np
 
 from inferspan_collector import class_aliases, failpoints, join
-from inferspan_collector.batches import Bool, Decoded, LabelBatch, PredictionBatch
+from inferspan_collector.batches import Bool, Decoded, LabelBatch, PredictionBatch, StageBatch
 from inferspan_collector.config import Config
-from inferspan_collector.slow_calls import SlowCall, slowest
+from inferspan_collector.slow_calls import slowest
 from inferspan_collector.store import loading, outbox, staging
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database, sql
@@ -24,23 +23,14 @@ from inferspan_collector.store.implied import IMPLIED, Implied
 from inferspan_collector.store.known import Known
 from inferspan_collector.store.naming import Naming, answers
 from inferspan_collector.store.nearby import Since
-from inferspan_collector.store.recent_keys import KeyHashes
 from inferspan_collector.store.remembered import Remembered
 from inferspan_collector.store.retention import Retention
+from inferspan_collector.store.stages import Stages
+from inferspan_collector.store.tally import Tally
 from inferspan_collector.store.transaction import Transaction
 from inferspan_collector.store.unmatched import UNMATCHED, Unmatched
 from inferspan_collector.submission import Changed
-from inferspan_collector.telemetry import (
-    COMMITS,
-    CONTAINED,
-    DUPLICATES,
-    ERASED,
-    FOLDED,
-    LABELS,
-    REBUILT_SPANS,
-    SKIPPED_EVALUATIONS,
-    Telemetry,
-)
+from inferspan_collector.telemetry import CONTAINED, ERASED, LABELS, STAGE_RUNS, Telemetry
 
 logger = logging.getLogger(__name__)
 
@@ -64,7 +54,10 @@ class Writer:
         self._remembered = Remembered(self._cursor)
         self._forgetting = Forgetting(self._cursor, config, self._remembered)
         self._naming = Naming(self._cursor, config)
-        self._retention = Retention(self._cursor, config, self._remembered, self._naming)
+        self._stages = Stages(self._cursor, config)
+        self._retention = Retention(
+            self._cursor, config, self._remembered, self._naming, self._stages
+        )
         self._implied = Implied(self._cursor, config)
         self._unmatched = Unmatched(self._cursor)
         self._join = join.prepare(self._cursor, config)
@@ -219,6 +212,7 @@ class Writer:
         # What has left must not be joined from memory.
         self._known.recent.note_erased(step.last_prediction, step.last_label)
         self._telemetry.add(ERASED, step.rows, table=step.table, reason=step.reason)
+        self._telemetry.add(STAGE_RUNS, step.unmatched, result=UNMATCHED)
         return True
 
     def _imply(self, labels: LabelBatch, now_ns: int) -> None:
@@ -240,7 +234,7 @@ class Writer:
         """Whether enough was appended that compaction pays."""
         return self._commits_since_compaction >= self._config.store.compact_every
 
-    def _take(self, group: Sequence[Decoded], now_ns: int) -> tuple[list[Committed], int, _Tally]:
+    def _take(self, group: Sequence[Decoded], now_ns: int) -> tuple[list[Committed], int, Tally]:
         """Write a group inside the open transaction.
 
         Returns:
@@ -261,7 +255,7 @@ class Writer:
             ]
         return committed, met, tally
 
-    def _write(self, group: Sequence[Decoded], now_ns: int) -> tuple[list[Committed], _Tally]:
+    def _write(self, group: Sequence[Decoded], now_ns: int) -> tuple[list[Committed], Tally]:
         predictions = class_aliases.of_predictions(
             PredictionBatch.concat([p.predictions for p in group if len(p.predictions)]),
             self._aliases,
@@ -274,6 +268,11 @@ class Writer:
         )
         jaeger = self._config.jaeger
         written = transaction.run(evaluations=jaeger.otlp is not None)
+        stages = self._stages.take(
+            StageBatch.concat([p.stages for p in group if len(p.stages)]),
+            self._newest.prediction,
+            bool(written.new_predictions.any()),
+        )
         filled = outbox.Filled(0, {})
         if written.due is not None:
             filled = outbox.fill(
@@ -286,7 +285,7 @@ class Writer:
             Committed(int(n), tuple(results[start:end].tolist()))
             for n, (start, end) in zip(stored, pairwise(ends.tolist()), strict=True)
         ]
-        tally = _Tally(
+        tally = Tally(
             predictions=len(predictions),
             labels=len(labels),
             retried=len(predictions) - int(written.new_predictions.sum()),
@@ -295,10 +294,11 @@ class Writer:
             filled=filled,
             unindexed=transaction.unindexed,
             slowest=slowest(predictions),
+            stages=stages,
         )
         return committed, tally
 
-    def _after_commit(self, committed: Sequence[Committed], tally: _Tally) -> None:
+    def _after_commit(self, committed: Sequence[Committed], tally: Tally) -> None:
         """Remember what is on disk now, and count it."""
         for keys in tally.unindexed:
             self._known.recent.cold.add(keys.low, keys.high)
@@ -309,23 +309,7 @@ class Writer:
         self._commits_since_compaction += 1
         self._allowance.spend(tally.filled.entries)
         self._rebuilding.spend(tally.filled.rebuilt)
-        telemetry = self._telemetry
-        telemetry.slow_calls.note(tally.slowest)
-        telemetry.add(COMMITS)
-        telemetry.add(DUPLICATES, tally.retried, kind="retry")
-        telemetry.add(DUPLICATES, tally.superseded, kind="superseded")
-        for reason, n in tally.filled.skipped.items():
-            telemetry.add(SKIPPED_EVALUATIONS, n, reason=reason)
-        telemetry.add(REBUILT_SPANS, tally.filled.rebuilt, result="rebuilt")
-        telemetry.add(REBUILT_SPANS, tally.filled.not_rebuilt, result="rate")
-        telemetry.add(LABELS, tally.met, result="joined")
-        results: Counter[str] = Counter()
-        for part in committed:
-            results.update(part.labels)
-        for result, n in results.items():
-            telemetry.add(LABELS, n, result=result)
-        for label, n in self._known.interner.take_folded().items():
-            telemetry.add(FOLDED, n, label=label)
+        tally.tell(self._telemetry, committed, self._known.interner.take_folded())
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -352,6 +336,7 @@ class Writer:
         if self._stale:
             self._known.reload()
             self._remembered.reload()
+            self._stages.reload()
             self._take_in()
 
     def _take_in(self) -> None:
@@ -377,19 +362,3 @@ def _with_forgotten(part: Committed, mask: Bool) -> tuple[str, ...]:
     """What became of a request's labels, those that were left out among them."""
     results = iter(part.labels)
     return tuple(FORGOTTEN if forgotten else next(results) for forgotten in mask)
-
-
-@dataclass(frozen=True, slots=True)
-class _Tally:
-    """What one transaction saw, counted once it is committed."""
-
-    predictions: int
-    labels: int
-    retried: int
-    superseded: int
-    met: int
-    """Labels that had waited and have joined."""
-    filled: outbox.Filled
-    unindexed: list[KeyHashes]
-    """Keys that the index knows nothing of."""
-    slowest: list[SlowCall]

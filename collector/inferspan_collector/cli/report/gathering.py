@@ -48,6 +48,8 @@ def gathered(client: Client, model: str, asked: Mapping[str, Any]) -> dict[str, 
     drift = client.get(f"{base}/drift", every=every, **about)
     by_version = client.get(f"{base}/quality", every="all", by="version", **about)
     trend = client.get(f"{base}/quality", every=every, **about)
+    untargeted = {name: value for name, value in about.items() if name != "target"}
+    stages = client.get(f"{base}/stages", every="all", **untargeted)["windows"]
     main = main_figure(windows)
     main = main or next(iter(estimates["thresholds"] or _first(estimates)), FALLBACK)
     report = {
@@ -66,6 +68,7 @@ def gathered(client: Client, model: str, asked: Mapping[str, Any]) -> dict[str, 
         "per_class": {} if now is None else now["per_class"],
         "confusion": None if now is None else now["confusion"],
         "latency": None if now is None else now["latency"],
+        "stages": stages[0]["stages"] if stages else [],
         "versions": [_version(window, main) for window in by_version["windows"]],
         "trend": _trend(trend["windows"], parts["windows"], main),
         "drift": _drift(drift),

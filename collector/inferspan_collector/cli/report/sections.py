@@ -11,6 +11,7 @@ from inferspan_collector.cli.printable import printable
 CLASSES_SHOWN: Final = 20
 DRIFT_SHOWN: Final = ("jensen_shannon", "population_stability", "missing")
 TREND_SHOWN: Final = 24
+STAGES_SHOWN: Final = 20
 NOTHING: Final = "-"
 
 
@@ -47,6 +48,8 @@ def sections_of(report: Mapping[str, Any]) -> list[Section]:
     if report["per_class"]:
         found.append(_classes(report))
     found += [_trend(report), _drift(report)]
+    if report["stages"]:
+        found.append(_stages(report))
     return [section for section in found if section.lines or section.rows]
 
 
@@ -218,6 +221,25 @@ def _drift(report: Mapping[str, Any]) -> Section:
     rows.sort(key=lambda row: not row[-1].alert)
     columns = ("column", *DRIFT_SHOWN, "outside its thresholds")
     return Section("Drift, in the newest window", (), columns, tuple(rows))
+
+
+def _stages(report: Mapping[str, Any]) -> Section:
+    longest = sorted(report["stages"], key=lambda step: -step["n"] * step["mean"])
+    rows = [
+        (
+            Cell(printable(step["stage"] or "(the call)")),
+            Cell(step["phase"] or NOTHING),
+            *(Cell(f"{step[name] * 1e3:.3g} ms") for name in ("p50", "p95", "p99", "mean")),
+            Cell(f"{step['n']:,}"),
+            Cell(_share(step["coverage"])),
+        )
+        for step in longest[:STAGES_SHOWN]
+    ]
+    lines = ["of recorded traces only; a stage may hold others"]
+    if len(longest) > STAGES_SHOWN:
+        lines.append(f"{len(longest) - STAGES_SHOWN} more; --json has all")
+    columns = ("stage", "phase", "p50", "p95", "p99", "mean", "n", "coverage")
+    return Section("Stages and phases", tuple(lines), columns, tuple(rows))
 
 
 def _number(value: float | None) -> str:

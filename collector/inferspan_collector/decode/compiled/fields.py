@@ -42,9 +42,11 @@ from inferspan_collector.decode.compiled.records import (
     LINK_TRACE_ID_LENGTH,
     LINK_SPAN_ID,
     LINK_SPAN_ID_LENGTH,
+    PARENT_ID,
+    PARENT_ID_LENGTH,
     EVENT,
     EVENT_LENGTH,
-) = map(constant, range(FIELDS, FIELDS + 15 * 8, 8))
+) = map(constant, range(FIELDS, FIELDS + 17 * 8, 8))
 TRACE_ID_BYTES, SPAN_ID_BYTES = map(constant, (16, 8))
 NONE = constant(0)
 """Their places in the state. Of several links, the last; a log record's event is its name."""
@@ -114,6 +116,9 @@ def _other_field(tag: int, place: int, end: int, state: int) -> int:
             good = _read_link(first, last, state)
         elif tag == 0x7A:
             good = _read_status(first, last, state)
+        elif tag == 0x22:
+            put_integer(state + PARENT_ID, first)
+            put_integer(state + PARENT_ID_LENGTH, last - first)
         return last if good else BAD
     if tag == 0x50 or tag == 0x60 or tag == 0x70:  # what the sender left out
         last = varint(place, end)[1]

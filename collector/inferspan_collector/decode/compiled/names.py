@@ -28,12 +28,13 @@ CODED: Final = (
     semconv.LABEL_CLASS,
     semconv.LABEL_SOURCE,
     semconv.LABEL_ANNOTATOR_KIND,
+    semconv.STAGE_NAME,
 )
 """Attributes with few distinct values; their slots are their places here. Rows hold codes of them,
 and what a value means is asked once per distinct value, of the readers in Python."""
 SLICE_SLOT: Final = constant(len(CODED))
 """The slot of the first slice that a request names."""
-SLICES_MAX: Final = 24
+SLICES_MAX: Final = 19
 """Different slices that are read of one request; spans that name more are left to the library."""
 CODED_SLOTS: Final = SLICE_SLOT + SLICES_MAX
 _SINGLE: Final = (
@@ -46,7 +47,11 @@ _SINGLE: Final = (
     semconv.FEATURE_DATA,
     semconv.FEATURE_CATEGORY_VALUES,
     semconv.OUTPUT_PROBABILITIES,
-    semconv.STAGE_NAME,
+    semconv.PREDICTION_SPAN_ID,
+    semconv.PHASE_QUEUE_DURATION,
+    semconv.PHASE_PREPROCESS_DURATION,
+    semconv.PHASE_COMPUTE_DURATION,
+    semconv.PHASE_POSTPROCESS_DURATION,
     semconv.EVENT_NAME,
     semconv.LABEL_ID,
     semconv.PREDICTION_INDEX,

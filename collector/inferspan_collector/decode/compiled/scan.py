@@ -52,6 +52,11 @@ from inferspan_collector.decode.compiled.records import (
     provide,
     slice_key,
 )
+from inferspan_collector.decode.compiled.stages import COLUMNS as STAGE_COLUMNS
+from inferspan_collector.decode.compiled.stages import LEFT as STAGE_LEFT
+from inferspan_collector.decode.compiled.stages import NOTHING as NO_STAGE
+from inferspan_collector.decode.compiled.stages import ROW as STAGE_ROW
+from inferspan_collector.decode.compiled.stages import STAGE, has_phases, stage_row
 from inferspan_collector.decode.compiled.values import text
 from inferspan_collector.decode.compiled.wording import (
     VALUES_MAX,
@@ -69,6 +74,7 @@ labels; are nothing to us; or are labels where the event they record is called s
 (
     PREDICTION_ROWS,
     LABEL_ROWS,
+    STAGE_ROWS,
     IGNORED_RECORDS,
     SKEWED_PREDICTIONS,
     SKEWED_LABELS,
@@ -79,17 +85,16 @@ labels; are nothing to us; or are labels where the event they record is called s
     TEXT_BYTES,
     SLICES,
     SLICE_PLACES,
-) = range(12)
+) = range(13)
 """What is counted, and the slots that predictions and labels have, as bits. Behind it, where the
 key of each slice starts in the body, and its length."""
 COUNTS: Final = SLICE_PLACES + 2 * SLICES_MAX
 WAITING: Final = 2
 """In `taken`: a well-formed span of others that a mapping may take; `foreign` decides about it."""
-_AS_LABEL, _AS_NOTHING, _AS_PREDICTION, _STAYS = range(4)
-_STAGE, _MODEL, _OPERATION, _EVENT_NAME = (
+_AS_LABEL, _AS_NOTHING, _AS_PREDICTION, _AS_STAGE, _STAYS = range(5)
+_MODEL, _OPERATION, _EVENT_NAME = (
     slot_of(name)
     for name in (
-        semconv.STAGE_NAME,
         semconv.MODEL_NAME,
         semconv.OPERATION_NAME,
         semconv.EVENT_NAME,
@@ -117,7 +122,7 @@ def scan(
     limits: Int64,
     vocabulary: tuple[UInt8, Int64, UInt8],
     rows: int,
-    columns: tuple[Int64, Int64],
+    columns: tuple[Int64, Int64, Int64],
     distinct: tuple[Int64, Int32, UInt8],
     memory: Int64,
     taken: UInt8,
@@ -135,7 +140,7 @@ def scan(
         limits: what records are held to, in the order of `records.TIME_MIN` and its neighbours.
         vocabulary: `VOCABULARY`.
         rows: how long a column is: even, and no fewer than the records to read.
-        columns: room for those of predictions, and for those of labels. Written, as is all below.
+        columns: room for those of predictions, of labels, of stages. Written, as is all below.
         distinct: room for distinct values (slot, place in the body, length, code); zeros to find
             them by, a power of two and more than twice as many; room for their text.
         memory: room for `STATE_WORDS`.
@@ -145,35 +150,43 @@ def scan(
     # Of the caller's: what is made here is given back once only its address is used.
     base, state = address_of(body), address_of(memory)
     _begin(state, base, limits, vocabulary, distinct)
-    events, predictions, labels = vocabulary[2], address_of(columns[0]), address_of(columns[1])
-    prediction = label = ignored = seen = seen_of_labels = NONE
+    predictions, labels, stages = _addresses(columns)
+    prediction = label = stage = ignored = seen = seen_of_labels = NONE
     for record in range(first, last):
         fate, resource = scope_table[0, scopes[record]], scope_table[1, scopes[record]]
-        start, end = base + places[0, record], base + places[1, record]
-        if fate == LEFT or not _read(fate, start, end, state):
+        if fate == LEFT or not _read(fate, base, places, record, state):
             continue
-        good = True
-        role = _role(fate, state, address_of(events))
-        if role == _AS_NOTHING:
-            ignored += 1
-        elif role == _AS_PREDICTION:
+        role, good = _role(fate, state, address_of(vocabulary[2])), True
+        ignored += role == _AS_NOTHING
+        if role == _AS_PREDICTION:
             good = prediction_row(prediction, rows, record, resource, state, predictions)
-            if good:
-                prediction += 1
-                seen |= integer_at(state + SEEN)
+            if good and has_phases(state):
+                good = stage_row(stage, rows, record, state, stages) == STAGE_ROW
+                stage += good
+            prediction += good
+            seen |= integer_at(state + SEEN) * good
+        elif role == _AS_STAGE:
+            what = stage_row(stage, rows, record, state, stages)
+            stage, ignored = stage + (what == STAGE_ROW), ignored + (what == NO_STAGE)
+            good = what != STAGE_LEFT
         elif role == _AS_LABEL:
             link = _link(fate, state)
             good = link[1] != BAD and label_row(label, rows, record, resource, link, state, labels)
-            if good:
-                label += 1
-                seen_of_labels |= integer_at(state + SEEN)
+            label += good
+            seen_of_labels |= integer_at(state + SEEN) * good
         taken[record] = good and role != _STAYS
         if good and fate == MAPPED and role == _STAYS:
             taken[record] = WAITING
     counts[PREDICTION_ROWS], counts[LABEL_ROWS] = prediction, label
     counts[SEEN_OF_PREDICTIONS], counts[SEEN_OF_LABELS] = seen, seen_of_labels
-    counts[IGNORED_RECORDS] = ignored
+    counts[IGNORED_RECORDS], counts[STAGE_ROWS] = ignored, stage
+    _put_in_order(address_of(distinct[0]), columns, counts, rows, state)
     _end(base, state, rows, predictions, prediction, labels, label, distinct, counts)
+
+
+@part
+def _addresses(columns: tuple[Int64, Int64, Int64]) -> tuple[int, int, int]:
+    return address_of(columns[0]), address_of(columns[1]), address_of(columns[2])
 
 
 @part
@@ -205,7 +218,6 @@ def _end(
 ) -> None:
     """Tell what the rows hold."""
     entries, found = address_of(distinct[0]), integer_at(state + ENTRY_COUNT)
-    _put_in_order(entries, predictions, prediction, labels, label, rows, state)
     counts[TEXT_BYTES] = write(entries, found, address_of(distinct[2]))
     _count_marks(predictions, prediction, labels, label, rows, address_of(counts))
     _tell_distinct(base, state, entries, address_of(counts))
@@ -213,18 +225,13 @@ def _end(
 
 @part
 def _put_in_order(
-    entries: int,
-    predictions: int,
-    prediction: int,
-    labels: int,
-    label: int,
-    rows: int,
-    state: int,
+    entries: int, columns: tuple[Int64, Int64, Int64], counts: Int64, rows: int, state: int
 ) -> None:
     """Sort the distinct values, and give rows their codes; what was read last is lost by that."""
     found, slices = integer_at(state + ENTRY_COUNT), integer_at(state + SLICES_WRITTEN)
     if found > VALUES_MAX:
         return
+    predictions, labels = address_of(columns[0]), address_of(columns[1])
     sort(entries, found)
     first = NONE
     while first < found:
@@ -233,11 +240,14 @@ def _put_in_order(
             slot = integer_at(entries + first * ENTRY_WORDS * 8)
             if slot < CODED_OF_PREDICTIONS or SLICE_SLOT <= slot < SLICE_SLOT + slices:
                 codes = predictions + (PREDICTION_COLUMNS * 8 + slot * 4) * rows
-                recode(entries, first, last, codes, prediction, state)
+                recode(entries, first, last, codes, counts[PREDICTION_ROWS], state)
             for known in CODED_OF_LABELS:
                 if slot == known:
                     codes = labels + (LABEL_COLUMNS * 8 + slot * 4) * rows
-                    recode(entries, first, last, codes, label, state)
+                    recode(entries, first, last, codes, counts[LABEL_ROWS], state)
+            if slot == STAGE:
+                codes = address_of(columns[2]) + STAGE_COLUMNS * 8 * rows
+                recode(entries, first, last, codes, counts[STAGE_ROWS], state)
         first = last
 
 
@@ -250,8 +260,8 @@ def _role(fate: int, state: int, event_names: int) -> int:
         return _AS_NOTHING
     if fate == EVENTS:
         return _role_of_event(state, event_names)
-    if has(_STAGE, state):
-        return _AS_NOTHING
+    if has(STAGE, state):
+        return _AS_STAGE
     both = has(_OPERATION, state) and has(_MODEL, state)
     if both or (fate == OURS and (has(_OPERATION, state) or has(_MODEL, state))):
         return _AS_PREDICTION
@@ -273,7 +283,8 @@ def _role_of_event(state: int, event_names: int) -> int:
 
 
 @part
-def _read(fate: int, start: int, end: int, state: int) -> bool:
+def _read(fate: int, base: int, places: Int64, record: int, state: int) -> bool:
+    start, end = base + places[0, record], base + places[1, record]
     return read_log(start, end, state) if fate == EVENTS else read_span(start, end, state)
 
 

@@ -12,12 +12,14 @@ from inferspan_collector.page.choices import Choice
 from inferspan_collector.page.parts import Surroundings, trend
 
 TITLE: Final = "Latency and errors"
+STAGES_MAX: Final = 30
+"""Stages and phases that are shown: those that take the longest."""
 QUANTILES: Final[Mapping[str, Role]] = {"p50": "first", "p95": "second", "p99": "third"}
 
 
 def questions(choice: Choice) -> dict[str, Question]:
-    """Those of the trend: they are answered once."""
-    return trend.questions(choice)
+    """Those of the trend, which are answered once, and how long stages took."""
+    return {**trend.questions(choice), "stages": choice.ask("stages", every="all", target=None)}
 
 
 def view(answers: Mapping[str, Any], choice: Choice, around: Surroundings) -> dict[str, Any]:
@@ -42,7 +44,14 @@ def view(answers: Mapping[str, Any], choice: Choice, around: Surroundings) -> di
         "lines": lines,
         "objective": objective,
         "windows": windows[::-1],
+        **_stages(answers["stages"]["windows"]),
     }
+
+
+def _stages(windows: list[Json]) -> dict[str, Any]:
+    steps: list[Json] = windows[0]["stages"] if windows else []
+    longest = sorted(steps, key=lambda step: -step["n"] * step["mean"])[:STAGES_MAX]
+    return {"stages": longest, "stages_left_out": len(steps) - len(longest)}
 
 
 def _quantile(name: str) -> Any:
