@@ -124,7 +124,8 @@ def instrument(
     name, asked = (option if callable(option) else None for option in (model, version))
     with _lock:
         _wanted[library] = Instrumented(integration, declaration, name, asked, ())
-    _put_in_place(library) if library in sys.modules else _await(library)
+    for module in integration.modules or (library,):
+        _put_in_place(library) if module in sys.modules else _await(library, module)
 
 
 def instrument_installed(without: Collection[str] = (), told: str = "") -> None:
@@ -224,21 +225,21 @@ def _check_installed(integration: Integration) -> None:
         )
 
 
-def _await(library: str) -> None:
+def _await(library: str, module: str) -> None:
     import wrapt  # loads asyncio
 
     with _lock:
-        if library in _awaited:
+        if module in _awaited:
             return
-        _awaited.add(library)
+        _awaited.add(module)
 
-    def imported(module: object) -> None:
+    def imported(_: object) -> None:
         with _PUT:
             with _lock:
-                _awaited.discard(library)
+                _awaited.discard(module)
             _put_in_place(library)
 
-    wrapt.register_post_import_hook(imported, library)
+    wrapt.register_post_import_hook(imported, module)
 
 
 def _put_in_place(library: str) -> None:

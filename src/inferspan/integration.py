@@ -130,6 +130,9 @@ class Integration:
     supported: Supported
     classes: Callable[[], tuple[type, ...]]
     """Classes whose methods, and whose subclasses' methods, are traced. Imports the library."""
+    modules: tuple[str, ...] = ()
+    """Modules that the classes are in, where not everybody imports, or has what they need, all of
+    them; `classes` is asked after each is imported. Absent = the library as a whole."""
     methods: Mapping[str, str]
     """Traced method → operation."""
     quiet: tuple[str, ...] = ()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -194,3 +196,18 @@ def test_a_call_that_is_kept_for_its_error_is_of_kind_client(served: tuple[str, 
     finally:
         inferspan.uninstrument()
     assert caught.prediction("other").kind is SpanKind.CLIENT
+
+
+def test_a_client_is_traced_once_somebody_imports_it_and_none_is_imported_for_that() -> None:
+    program = """
+import sys
+import inferspan
+inferspan.instrument("tritonclient")
+for module in ("http", "grpc", "http.aio", "grpc.aio"):
+    name = f"tritonclient.{module}"
+    assert name not in sys.modules, name
+    client = __import__(name, fromlist=["InferenceServerClient"]).InferenceServerClient
+    assert hasattr(vars(client)["infer"], "__wrapped__"), name
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

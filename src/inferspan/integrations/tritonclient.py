@@ -12,6 +12,7 @@ them. `prediction_id="request_id"` takes ids from that argument. What lies in sh
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -30,6 +31,10 @@ from inferspan.output_columns import Misfit
 
 SUPPORTED: Final = Supported("tritonclient", "2.68", "3")
 METHODS: Final = {"infer": "predict", "async_infer": "predict"}
+MODULES: Final = tuple(
+    f"tritonclient.{module}" for module in ("http", "grpc", "http.aio", "grpc.aio")
+)
+"""Each with a client, and with needs of its own."""
 _CALLS_BACK: Final = "tritonclient.grpc"
 
 
@@ -85,16 +90,16 @@ _CALLED_BACK: Final = CalledBack(name="callback", position=2, answered=_called_b
 
 
 def _classes_to_patch() -> tuple[type, ...]:
-    # Those that users import derive from it, and need packages that not everybody has.
-    from tritonclient._client import InferenceServerClientBase
-
-    return (InferenceServerClientBase,)
+    imported = (sys.modules.get(module) for module in MODULES)
+    found = (getattr(module, "InferenceServerClient", None) for module in imported)
+    return tuple(kind for kind in found if kind is not None)
 
 
 INTEGRATION: Final = Integration(
     library="tritonclient",
     supported=SUPPORTED,
     classes=_classes_to_patch,
+    modules=MODULES,
     methods=METHODS,
     internal=frozenset(("tritonclient",)),
     describe=describe,
