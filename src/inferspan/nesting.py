@@ -245,12 +245,13 @@ def quiet(entry: object) -> Any:
 
     @wraps(function)
     def quiet_call(model: Any, /, *args: Any, **kwargs: Any) -> Any:
-        if _is_quiet(attaching.current()):
-            return function(model, *args, **kwargs)
+        within = _is_quiet(attaching.current())
         try:
+            if within:
+                return function(model, *args, **kwargs)
             return _quietly(function, None, (model, *args), kwargs)
         finally:
             # What was known of the model, its classes for one, may be otherwise now.
-            served.changed()
+            served.fitted(model, alone=within)
 
     return quiet_call

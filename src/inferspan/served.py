@@ -1,7 +1,7 @@
 """The models that are served: what each knows of itself, and how each of its methods is recorded.
 
-Known by identity and only as long as the model lives; what is known is asked for again after
-anything was fitted or instrumented since.
+Known by identity and only as long as the model lives; what is known is asked for again after the
+model was fitted, or something that it may be made of, or anything was instrumented since.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from types import MethodType
 from typing import Any, Final
 
@@ -32,6 +33,10 @@ _DEPTH_MAX: Final = 8
 """Searches within searches whose parts are looked for."""
 _MODULES_MAX: Final = 1_024
 """Modules that models are called from and that are remembered."""
+_HELD_MAX: Final = 256
+"""What a model holds that is looked at, and so of each list that it holds."""
+_SEVERAL: Final = (list, tuple, dict)
+_LOOK: Final = Contained("look what a model is made of")
 _NAME: Final = Contained("name a model")
 _DESCRIBE: Final = Contained("describe a model")
 
@@ -82,8 +87,21 @@ state: Final = _State()
 
 
 def changed() -> None:
-    """Ask every model anew at its next call: something was fitted, or instrumented otherwise."""
+    """Ask every model anew at its next call: something was instrumented otherwise."""
     state.epoch = object()
+
+
+def fitted(model: object, *, alone: bool) -> None:
+    """Ask a model that was fitted anew at its next call.
+
+    Args:
+        model: which.
+        alone: whether others, that may be made of it, are left: whoever fits them says so.
+    """
+    own = state.models.get(id(model))
+    for known in (own,) if alone else tuple(state.models.copy().values()):
+        if known is not None and (known.made_of_others or known.model() is model):
+            known.forget()
 
 
 def _responsible(kind: type) -> Instrumented | None:
@@ -99,7 +117,17 @@ def _responsible(kind: type) -> Instrumented | None:
 class Served:
     """What is known of one model object; without holding it."""
 
-    __slots__ = ("__weakref__", "_description", "_told", "by", "epoch", "model", "wrappers")
+    __slots__ = (
+        "__weakref__",
+        "_description",
+        "_told",
+        "_turn",
+        "by",
+        "epoch",
+        "made_of_others",
+        "model",
+        "wrappers",
+    )
 
     def __init__(self, model: object, forget: Callable[[Any], None]) -> None:
         self.model = weakref.ref(model, forget)
@@ -107,17 +135,26 @@ class Served:
         """Who describes it; None where it is not traced."""
         self.epoch: object = None
         """As of when it was asked."""
+        self.made_of_others = True
+        """Whether what it knows of itself may be another model's."""
+        self._turn: object = None
+        """Who is asking, unless it was fitted since."""
         self._description: Description | None = None
         self._told: tuple[str | None, str | None] = (None, None)
         """The name and the version that the user's functions give it."""
         self.wrappers: dict[str, Wrapper | None] = {}
         """Method → what runs its calls as predictions, as far as they were made."""
 
+    def forget(self) -> None:
+        """Have the model asked at its next call, also where it is being asked just now."""
+        self._turn = self.epoch = None
+
     def refresh(self, model: object) -> None:
         """Ask the model what it is by now, where that may have changed."""
         epoch = state.epoch
         if self.epoch is epoch:
             return
+        turn = self._turn = object()
         by = _responsible(type(model))
         described = None
         told: tuple[str | None, str | None] = (None, None)
@@ -129,7 +166,9 @@ class Served:
         if (by, described, told) != (self.by, self._description, self._told):
             # Otherwise what was learnt of the calls, such as from where on one is slow, is kept.
             self.wrappers = {}
-        self.by, self._description, self._told, self.epoch = by, described, told, epoch
+        self.by, self._description, self._told = by, described, told
+        self.made_of_others = _is_made_of_others(by, model)
+        self.epoch = epoch if self._turn is turn else None
 
     @property
     def name(self) -> str:
@@ -204,6 +243,25 @@ class Served:
         start = start if reading.inputs is not None else in_chunks(start)
         wrapper = wrapper_of(shape, start, False)
         return wrapper if reading.carried is None else in_request_of(wrapper, reading.carried)
+
+
+def _is_made_of_others(by: Instrumented | None, model: object) -> bool:
+    """Whether a model has parts, or holds something that learns."""
+    if by is None:
+        return False
+    with _LOOK:
+        if any(True for _ in by.integration.parts(model)):
+            return True
+        holds = getattr(model, "__dict__", None)
+        if type(holds) is not dict:
+            return True
+        for held in islice(holds.copy().values(), _HELD_MAX):
+            several = held.values() if type(held) is dict else held
+            items = islice(several, _HELD_MAX) if type(held) in _SEVERAL else (held,)
+            if any(hasattr(type(item), "fit") for item in items):
+                return True
+        return False
+    return True
 
 
 def _part_name(integration: Integration, whole: object, part: object, depth: int) -> str | None:
