@@ -257,6 +257,8 @@ def _put_in_place(library: str) -> None:
         )
         served.state.in_force = {**served.state.in_force, library: made}
         served.changed()
-        methods = {name: partial(nesting.traced, name) for name in wanted.integration.methods}
+        composed = wanted.integration.composed
+        traced = nesting.traced if composed is None else nesting.composed(composed)
+        methods = {name: partial(traced, name) for name in wanted.integration.methods}
         quiet = dict.fromkeys(wanted.integration.quiet, nesting.quiet)
         patching.cover(library, classes, {**quiet, **methods})

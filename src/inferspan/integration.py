@@ -122,6 +122,22 @@ def no_parts(model: Any) -> Iterable[tuple[str, object]]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Composed:
+    """Of a library whose models are made of models, each called as the whole is: what is called
+    within one of them is part of it, and no stage.
+    """
+
+    compiling: Callable[[], Callable[[], bool]]
+    """Gives what tells whether a call is being written down as a graph, in which nothing of ours
+    may be. Is asked once the library is imported, and then at each call."""
+    learns: Callable[[Any], bool]
+    """Whether a model is in training: nothing in its calls is a prediction."""
+    body: str
+    """The method of a model that calls its parts. It may be called without the model's own call,
+    and what it calls is still no prediction."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Integration:
     """A model library. Everything here is declared or pure; nothing of it keeps a state."""
 
@@ -146,6 +162,7 @@ class Integration:
     """The first extractor."""
     read: Callable[[Description, str], Reading | None]
     """The second extractor: of a description and a method's name; None: its calls are none."""
+    composed: Composed | None = None
     parts: Callable[[Any], Iterable[tuple[str, object]]] = no_parts
     """Models within a model whose calls are stages of its predictions, by their names; the name ''
     stands for a part whose own parts are meant."""

@@ -23,6 +23,7 @@ from inferspan.calls import CallShape, Wrapper, wrapper_of
 from inferspan.containment import Contained, errors
 from inferspan.current import CURRENT_KEY, Running
 from inferspan.decorators import StageScope, snapshot_of
+from inferspan.integration import Composed
 from inferspan.predictions import PredictionCall
 from inferspan.served import state
 from inferspan.spans import SpanScope
@@ -74,11 +75,7 @@ class _Call:
                 return known.wrappers[self.name]
             except KeyError:
                 return known.wrapper(model, self.name, self.function)
-        within = context.get(_WITHIN)
-        if isinstance(within, tuple) and within[0] is running:
-            owner = within[1]
-        else:
-            owner = getattr(running.plan, "owner", None)
+        owner = _owner_of(running, context)
         if owner is known or owner is model or not running.recording:
             return None
         name = _stage_name(owner, model)
@@ -87,6 +84,23 @@ class _Call:
         if not name or not _admitted(running):
             return None
         return _as_stage(name, running, known, self.function)
+
+    def wrapper_of_whole(
+        self, model: object, frame: FrameType, args: Arguments, kwargs: Keywords, how: Composed
+    ) -> Wrapper | None:
+        """As `wrapper`, for a model that may be a part of one that is running."""
+        context = attaching.current()
+        running = cast("Running | None", context.get(CURRENT_KEY)) if context else None
+        if running is None or running.ended:
+            if not state.in_force or (context and _is_quiet(context)):
+                return None
+            if how.learns(model) or _is_body(frame, how):
+                return _quietly
+            return self.wrapper(model, frame, args, kwargs)
+        if not running.recording or _is_composed(_owner_of(running, context)):
+            return None
+        is_model = served.known(model).wrapper(model, self.name, self.function) is not None
+        return self.wrapper(model, frame, args, kwargs) if is_model else None
 
     def _asks_else(self, plain: Mapping[str, object], args: Arguments, kwargs: Keywords) -> bool:
         if len(args) > 1:
@@ -116,6 +130,27 @@ class _Nothing:
     ) -> Wrapper | None:
         """As it would be without us."""
         return None
+
+
+def _owner_of(running: Running, context: Context) -> object:
+    """The model that is running, or what is known of it; None where there is only a function."""
+    within = context.get(_WITHIN)
+    if isinstance(within, tuple) and within[0] is running:
+        return within[1]
+    return getattr(running.plan, "owner", None)
+
+
+def _is_body(frame: FrameType, how: Composed) -> bool:
+    """Whether a frame is one of a model that calls its parts."""
+    code = frame.f_code
+    if code.co_name != how.body or not code.co_argcount:
+        return False
+    return served.responsible(type(frame.f_locals.get(code.co_varnames[0]))) is not None
+
+
+def _is_composed(owner: object) -> bool:
+    by = owner.by if isinstance(owner, served.Served) else served.responsible(type(owner))
+    return by is not None and by.integration.composed is not None
 
 
 def _stage_name(owner: object, model: object) -> str | None:
@@ -206,6 +241,37 @@ def _traced_function(name: str, function: Callable[..., Any]) -> Callable[..., A
         wrapper = None
         try:
             wrapper = call.wrapper(model, sys._getframe(1), args, kwargs)
+        except BaseException as error:
+            errors.contain(_DECIDE, error)
+        if wrapper is None:
+            return function(model, *args, **kwargs)
+        return wrapper(MethodType(function, model), model, args, kwargs)
+
+    return traced_call
+
+
+def composed(how: Composed) -> Callable[[str, object], Any]:
+    """As `traced`, for a library whose models are made of models."""
+    compiling = how.compiling()
+
+    def traced_part(name: str, entry: object) -> Any:
+        return _composed_function(name, entry, how, compiling) if callable(entry) else None
+
+    return traced_part
+
+
+def _composed_function(
+    name: str, function: Callable[..., Any], how: Composed, compiling: Callable[[], bool]
+) -> Callable[..., Any]:
+    call = _Call(name, function)
+
+    @wraps(function)
+    def traced_call(model: Any, /, *args: Any, **kwargs: Any) -> Any:
+        if compiling():
+            return function(model, *args, **kwargs)
+        wrapper = None
+        try:
+            wrapper = call.wrapper_of_whole(model, sys._getframe(1), args, kwargs, how)
         except BaseException as error:
             errors.contain(_DECIDE, error)
         if wrapper is None:

@@ -104,7 +104,7 @@ def fitted(model: object, *, alone: bool) -> None:
             known.forget()
 
 
-def _responsible(kind: type) -> Instrumented | None:
+def responsible(kind: type) -> Instrumented | None:
     """The library that a class comes from; of several, the one that builds on the others."""
     best: Instrumented | None = None
     for instrumented in state.in_force.values():
@@ -155,7 +155,7 @@ class Served:
         if self.epoch is epoch:
             return
         turn = self._turn = object()
-        by = _responsible(type(model))
+        by = responsible(type(model))
         described = None
         told: tuple[str | None, str | None] = (None, None)
         if by is not None:

@@ -46,6 +46,8 @@ class Subject:
     """How the methods take rows."""
     refusing: Callable[[BaseException], Any] = Refuses
     """An input that raises this very object once the library looks at it."""
+    task: bool = True
+    """Whether the model itself says what its task is."""
     copies: bool = True
     """Whether the library can copy and pickle it."""
 

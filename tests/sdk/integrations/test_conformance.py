@@ -45,6 +45,8 @@ def same(one: Any, other: Any) -> bool:
             and one.shape == other.shape
             and one.tobytes() == other.tobytes()
         )
+    if hasattr(one, "numpy"):  # a tensor
+        return same(one.numpy(), other.numpy())
     return bool(one == other)
 
 
@@ -127,7 +129,7 @@ def test_a_call_is_one_prediction_with_what_the_model_knows(
     if hasattr(subject.given, "shape"):
         assert attributes[semconv.INPUT_SHAPE] == "x".join(map(str, subject.given.shape))
     assert semconv.CAPTURE_DROPPED not in attributes or "decision_function" in method
-    assert attributes[semconv.TASK_TYPE] in semconv.TASKS
+    assert subject.task == (attributes.get(semconv.TASK_TYPE) in semconv.TASKS)
 
 
 @each_method()
@@ -224,9 +226,10 @@ def test_pickles_and_copies_are_those_of_before(
         assert type(copied) is type(subject.model)
         assert same(subject.call(method, copied), answer)
     bound = getattr(subject.model, method)
+    by_name = bound.__name__ == method  # else a pickle of it means another method
     for copied in (pickle.loads(pickle.dumps(bound)), copy.deepcopy(bound)):
         assert same(copied(*subject.arguments(subject.given)), answer)
-    assert len(spans.predictions) == len(copies) + 2
+    assert len(spans.predictions) == len(copies) + 1 + by_name
 
 
 @each_subject()
