@@ -19,6 +19,7 @@ import numpy as np
 from opentelemetry import propagate
 from opentelemetry.trace import SpanKind
 
+from inferspan import inference_messages
 from inferspan.arguments import Arguments, Keywords, Parameters
 from inferspan.asking import asking
 from inferspan.attributes import NAME_LENGTH_MAX, text
@@ -118,9 +119,11 @@ class _Posting:
         self.shape = CallShape.of(post)
         self._post = post
         self._named, self._unnamed = (
-            asking(_asked, partial(_recorded, declared, self.shape, source))
-            for source in (_id, None)
+            asking(_asked, partial(self._made, declared, source)) for source in (_id, None)
         )
+
+    def _made(self, declared: Declaration, source: Any, asked: Asked) -> Wrapper:
+        return _recorded(declared, self.shape, source, asked, inputs=_inputs, answer=_answer)
 
     def call(self) -> Callable[..., Any]:
         """What stands in the place of a plain function."""
@@ -163,9 +166,99 @@ class _Posting:
         return None
 
 
+@options_known
+def traced_method(
+    infer: Callable[P, R],
+    /,
+    *,
+    model: str | None = None,
+    version: str | int | None = None,
+    task: str | None = None,
+    positive: object = None,
+    classes: Iterable[object] | None = None,
+    threshold: float | None = None,
+    capture: str | None = None,
+    sample_ratio: float | None = None,
+) -> Callable[P, R]:
+    """As `traced`, for the method `ModelInfer` of a stub of gRPC: `traced_method(stub.ModelInfer)`.
+
+    Trace and id are sent as metadata. What gRPC raises has failed, and is the caller's. Of stubs of
+    asyncio, and of `with_call` and `future`, nothing is traced.
+
+    Args:
+        infer: takes a `ModelInferRequest` first, and `metadata` by name.
+        model: this and the options below are as in `traced`.
+        version: absent = as the request says.
+        task: of the model.
+        positive: the positive class of a binary task.
+        classes: in the order of the columns of probabilities.
+        threshold: the score from which the positive class is answered.
+        capture: `shapes`, `values` or `none`.
+        sample_ratio: share of calls that get a full span.
+
+    Raises:
+        TypeError: `infer` cannot be called, or an unknown option.
+        ValueError: an option breaks its rule.
+    """
+    if not callable(infer):
+        raise TypeError(
+            f"traced_method({infer!r:.80}): must be a method; write traced_method(stub.ModelInfer)"
+        )
+    declared = Declaration.of(
+        model=model,
+        version=version,
+        task=task,
+        positive=positive,
+        classes=classes,
+        threshold=threshold,
+        capture=capture,
+        sample_ratio=sample_ratio,
+    )
+    named, unnamed = (
+        asking(inference_messages.asked, partial(_of_messages, declared, source))
+        for source in (inference_messages.request_id, None)
+    )
+
+    def sending(*args: Any, **kwargs: Any) -> Any:
+        return cast("Any", infer)(*args, **_with_metadata(kwargs))
+
+    def call(request: Any, *args: Any, **kwargs: Any) -> Any:
+        wrapper = unnamed if inference_messages.request_id(request) is None else named
+        return wrapper(sending, None, (request, *args), kwargs)
+
+    return cast("Callable[P, R]", call)
+
+
+def _of_messages(declared: Declaration, prediction_id: Any, asked: Asked) -> Wrapper:
+    return _recorded(
+        declared,
+        CallShape.VALUE,
+        prediction_id,
+        asked,
+        inputs=inference_messages.inputs,
+        answer=inference_messages.answer,
+    )
+
+
+def _with_metadata(keywords: dict[str, Any]) -> dict[str, Any]:
+    """The call's keywords, with the metadata of the prediction that is running."""
+    with _SEND:
+        given = tuple(keywords.get("metadata") or ())
+        said = {str(pair[0]) for pair in given}
+        own = tuple((name, value) for name, value in _carried().items() if name not in said)
+        return {**keywords, "metadata": given + own}
+    return keywords
+
+
 def _recorded(
-    declared: Declaration, shape: CallShape, prediction_id: Any, asked: Asked
-) -> Wrapper | None:
+    declared: Declaration,
+    shape: CallShape,
+    prediction_id: Any,
+    asked: Asked,
+    *,
+    inputs: Callable[[Arguments, Keywords], Mapping[str, object]],
+    answer: Callable[[Arguments, Keywords, Any], object],
+) -> Wrapper:
     own = replace(
         declared,
         model=declared.model or asked.name,
@@ -173,7 +266,7 @@ def _recorded(
         prediction_id=prediction_id,
     )
     plan = own.plan(Parameters(_as_is), default_model=asked.name)
-    plan = replace(plan, answer=_answer, inputs=_inputs, kind=SpanKind.CLIENT)
+    plan = replace(plan, answer=answer, inputs=inputs, kind=SpanKind.CLIENT)
     return wrapper_of(shape, starter(plan), False)
 
 
@@ -209,16 +302,21 @@ def _inputs(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
 def _with_headers(keywords: dict[str, Any]) -> dict[str, Any]:
     """The call's keywords, with the headers of the prediction that is running."""
     with _SEND:
-        own: dict[str, str] = {}
-        propagate.inject(own)
-        running = current_prediction()
-        if running is not None and is_sendable(running.id):
-            own[PREDICTION_ID_HEADER] = running.id
         given = dict(keywords.get("headers") or {})
         said = {str(name).lower() for name in given}
-        given.update({name: value for name, value in own.items() if name not in said})
+        given.update({name: value for name, value in _carried().items() if name not in said})
         return {**keywords, "headers": given}
     return keywords
+
+
+def _carried() -> dict[str, str]:
+    """The trace, and the id of the prediction that is running."""
+    own: dict[str, str] = {}
+    propagate.inject(own)
+    running = current_prediction()
+    if running is not None and is_sendable(running.id):
+        own[PREDICTION_ID_HEADER] = running.id
+    return own
 
 
 def _checked(response: Any) -> Any:

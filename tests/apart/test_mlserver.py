@@ -121,3 +121,34 @@ def test_over_grpc_trace_and_id_come_through(tmp_path: Path) -> None:
     (served,) = [span for span in spans_of(otlp) if span.name == "predict iris"]
     assert served.trace_id.hex() == CLIENT[0]
     assert len(attributes_of(served)[semconv.OUTPUT_CLASSES_PREDICTED].values) == len(X)
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_a_stub_of_grpc_is_a_client_too(named: bool, tmp_path: Path) -> None:
+    tensor = pb.ModelInferRequest.InferInputTensor(
+        name="x", datatype="FP64", shape=X.shape, contents={"fp64_contents": X.ravel()}
+    )
+    request = pb.ModelInferRequest(model_name="iris", model_version="3", inputs=[tensor])
+    request.id = "night-17" if named else ""
+    with (
+        receiver() as otlp,
+        mlserver(tmp_path, 0, otlp) as (_, target),
+        grpc.insecure_channel(target) as channel,
+        capture_spans() as spans,
+    ):
+        infer = open_inference.traced_method(
+            GRPCInferenceServiceStub(channel).ModelInfer, task="multiclass_classification"
+        )
+        infer(request, timeout=30)
+        asked = spans.prediction("iris")
+        with pytest.raises(grpc.RpcError):
+            infer(pb.ModelInferRequest(model_name="other"), timeout=30)
+    found = dict(asked.attributes or {})
+    assert found[semconv.OUTPUT_CLASSES_PREDICTED] == tuple(map(str, MODEL.predict(X)))
+    assert found[semconv.INPUT_SHAPE] == "150x4"
+    (served,) = [span for span in spans_of(otlp) if span.name == "predict iris"]
+    assert served.trace_id.hex() == f"{asked.context.trace_id:032x}"
+    assert attributes_of(served)[semconv.PREDICTION_ID] == found[semconv.PREDICTION_ID]
+    assert (spans.prediction("other").attributes or {})[semconv.ERROR_TYPE]
+    if named:
+        assert found[semconv.PREDICTION_ID] == "night-17"

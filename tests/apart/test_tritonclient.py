@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import grpc
 import inference_server
 import numpy as np
 import pytest
@@ -18,10 +19,11 @@ import tritonclient.http
 import tritonclient.http.aio
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import SpanKind
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 import inferspan
-from inferspan import semconv
+from inferspan import open_inference, semconv
 from inferspan.sampling import RatioSampler
 from inferspan.testing import CapturedSpans, capture_spans
 
@@ -211,3 +213,25 @@ for module in ("http", "grpc", "http.aio", "grpc.aio"):
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("iris", (semconv.OUTPUT_CLASSES_PREDICTED, ("setosa", "virginica", "setosa"))),
+        ("price", (semconv.OUTPUT_VALUES, (3.0, 10.0, 7.0))),
+    ],
+)
+def test_raw_contents_that_a_stub_gets_are_read(
+    model: str, expected: tuple[str, object], served: tuple[str, str], spans: CapturedSpans
+) -> None:
+    tensor = service_pb2.ModelInferRequest.InferInputTensor(name="x", datatype="FP32", shape=[3, 2])
+    request = service_pb2.ModelInferRequest(
+        model_name=model, inputs=[tensor], raw_input_contents=[X.tobytes()]
+    )
+    task = "regression" if model == "price" else "multiclass_classification"
+    with grpc.insecure_channel(served[1]) as channel:
+        stub = service_pb2_grpc.GRPCInferenceServiceStub(channel)
+        open_inference.traced_method(stub.ModelInfer, task=task)(request, timeout=30)
+    name, value = expected
+    assert (spans.prediction(model).attributes or {})[name] == value
