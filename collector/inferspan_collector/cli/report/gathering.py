@@ -197,11 +197,12 @@ def _alerts(report: Mapping[str, Any]) -> list[str]:
         if figure.get("alert"):
             said.append(f"{name} {_outside(figure['value'], figure)}")
     for column in report["drift"]:
-        for name, figure in column["figures"].items():
-            if figure["alert"]:
-                said.append(
-                    f"{column['column']} drifts: {name} {_outside(figure['value'], figure)}"
-                )
+        figures = column["figures"]
+        outside = [name for name, figure in figures.items() if figure["alert"]]
+        if outside:
+            first = f"{outside[0]} {_outside(figures[outside[0]]['value'], figures[outside[0]])}"
+            agreed = f"{len(outside)} of {len(figures)} methods say so"
+            said.append(f"{column['column']} drifts: {first}; {agreed}")
     return said
 
 
