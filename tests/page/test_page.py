@@ -208,6 +208,13 @@ def test_the_lag_of_labels_is_that_of_the_api(filled: Shown) -> None:
     )
 
 
+def test_a_model_of_few_windows_has_a_card_without_a_picture(page: Shown) -> None:
+    page.store.add(*labelled_predictions(PAIRS[:4]))
+    card = page.part(address("fraud", "card"))
+    assert "<svg" not in card
+    assert "None" not in text(card)
+
+
 def test_versions_lead_to_whether_their_difference_is_chance(filled: Shown) -> None:
     html = filled.part(f"{address(TRIAGE, 'groups')}?range=all")
     assert f"inferspan compare {TRIAGE} --a 7 --b 8" in text(html)
