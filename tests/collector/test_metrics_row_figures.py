@@ -19,6 +19,7 @@ from inferspan_collector.config.models import Reference, Threshold
 from inferspan_collector.publish import api, drifting, foreseeing, prometheus
 from inferspan_collector.publish.metrics.families import Folding
 from inferspan_collector.publish.metrics.row_figures import RowFigures
+from inferspan_collector.store.reader import StoreReader
 from inferspan_collector.telemetry import CONTAINED, FOLDED
 
 HOUR_NS = 60 * MINUTE_NS
@@ -245,14 +246,14 @@ def test_one_model_that_fails_takes_no_other_with_it(
     filled: FilledStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled.add(Prediction("x", model="broken", event_time=NOW_NS - 10**9, span=5, trace=5))
-    rows = filled.reader.rows
+    rows = StoreReader.rows
 
-    def failing(query: Any) -> Any:
+    def failing(reader: StoreReader, query: Any) -> Any:
         if query.model == "broken":
             raise RuntimeError("boom")
-        return rows(query)
+        return rows(reader, query)
 
-    monkeypatch.setattr(filled.reader, "rows", failing)
+    monkeypatch.setattr(StoreReader, "rows", failing)
     found = scraped(made(filled))
     assert samples(found, "inferspan_drift_score", model="fraud")
     assert samples(found, "inferspan_drift_score", model="broken") == []
@@ -267,10 +268,10 @@ def test_a_model_that_fails_keeps_its_last_figures_and_says_how_old_they_are(
     routes = prometheus.routes(filled, filled.telemetry, CONFIG, figures)
     before = samples(scraped(routes), "inferspan_drift_score", model="fraud")
 
-    def failing(query: Any) -> Any:
+    def failing(reader: StoreReader, query: Any) -> Any:
         raise RuntimeError("boom")
 
-    monkeypatch.setattr(filled.reader, "rows", failing)
+    monkeypatch.setattr(StoreReader, "rows", failing)
     filled.now += MINUTE_NS
     figures.make()
 

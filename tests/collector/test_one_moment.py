@@ -12,6 +12,8 @@ from asking import FilledStore, ask
 from records import Label, Prediction
 
 from inferspan_collector.publish import api, comparing
+from inferspan_collector.publish.metrics.families import Folding
+from inferspan_collector.publish.metrics.row_figures import RowFigures
 from inferspan_collector.store.reader import StoreReader
 
 
@@ -71,3 +73,19 @@ def test_two_versions_are_compared_as_they_were_at_one_moment(store: BusyStore) 
         {found[side]["labeled"], found["figures"]["roc_auc"][side]["n"]} for side in ("a", "b")
     ]
     assert [len(side) for side in sides] == [1, 1], found
+
+
+def test_models_have_as_many_labels_as_predictions(store: BusyStore) -> None:
+    (model,) = ask(api.routes(store, store.config), "/api/v1/models").json()
+    assert model["predictions"] == model["labeled"]
+
+
+def test_figures_in_metrics_rest_on_the_same_predictions(store: BusyStore) -> None:
+    figures = RowFigures(store, store.config, store.telemetry, lambda: 0.0)
+    assert figures.make() == 1
+    rests = {(score.labels[2], score.figure.n) for score in figures.scores()}
+    for family in figures.families(10_000, Folding(store.telemetry)):
+        if family.name == "inferspan_drift_values":
+            rests |= {(sample.labels["version"], sample.value) for sample in family.samples}
+    # Of each version one number, whatever it is that was counted.
+    assert sorted(version for version, _ in rests) == ["6", "7"], rests
