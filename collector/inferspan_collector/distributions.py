@@ -62,6 +62,23 @@ def chi_squared_tail(x: float, freedom: int) -> float:
     return front * _gamma_fraction(a, half)
 
 
+def chi_squared_quantile(tail: float, freedom: int) -> float:
+    """The x of which P(X ≥ x) = tail, for a tail in (0, 1); 0 where there is no freedom.
+
+    Halves an interval until two neighbouring doubles are left: some 60 tails.
+    """
+    if not 0 < tail < 1:
+        raise ValueError(f"tail = {tail}; a quantile needs 0 < tail < 1")
+    if freedom <= 0:
+        return 0.0
+    low, high = 0.0, float(freedom)
+    while chi_squared_tail(high, freedom) > tail:
+        low, high = high, 2 * high
+    while low < (middle := (low + high) / 2) < high:
+        low, high = (middle, high) if chi_squared_tail(middle, freedom) > tail else (low, middle)
+    return high
+
+
 def binomial_tail(successes: int, n: int) -> float:
     """The two-sided exact p-value of so many successes of n fair coins; 1 for n = 0.
 

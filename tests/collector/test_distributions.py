@@ -11,6 +11,7 @@ from scipy import stats
 
 from inferspan_collector.distributions import (
     binomial_tail,
+    chi_squared_quantile,
     chi_squared_tail,
     normal_quantile,
     normal_tail,
@@ -39,6 +40,19 @@ def test_there_is_no_quantile_of_what_is_no_probability(p: float) -> None:
 def test_the_tail_of_chi_squared(x: float, freedom: int) -> None:
     exact = stats.chi2.sf(x, freedom)
     assert chi_squared_tail(x, freedom) == pytest.approx(exact, rel=1e-9, abs=1e-250)
+
+
+@given(st.floats(1e-6, 0.999_999), st.integers(1, 1_000))
+def test_the_quantile_of_chi_squared(tail: float, freedom: int) -> None:
+    assert chi_squared_quantile(tail, freedom) == pytest.approx(
+        stats.chi2.isf(tail, freedom), rel=1e-8, abs=1e-12
+    )
+
+
+def test_chi_squared_has_a_quantile_of_probabilities_alone() -> None:
+    assert chi_squared_quantile(0.5, 0) == 0
+    with pytest.raises(ValueError, match="0 < tail < 1"):
+        chi_squared_quantile(1, 3)
 
 
 def test_chi_squared_at_its_ends() -> None:

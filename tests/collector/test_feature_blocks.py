@@ -230,7 +230,7 @@ def test_a_feature_that_shifts_breaks_or_changes_its_type_is_seen(tmp_path: Path
     assert (amount["kind"], country["kind"]) == ("number", "category")
     assert amount["values"] == [100, 100, 100, 0, 100, 0]
     figures = {name: course["values"] for name, course in amount["figures"].items()}
-    assert figures["out_of_range"] == [0, 0, 1, None, 0, None]
+    assert figures["out_of_range"] == [0, 0, 1, 0, 0, 0]
     assert figures["changed_type"] == [0, 0, 0, 1, 0, 0]
     assert figures["missing"] == [0, 0, 0, 0, 0, 1]
     assert figures["wasserstein"][2] == pytest.approx(490, abs=1)

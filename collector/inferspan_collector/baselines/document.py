@@ -58,6 +58,7 @@ class Column(_Part):
     edges: tuple[Number, ...] = ()
     """Of a number."""
     coarse: tuple[Count, ...] = ()
+    at_edges: bool = False
     categories: tuple[Text, ...] = ()
     """Of a category."""
     windows: tuple[Tally, ...] = Field(min_length=1, max_length=1_000)

@@ -26,7 +26,10 @@ def column_of(reference: Reference) -> document.Column:
     )
     if isinstance(bins, NumberBins):
         return document.Column(
-            edges=tuple(bins.edges.tolist()), coarse=tuple(bins.coarse.tolist()), windows=windows
+            edges=tuple(bins.edges.tolist()),
+            coarse=tuple(bins.coarse.tolist()),
+            at_edges=bins.at_edges,
+            windows=windows,
         )
     return document.Column(categories=bins.categories, windows=windows)
 
@@ -36,7 +39,9 @@ def reference_of(column: document.Column) -> Reference:
     windows = column.windows
     bins: Bins = CategoryBins(column.categories)
     if column.edges:
-        bins = NumberBins(np.array(column.edges, float), np.array(column.coarse, np.int64))
+        bins = NumberBins(
+            np.array(column.edges, float), np.array(column.coarse, np.int64), column.at_edges
+        )
     counts = Counts(
         inside=np.array([window.inside for window in windows], np.int64),
         low=np.array([np.inf if window.low is None else window.low for window in windows]),

@@ -35,6 +35,8 @@ class NumberBins:
     """float64[B + 1], strictly rising, finite; B ≥ 1."""
     coarse: Int64
     """int64[C]: the first fine bin of each of Doane's C bins."""
+    at_edges: bool = False
+    """Whether every value of the reference is an edge: it has few distinct ones."""
 
     def count(self, values: Float64, windows: Int64, n: int) -> Counts:
         """Count values per window.
@@ -124,7 +126,8 @@ def freeze_numbers(values: Float64) -> NumberBins | None:
     """The bins that a reference of numbers asks for; None if it holds no finite number.
 
     Doane: "Aesthetic frequency classifications", The American Statistician 30(4), 1976: Sturges'
-    rule, with more bins for skew; numpy's `histogram_bin_edges(bins="doane")`, as NannyML uses it.
+    rule, with more bins for skew; numpy's `histogram_bin_edges(bins="doane")`, as NannyML uses it,
+    but for a reference of one value, which is a bin of its own.
     A reference of few distinct values is cut at each of them, so that its cumulative form is exact;
     the greatest has a fine bin of its own, one unit in the last place wide (not if it is the
     largest double, above which there is none).
@@ -137,9 +140,9 @@ def freeze_numbers(values: Float64) -> NumberBins | None:
         return None
     coarse = _doane(finite)
     distinct = np.unique(finite)
-    if len(distinct) <= QUANTILES:
-        cuts = distinct
-    else:
+    at_edges = len(distinct) <= QUANTILES
+    cuts = distinct
+    if not at_edges:
         steps = np.linspace(0, 1, QUANTILES + 1)
         cuts = np.unique(np.quantile(finite, steps, method="inverted_cdf"))
     inner = cuts[(cuts > coarse[0]) & (cuts < coarse[-1])]
@@ -148,7 +151,8 @@ def freeze_numbers(values: Float64) -> NumberBins | None:
     if np.isfinite(above):
         # Doane's last edge is the greatest value itself, in one bin with the value before it.
         edges = np.append(edges, above)
-    return NumberBins(edges, np.searchsorted(edges, coarse[:-1]).astype(np.int64))
+    at_edges &= bool(np.isfinite(above))
+    return NumberBins(edges, np.searchsorted(edges, coarse[:-1]).astype(np.int64), at_edges)
 
 
 def freeze_categories(texts: Sequence[str | None]) -> CategoryBins | None:
@@ -166,6 +170,9 @@ def _doane(finite: Float64) -> Float64:
     low, high = float(finite.min()), float(finite.max())
     # So far apart, or so near each other, that no bins of equal width exist as float64: two.
     edges = np.unique(np.array([low, low / 2 + high / 2, max(high, np.nextafter(low, np.inf))]))
+    if low == high:
+        # numpy would make a bin of width 1 around it, in which any other value is no change.
+        return edges
     with np.errstate(all="ignore"), contextlib.suppress(ValueError, OverflowError):
         found = np.histogram_bin_edges(finite, bins="doane")
         if np.isfinite(found).all() and (found[1:] > found[:-1]).all():

@@ -7,7 +7,7 @@ Cost: 50 features of 500 fine bins × 1,440 windows below 3 s on one core
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -24,12 +24,12 @@ from inferspan_collector.drift.columns import (
     row_masks,
 )
 from inferspan_collector.drift.counts import Counts, Float64, Int64
-from inferspan_collector.drift.methods import CATEGORY, METHODS, NUMBER
+from inferspan_collector.drift.methods import CATEGORY, METHODS, NUMBER, critical
 from inferspan_collector.drift.thresholds import Thresholds, learnt
 from inferspan_collector.store.row_columns import RowColumns
 
 LEAST: Final = 0.0
-"""No distance and no share is less."""
+"""No share is less."""
 PARTS: Final = 10
 """Windows that a reference is cut into where its own are fewer than two."""
 
@@ -83,13 +83,8 @@ def courses(
     """
     given = {} if said is None else said
     return {
-        name: Course(
-            values=live,
-            thresholds=given[name]
-            if name in given
-            else learnt(before, least=LEAST, greatest=limit),
-        )
-        for name, before, live, limit in _figures(reference, windows)
+        name: Course(values, given.get(name, own))
+        for name, values, own in _figures(reference, windows)
     }
 
 
@@ -160,18 +155,28 @@ def references_of(rows: RowColumns, windows: Int64, n: int) -> dict[str, Referen
     return found
 
 
-def _figures(
-    reference: Reference, windows: Counts
-) -> Iterator[tuple[str, Float64, Float64, float | None]]:
+def _figures(reference: Reference, windows: Counts) -> Iterator[tuple[str, Float64, Thresholds]]:
+    """Name, float64[W], and the thresholds that nobody had to say."""
+    whole, bins = reference.whole, reference.bins
     for name, method in METHODS.items():
         if reference.kind in method.KINDS:
-            before = method.distances(reference.whole, reference.windows, reference.bins)
-            yield (
-                name,
-                before,
-                method.distances(reference.whole, windows, reference.bins),
-                method.LIMIT,
-            )
+            own = _too_far(name, method.distances(whole, reference.windows, bins), bins)
+            yield name, method.distances(whole, windows, bins), own
     for name, check in CHECKS.items():
         if reference.kind in check.KINDS:
-            yield name, check.shares(reference.windows), check.shares(windows), 1.0
+            own = learnt(check.shares(reference.windows), least=LEAST, greatest=1.0)
+            yield name, check.shares(windows), own
+
+
+def _too_far(name: str, before: Float64, bins: Bins) -> Thresholds:
+    """No lower threshold, as NannyML has none: a window that is like the reference alerts nobody.
+
+    Args:
+        name: of the method.
+        before: float64[R]: how far the reference's windows are from the whole reference.
+        bins: of the column.
+    """
+    law = critical(name, bins)
+    if law is not None:
+        return Thresholds(high=law)
+    return replace(learnt(before, greatest=METHODS[name].LIMIT), low=None)

@@ -38,7 +38,7 @@ def test_numbers_that_are_missing_or_out_of_range() -> None:
     nan = float("nan")
     assert number_shares([1, 2, 3], [0, 1, 2, 4, 3, nan, nan, nan]) == {
         "missing": 3 / 8,
-        "out_of_range": 2 / 5,
+        "out_of_range": 2 / 8,
         "constant": 0,
         "changed_type": 0,
     }
@@ -47,7 +47,7 @@ def test_numbers_that_are_missing_or_out_of_range() -> None:
 def test_categories_that_are_missing_or_unseen() -> None:
     assert category_shares(["a", "b"], ["a", "b", "x", "y", None]) == {
         "missing": 1 / 5,
-        "unseen_categories": 2 / 4,
+        "unseen_categories": 2 / 5,
         "constant": 0,
         "changed_type": 0,
     }

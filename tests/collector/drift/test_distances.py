@@ -15,6 +15,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 
 from inferspan_collector.drift.bins import freeze_numbers
+from inferspan_collector.drift.checks import CHECKS
 from inferspan_collector.drift.methods import (
     CATEGORY,
     METHODS,
@@ -107,10 +108,15 @@ def ours(name: str, case: Case) -> float:
 
 
 def regular(case: Case) -> bool:
-    """Whether numpy finds Doane's bins, and no value lies on their rounding errors."""
+    """Whether numpy finds Doane's bins, and no value lies on their rounding errors.
+
+    Around one value alone it makes a bin of width 1.
+    """
     reference = present(case.reference)
     if not isinstance(case.reference, np.ndarray):
         return True
+    if reference.min() == reference.max():
+        return False
     try:
         edges = np.histogram_bin_edges(reference, bins="doane")
     except ValueError:
@@ -158,6 +164,36 @@ def test_wasserstein_is_the_exact_one_within_its_bound(case: Case) -> None:
     )[0]
     exact = wasserstein_distance(reference, window)
     assert ours("wasserstein", case) == pytest.approx(exact, rel=1e-9, abs=bound + 1e-9)
+
+
+@given(data=st.data())
+def test_wasserstein_is_exact_where_the_window_has_values_of_a_reference_of_few(
+    data: st.DataObject,
+) -> None:
+    few = data.draw(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=30, unique=True))
+    reference, window = (
+        np.array(data.draw(st.lists(st.sampled_from(few), min_size=1, max_size=60)))
+        for _ in range(2)
+    )
+    # Below and above the reference it is exact, too; between its values others are not.
+    least, greatest = reference.min(), reference.max()
+    assume(np.isin(window[(window > least) & (window < greatest)], reference).all())
+    bins = freeze_numbers(reference)
+    assert bins is not None
+    case = Case(reference, window, bins)
+    exact = wasserstein_distance(reference, window)
+    assert ours("wasserstein", case) == pytest.approx(exact, rel=1e-9, abs=1e-9)
+
+
+def test_whatever_is_near_a_constant_is_something_else() -> None:
+    bins = freeze_numbers(np.zeros(10))
+    assert bins is not None
+    case = Case(np.zeros(10), np.array([0.0, 0.25]), bins)
+    counts = case.whole(case.window)
+    assert CHECKS["out_of_range"].shares(counts).tolist() == [0.5]
+    assert ours("kolmogorov_smirnov", case) == 0.5
+    assert ours("wasserstein", case) == 0.125
+    assert ours("jensen_shannon", case) == pytest.approx(jensenshannon([1, 0], [0.5, 0.5], base=2))
 
 
 def test_both_bounds_are_small_for_a_continuous_feature() -> None:

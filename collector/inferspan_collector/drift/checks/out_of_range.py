@@ -1,6 +1,6 @@
 """Rows whose number is less than the reference's least or more than its greatest one.
 
-Share of the rows that have one; infinities are out of range.
+Share of all rows, as NannyML's `NumericalRangeCalculator` has it; infinities are out of range.
 """
 
 from __future__ import annotations
@@ -15,4 +15,4 @@ KINDS: Final = frozenset(("number",))
 
 def shares(windows: Counts) -> Float64:
     """float64[W], 0 … 1."""
-    return share_of(windows.below + windows.above, windows.values)
+    return share_of(windows.below + windows.above, windows.rows)

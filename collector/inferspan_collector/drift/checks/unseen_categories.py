@@ -1,4 +1,8 @@
-"""Rows whose category the reference does not hold. Share of the rows that have one."""
+"""Rows whose category the reference does not hold.
+
+Share of all rows, as NannyML's `UnseenValuesCalculator` has it; but a row without a category is
+missing, and never unseen (there it is, where no row of the reference lacks one).
+"""
 
 from __future__ import annotations
 
@@ -12,4 +16,4 @@ KINDS: Final = frozenset(("category",))
 
 def shares(windows: Counts) -> Float64:
     """float64[W], 0 … 1."""
-    return share_of(windows.above, windows.values)
+    return share_of(windows.above, windows.rows)

@@ -8,6 +8,9 @@ it can have (None: none), and
 of the reference's counts (W = 1), the windows' and the bins that both were counted in. It is pure,
 never raises, and gives NaN where a side holds no value. A distance of 0 is no difference. It is a
 function of counts, so it is the same for whatever parts the counts were merged from.
+
+A member whose distances follow a known law says by `critical(bins) -> float` from where on they
+alert; of all others that is learnt from the reference's windows. Being near alerts nobody.
 """
 
 from __future__ import annotations
@@ -47,3 +50,9 @@ def _discover() -> Mapping[str, Method]:
 
 METHODS: Final = _discover()
 """Every method by its module's name."""
+
+
+def critical(name: str, bins: Bins) -> float | None:
+    """From where on a distance alerts by a law of its own; None where that is learnt."""
+    law = getattr(METHODS[name], "critical", None)
+    return None if law is None else float(law(bins))

@@ -9,16 +9,19 @@ windows of like size, or read `p_values`. Exact for the bins; cost: some 10 ns a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
-from inferspan_collector.distributions import chi_squared_tail
-from inferspan_collector.drift.bins import Bins
+from inferspan_collector.distributions import chi_squared_quantile, chi_squared_tail
+from inferspan_collector.drift.bins import Bins, CategoryBins
 from inferspan_collector.drift.counts import Counts, Float64, Int64
 
 KINDS: Final = frozenset(("category",))
 LIMIT: Final = None
+LEVEL: Final = 0.05
+"""A p-value below it alerts: NannyML's, which is one window in twenty of data that is as it was."""
 
 
 def distances(reference: Counts, windows: Counts, bins: Bins) -> Float64:
@@ -32,6 +35,21 @@ def p_values(reference: Counts, windows: Counts, bins: Bins) -> Float64:
     return np.array(
         [chi_squared_tail(x, int(k)) for x, k in zip(statistic, freedom, strict=True)]
     ).reshape(len(windows))
+
+
+def critical(bins: Bins) -> float:
+    """The χ² of which the p-value is `LEVEL`, where a window holds nothing but known categories.
+
+    Not learnt from the reference's windows: they are parts of what they are compared with.
+    """
+    assert isinstance(bins, CategoryBins)
+    return _critical(len(bins.categories) - 1)
+
+
+@lru_cache(maxsize=1_024)
+def _critical(freedom: int) -> float:
+    # Of one category alone nothing can be told, whatever the threshold.
+    return chi_squared_quantile(LEVEL, max(1, freedom))
 
 
 def _statistic(p: Int64, q: Int64) -> tuple[Float64, Int64]:
