@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from inferspan_collector.estimates.calibration import Calibration, Float64, calibrated
 from inferspan_collector.quality.intervals import Z, hanley_mcneil
 
-FIGURES = ("accuracy", "precision", "recall", "f1", "roc_auc")
+FIGURES = ("accuracy", "precision", "recall", "specificity", "f1", "roc_auc")
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +89,16 @@ class Expected:
         value = self.right / actual
         variance = (1 - value) ** 2 * self.right_variance + value**2 * self.missed_variance
         return _within(value, variance / actual**2)
+
+    def specificity(self) -> Estimate:
+        """Rightly not predicted ÷ all that are expected not to be of the class."""
+        rejected = self.others - self.missed
+        negative = self.predicted - self.right + rejected
+        if negative <= NO_ROW:
+            return NOTHING
+        value = rejected / negative
+        variance = (1 - value) ** 2 * self.missed_variance + value**2 * self.right_variance
+        return _within(value, variance / negative**2)
 
     def f1(self) -> Estimate:
         """2·right ÷ (predicted + actual)."""
@@ -156,6 +166,7 @@ class Binary:
             "accuracy": cells.accuracy(),
             "precision": cells.precision(),
             "recall": cells.recall(),
+            "specificity": cells.specificity(),
             "f1": cells.f1(),
             "roc_auc": roc_auc(scores, probabilities),
         }
@@ -212,6 +223,7 @@ class Multiclass:
             ),
             "precision": _mean([each.precision() for each in cells]),
             "recall": _mean([each.recall() for each in cells]),
+            "specificity": _mean([each.specificity() for each in cells]),
             "f1": _mean([each.f1() for each in cells]),
             "roc_auc": _mean(
                 [roc_auc(said[:, k], table[:, k]) for k in range(len(self.classes))], strict=True

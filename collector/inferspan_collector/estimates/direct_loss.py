@@ -27,7 +27,19 @@ ROWS_MIN: Final = 200
 """Of fewer labelled reference rows nothing is learnt."""
 ROWS_MAX: Final = 20_000
 """Reference rows that are learnt from: evenly spaced ones where there are more."""
+ERROR_MAX: Final = 1e150
+"""What is learnt has no greater errors: a double does not hold their squares."""
 EPSILON: Final = float(np.finfo(np.float64).eps)
+
+
+def _absolute(actual: Float64, predicted: Float64) -> Float64:
+    error: Float64 = np.abs(actual - predicted)
+    return error
+
+
+def _squared(actual: Float64, predicted: Float64) -> Float64:
+    error: Float64 = (actual - predicted) ** 2
+    return error
 
 
 def _relative(actual: Float64, predicted: Float64) -> Float64:
@@ -36,14 +48,13 @@ def _relative(actual: Float64, predicted: Float64) -> Float64:
 
 
 def _logarithmic(actual: Float64, predicted: Float64) -> Float64:
-    with np.errstate(invalid="ignore"):
-        error: Float64 = (np.log1p(actual) - np.log1p(predicted)) ** 2
+    error: Float64 = (np.log1p(actual) - np.log1p(predicted)) ** 2
     return error
 
 
 LOSSES: Final[Mapping[str, Callable[[Float64, Float64], Float64]]] = {
-    "mean_absolute_error": lambda actual, predicted: np.abs(actual - predicted),
-    "mean_squared_error": lambda actual, predicted: (actual - predicted) ** 2,
+    "mean_absolute_error": _absolute,
+    "mean_squared_error": _squared,
     "mean_absolute_percentage_error": _relative,
     "mean_squared_log_error": _logarithmic,
 }
@@ -53,6 +64,12 @@ ROOTS: Final = {
     "root_mean_squared_log_error": "mean_squared_log_error",
 }
 FIGURES: Final = (*LOSSES, *ROOTS)
+
+
+def errors_of(name: str, actual: Float64, predicted: Float64) -> Float64:
+    """float64[N]: the error of each row; NaN where it is not defined, infinite beyond a double."""
+    with np.errstate(all="ignore"):
+        return LOSSES[name](actual, predicted)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,9 +97,10 @@ class DirectLoss:
             kept = np.linspace(0, len(seen) - 1, ROWS_MAX).astype(np.int64)
             seen, predicted, actual = seen[kept], predicted[kept], actual[kept]
         models = {}
-        for name, loss in LOSSES.items():
-            errors = loss(actual, predicted)
-            if np.isfinite(errors).all():
+        for name in LOSSES:
+            errors = errors_of(name, actual, predicted)
+            # Neither is what is not defined of some rows: NaN is not below it.
+            if (errors < ERROR_MAX).all():
                 model = fitted(seen, errors)
                 models[name] = model, float(np.std(errors - model(seen)))
         return cls(models)

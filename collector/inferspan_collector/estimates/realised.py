@@ -8,6 +8,7 @@ Hanley's and McNeil's, mean errors those of a mean.
 from __future__ import annotations
 
 import math
+from typing import Final
 
 import numpy as np
 
@@ -15,13 +16,22 @@ from inferspan_collector.batches import Int64
 from inferspan_collector.estimates.boosted_trees import Float64
 from inferspan_collector.estimates.calibration import AS_GIVEN
 from inferspan_collector.estimates.confidence_based import Binary, Multiclass, roc_auc
-from inferspan_collector.estimates.direct_loss import FIGURES, LOSSES, ROOTS, DirectLoss
+from inferspan_collector.estimates.direct_loss import (
+    ERROR_MAX,
+    FIGURES,
+    LOSSES,
+    ROOTS,
+    DirectLoss,
+    errors_of,
+)
 from inferspan_collector.estimates.foresight import Foresight
 from inferspan_collector.quality.figure import Figure
 from inferspan_collector.quality.intervals import Z, f1_wilson, wilson
 from inferspan_collector.store.row_columns import RowColumns
 
-_NONE = "no label has joined yet"
+_NONE: Final = "no label has joined yet"
+AVERAGED: Final = ("precision", "recall", "specificity", "f1")
+"""Figures of many classes that are means of those of each."""
 
 
 def realised(rows: RowColumns, foresight: Foresight) -> dict[str, Figure]:
@@ -70,7 +80,7 @@ def _of_classes(said: RowColumns) -> dict[str, Figure]:
     found = sure.estimates(truths, predicted)
     areas = [roc_auc(table[:, k], truths[:, k]).value for k in range(len(classes))]
     known = [area for area in areas if area is not None]
-    values = {name: found[name].value for name in ("precision", "recall", "f1")}
+    values = {name: found[name].value for name in AVERAGED}
     values["roc_auc"] = sum(known) / len(known) if len(known) == len(areas) else None
     return {
         name: Figure.missing(_NONE) if value is None else Figure(value, len(said))
@@ -91,6 +101,7 @@ def _of_class(judged: RowColumns, positive: str) -> dict[str, Figure]:
     return {
         "precision": _share(right, int(predicted.sum())),
         "recall": _share(right, int(actual.sum())),
+        "specificity": _share(int((~predicted & ~actual).sum()), int((~actual).sum())),
         "f1": f1,
         "roc_auc": Figure.missing("both classes are needed")
         if area.value is None
@@ -105,14 +116,16 @@ def _share(successes: int, n: int) -> Figure:
 def _errors(truth: Float64, value: Float64) -> dict[str, Figure]:
     finite = np.isfinite(truth) & np.isfinite(value)
     found = dict.fromkeys(FIGURES, Figure.missing(_NONE))
-    for name, loss in LOSSES.items():
-        errors = loss(truth[finite], value[finite])
-        if len(errors) and np.isfinite(errors).all():
+    for name in LOSSES:
+        errors = errors_of(name, truth[finite], value[finite])
+        if np.isnan(errors).any():
+            found[name] = Figure.missing("not defined for a truth or a value of -1 or less")
+        elif (errors >= ERROR_MAX).any():
+            found[name] = Figure.missing(f"an error is {ERROR_MAX:g} or more")
+        elif len(errors):
             mean = float(errors.mean())
             half = Z * float(errors.std()) / math.sqrt(len(errors))
             found[name] = Figure(mean, len(errors), max(0.0, mean - half), mean + half)
-        elif len(errors):
-            found[name] = Figure.missing("not defined for a truth or a value of -1 or less")
     for name, square in ROOTS.items():
         figure = found[square]
         found[name] = figure

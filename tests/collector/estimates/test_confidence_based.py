@@ -49,6 +49,7 @@ def test_estimates_are_the_figures_of_expected_rows(rows: Rows) -> None:
         "accuracy": accuracy_score(**twice),
         "precision": precision_score(**twice, zero_division=np.nan),
         "recall": recall_score(**twice, zero_division=np.nan),
+        "specificity": recall_score(**twice, pos_label=0, zero_division=np.nan),
         "f1": f1_score(**twice, zero_division=np.nan),
     }
     for name, value in theirs.items():
@@ -74,7 +75,7 @@ def test_expected_cells_of_parts_add_up(rows: Rows, data: st.DataObject) -> None
     merged = expected(scores[mine], predicted[mine]) + expected(scores[~mine], predicted[~mine])
     whole = expected(scores, predicted)
     assert (merged.predicted, merged.others) == (whole.predicted, whole.others)
-    for name in ("accuracy", "precision", "recall", "f1"):
+    for name in FIGURES[:-1]:
         one, other = getattr(merged, name)(), getattr(whole, name)()
         assert (one.value is None) == (other.value is None)
         if one.value is not None:
@@ -122,6 +123,9 @@ def test_it_foresees_the_fall_of_three_classes() -> None:
         "precision": precision_score(actual, predicted, average="macro"),
         "recall": recall_score(actual, predicted, average="macro"),
         "f1": f1_score(actual, predicted, average="macro"),
+        "specificity": np.mean(
+            [recall_score(actual != k, predicted != k) for k in range(3)], dtype=float
+        ),
         "roc_auc": roc_auc_score(actual, said, multi_class="ovr"),
     }
     assert true["accuracy"] < 0.65
