@@ -14,7 +14,7 @@ from records import MINUTE_NS, SECOND_NS, START_NS, Label, Prediction
 from sklearn import metrics
 
 from inferspan_collector.config import Config, Limits, Model
-from inferspan_collector.publish import api
+from inferspan_collector.publish import api, quality_json
 from inferspan_collector.publish.parameters import rfc3339
 
 HOUR_NS = 60 * MINUTE_NS
@@ -332,6 +332,23 @@ def test_matrices_beyond_reason_are_refused(
     monkeypatch.setattr(api, "MATRIX_CELLS_MAX", 15)
     body = refused(get(store, "/api/v1/models/fraud/quality"), 400)
     assert "16 cells" in body["rule"]
+
+
+def test_figures_of_very_many_classes_are_left_out_and_refused_where_they_are_asked_for(
+    store: FilledStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.add(*labelled_predictions([("a", "b"), ("c", "d")]))
+    url = "/api/v1/models/fraud/quality"
+    assert set(get(store, url).json()["windows"][0]["per_class"]) == {"a", "b", "c", "d"}
+    monkeypatch.setattr(quality_json, "CLASS_ROWS_MAX", 3)
+    monkeypatch.setattr(api, "CLASS_ROWS_MAX", 3)
+    body = get(store, url).json()
+    assert body["windows"][0]["per_class"] == {}
+    assert body["windows"][0]["confusion"]["classes"] == ["a", "b", "c", "d"]
+    assert "4 classes of windows × groups are not shown, at most 3" in body["notes"][-1]
+    body = refused(get(store, f"{url}?include=per_class"), 400)
+    assert "4 classes of windows × groups, at most 3" in body["rule"]
+    assert "include=per_class" in body["remedy"]
 
 
 def test_models_takes_no_parameters(store: FilledStore) -> None:

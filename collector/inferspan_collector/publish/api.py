@@ -15,7 +15,7 @@ from inferspan_collector.config import Config
 from inferspan_collector.problems import problem
 from inferspan_collector.publish import learning
 from inferspan_collector.publish.answering import JsonAnswer, guarded, model_asked
-from inferspan_collector.publish.measuring import INCLUDE, WINDOWS_MAX, measurements
+from inferspan_collector.publish.measuring import INCLUDE, PER_CLASS, WINDOWS_MAX, measurements
 from inferspan_collector.publish.notes import notes
 from inferspan_collector.publish.parameters import (
     MINUTES,
@@ -30,7 +30,14 @@ from inferspan_collector.publish.parameters import (
     slice_filter,
     whole_number,
 )
-from inferspan_collector.publish.quality_json import Rest, default_average, windows_json
+from inferspan_collector.publish.quality_json import (
+    CLASS_ROWS_MAX,
+    Rest,
+    class_rows,
+    default_average,
+    shows_each_class,
+    windows_json,
+)
 from inferspan_collector.quality import weighing
 from inferspan_collector.quality.counted_windows import CountedWindows, counted
 from inferspan_collector.quality.figure import AVERAGES
@@ -152,11 +159,12 @@ class _Api:
     def models(self, request: Request) -> Response:
         def answer() -> Response:
             given(request, ())
-            labelled = self._queries.reader.labelled()
+            with self._queries.reader.at_one_moment() as reader:
+                labelled, models = reader.labelled(), reader.models()
             return JsonAnswer(
                 [
                     _model_json(model, labelled.get(model.model, {}), self._config)
-                    for model in self._queries.reader.models()
+                    for model in models
                 ]
             )
 
@@ -170,10 +178,11 @@ class _Api:
         return guarded(answer)
 
     def predictions(self, request: Request) -> Response:
-        return guarded(lambda: self._predictions(request))
+        def answer() -> Response:
+            with self._queries.reader.at_one_moment() as reader:
+                return self._predictions(request, reader)
 
-    def _model(self, request: Request) -> ModelSummary:
-        return model_asked(request, self._queries.reader.models())
+        return guarded(answer)
 
     def _quality(self, request: Request, reader: Reader) -> Response:
         values = given(request, QUALITY_PARAMETERS)
@@ -209,6 +218,8 @@ class _Api:
         matrix_cells = int((counts.present().sum(axis=1) ** 2).sum())
         if matrix_cells > MATRIX_CELLS_MAX:
             raise _too_many(every, matrix_cells, "cells of confusion matrices", MATRIX_CELLS_MAX)
+        if PER_CLASS in include and (n := class_rows(counts)) > CLASS_ROWS_MAX:
+            raise _too_many(every, n, "classes of windows × groups", CLASS_ROWS_MAX)
         positive = section.canonical(section.positive_class)
         average = average or default_average(counts.declared(), positive)
         limits = self._config.limits
@@ -233,7 +244,7 @@ class _Api:
             "target": target,
             "every": every,
             "average": average,
-            "notes": [*self._notes(reader, values, model, by), *_left_out(len(counts))],
+            "notes": [*self._notes(reader, values, model, by), *_left_out(counts, include)],
             "windows": windows,
         }
 
@@ -244,15 +255,15 @@ class _Api:
         known = learning.baselines(reader, values, model.model, target, windows)
         return JsonAnswer(answer | learning.judged(windows, values, section, known, then))
 
-    def _predictions(self, request: Request) -> Response:
+    def _predictions(self, request: Request, reader: Reader) -> Response:
         values = given(request, PREDICTIONS_PARAMETERS)
         outcome = choice(values, "outcome", OUTCOMES)
         limit = whole_number(values, "limit", PREDICTIONS_DEFAULT, PREDICTIONS_MAX)
         start, end = minutes_range(values)
         slices = slice_filter(values)
-        model = self._model(request)
+        model = model_asked(request, reader.models())
         target = values.get("target", self._config.model(model.model).primary_target)
-        rows = self._queries.reader.predictions(
+        rows = reader.predictions(
             model.model,
             service=values.get("service"),
             target=target,
@@ -271,7 +282,7 @@ class _Api:
                 "model": model.model,
                 "target": target,
                 "outcome": outcome,
-                "notes": self._notes(self._queries.reader, values, model),
+                "notes": self._notes(reader, values, model),
                 "predictions": [_prediction_json(row) for row in rows],
             }
         )
@@ -297,19 +308,25 @@ def _too_many(every: str, n: int, what: str, largest: int) -> BadParameter:
         "every",
         every,
         f"the answer would hold {n} {what}, at most {largest} are allowed{configured}",
-        "ask for a coarser `every`, fewer keys in `by`, or a shorter time with `from` and `to`",
+        "ask for a coarser `every`, fewer keys in `by`, or a shorter time with `from` and `to`"
+        + (", or leave out include=per_class" if what.startswith("classes") else ""),
     )
 
 
-def _left_out(windows: int) -> list[str]:
-    """What very many windows do not show."""
-    if windows <= WINDOWS_MAX:
-        return []
-    return [
-        f"{windows} windows × groups: figures of scores and numbers are made for at most "
-        f"{WINDOWS_MAX}, those of each class shown only with include=per_class; ask for a coarser "
-        "`every`, or a shorter time"
-    ]
+def _left_out(windows: CountedWindows, include: tuple[str, ...]) -> list[str]:
+    """What very many windows, or very many classes, do not show."""
+    n, remedy = len(windows), "ask for a coarser `every`, or a shorter time"
+    left = []
+    if n > WINDOWS_MAX:
+        most = f"figures of scores and numbers are made for at most {WINDOWS_MAX}"
+        left.append(f"{n} windows × groups: {most}; {remedy}")
+    if not shows_each_class(windows, include):
+        rows = class_rows(windows)
+        shown = f"at most {CLASS_ROWS_MAX} are; {remedy}"
+        if rows <= CLASS_ROWS_MAX:
+            shown = "unless include=per_class asks for them"
+        left.append(f"figures of {rows} classes of windows × groups are not shown, {shown}")
+    return left
 
 
 def _model_json(model: ModelSummary, labelled: Mapping[str, int], config: Config) -> dict[str, Any]:

@@ -23,6 +23,8 @@ from inferspan_collector.store.cells import MINUTE_NS, CellQuery
 
 PER_CLASS_MAX: Final = 500
 """Windows × groups that show the figures of each class unasked."""
+CLASS_ROWS_MAX: Final = 10_000
+"""Classes of all windows × groups whose figures are shown: each is a kilobyte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,17 @@ class Rest:
 def default_average(total: Counts, configured_positive: str | None) -> str:
     """Binary if the positive class is known, else macro."""
     return MACRO if positive_class(total, configured_positive) is None else BINARY
+
+
+def shows_each_class(windows: CountedWindows, include: tuple[str, ...]) -> bool:
+    """Whether an answer holds figures of each class: asked for, or few enough."""
+    few = len(windows) <= PER_CLASS_MAX and class_rows(windows) <= CLASS_ROWS_MAX
+    return few or PER_CLASS in include
+
+
+def class_rows(windows: CountedWindows) -> int:
+    """How many classes all windows hold, each counted in every one."""
+    return int(windows.present().sum())
 
 
 def windows_json(
@@ -68,7 +81,7 @@ def windows_json(
     coverage = (windows.judged / np.maximum(windows.answered, 1)).tolist()
     metrics = _metrics(known, rest.minimum_n, coverage)
     confusion, latency = _confusion(windows, matrices), _latency(windows)
-    per_class = len(windows) <= PER_CLASS_MAX or PER_CLASS in rest.include
+    per_class = shows_each_class(windows, rest.include)
     of_each = _per_class(windows, known, rest.minimum_n, coverage) if per_class else []
     numbers = zip(
         windows.predictions.tolist(),
@@ -104,7 +117,7 @@ def windows_json(
         if rest.weighed is not None:
             one["weights"] = _weights(rest.weighed, row)
         if rest.measurements.says(rest.include):
-            _with_rest(one, (window, group), windows.counts(row), question, rest)
+            _with_rest(one, (window, group), windows.counts(row), question, rest, per_class)
         shown.append(one)
     return shown
 
@@ -269,7 +282,12 @@ def figure_json(
 
 
 def _with_rest(
-    shown: dict[str, Any], key: Key, counts: Counts, question: Question, rest: Rest
+    shown: dict[str, Any],
+    key: Key,
+    counts: Counts,
+    question: Question,
+    rest: Rest,
+    per_class: bool,
 ) -> None:
     """Add the figures of a window's rows; of two of one name that which can be computed."""
     answered = max(1, counts.predictions - counts.errors, counts.labelled)
@@ -281,7 +299,7 @@ def _with_rest(
     for name, figure in rest.measurements.figures(key, counts, question).items():
         if shown["metrics"].get(name, {"value": None})["value"] is None:
             shown["metrics"][name] = as_json(figure)
-    for name, table in rest.measurements.per_class(key).items():
+    for name, table in rest.measurements.per_class(key).items() if per_class else ():
         mine = shown["per_class"].setdefault(name, {})
         mine |= {each: as_json(figure) for each, figure in table.items()}
     shown |= rest.measurements.more(key, rest.include)
