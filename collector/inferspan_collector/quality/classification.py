@@ -31,6 +31,10 @@ SINGLE = ("balanced_accuracy", "matthews_corrcoef", "cohen_kappa")
 FIGURES: Final = (*AVERAGED, *SINGLE)
 _OF_NEGATIVES: Final = ("specificity", "negative_predictive_value")
 
+POSITIVE_UNKNOWN: Final = (
+    "the positive class is not known; declare inferspan.predict(positive=…) or "
+    "models.<name>.positive_class, or ask average=macro"
+)
 ONE_CLASS: Final = "the labelled rows hold one class only"
 SAME_CLASS: Final = "predicted and actual hold one and the same class only"
 _FOLDED = (
@@ -131,8 +135,7 @@ def _binary(counts: Counts, table: dict[str, OneClass], question: Question) -> d
             f"predictions declare several positive classes ({declared}); group by version, or set "
             "models.<name>.positive_class"
             if declared
-            else "the positive class is not known; declare inferspan.predict(positive=…) or "
-            "models.<name>.positive_class, or ask average=macro"
+            else POSITIVE_UNKNOWN
         )
         return dict.fromkeys(AVERAGED, Figure.missing(reason))
     if positive not in table and OTHER in table:

@@ -26,7 +26,12 @@ from inferspan_collector.quality.class_tables import (
     effective,
     shares,
 )
-from inferspan_collector.quality.classification import ONE_CLASS, SAME_CLASS, has_classes
+from inferspan_collector.quality.classification import (
+    ONE_CLASS,
+    POSITIVE_UNKNOWN,
+    SAME_CLASS,
+    has_classes,
+)
 from inferspan_collector.quality.counted_windows import CountedWindows
 from inferspan_collector.quality.figure import BINARY, MICRO, WEIGHTED, Figure
 from inferspan_collector.quality.interval_columns import Ends, logit, wilson
@@ -106,7 +111,13 @@ def many(
         right = Several(share, *wilson(share, tables.effective), tables.n)
         of_each = {name: _of_class(tables.each, name) for name in AVERAGED}
         columns = {"accuracy": right}
-        if average == BINARY:
+        if average == BINARY and _undeclared(windows, positives):
+            nothing = np.full(len(windows), np.nan)
+            unknown = Several(
+                nothing, nothing, nothing, np.zeros(len(windows), np.int64), POSITIVE_UNKNOWN
+            )
+            columns |= dict.fromkeys(AVERAGED, unknown)
+        elif average == BINARY:
             place = {name: number for number, name in enumerate(windows.classes)}
             column = np.array([place.get(text or "", -1) for text in positives], np.int64)
             of_one = tables.of_column(column)
@@ -129,9 +140,14 @@ def _told(windows: CountedWindows, average: str, positives: Sequence[str | None]
     told &= np.fromiter(map(has_classes, windows.tasks), np.bool_, len(windows))
     if OTHER in windows.classes:
         told &= ~windows.present()[:, windows.classes.index(OTHER)]
-    if average == BINARY:
+    if average == BINARY and not _undeclared(windows, positives):
         told &= np.array([positive is not None for positive in positives], np.bool_)
     return told
+
+
+def _undeclared(windows: CountedWindows, positives: Sequence[str | None]) -> bool:
+    """Whether nobody says of any window what its positive class is."""
+    return not any(windows.positive_classes) and all(each is None for each in positives)
 
 
 def _share(above: Int64, below: Int64) -> Several:

@@ -16,7 +16,7 @@ from inferspan_collector.quality import many_windows, quality_figures
 from inferspan_collector.quality.classification import per_class
 from inferspan_collector.quality.counted_windows import CountedWindows, tally
 from inferspan_collector.quality.counts import Counts, merged
-from inferspan_collector.quality.figure import AVERAGES, MACRO, Figure, Question
+from inferspan_collector.quality.figure import AVERAGES, BINARY, MACRO, Figure, Question
 from inferspan_collector.quality.latency import QUANTILES
 from inferspan_collector.quality.latency import figures as latency_figures
 from inferspan_collector.store.cells import Groups, OutcomeCells, PredictionCells
@@ -127,6 +127,16 @@ def test_windows_of_classes_are_told_at_once_and_all_others_by_the_definition() 
     found = counted([[counts_of(rows)], *([each] for each in odd)], np.random.default_rng(1))
     figures = many_windows.many(found, found.matrices(), MACRO, [None] * len(found))
     assert figures.told.tolist() == [True, False, False, False]
+
+
+def test_what_lacks_a_positive_class_everywhere_is_told_at_once() -> None:
+    windows = [[counts_of([("a", "a"), ("b", "a")], "binary_classification")] for _ in range(3)]
+    found = counted(windows, np.random.default_rng(1))
+    figures = many_windows.many(found, found.matrices(), BINARY, [None] * len(found))
+    assert figures.told.all()
+    assert figures.columns["recall"].figure(0).value is None
+    for name, figure in quality_figures(windows[0][0], Question(BINARY)).items():
+        same(figures.columns[name].figure(2), figure, name)
 
 
 def test_next_to_nothing_beyond_chance_is_no_rounding() -> None:
