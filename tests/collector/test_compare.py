@@ -20,6 +20,7 @@ from statsmodels.stats.proportion import confint_proportions_2indep
 from inferspan_collector.cli.compare import lines
 from inferspan_collector.config import Config, Limits
 from inferspan_collector.publish import comparing
+from inferspan_collector.quality.intervals import effective_n, wilson_share
 
 EVEN = frozenset(f"order-{i}" for i in range(0, 1000, 2))
 """What `truths` calls fraud."""
@@ -279,3 +280,23 @@ def test_more_rows_than_may_be_read_leave_their_figures_without_a_value(
     assert "limits.query_rows" in body["figures"]["roc_auc"]["a"]["reason"]
     assert body["figures"]["accuracy"]["difference"] is not None
     assert "not comparable: " in lines(body)[-1]
+
+
+def test_rows_that_weigh_are_compared_as_what_they_stand_for(store: FilledStore) -> None:
+    right = {"6": [True] * 60 + [False] * 40, "7": [True] * 70 + [False] * 30}
+    store.add(*truths(100))
+    for version, rows in right.items():
+        predictions = answers(version, rows, score=0.5)
+        # Every fifth request was sampled, and stands for ten.
+        each = [10.0 if i % 5 == 0 else 1.0 for i in range(100)]
+        store.add(*(replace(p, adjusted_count=w) for p, w in zip(predictions, each, strict=True)))
+    figure = compare(store)["figures"]["accuracy"]
+    for version, side in (("6", "a"), ("7", "b")):
+        exact = np.average(right[version], weights=each)
+        worth = effective_n(sum(each), sum(w * w for w in each))
+        assert figure[side]["value"] == pytest.approx(exact, rel=1e-12)
+        assert (figure[side]["low"], figure[side]["high"]) == pytest.approx(
+            wilson_share(exact, worth)
+        )
+    # All of them are shared, but McNemar's test would count each request once.
+    assert figure["difference"]["test"] == "mover"

@@ -69,13 +69,21 @@ def verdicts(
     figures_b: Mapping[str, Figure],
     sides: Sides,
     question: Question,
+    *,
+    weighs: bool = False,
 ) -> dict[str, Verdict]:
-    """Compare every figure that both have; p-values are adjusted for all of them together."""
+    """Compare every figure that both have; p-values are adjusted for all of them together.
+
+    Where rows weigh more or less than one (`weighs`), figures are compared by their intervals: the
+    tests of rows count each of them once.
+    """
     table = {
         name: Verdict(
             figures_a[name],
             figures_b[name],
-            _difference(name, figures_a[name], figures_b[name], sides, question),
+            any_figures(figures_a[name], figures_b[name])
+            if weighs
+            else _difference(name, figures_a[name], figures_b[name], sides, question),
         )
         for name in figures_a
         if name in figures_b

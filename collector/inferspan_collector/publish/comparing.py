@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -17,9 +18,10 @@ from inferspan_collector.publish.measuring import all_figures, measurements
 from inferspan_collector.publish.notes import listed, notes
 from inferspan_collector.publish.parameters import BadParameter, choice, given, minutes_range
 from inferspan_collector.publish.quality_json import default_average, figure_json
-from inferspan_collector.quality.counted_windows import counted
+from inferspan_collector.quality import many_windows, weighing
+from inferspan_collector.quality.counted_windows import CountedWindows, counted
 from inferspan_collector.quality.counts import Counts
-from inferspan_collector.quality.figure import AVERAGES, Question, positive_class
+from inferspan_collector.quality.figure import AVERAGES, Figure, Question, positive_class
 from inferspan_collector.store.cells import MINUTE_NS, CellQuery, ModelSummary
 from inferspan_collector.store.reader import Reader
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
@@ -90,8 +92,10 @@ def _compared(request: Request, reader: Reader, config: Config) -> Response:
     question = Question(average or default_average(total, positive), positive)
     sides = sides_of(_rows_of(rows, by, a), _rows_of(rows, by, b))
     measured = measurements(reader, query, windows, section, config.limits.query_rows)
+    weighed = _weighed(reader, query, windows, question, config.limits.query_rows)
     figures_a, figures_b = (
-        all_figures(measured, keys[name], counts[name], question) for name in (a, b)
+        all_figures(measured, keys[name], counts[name], question, weighed.get(name))
+        for name in (a, b)
     )
     baselines = [
         chosen(reader, {}, model.model, target, name if by == "version" else None)
@@ -109,7 +113,9 @@ def _compared(request: Request, reader: Reader, config: Config) -> Response:
             "shared": _shared_json(sides),
             "figures": {
                 name: _verdict_json(verdict)
-                for name, verdict in verdicts(figures_a, figures_b, sides, question).items()
+                for name, verdict in verdicts(
+                    figures_a, figures_b, sides, question, weighs=measured.weighs
+                ).items()
             },
         }
     )
@@ -129,6 +135,19 @@ def _asked(values: dict[str, str], by: str, counted: dict[str, Counts]) -> tuple
     if values["a"] == values["b"]:
         raise BadParameter("b", values["b"], f"the same {by} as a", f"name another: {known}")
     return values["a"], values["b"]
+
+
+def _weighed(
+    reader: Reader, query: CellQuery, windows: CountedWindows, question: Question, rows_max: int
+) -> dict[str, Mapping[str, Figure]]:
+    """Name of a side → its figures of counts, of those whose rows do not all weigh one."""
+    weights = weighing.weighed(reader, query, windows, rows_max)
+    if weights is None:
+        return {}
+    positives = [question.positive_class] * len(windows)
+    found = many_windows.many(windows, windows.matrices(), question.average, positives, weights)
+    sides = {key[1][0] or "": found.of(row) for row, key in enumerate(windows.keys)}
+    return {name: figures for name, figures in sides.items() if figures is not None}
 
 
 def _rows_of(rows: RowColumns, by: str, name: str) -> RowColumns:

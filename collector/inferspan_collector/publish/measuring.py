@@ -37,6 +37,8 @@ class Measurements:
     """Figures that any of the windows has."""
     reason: str | None = None
     costs: Costs = field(default_factory=dict)
+    weighs: bool = False
+    """Whether any of the rows stands for more or less than itself."""
 
     def says(self, include: tuple[str, ...]) -> bool:
         """Whether it has anything to say of any window."""
@@ -116,9 +118,8 @@ def measurements(
         [(name, parsing.parsed(text)) for name, text in section.figures.items()],
         [(name, plugged_in.load(name)) for name in section.measures],
     )
-    states = measured(
-        reader.judged_rows(query, rows_max, features=bool(own.expressions)), question_of, own
-    )
+    rows = reader.judged_rows(query, rows_max, features=bool(own.expressions))
+    states = measured(rows, question_of, own)
     for key, found in ranked(reader.judged_items(query)).items():
         # Where a whole ranking has a label of its own, too, that is what is shown.
         mine = states.get(key, Measured())
@@ -131,17 +132,23 @@ def measurements(
     for state in states.values():
         shown |= dict.fromkeys(state.figures(question_of(None)))
     shown |= dict.fromkeys(section.figures)
-    return Measurements(states, tuple(shown), costs=section.costs)
+    weighs = bool((rows.weight != 1).any())
+    return Measurements(states, tuple(shown), costs=section.costs, weighs=weighs)
 
 
 def all_figures(
-    measurements: Measurements, key: Key, counts: Counts, question: Question
+    measurements: Measurements,
+    key: Key,
+    counts: Counts,
+    question: Question,
+    weighed: Mapping[str, Figure] | None = None,
 ) -> dict[str, Figure]:
     """Each figure of a window and group once, by its long name, of counts and of rows.
 
-    Where both know one of a name, that of the counts is given, unless it has no value.
+    Where both know one of a name, that of the counts is given, unless it has no value. Where rows
+    weigh, `weighed` are those of the counts.
     """
-    found = quality_figures(counts, question)
+    found = dict(weighed) if weighed is not None else quality_figures(counts, question)
     for name, figure in measurements.figures(key, counts, question).items():
         if name not in SHORT_NAMES.values() and (name not in found or found[name].value is None):
             found[name] = figure
