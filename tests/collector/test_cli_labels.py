@@ -100,6 +100,20 @@ def test_a_dry_run_stores_nothing_and_shows_ids_side_by_side(served: Served) -> 
     assert "look like: order-" in shown
 
 
+def test_a_dry_run_names_classes_that_no_prediction_says(served: Served) -> None:
+    text = "\n".join(
+        json.dumps({"prediction_id": IDS[n], "class": said})
+        for n, said in enumerate(("legit", "LEGIT", "fraud"))
+    )
+    arguments = ("-", "--model", MODEL, "--dry-run", "--api", served.api)
+    shown = inferspan("labels", "push", *arguments, stdin=text).stdout.splitlines()[-1]
+    assert "labels say `LEGIT`, `fraud`, which none of the newest predictions says" in shown
+    assert f"{MODEL} says `legit`" in shown
+    assert f"models.{MODEL}.class_aliases" in shown
+    assert "LEGIT" in str(summary_of(*arguments, stdin=text)["classes"])
+    assert "classes" not in summary_of(*arguments, stdin=text.splitlines()[0])
+
+
 def test_an_unknown_model_is_said_and_which_there_are(served: Served, csv_file: Path) -> None:
     columns = ("--model", "wien", *COLUMNS[2:])
     done = inferspan("labels", "push", str(csv_file), *columns, "--dry-run", "--api", served.api)

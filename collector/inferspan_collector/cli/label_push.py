@@ -11,6 +11,7 @@ from typing import Final
 
 from inferspan_collector.cli.client import Answer, Client, Unreachable, expect_success
 from inferspan_collector.cli.label_files import Row
+from inferspan_collector.cli.label_spellings import LabelledClasses
 
 BATCH_ROWS: Final = 5_000
 ATTEMPTS_MAX: Final = 8
@@ -20,6 +21,7 @@ NDJSON: Final = {"Content-Type": "application/x-ndjson"}
 NOT_FOUND: Final = 404
 UNMATCHED: Final = "waiting"
 """The collector's word for a label that no stored prediction matches yet."""
+JOINED: Final = "joined"
 EXAMPLES_MAX: Final = 5
 
 
@@ -41,6 +43,8 @@ class Tally:
     without_truth: int = 0
     unmatched_ids: list[str] = field(default_factory=list)
     """The first few ids that match no stored prediction."""
+    classes: LabelledClasses = field(default_factory=LabelledClasses)
+    """Of rows that joined."""
 
     @property
     def accepted(self) -> int:
@@ -108,6 +112,8 @@ def _keep(
             on_failure(Failure(row.line, str(result["error"])))
             continue
         tally.results[word] += 1
+        if word == JOINED and row.record:
+            tally.classes.add(row.record)
         if word == UNMATCHED and len(tally.unmatched_ids) < EXAMPLES_MAX and row.record:
             tally.unmatched_ids.append(
                 str(row.record.get("prediction_id") or row.record.get("entity_id"))

@@ -120,13 +120,14 @@ def push_command(
             )
             held = _held_ids(client, model) if tally.unmatched_ids and model else []
             unknown = "" if held or not tally.unmatched_ids else _unknown(client, model)
+            unsaid = tally.classes.unsaid(client, model) if dry_run and model else ""
     except (FileUnusable, ValueError) as error:
         fail(Exit.USAGE, f"{file}: {error}" if isinstance(error, FileUnusable) else str(error))
     except Unreachable as error:
         fail(Exit.UNREACHABLE, str(error))
     except Refused as error:
         fail(Exit.USAGE, f"the collector refuses: {error}")
-    _summarise(tally, held, unknown, dry_run=dry_run, as_json=as_json, failures=failures)
+    _summarise(tally, held, unknown, unsaid, dry_run=dry_run, as_json=as_json, failures=failures)
     raise typer.Exit(Exit.FAILED if tally.failed else Exit.OK)
 
 
@@ -278,6 +279,7 @@ def _summarise(
     tally: Tally,
     held: list[str],
     unknown: str,
+    unsaid: str,
     *,
     dry_run: bool,
     as_json: bool,
@@ -293,7 +295,7 @@ def _summarise(
             "unmatched_ids": tally.unmatched_ids,
             "held_ids": held,
         }
-        print(json.dumps(summary))
+        print(json.dumps(summary | ({"classes": unsaid} if unsaid else {})))
         return
     words = ", ".join(f"{n:,} {word}" for word, n in tally.results.most_common()) or "none"
     verb = "would be accepted" if dry_run else "accepted"
@@ -313,3 +315,5 @@ def _summarise(
             typer.echo(f"ids that the collector holds look like: {', '.join(held)}")
         if unknown:
             typer.echo(unknown)
+    if unsaid:
+        typer.echo(unsaid)
