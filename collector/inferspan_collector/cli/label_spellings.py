@@ -6,17 +6,16 @@ A label `true` of a prediction `1` joins, and is judged wrong in silence.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
 from typing import Any, Final
 
 from inferspan.semconv import class_text
 from inferspan_collector.cli.client import Client, Refused
+from inferspan_collector.cli.printable import quoted
 
 CLASSES_MAX: Final = 100
 """Classes of a file that are looked at, the first ones."""
 PREDICTIONS_READ: Final = 1_000
 """The newest ones, of which the classes that a model says are those that it says there."""
-NAMED_MAX: Final = 5
 
 
 class LabelledClasses:
@@ -39,14 +38,8 @@ class LabelledClasses:
             never = [name for name in self._named if name not in said]
             if said and never:
                 return (
-                    f"labels say {_quoted(never)}, which none of the newest predictions says: "
-                    f"{model} says {_quoted(said)}; if it is another spelling, send what it says, "
+                    f"labels say {quoted(never)}, which none of the newest predictions says: "
+                    f"{model} says {quoted(said)}; if it is another spelling, send what it says, "
                     f"or set models.{model}.class_aliases, unless that is done"
                 )
         return ""
-
-
-def _quoted(classes: Iterable[str]) -> str:
-    names = list(classes)
-    more = f" and {len(names) - NAMED_MAX} more" if len(names) > NAMED_MAX else ""
-    return ", ".join(f"`{name:.40}`" for name in names[:NAMED_MAX]) + more

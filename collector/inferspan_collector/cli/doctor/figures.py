@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
 from inferspan_collector.cli.client import Client, Refused, Unreachable
 from inferspan_collector.cli.doctor.finding import Finding, right, unknown, wrong
+from inferspan_collector.cli.printable import quoted
 
 PART: Final = "figures"
 _SETTLED_MIN: Final = 0.5
 _MONITOR_SECONDS: Final = 172_800.0
 """How far Jaeger's tab Monitor looks back."""
-_NAMED_MAX: Final = 5
 
 
 def examine(client: Client, model: str) -> Iterator[Finding]:
@@ -100,19 +100,14 @@ def _spellings(window: Mapping[str, Any], model: str) -> Iterator[Finding]:
     never = [name for name in actual if name not in said]
     if not never or not said:
         return
-    name, seen = "classes of labels", f"labels say {_quoted(never)}, which no prediction says"
+    name, seen = "classes of labels", f"labels say {quoted(never)}, which no prediction says"
     fix = f"send what it says, or set models.{model}.class_aliases"
     if len(never) == len(actual):
         # No label names a class of the model's: all of it is judged wrong.
-        yield wrong(PART, name, seen, f"what {model} says: {_quoted(said)}", fix)
+        yield wrong(PART, name, seen, f"what {model} says: {quoted(said)}", fix)
     else:
-        fix = f"{model} says {_quoted(said)}; if it is another spelling, {fix}"
+        fix = f"{model} says {quoted(said)}; if it is another spelling, {fix}"
         yield unknown(PART, name, seen, fix)
-
-
-def _quoted(classes: Sequence[str]) -> str:
-    more = f" and {len(classes) - _NAMED_MAX} more" if len(classes) > _NAMED_MAX else ""
-    return ", ".join(f"`{name:.40}`" for name in classes[:_NAMED_MAX]) + more
 
 
 def _estimated(estimates: Mapping[str, Any]) -> Iterator[Finding]:
