@@ -31,6 +31,7 @@ def test_what_fell_in_one_slice_is_seen_in_that_slice_alone(store: FilledStore) 
         for rows in (hours(scores, truths.tolist(), **about), hours(later, None, 8, **about)):
             # Two countries at the same time, of which each prediction has its own id.
             store.add(*(renamed(row, country, first * HOURLY) for row in rows))
+    far: dict[str, list[float]] = {}
     for country, fallen in (("DE", False), ("FR", True)):
         asked = f"?every=1h&slice.country={country}{REFERENCE}"
         body = get(store, "estimates", asked)
@@ -39,7 +40,18 @@ def test_what_fell_in_one_slice_is_seen_in_that_slice_alone(store: FilledStore) 
         late = [window["metrics"]["accuracy"]["alert"] for window in body["windows"][8:]]
         assert late == [fallen] * 4
         scores_of = get(store, "drift", asked)["columns"]["predicted.score"]["figures"]
-        assert scores_of["jensen_shannon"]["alerts"][8:] == [fallen] * 4
+        far[country] = scores_of["jensen_shannon"]["values"][8:]
+        assert not fallen or scores_of["jensen_shannon"]["alerts"][8:] == [True] * 4
+        for what, whole in (("estimates", body), ("drift", get(store, "drift", asked))):
+            grouped = get(store, what, f"?every=1h&by=slice.country{REFERENCE}")
+            said = [group["group"]["slice.country"] for group in grouped["groups"]]
+            assert said == ["DE", "FR"]
+            mine = grouped["groups"][said.index(country)]
+            assert {**grouped, **mine, "group": None, "notes": []} == {
+                **grouped, **whole, "group": None, "notes": [],
+            }  # fmt: skip
+    # By chance an hour of the other may be beyond its threshold, but never as far.
+    assert max(far["DE"]) < min(far["FR"]) / 2
     unknown = get(store, "drift", "?slice.country=XX")
     assert unknown["windows"] == []
     assert "no prediction of fraud has it; known: DE, FR" in unknown["notes"][0]
@@ -52,6 +64,30 @@ def test_a_baseline_says_nothing_of_a_slice(store: FilledStore) -> None:
         response = ask(family.routes(store, store.config), url)
         assert response.status_code == 400
         assert "a baseline says nothing of single slices" in response.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("query", "rule"),
+    [
+        ("by=task", "'task' cannot be grouped by here"),
+        ("by=nonsense", "'nonsense' cannot be grouped by"),
+        ("by=slice.country", "the answer would hold 21 groups, at most 20"),
+    ],
+)
+def test_groups_that_cannot_be_are_refused(store: FilledStore, query: str, rule: str) -> None:
+    for number in range(21):
+        row = hours([0.9], None, slices={"country": f"C{number:02}"})[0]
+        store.add(renamed(row, f"C{number:02}", number))
+    for family, what in ((drifting, "drift"), (foreseeing, "estimates")):
+        response = ask(family.routes(store, store.config), f"/api/v1/models/fraud/{what}?{query}")
+        assert response.status_code == 400
+        assert rule in response.json()["rule"]
+    (one,) = get(store, "drift", "?by=slice.country,version&slice.country=C07")["groups"]
+    assert one["group"] == {"slice.country": "C07", "version": "7"}
+    assert one["windows"][0]["predictions"] == 1
+    unknown = get(store, "drift", "?by=slice.planet")
+    assert unknown["groups"] == []
+    assert "planet" in unknown["notes"][0]
 
 
 def renamed(row: Prediction | Label, country: str, numbers: int) -> Prediction | Label:

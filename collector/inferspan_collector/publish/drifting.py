@@ -15,11 +15,10 @@ from inferspan_collector.config import Config
 from inferspan_collector.drift.adaptive_windowing import changes
 from inferspan_collector.drift.passes import Course, followed
 from inferspan_collector.drift.thresholds import Thresholds
-from inferspan_collector.publish import windowed
 from inferspan_collector.publish.answering import JsonAnswer, guarded
 from inferspan_collector.publish.learning import constants_of
 from inferspan_collector.publish.parameters import rfc3339
-from inferspan_collector.publish.windowed import Windowed
+from inferspan_collector.publish.windowed import Windowed, answered
 from inferspan_collector.store.row_columns import RowColumns
 from inferspan_collector.submission import Queries
 
@@ -32,25 +31,22 @@ def routes(queries: Queries, config: Config) -> list[Route]:
     """The route, to be mounted at the root of the API port."""
 
     def drift(request: Request) -> Response:
-        return guarded(lambda: _drift(request, queries, config))
+        return guarded(lambda: JsonAnswer(answered(request, queries, config, _answer)))
 
     return [Route(PATH, drift, methods=["GET"])]
 
 
-def _drift(request: Request, queries: Queries, config: Config) -> Response:
-    found = windowed.asked(request, queries, config)
-    return JsonAnswer(
-        {
-            "model": found.model.model,
-            "target": found.query.target,
-            "every": found.every,
-            "reference": found.reference.json(),
-            "notes": found.notes,
-            "windows": found.windows_json(),
-            "columns": columns_json(found),
-            "error_changes": changes_json(found.rows),
-        }
-    )
+def _answer(found: Windowed) -> dict[str, Any]:
+    return {
+        "model": found.model.model,
+        "target": found.query.target,
+        "every": found.every,
+        "reference": found.reference.json(),
+        "notes": found.notes,
+        "windows": found.windows_json(),
+        "columns": columns_json(found),
+        "error_changes": changes_json(found.rows),
+    }
 
 
 def columns_json(found: Windowed) -> dict[str, Any]:

@@ -18,13 +18,12 @@ from inferspan_collector.drift.thresholds import Thresholds, learnt
 from inferspan_collector.estimates.foresight import Foresight
 from inferspan_collector.estimates.outlook import Outlook, outlooks
 from inferspan_collector.estimates.settling import Curve, counted, curve
-from inferspan_collector.publish import windowed
 from inferspan_collector.publish.answering import JsonAnswer, guarded
 from inferspan_collector.publish.drifting import thresholds_json
 from inferspan_collector.publish.learning import constants
 from inferspan_collector.publish.quality_json import figure_json
 from inferspan_collector.publish.references import Reference
-from inferspan_collector.publish.windowed import Windowed
+from inferspan_collector.publish.windowed import Windowed, answered
 from inferspan_collector.store.row_columns import RowColumns
 from inferspan_collector.submission import Queries
 
@@ -36,36 +35,37 @@ def routes(queries: Queries, config: Config) -> list[Route]:
     """The route, to be mounted at the root of the API port."""
 
     def estimates(request: Request) -> Response:
-        return guarded(lambda: _estimates(request, queries, config))
+        now_ns = queries.now_ns()
+        return guarded(
+            lambda: JsonAnswer(
+                answered(request, queries, config, lambda found: _answer(found, now_ns))
+            )
+        )
 
     return [Route(PATH, estimates, methods=["GET"])]
 
 
-def _estimates(request: Request, queries: Queries, config: Config) -> Response:
-    found = windowed.asked(request, queries, config)
+def _answer(found: Windowed, now_ns: int) -> dict[str, Any]:
     rows = found.rows
     foreseen = found.reference.foresight(found.section.canonical(found.section.positive_class))
-    now_ns = queries.now_ns()
     lags = curve(counted(rows.lag[~rows.failed], now_ns - rows.event_time[~rows.failed]))
     thresholds = thresholds_of(found.reference, foreseen, found.section)
-    return JsonAnswer(
-        {
-            "model": found.model.model,
-            "target": found.query.target,
-            "every": found.every,
-            "reference": {**found.reference.json(), "learnt_from": foreseen.labelled},
-            "method": foreseen.method,
-            "reason": foreseen.reason,
-            "positive_class": foreseen.positive,
-            "notes": found.notes,
-            "label_lag": _lag_json(lags, int((rows.lag >= 0).sum())),
-            "thresholds": {name: thresholds_json(each) for name, each in thresholds.items()},
-            "windows": [
-                {**window, **_window_json(part, foreseen, thresholds, lags, now_ns)}
-                for window, part in zip(found.windows_json(), _parts(found), strict=True)
-            ],
-        }
-    )
+    return {
+        "model": found.model.model,
+        "target": found.query.target,
+        "every": found.every,
+        "reference": {**found.reference.json(), "learnt_from": foreseen.labelled},
+        "method": foreseen.method,
+        "reason": foreseen.reason,
+        "positive_class": foreseen.positive,
+        "notes": found.notes,
+        "label_lag": _lag_json(lags, int((rows.lag >= 0).sum())),
+        "thresholds": {name: thresholds_json(each) for name, each in thresholds.items()},
+        "windows": [
+            {**window, **_window_json(part, foreseen, thresholds, lags, now_ns)}
+            for window, part in zip(found.windows_json(), _parts(found), strict=True)
+        ],
+    }
 
 
 def _parts(found: Windowed) -> list[RowColumns]:

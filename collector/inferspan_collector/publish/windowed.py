@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,6 +21,7 @@ from inferspan_collector.publish.parameters import (
     BadParameter,
     choice,
     given,
+    group_keys,
     minutes_range,
     rfc3339,
     slice_filter,
@@ -28,6 +32,7 @@ from inferspan_collector.publish.references import (
     reference,
     windows_of,
 )
+from inferspan_collector.store.cell_queries import SLICE
 from inferspan_collector.store.cells import MINUTE_NS, ModelSummary
 from inferspan_collector.store.reader import Reader
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
@@ -35,8 +40,11 @@ from inferspan_collector.submission import Queries
 
 ROWS_MAX: Final = 500_000
 """Rows that are read, and as many of the reference: with 25 features some 0.2 GB each."""
+GROUPS_MAX: Final = 20
+"""Groups of one answer: of each as many rows are read, and it is measured by itself."""
+SAID_ONCE: Final = frozenset(("model", "target", "every"))
 KNOWN: Final = (
-    "every", "from", "to", "target", "environment", "service", "version", *PARAMETERS,
+    "every", "from", "to", "target", "environment", "service", "version", "by", *PARAMETERS,
     SLICE_PARAMETER,
 )  # fmt: skip
 
@@ -77,22 +85,79 @@ class Windowed:
         ]
 
 
-def asked(request: Request, queries: Queries, config: Config) -> Windowed:
-    """Read a question and the rows that it is about.
+def answered(
+    request: Request,
+    queries: Queries,
+    config: Config,
+    shown: Callable[[Windowed], dict[str, Any]],
+) -> dict[str, Any]:
+    """The answer to a question; with `by` one a group, each measured against its own reference.
+
+    All of it is about one moment. Groups without a prediction in the time are left out.
+
+    Args:
+        request: the question.
+        queries: of the store.
+        config: models and limits.
+        shown: the rows of a question, in windows → the answer.
 
     Raises:
         BadParameter: a parameter breaks a rule, or the answer would be too long.
         UnknownModel: there is no such model.
     """
     with queries.reader.at_one_moment() as reader:
-        return _asked(request, reader, config)
+        values = given(request, KNOWN)
+        model = model_asked(request, reader.models())
+        keys = group_keys(values)
+        if not keys:
+            return shown(_windowed(values, model, reader, config))
+        groups = _groups(values, keys, model, reader)
+        every = choice(values, "every", MINUTES) or "all"
+        section = config.model(model.model)
+        answers = []
+        for group in groups:
+            found = _windowed(values | group, model, reader, config)
+            if len(found.rows):
+                of_group = {key: v for key, v in shown(found).items() if key not in SAID_ONCE}
+                answers.append({"group": group, **of_group})
+        return {
+            "model": model.model,
+            "target": values.get("target", section.primary_target),
+            "every": every,
+            "by": list(keys),
+            "notes": notes(values, model, section, reader, keys),
+            "groups": answers,
+        }
 
 
-def _asked(request: Request, reader: Reader, config: Config) -> Windowed:
-    values = given(request, KNOWN)
+def _groups(
+    values: Mapping[str, str], keys: tuple[str, ...], model: ModelSummary, reader: Reader
+) -> list[dict[str, str]]:
+    """Every combination of what the keys can be: a value asked for, else all that there are."""
+    others = [key for key in keys if key != "version" and not key.startswith(SLICE)]
+    if others:
+        rule = f"{others[0]!r} cannot be grouped by here"
+        raise BadParameter("by", values["by"], rule, f"use version or {SLICE}<key>")
+    slices = reader.slice_values(model.model)
+    each: list[tuple[str, ...]] = []
+    for key in keys:
+        known = model.versions if key == "version" else slices.get(key.removeprefix(SLICE), ())
+        each.append((values[key],) if key in values else known)
+    n = math.prod(len(known) for known in each)
+    if n > GROUPS_MAX:
+        raise BadParameter(
+            "by", values["by"], f"the answer would hold {n} groups, at most {GROUPS_MAX} are "
+            "allowed: each is read and learnt from by itself", f"group by fewer keys, or ask for "
+            f"one of them: {keys[0]}=…",
+        )  # fmt: skip
+    return [dict(zip(keys, group, strict=True)) for group in itertools.product(*each)]
+
+
+def _windowed(
+    values: Mapping[str, str], model: ModelSummary, reader: Reader, config: Config
+) -> Windowed:
     every = choice(values, "every", MINUTES) or "all"
     start, end = minutes_range(values)
-    model = model_asked(request, reader.models())
     section = config.model(model.model)
     query = RowQuery(
         model=model.model,
