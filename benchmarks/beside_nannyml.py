@@ -9,7 +9,7 @@ otherwise, and fails where that is more than is said of each figure here:
 
 - true figures, thresholds, CBPE of two classes, distances of bins and of categories: 1e-6;
 - CBPE of several classes: 0.002, for whether a class is calibrated is decided otherwise;
-- Kolmogorov-Smirnov: 1/512; Wasserstein: 2 % of the distance: NannyML is not exact there, either;
+- Kolmogorov-Smirnov: 2/1024; Wasserstein: 2 % of the distance: NannyML is not exact there, either;
 - direct loss estimation: 5 %, of another library's trees.
 """
 
@@ -271,7 +271,7 @@ def drift(product: Product, known: Mapping[str, Any], verdicts: Verdicts) -> Non
     case, columns = product.case, product.get("drift")["columns"]
     said = "predicted.value" if case.task == semconv.REGRESSION else "predicted.class"
     outputs_of = {case.predicted: said, case.score: "predicted.score"}
-    most = {"kolmogorov_smirnov": (1 / 512, False), "wasserstein": (0.02, True)}
+    most = {"kolmogorov_smirnov": (2 / 1_024, False), "wasserstein": (0.02, True)}
     for kind in ("drift", "missing", "unseen_categories"):
         for key, values in known.get(kind, {}).items():
             column, *method, what = key.split("|")

@@ -277,10 +277,10 @@ def test_drift_of_numbers_is_scipys(rows: Rows, answers: Answers) -> None:
             for part in parts(CUT, LATER)
         ]
         for place, (reference, window) in enumerate(present):
-            # 512 quantiles of the reference: what is between two of them is at most so much.
+            # 1,024 quantiles of the reference: what is between two of them is at most so much.
             gap = ks_2samp(reference, window).statistic
             near = found["kolmogorov_smirnov"]["values"][place]
-            assert 0 <= gap - near + 1e-12 < 2 / 512, name
+            assert 0 <= gap - near + 1e-12 < 2 / 1_024, name
             missing = 1 - len(window) / HOURLY
             close(found["missing"]["values"][place], missing, name)
             outside = ((window < reference.min()) | (window > reference.max())).sum()

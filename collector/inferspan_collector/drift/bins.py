@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from inferspan_collector.drift.counts import Counts, Float64, Int64
 
-QUANTILES: Final = 512
+QUANTILES: Final = 1_024
 """Into how many parts of equal weight the reference is cut, for what reads its cumulative form."""
 CATEGORIES_MAX: Final = 1_000
 """Categories of a reference with a bin of their own, the most frequent ones; the rest are

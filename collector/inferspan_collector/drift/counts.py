@@ -67,8 +67,8 @@ class Counts:
             high=np.maximum(self.high, other.high),
         )
 
-    def take(self, windows: NDArray[np.bool_] | Int64) -> Counts:
-        """Some of the windows, by index or mask."""
+    def take(self, windows: NDArray[np.bool_] | Int64 | slice) -> Counts:
+        """Some of the windows, by index, mask or slice."""
         return Counts(**{each.name: getattr(self, each.name)[windows] for each in fields(self)})
 
     def together(self) -> Counts:

@@ -25,8 +25,9 @@ from inferspan_collector.quality.intervals import Z
 
 ROWS_MIN: Final = 200
 """Of fewer labelled reference rows nothing is learnt."""
-ROWS_MAX: Final = 20_000
-"""Reference rows that are learnt from: evenly spaced ones where there are more."""
+CELLS_MAX: Final = 500_000
+"""Reference rows × features that are learnt from, what was said being one: 62,500 rows of 8, 20,000
+of 25. Evenly spaced rows where there are more."""
 ERROR_MAX: Final = 1e150
 """What is learnt has no greater errors: a double does not hold their squares."""
 EPSILON: Final = float(np.finfo(np.float64).eps)
@@ -93,8 +94,9 @@ class DirectLoss:
         predicted, actual = predicted[finite], actual[finite]
         if len(seen) < ROWS_MIN:
             return cls({})
-        if len(seen) > ROWS_MAX:
-            kept = np.linspace(0, len(seen) - 1, ROWS_MAX).astype(np.int64)
+        most = max(ROWS_MIN, CELLS_MAX // seen.shape[1])
+        if len(seen) > most:
+            kept = np.linspace(0, len(seen) - 1, most).astype(np.int64)
             seen, predicted, actual = seen[kept], predicted[kept], actual[kept]
         models = {}
         for name in LOSSES:

@@ -48,12 +48,11 @@ def error_bounds(reference: Counts, windows: Counts, bins: NumberBins) -> Float6
 
 def _between(left: Float64, right: Float64) -> Float64:
     """The mean height of |a straight line| from `left` to `right`, element by element."""
-    total = np.abs(left) + np.abs(right)
-    # One that crosses 0 leaves two triangles; one that does not, a trapezoid.
-    crossing = left * right < 0
-    with np.errstate(divide="ignore", invalid="ignore"):
-        triangles = (left * left + right * right) / (2 * total)
-    heights: Float64 = np.where(crossing, triangles, total / 2)
+    heights: Float64 = np.abs(left + right) / 2
+    # One that crosses 0 leaves two triangles instead of a trapezoid.
+    crossing = np.nonzero(left * right < 0)
+    before, after = left[crossing], right[crossing]
+    heights[crossing] = (before * before + after * after) / (2 * (np.abs(before) + np.abs(after)))
     return heights
 
 
