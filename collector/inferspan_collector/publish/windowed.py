@@ -109,25 +109,36 @@ def answered(
         values = given(request, KNOWN)
         model = model_asked(request, reader.models())
         keys = group_keys(values)
-        if not keys:
-            return shown(_windowed(values, model, reader, config))
-        groups = _groups(values, keys, model, reader)
-        every = choice(values, "every", MINUTES) or "all"
-        section = config.model(model.model)
-        answers = []
-        for group in groups:
-            found = _windowed(values | group, model, reader, config)
-            if len(found.rows):
-                of_group = {key: v for key, v in shown(found).items() if key not in SAID_ONCE}
-                answers.append({"group": group, **of_group})
-        return {
-            "model": model.model,
-            "target": values.get("target", section.primary_target),
-            "every": every,
-            "by": list(keys),
-            "notes": notes(values, model, section, reader, keys),
-            "groups": answers,
-        }
+        if keys:
+            return _by_group(values, keys, model, reader, config, shown)
+        found = _windowed(values, model, reader, config)
+    return shown(found)
+
+
+def _by_group(
+    values: Mapping[str, str],
+    keys: tuple[str, ...],
+    model: ModelSummary,
+    reader: Reader,
+    config: Config,
+    shown: Callable[[Windowed], dict[str, Any]],
+) -> dict[str, Any]:
+    """One group after the other, so that the rows of one are held at a time."""
+    section = config.model(model.model)
+    answers = []
+    for group in _groups(values, keys, model, reader):
+        found = _windowed({**values, **group}, model, reader, config)
+        if len(found.rows):
+            of_group = {key: said for key, said in shown(found).items() if key not in SAID_ONCE}
+            answers.append({"group": group, **of_group})
+    return {
+        "model": model.model,
+        "target": values.get("target", section.primary_target),
+        "every": choice(values, "every", MINUTES) or "all",
+        "by": list(keys),
+        "notes": notes(values, model, section, reader, keys),
+        "groups": answers,
+    }
 
 
 def _groups(
