@@ -133,15 +133,14 @@ def test_numbers(pairs: list[tuple[float, float]]) -> None:
         is_it(found["mean_squared_log_error"], logs, "msle")
 
 
-@given(st.floats(-1e308, 1e308), st.integers(0, 2**32))
-def test_errors_beyond_all_measure_are_foreseen_as_none_or_a_number(huge: float, seed: int) -> None:
-    rng = np.random.default_rng(seed)
+@pytest.mark.parametrize("huge", [3.0, 1e160, 1e308, -1e308, np.inf])
+def test_errors_beyond_all_measure_are_foreseen_as_none_or_a_number(huge: float) -> None:
+    rng = np.random.default_rng(1)
     actual = rng.normal(size=300)
     predicted = actual + rng.normal(size=300)
     predicted[0] = huge
-    fitted = DirectLoss.fitted(rng.normal(size=(300, 2)), predicted, actual)
-    foresight = Foresight(None, "dle", fitted=fitted)
+    fitted = DirectLoss.fitted(np.empty((300, 0)), predicted, actual)
     rows = rows_of(300, REGRESSION, value=predicted)
-    for name, outlook in outlooks(rows, foresight, {}).items():
+    for name, outlook in outlooks(rows, Foresight(None, "dle", fitted=fitted), {}).items():
         for number in (outlook.estimated.value, outlook.estimated.low, outlook.estimated.high):
             assert number is None or np.isfinite(number), name
