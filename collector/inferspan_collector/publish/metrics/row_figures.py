@@ -179,9 +179,8 @@ class RowFigures:
             made = _Made(noticed=Noticed(self._window, self._config.model(model).minimum_n))
             try:
                 with reader.at_one_moment() as now:
-                    _OfModel(now, self._config, model, self._window, self._longest, now_ns).make(
-                        made, sorted(of_model)
-                    )
+                    of = _OfModel(now, self._config, model, self._window, self._longest, now_ns)
+                    of.make(made, sorted(of_model))
             except Exception:
                 # The other models have their figures all the same, and this one keeps its last:
                 # that they grow old is what alerts.
