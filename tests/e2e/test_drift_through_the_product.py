@@ -250,7 +250,8 @@ def of_bins(reference: np.ndarray, window: np.ndarray) -> float:
     reference, window = reference[~np.isnan(reference)], window[~np.isnan(window)]
     edges = np.histogram_bin_edges(reference, bins="doane")
     p, q = (np.histogram(each, edges)[0] / len(each) for each in (reference, window))
-    return float(jensenshannon([*p, 0.0], [*q, 1 - q.sum()], base=2))
+    # What is left of 1 may be a rounding error below 0.
+    return float(jensenshannon([*p, 0.0], [*q, max(0.0, 1 - q.sum())], base=2))
 
 
 def of_texts(reference: np.ndarray, window: np.ndarray) -> np.ndarray:
