@@ -229,26 +229,6 @@ def test_versions_lead_to_whether_their_difference_is_chance(filled: Shown) -> N
     assert parse_qs(asked.query)["b"] == ["8"]
 
 
-def test_a_model_leads_to_its_dashboards_and_its_mistakes(tmp_path: Path) -> None:
-    config = Config.model_validate(
-        {"jaeger": {"ui": f"{JAEGER}/"}, "publish": {"grafana": "https://g.example/x/"}}
-    )
-    with shown(tmp_path, config) as page:
-        page.store.add(*labelled_predictions(PAIRS, service="fraud & co"))
-        html = page.get(f"{address('fraud')}?version=7&range=all").text
-    links = {attributes["href"] or "" for tag, attributes in elements(html) if tag == "a"}
-    boards = sorted(link for link in links if link.startswith("https://g.example/x/d/inferspan-"))
-    assert len(boards) == 3
-    for board in boards:
-        asked = parse_qs(urlsplit(board).query)
-        assert (asked["var-model"], asked["var-version"]) == (["fraud"], ["7"])
-        assert int(asked["from"][0]) <= START_NS // 10**6 <= int(asked["to"][0])
-    (search,) = [link for link in links if link.startswith(f"{JAEGER}/search?")]
-    asked = parse_qs(urlsplit(search).query)
-    assert asked["service"] == ["fraud___co-quality"]
-    assert asked["tags"] == ['{"inferspan.evaluation.outcome": "incorrect"}']
-
-
 @pytest.mark.parametrize(
     ("axis", "said"),
     [
