@@ -105,7 +105,6 @@ class UsualCall(PredictionCall):
         label, score, number = found
         if (
             (label is None and (number is None or not plan.rule.numeric))
-            or self._extent is None
             or self._gathered is not None
             or self._noted is not None
             or self._dropped
@@ -119,7 +118,10 @@ class UsualCall(PredictionCall):
         self.ended = True
         try:
             attributes = {**plan.templates[self._policy]}
-            attributes[_SHAPE], attributes[_DTYPE] = self._extent
+            if self._extent is None:
+                del attributes[_SHAPE], attributes[_DTYPE]
+            else:
+                attributes[_SHAPE], attributes[_DTYPE] = self._extent
             if label is not None:
                 attributes[_CLASS] = label
                 if score is None:
