@@ -120,9 +120,10 @@ class Stages:
             cursor.execute(_WAIT)
         self._runs += met
         self._waiting += fresh - met
-        over = len(batch) if fresh == room else 0
-        # Where there was no room, which of them would have been new is not known.
-        return Taken(met, 0 if over else len(batch) - fresh, over and len(batch) - fresh, folded)
+        rest = len(batch) - fresh
+        # Where there was no room for all, which of the rest would have been new is not known.
+        full = fresh == room
+        return Taken(met, 0 if full else rest, rest if full else 0, folded)
 
     def drop_old(self, now_ns: int) -> tuple[int, int]:
         """Forget runs that cannot count any more, inside the open transaction; `reload` then.
