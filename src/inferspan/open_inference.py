@@ -74,7 +74,8 @@ def traced(
     counts. The trace (`traceparent`) and the id (`X-Prediction-Id`) are sent along, unless the call
     has such headers itself. The id is the `id` of the request's JSON, where it has one. Shapes and
     types of the inputs are seen; the answer is the one output there is, or the one that is called
-    `label` or `predict`. A status of 400 or above has failed. Other calls pass as they are.
+    `label` or `predict`; one that is streamed is not read. A status of 400 or above has failed.
+    Other calls pass as they are.
 
     Args:
         post: `post` of `requests`, of one of its sessions, or of a client of `httpx`, plain or of
@@ -326,7 +327,18 @@ def _checked(response: Any) -> Any:
     return response
 
 
+def _is_unread(keywords: Keywords, response: Any) -> bool:
+    """Whether the answer is still to be read by the caller, who would find nothing after us."""
+    # Of requests, whose sessions may stream without the call saying so, and of httpx.
+    consumed = ("_content_consumed", "is_stream_consumed")
+    return bool(keywords.get("stream")) or any(
+        getattr(response, name, True) is False for name in consumed
+    )
+
+
 def _answer(arguments: Arguments, keywords: Keywords, response: Any) -> object:
+    if _is_unread(keywords, response):
+        raise Misfit("a streamed answer is not read: it is the caller's")
     if _BINARY in {str(name).lower() for name in response.headers}:
         raise Misfit("outputs in binary are not read; ask for them as JSON")
     if len(response.content) > BODY_BYTES_MAX:

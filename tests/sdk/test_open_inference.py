@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -169,6 +170,22 @@ def test_outputs_of_which_none_is_known_are_not_guessed(address: str, spans: Cap
     with_httpx(f"{address}/v2/models/several/infer", {"inputs": INPUTS})
     found = spans.prediction("several").attributes or {}
     assert "2 outputs, of which none is known" in str(found[semconv.CAPTURE_DROPPED])
+
+
+@pytest.mark.parametrize("said_by", ["call", "session", "function"])
+def test_a_streamed_answer_is_left_to_the_caller(
+    said_by: str, address: str, spans: CapturedSpans
+) -> None:
+    url = f"{address}/v2/models/iris/infer"
+    with requests.Session() as session:
+        session.stream = said_by == "session"
+        streaming = partial(session.post, stream=True)
+        post = open_inference.traced(streaming if said_by == "function" else session.post)
+        said = {"stream": True} if said_by == "call" else {}
+        with post(url, json={"inputs": INPUTS}, **said) as answer:
+            assert json.loads(answer.raw.read())["outputs"] == [LABEL, SCORES]
+    found = spans.prediction("iris").attributes or {}
+    assert "a streamed answer is not read" in str(found[semconv.CAPTURE_DROPPED])
 
 
 def test_what_cannot_be_called_is_refused() -> None:
