@@ -11,8 +11,10 @@ from shown_page import elements, shown
 
 from inferspan_collector.config import Config
 from inferspan_collector.page.choices import address
+from inferspan_collector.publish.jaeger_names import service_names
 
 JAEGER = "http://127.0.0.1:16686"
+MODELS = ["churn", "fraud"]
 PAIRS = [("fraud", "fraud")] * 40 + [("fraud", "legit")] * 10
 
 
@@ -34,3 +36,28 @@ def test_a_model_leads_to_its_dashboards_and_its_mistakes(tmp_path: Path) -> Non
     asked = parse_qs(urlsplit(search).query)
     assert asked["service"] == ["fraud___co-quality"]
     assert asked["tags"] == ['{"inferspan.evaluation.outcome": "incorrect"}']
+
+
+def test_services_that_look_alike_lead_to_their_own_mistakes(tmp_path: Path) -> None:
+    config = Config.model_validate({"jaeger": {"ui": JAEGER}})
+    alike = ["fraud.api", "fraud_api", "fraud/api"]
+    with shown(tmp_path, config) as page:
+        for at, service in enumerate(alike):
+            # One of them serves another model.
+            model = "churn" if service == "fraud_api" else "fraud"
+            page.store.add(
+                *labelled_predictions(PAIRS, service=service, model=model, first=at * 100)
+            )
+        names = service_names(alike)
+        found = {model: services_of_links(page.get(address(model)).text) for model in MODELS}
+    assert found == {
+        "fraud": {f"{names['fraud.api']}-quality", f"{names['fraud/api']}-quality"},
+        "churn": {"fraud_api-quality"},
+    }
+
+
+def services_of_links(html: str) -> set[str]:
+    """The services that links to Jaeger search for."""
+    links = {attributes["href"] or "" for tag, attributes in elements(html) if tag == "a"}
+    searches = [link for link in links if link.startswith(f"{JAEGER}/search?")]
+    return {service for link in searches for service in parse_qs(urlsplit(link).query)["service"]}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from itertools import islice
 from typing import Final
 from urllib.parse import urlencode
 
 from inferspan import semconv
 from inferspan_collector.page.choices import Choice
-from inferspan_collector.publish.jaeger_names import quality_service, safe_name
+from inferspan_collector.publish.jaeger_names import quality_service
 
 BOARDS: Final = {
     "Grafana: on call": "inferspan-on-call",
@@ -26,13 +27,13 @@ Link = tuple[str, str]
 
 
 def links(
-    choice: Choice, services: Sequence[str], grafana: str | None, jaeger: str | None
+    choice: Choice, services: Mapping[str, str], grafana: str | None, jaeger: str | None
 ) -> list[Link]:
     """Links to the same model, version and time.
 
     Args:
         choice: what is shown here.
-        services: of the model, as spans name them.
+        services: of the model, as spans name them → as Jaeger's names are made of them.
         grafana: its address without a slash at the end; None = there is none.
         jaeger: the same.
     """
@@ -49,7 +50,7 @@ def links(
             "end": choice.end * 60_000_000,
             "limit": TRACES,
         }
-        for service in services[:SERVICES_MAX]:
-            asked = urlencode({"service": quality_service(safe_name(service)), **search})
+        for service, safe in islice(services.items(), SERVICES_MAX):
+            asked = urlencode({"service": quality_service(safe), **search})
             found.append((f"Jaeger: mistakes of {service}", f"{jaeger}/search?{asked}"))
     return found

@@ -24,6 +24,7 @@ from inferspan_collector.page.choices import Choice
 from inferspan_collector.page.kept import FAILED, Answered, Answers
 from inferspan_collector.page.parts import PARTS, Surroundings
 from inferspan_collector.publish import api
+from inferspan_collector.publish.jaeger_names import service_names
 from inferspan_collector.publish.parameters import BadParameter
 from inferspan_collector.submission import Queries
 from inferspan_collector.telemetry import CONTAINED, Telemetry
@@ -181,7 +182,7 @@ class Page:
             "model.html",
             model=summary,
             choice=choice,
-            elsewhere=elsewhere.links(choice, summary["services"], self._grafana, self._jaeger),
+            elsewhere=elsewhere.links(choice, self._services(summary), self._grafana, self._jaeger),
             ranges=choices.RANGES,
             windows=choices.WINDOWS,
             parts=[]
@@ -268,6 +269,12 @@ class Page:
         # Not kept: a new model is there at once.
         models: list[Json] = self._asking.ask(Question(MODELS))
         return models
+
+    def _services(self, summary: Json) -> dict[str, str]:
+        # A name is told apart from those of every other model's services, too.
+        models = [summary, *self._models()]
+        names = service_names(each for model in models for each in model["services"])
+        return {service: names[service] for service in summary["services"]}
 
     def _summary(self, request: Request) -> Json | None:
         asked = request.path_params["model"]
