@@ -16,7 +16,6 @@ from typing import Any, Final, ParamSpec, TypeVar, cast
 from urllib.parse import unquote
 
 import numpy as np
-from opentelemetry import propagate
 from opentelemetry.trace import SpanKind
 
 from inferspan import inference_messages
@@ -25,12 +24,11 @@ from inferspan.asking import asking
 from inferspan.attributes import NAME_LENGTH_MAX, text
 from inferspan.calls import CallShape, Wrapper, wrapper_of
 from inferspan.containment import Contained
-from inferspan.current import current_prediction
 from inferspan.declaration import Declaration, options_known
 from inferspan.inference_tensors import RemoteTensor, answering, by_row
 from inferspan.integration import Asked
 from inferspan.output_columns import Misfit
-from inferspan.served_requests import PREDICTION_ID_HEADER, is_sendable
+from inferspan.sent_headers import SentHeaders, with_metadata
 from inferspan.usual_calls import starter
 
 P = ParamSpec("P")
@@ -41,7 +39,6 @@ BODY_BYTES_MAX: Final = 1 << 22
 _URL: Final = re.compile(r"/v2/models/([^/?#]+)(?:/versions/([^/?#]+))?/infer/?(?:[?#]|$)")
 _FAILED: Final = 400
 _BINARY: Final = "inference-header-content-length"
-_SEND: Final = Contained("send a prediction's trace and id")
 _READ: Final = Contained("read a request to a model server")
 
 
@@ -72,10 +69,10 @@ def traced(
     A call whose URL is `…/v2/models/NAME[/versions/VERSION]/infer` is a prediction of that model,
     of kind CLIENT: where the server records the same prediction under the same id, the server's
     counts. The trace (`traceparent`) and the id (`X-Prediction-Id`) are sent along, unless the call
-    has such headers itself. The id is the `id` of the request's JSON, where it has one. Shapes and
-    types of the inputs are seen; the answer is the one output there is, or the one that is called
-    `label` or `predict`; one that is streamed is not read. A status of 400 or above has failed.
-    Other calls pass as they are.
+    or its client has such headers itself. The id is the `id` of the request's JSON, where it has
+    one. Shapes and types of the inputs are seen; the answer is the one output there is, or the one
+    that is called `label` or `predict`; one that is streamed is not read. A status of 400 or above
+    has failed. Other calls pass as they are.
 
     Args:
         post: `post` of `requests`, of one of its sessions, or of a client of `httpx`, plain or of
@@ -119,6 +116,7 @@ class _Posting:
     def __init__(self, post: Callable[..., Any], declared: Declaration) -> None:
         self.shape = CallShape.of(post)
         self._post = post
+        self._headers = SentHeaders(post)
         self._named, self._unnamed = (
             asking(_asked, partial(self._made, declared, source)) for source in (_id, None)
         )
@@ -130,7 +128,7 @@ class _Posting:
         """What stands in the place of a plain function."""
 
         def sending(*args: Any, **kwargs: Any) -> Any:
-            return _checked(self._post(*args, **_with_headers(kwargs)))
+            return _checked(self._post(*args, **self._headers.added(kwargs)))
 
         def call(*args: Any, **kwargs: Any) -> Any:
             wrapper = self._chosen(args, kwargs)
@@ -147,7 +145,7 @@ class _Posting:
         """What stands in the place of a coroutine function."""
 
         async def sending(*args: Any, **kwargs: Any) -> Any:
-            return _checked(await self._post(*args, **_with_headers(kwargs)))
+            return _checked(await self._post(*args, **self._headers.added(kwargs)))
 
         async def call(*args: Any, **kwargs: Any) -> Any:
             wrapper = self._chosen(args, kwargs)
@@ -221,7 +219,7 @@ def traced_method(
     )
 
     def sending(*args: Any, **kwargs: Any) -> Any:
-        return cast("Any", infer)(*args, **_with_metadata(kwargs))
+        return cast("Any", infer)(*args, **with_metadata(kwargs))
 
     def call(request: Any, *args: Any, **kwargs: Any) -> Any:
         wrapper = unnamed if inference_messages.request_id(request) is None else named
@@ -239,16 +237,6 @@ def _of_messages(declared: Declaration, prediction_id: Any, asked: Asked) -> Wra
         inputs=inference_messages.inputs,
         answer=inference_messages.answer,
     )
-
-
-def _with_metadata(keywords: dict[str, Any]) -> dict[str, Any]:
-    """The call's keywords, with the metadata of the prediction that is running."""
-    with _SEND:
-        given = tuple(keywords.get("metadata") or ())
-        said = {str(pair[0]) for pair in given}
-        own = tuple((name, value) for name, value in _carried().items() if name not in said)
-        return {**keywords, "metadata": given + own}
-    return keywords
 
 
 def _recorded(
@@ -298,26 +286,6 @@ def _inputs(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
         str(given["name"]): RemoteTensor(tuple(map(int, given["shape"])), str(given["datatype"]))
         for given in _body(keywords).get("inputs", ())
     }
-
-
-def _with_headers(keywords: dict[str, Any]) -> dict[str, Any]:
-    """The call's keywords, with the headers of the prediction that is running."""
-    with _SEND:
-        given = dict(keywords.get("headers") or {})
-        said = {str(name).lower() for name in given}
-        given.update({name: value for name, value in _carried().items() if name not in said})
-        return {**keywords, "headers": given}
-    return keywords
-
-
-def _carried() -> dict[str, str]:
-    """The trace, and the id of the prediction that is running."""
-    own: dict[str, str] = {}
-    propagate.inject(own)
-    running = current_prediction()
-    if running is not None and is_sendable(running.id):
-        own[PREDICTION_ID_HEADER] = running.id
-    return own
 
 
 def _checked(response: Any) -> Any:
