@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial, update_wrapper
 from typing import Any, Final, ParamSpec, TypeVar, cast
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 import numpy as np
 from opentelemetry.trace import SpanKind
@@ -36,7 +36,7 @@ R = TypeVar("R")
 
 BODY_BYTES_MAX: Final = 1 << 22
 """Bytes of an answer that are read for its outputs."""
-_URL: Final = re.compile(r"/v2/models/([^/?#]+)(?:/versions/([^/?#]+))?/infer/?(?:[?#]|$)")
+_PATH: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?\Z")
 _FAILED: Final = 400
 _BINARY: Final = "inference-header-content-length"
 _READ: Final = Contained("read a request to a model server")
@@ -160,7 +160,7 @@ class _Posting:
 
     def _chosen(self, args: Arguments, kwargs: Keywords) -> Wrapper | None:
         with _READ:
-            if args and _URL.search(str(args[0])):
+            if args and _found(args[0]) is not None:
                 return self._unnamed if _id(*args, **kwargs) is None else self._named
         return None
 
@@ -263,8 +263,16 @@ def _as_is(url: object, **options: Any) -> None:
     """Stands for what posts, for sources are asked with what it is called with."""
 
 
+def _found(url: object) -> re.Match[str] | None:
+    """What a URL says of a model; a query or a fragment may hold any other URL."""
+    try:
+        return _PATH.search(urlsplit(str(url)).path)
+    except ValueError:  # no URL: for the client to refuse
+        return None
+
+
 def _asked(arguments: Arguments, keywords: Keywords) -> Asked:
-    found = _URL.search(str(arguments[0]))
+    found = _found(arguments[0])
     name, version = (None, None) if found is None else found.groups()
     return Asked(
         text(unquote(name or ""), NAME_LENGTH_MAX),

@@ -139,6 +139,26 @@ def test_other_calls_pass_as_they_are(ask: Ask, address: str, spans: CapturedSpa
     assert "x-prediction-id" not in Handler.seen[0]
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://other/?next=/v2/models/iris/infer",
+        "http://other/a#/v2/models/iris/infer",
+        "http://v2/models/iris/infer",
+        "http://[other/v2/models/iris/infer",
+    ],
+)
+def test_a_model_is_asked_by_the_path_of_a_url_alone(url: str, spans: CapturedSpans) -> None:
+    seen: list[dict[str, Any]] = []
+
+    def post(_url: str, **options: Any) -> None:
+        seen.append(options)
+
+    open_inference.traced(post)(url, json={})
+    assert seen == [{"json": {}}]
+    assert list(spans) == []
+
+
 @each_library
 def test_an_error_of_the_library_is_the_callers(
     ask: Ask, address: str, spans: CapturedSpans
