@@ -28,7 +28,7 @@ from inferspan.declaration import Declaration, options_known
 from inferspan.inference_tensors import RemoteTensor, answering, by_row
 from inferspan.integration import Asked
 from inferspan.output_columns import Misfit
-from inferspan.sent_headers import SentHeaders, with_metadata
+from inferspan.sent_headers import SentHeaders, SentMetadata
 from inferspan.usual_calls import starter
 
 P = ParamSpec("P")
@@ -185,7 +185,7 @@ def traced_method(
     asyncio, and of `with_call` and `future`, nothing is traced.
 
     Args:
-        infer: takes a `ModelInferRequest` first, and `metadata` by name.
+        infer: takes a `ModelInferRequest` first, and `metadata` by name or as stubs do.
         model: this and the options below are as in `traced`.
         version: absent = as the request says.
         task: of the model.
@@ -218,8 +218,11 @@ def traced_method(
         for source in (inference_messages.request_id, None)
     )
 
+    metadata = SentMetadata(infer)
+
     def sending(*args: Any, **kwargs: Any) -> Any:
-        return cast("Any", infer)(*args, **with_metadata(kwargs))
+        arguments, keywords = metadata.added(args, kwargs)
+        return cast("Any", infer)(*arguments, **keywords)
 
     def call(request: Any, *args: Any, **kwargs: Any) -> Any:
         wrapper = unnamed if inference_messages.request_id(request) is None else named

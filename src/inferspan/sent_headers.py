@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
 
 from opentelemetry import propagate
 
-from inferspan.arguments import Keywords
+from inferspan.arguments import Arguments
 from inferspan.containment import Contained
 from inferspan.current import current_prediction
 from inferspan.served_requests import PREDICTION_ID_HEADER, is_sendable
 
 HEADERS: Final = "headers"
+METADATA: Final = "metadata"
+_POSITION: Final = 2
+"""Where metadata stands in a call of a stub: after the request and a timeout."""
 _SEND: Final = Contained("send a prediction's trace and id")
 
 
@@ -25,13 +29,9 @@ class SentHeaders:
     """
 
     def __init__(self, post: Callable[..., Any]) -> None:
-        preset: dict[str, Any] = {}
-        # A partial drops what it sets itself where it is called with the same; the outermost wins.
-        while isinstance(post, partial):
-            preset = {**post.keywords, **preset}
-            post = post.func
+        preset, function = _preset(post)
         self._preset = preset.get(HEADERS)
-        self._client = getattr(post, "__self__", None)
+        self._client = getattr(function, "__self__", None)
 
     def added(self, keywords: dict[str, Any]) -> dict[str, Any]:
         """The call's keywords, with the headers of the prediction that is running."""
@@ -42,22 +42,67 @@ class SentHeaders:
                 keywords = {**keywords, HEADERS: given}
             of_client = getattr(self._client, HEADERS, None)
             said = _names(given) | _names(of_client if isinstance(of_client, Mapping) else None)
-            own = {name: value for name, value in carried().items() if name.lower() not in said}
+            own = {name: value for name, value in _carried().items() if name.lower() not in said}
             return {**keywords, HEADERS: _joined(given, own)} if own else keywords
         return keywords
 
 
-def with_metadata(keywords: Keywords) -> dict[str, Any]:
-    """The keywords of a call of gRPC, with the metadata of the prediction that is running."""
-    with _SEND:
-        given = tuple(keywords.get("metadata") or ())
-        said = {str(pair[0]) for pair in given}
-        own = tuple((name, value) for name, value in carried().items() if name not in said)
-        return {**keywords, "metadata": given + own}
-    return dict(keywords)
+class SentMetadata:
+    """Adds metadata to what a method of a stub of gRPC is called with.
+
+    Args:
+        infer: takes metadata by name, and maybe by position as stubs do.
+    """
+
+    def __init__(self, infer: Callable[..., Any]) -> None:
+        self._position = _position(infer)
+        self._preset = _preset(infer)[0].get(METADATA)
+
+    def added(
+        self, arguments: Arguments, keywords: dict[str, Any]
+    ) -> tuple[Arguments, dict[str, Any]]:
+        """A call's arguments, with the metadata of the prediction that is running."""
+        at = self._position
+        with _SEND:
+            if at is not None and at < len(arguments):
+                metadata = _with_own(arguments[at])
+                return (*arguments[:at], metadata, *arguments[at + 1 :]), keywords
+            metadata = _with_own(keywords.get(METADATA, self._preset))
+            return arguments, {**keywords, METADATA: metadata}
+        return arguments, keywords
 
 
-def carried() -> dict[str, str]:
+def _with_own(metadata: Any) -> tuple[Any, ...]:
+    given = tuple(metadata or ())
+    said = {str(pair[0]) for pair in given}
+    return given + tuple((name, value) for name, value in _carried().items() if name not in said)
+
+
+def _position(infer: Callable[..., Any]) -> int | None:
+    """Where metadata stands among arguments by position; None: not among them."""
+    try:
+        parameters = tuple(inspect.signature(infer).parameters.values())
+    except (TypeError, ValueError):  # compiled
+        return _POSITION
+    for at, parameter in enumerate(parameters):
+        if parameter.kind is parameter.VAR_POSITIONAL:  # handed on to a stub
+            return _POSITION
+        if parameter.name == METADATA and parameter.kind is not parameter.KEYWORD_ONLY:
+            return at
+    return None
+
+
+def _preset(function: Callable[..., Any]) -> tuple[dict[str, Any], Callable[..., Any]]:
+    """The keywords that partials of a function set, and the function within them."""
+    preset: dict[str, Any] = {}
+    # A partial drops what it sets itself where it is called with the same; the outermost wins.
+    while isinstance(function, partial):
+        preset = {**function.keywords, **preset}
+        function = function.func
+    return preset, function
+
+
+def _carried() -> dict[str, str]:
     """The trace, and the id of the prediction that is running."""
     own: dict[str, str] = {}
     propagate.inject(own)
