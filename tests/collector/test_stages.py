@@ -200,6 +200,27 @@ def test_runs_beyond_the_limit_are_dropped_and_counted(tmp_path: Path) -> None:
     store.database.close()
 
 
+def test_after_an_outage_runs_leave_from_the_second_look_on(tmp_path: Path) -> None:
+    """They need their room, while what else is erased by age waits for up to a day."""
+    limits = CONFIG.limits.model_copy(update={"stage_runs": 3})
+    store = Store(tmp_path, CONFIG.model_copy(update={"limits": limits}))
+    store.commit((Prediction(), Stage(), Stage(span=101)))
+    tidied_at(store, START_NS)
+    back = START_NS + 25 * 60 * MINUTE_NS
+    tidied_at(store, back)
+    store.commit((Stage(), Stage(span=101)))
+    assert results(store) == {"counted": 2, "duplicate": 2}
+
+    for n in range(1, 6):
+        now = back + n * (KEPT_NS + MINUTE_NS)
+        tidied_at(store, now)
+        shift = {"received": now, "trace": n + 1}
+        store.commit((Prediction(f"order-{n}", **shift), Stage(**shift), Stage(span=101, **shift)))
+    assert results(store) == {"counted": 12, "duplicate": 2}
+    assert store.reader.sizes().held_until
+    store.database.close()
+
+
 def test_slices_are_no_groups_of_steps(store: Store) -> None:
     with pytest.raises(QueryError, match="without slices"):
         store.reader.stage_cells(CellQuery(by=("slice.country",)))

@@ -34,7 +34,7 @@ def may_erase(cursor: duckdb.DuckDBPyConnection, now_ns: int) -> bool:
     jumped = now_ns - last
     if jumped < -JUMP_NS:
         held_until = 0
-    elif last and jumped > JUMP_NS:
+    elif _is_ahead(last, now_ns):
         held_until = max(held_until, now_ns + min(jumped, HOLD_MAX_NS))
         _logger.warning(
             "the clock says %s, %.1f hours after the last look at what is too old: nothing is "
@@ -49,10 +49,19 @@ def may_erase(cursor: duckdb.DuckDBPyConnection, now_ns: int) -> bool:
     return now_ns >= held_until
 
 
+def jumps_ahead(cursor: duckdb.DuckDBPyConnection, now_ns: int) -> bool:
+    """Whether the look that is due is the first one after a jump ahead; `may_erase` notes it."""
+    return _is_ahead(_state(cursor)[0], now_ns)
+
+
 def held_until(cursor: duckdb.DuckDBPyConnection) -> int:
     """Until when nothing is erased by age, Unix ns; 0 where nothing waits, or no more."""
     last, until = _state(cursor)
     return until if last < until else 0
+
+
+def _is_ahead(last: int, now_ns: int) -> bool:
+    return last != 0 and now_ns - last > JUMP_NS
 
 
 def _state(cursor: duckdb.DuckDBPyConnection) -> tuple[int, int]:

@@ -140,11 +140,16 @@ class Retention:
         return step
 
     def _steps(self, now_ns: int) -> Generator[Step]:
+        jumps = clock_jumps.jumps_ahead(self._cursor, now_ns)
         # First of all: it writes to the log, and scrubbing leaves none behind.
         by_age = clock_jumps.may_erase(self._cursor, now_ns)
         if scrubbing.due(self._cursor):
             for _ in scrubbing.scrub(self._cursor):
                 yield Step("free", 0, "request")
+        # Runs of stages wait for one look, in which the journal of before is read, and no longer:
+        # after that a wrong clock has nothing to lose in them, and new ones need their room.
+        if not jumps:
+            yield from self._drop_stages(now_ns)
         if by_age:
             yield from self._by_age(now_ns)
         if self._size_limit is not None:
@@ -154,7 +159,6 @@ class Retention:
         self._remembered.drop_expired(now_ns)
         before = now_ns - self._rows_ns
         self._naming.drop_old(before)
-        yield from self._drop_stages(now_ns)
         yield from self._erase(before, "age")
         yield from self._fold((now_ns - self._minutes_ns) // (60 * MINUTE_NS) * 60)
         yield from self._drop_cells((now_ns - self._hours_ns) // (60 * MINUTE_NS) * 60)
