@@ -40,6 +40,7 @@ _PATH: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?\Z")
 _FAILED: Final = 400
 _BINARY: Final = "inference-header-content-length"
 _READ: Final = Contained("read a request to a model server")
+_STATUS: Final = Contained("read the status of a model server's answer")
 
 
 class RefusedInference(Exception):
@@ -225,7 +226,10 @@ def traced_method(
         return cast("Any", infer)(*arguments, **keywords)
 
     def call(request: Any, *args: Any, **kwargs: Any) -> Any:
-        wrapper = unnamed if inference_messages.request_id(request) is None else named
+        wrapper = unnamed
+        with _READ:
+            if inference_messages.request_id(request) is not None:
+                wrapper = named
         return wrapper(sending, None, (request, *args), kwargs)
 
     return cast("Callable[P, R]", call)
@@ -295,14 +299,18 @@ def _id(*arguments: Any, **keywords: Any) -> object:
 def _inputs(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
     return {
         str(given["name"]): RemoteTensor(tuple(map(int, given["shape"])), str(given["datatype"]))
-        for given in _body(keywords).get("inputs", ())
+        for given in _body(keywords).get("inputs") or ()
     }
 
 
 def _checked(response: Any) -> Any:
-    status = getattr(response, "status_code", None)
-    if isinstance(status, int) and status >= _FAILED:
-        raise RefusedInference(response)
+    refused: RefusedInference | None = None
+    with _STATUS:
+        status = getattr(response, "status_code", None)
+        if isinstance(status, int) and status >= _FAILED:
+            refused = RefusedInference(response)
+    if refused is not None:
+        raise refused
     return response
 
 

@@ -208,6 +208,38 @@ def test_a_streamed_answer_is_left_to_the_caller(
     assert "a streamed answer is not read" in str(found[semconv.CAPTURE_DROPPED])
 
 
+class Closed:
+    """A response that tells nothing any more."""
+
+    @property
+    def status_code(self) -> int:
+        raise OSError("closed")
+
+
+def test_a_response_without_a_readable_status_is_the_callers(
+    spans: CapturedSpans, contained_errors: list[BaseException]
+) -> None:
+    answer = Closed()
+
+    def post(url: str, **options: Any) -> Any:
+        return answer
+
+    async def post_later(url: str, **options: Any) -> Any:
+        return answer
+
+    url = "/v2/models/iris/infer"
+    assert open_inference.traced(post)(url, json={}) is answer
+    assert asyncio.run(open_inference.traced(post_later)(url, json={})) is answer
+    assert len(list(spans)) == 2
+    contained_errors.clear()
+
+
+def test_a_request_without_inputs_has_none(spans: CapturedSpans) -> None:
+    post = open_inference.traced(lambda url, **options: None)
+    post("/v2/models/iris/infer", json={"inputs": None})
+    assert semconv.INPUT_SHAPE not in (spans.prediction("iris").attributes or {})
+
+
 def test_what_cannot_be_called_is_refused() -> None:
     with pytest.raises(TypeError, match="write traced"):
         open_inference.traced(7)  # type: ignore[arg-type]

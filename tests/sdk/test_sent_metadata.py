@@ -86,3 +86,25 @@ def test_what_is_no_metadata_is_the_callers(
     open_inference.traced_method(stub.infer)(REQUEST, None, 7)
     assert stub.seen == [(None, 7)]
     contained_errors.clear()
+
+
+def test_a_request_without_a_readable_id_is_sent(
+    spans: CapturedSpans, contained_errors: list[BaseException]
+) -> None:
+    class Broken:
+        model_name, model_version, inputs = "iris", "3", ()
+
+        @property
+        def id(self) -> str:
+            raise OSError("gone")
+
+    request, seen = Broken(), []
+
+    def infer(request: Any, metadata: Any = None) -> Any:
+        seen.append(request)
+        return ANSWER
+
+    assert open_inference.traced_method(infer)(request) is ANSWER
+    assert seen == [request]
+    assert spans.prediction("iris")
+    contained_errors.clear()
