@@ -17,6 +17,7 @@ from test_metrics_arrivals import samples, scraped, started, value
 
 from inferspan_collector.config import Config, Model, Publish
 from inferspan_collector.publish import api
+from inferspan_collector.publish.jaeger_names import service_names
 
 NAMES = ("fraud", "legit", "unsure")
 WINDOWS = Config(publish=Publish(quality_windows=("60m", "1d")))
@@ -97,6 +98,21 @@ def test_where_readers_find_what_alerts_lead_to(store: FilledStore) -> None:
     sections = {"publish": {"grafana": "https://g/x/"}, "jaeger": {"ui": "http://j:16686"}}
     found = scraped(started(store, Config.model_validate(sections)))
     assert value(found, "inferspan_links_info", grafana="https://g/x", jaeger="http://j:16686") == 1
+
+
+def test_where_jaeger_has_the_evaluations_of_services_that_look_alike(store: FilledStore) -> None:
+    alike = ["fraud.api", "fraud_api", "fraud/api"]
+    for at, service in enumerate(alike):
+        # A name is told apart from those of other models' services, too.
+        store.add(Prediction("a", service=service, model=f"fraud {at}", span=at + 1))
+    config = Config.model_validate({"jaeger": {"ui": "http://j:16686"}})
+    found = scraped(started(store, config))
+    for service, safe in service_names(alike).items():
+        if service:
+            evaluations = f"{safe}-quality"
+            info = {"service": service, "evaluations": evaluations}
+            assert value(found, "inferspan_jaeger_service_info", **info) == 1
+    assert samples(scraped(started(store)), "inferspan_jaeger_service_info") == []
 
 
 def rfc3339(minute: int) -> str:

@@ -31,7 +31,7 @@ SECONDS = 60.0
 CONFIG = """
 limits: {slice_values: 2}
 # Nobody answers there: who asks for others' services gets ours alone.
-jaeger: {correct_share: 0.5, monitor_upstream: "http://127.0.0.1:9"}
+jaeger: {ui: "http://127.0.0.1:16686", correct_share: 0.5, monitor_upstream: "http://127.0.0.1:9"}
 # Nobody answers there, either.
 publish: {figures_seconds: 1, otlp: "http://127.0.0.1:9", otlp_seconds: 1}
 models:

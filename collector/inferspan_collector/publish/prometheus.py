@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import duckdb
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -21,6 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from inferspan_collector.config import Config
+from inferspan_collector.publish.jaeger_names import safe_name, service_names
 from inferspan_collector.publish.metrics import configured, own
 from inferspan_collector.publish.metrics.arrivals import Arrivals
 from inferspan_collector.publish.metrics.families import Folding, Labels, gauge
@@ -28,10 +29,12 @@ from inferspan_collector.publish.metrics.row_figures import RowFigures
 from inferspan_collector.publish.metrics.stages import Stages
 from inferspan_collector.publish.metrics.windows import TARGETED, Windows
 from inferspan_collector.store.cells import SERIES_KEYS
+from inferspan_collector.store.reader import Reader
 from inferspan_collector.submission import Queries
 from inferspan_collector.telemetry import CONTAINED, Telemetry
 
 _MODEL = SERIES_KEYS.index("model")
+_SERVICE = SERIES_KEYS.index("service")
 _logger = logging.getLogger(__name__)
 
 
@@ -118,11 +121,22 @@ class Exposition(Collector):
         yield from self._windows.families(reader, now_ns, beside)
         if figures is not None:
             yield from figures.families(room, self._folding)
-        yield from configured.families(
-            self._config, {texts[_MODEL] or "" for texts in reader.series()}
-        )
+        series = reader.series()
+        yield from configured.families(self._config, {texts[_MODEL] or "" for texts in series})
+        if self._config.jaeger.ui is not None:
+            services = _safe_services(reader, {texts[_SERVICE] or "" for texts in series})
+            yield configured.evaluation_services(services, room, self._folding)
         yield from own.held(reader, now_ns, room, self._folding)
         yield from own.sizes(reader.sizes())
+
+
+def _safe_services(reader: Reader, originals: Collection[str]) -> dict[str, str]:
+    """Each service → its name in Jaeger, as its evaluation spans have it; "" = none given."""
+    # To find all names is much work, and only those that have to change can collide.
+    if all(name and safe_name(name) == name for name in originals):
+        return {name: name for name in originals}
+    names = service_names(each for model in reader.models() for each in model.services)
+    return {name: names.get(name) or safe_name(name) for name in originals}
 
 
 def _newest_labels(arrivals: Arrivals) -> Metric:

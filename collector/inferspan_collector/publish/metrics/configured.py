@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import version
 
 from prometheus_client.metrics_core import Metric
 
 from inferspan_collector.config import Config
-from inferspan_collector.publish.metrics.families import Labels, gauge, label
+from inferspan_collector.publish.jaeger_names import quality_service
+from inferspan_collector.publish.metrics.families import Folding, Labels, gauge, label, leave_out
 
 
 def link(url: str | None) -> str:
@@ -68,3 +69,23 @@ def families(config: Config, models: Iterable[str]) -> list[Metric]:
             {(version("inferspan-collector"),): 1},
         ),
     ]
+
+
+def evaluation_services(services: Mapping[str, str], room: int, folding: Folding) -> Metric:
+    """Where Jaeger has the evaluations of each service.
+
+    Args:
+        services: as spans name them, "" = none given → the name that Jaeger's are made of.
+        room: how many are shown.
+        folding: counts those that are not.
+    """
+    infos: dict[Labels, float] = {
+        (label(service), quality_service(safe)): 1 for service, safe in services.items()
+    }
+    leave_out(infos, room, folding, "jaeger_service")
+    return gauge(
+        "inferspan_jaeger_service_info",
+        "The service under which Jaeger has a service's evaluations.",
+        ("service", "evaluations"),
+        infos,
+    )
