@@ -90,6 +90,21 @@ def test_groups_that_cannot_be_are_refused(store: FilledStore, query: str, rule:
     assert "planet" in unknown["notes"][0]
 
 
+@pytest.mark.parametrize("by", ["version,slice.country", "slice.country,slice.device"])
+@pytest.mark.parametrize("time", ["", "&from=2026-11-18T00:00:00Z"])
+def test_groups_that_do_not_exist_do_not_count(store: FilledStore, by: str, time: str) -> None:
+    for number in range(6):
+        slices = {"country": f"C{number:02}", "device": f"D{number:02}"}
+        row = hours([0.9], None, slices=slices)[0]
+        store.add(replace(renamed(row, f"C{number:02}", number), version=f"v{number}"))
+    for what in ("drift", "estimates"):
+        groups = get(store, what, f"?by={by}{time}")["groups"]
+        first, second = by.split(",")
+        said = [(group["group"][first], group["group"][second]) for group in groups]
+        letters = ("v", "C0") if first == "version" else ("C0", "D0")
+        assert said == [(f"{letters[0]}{n}", f"{letters[1]}{n}") for n in range(6)]
+
+
 def renamed(row: Prediction | Label, country: str, numbers: int) -> Prediction | Label:
     if isinstance(row, Label):
         return replace(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -33,7 +33,7 @@ from inferspan_collector.publish.references import (
     windows_of,
 )
 from inferspan_collector.store.cell_queries import SLICE
-from inferspan_collector.store.cells import MINUTE_NS, ModelSummary
+from inferspan_collector.store.cells import MINUTE_NS, CellQuery, ModelSummary
 from inferspan_collector.store.reader import Reader
 from inferspan_collector.store.row_columns import RowColumns, RowQuery
 from inferspan_collector.submission import Queries
@@ -144,7 +144,10 @@ def _by_group(
 def _groups(
     values: Mapping[str, str], keys: tuple[str, ...], model: ModelSummary, reader: Reader
 ) -> list[dict[str, str]]:
-    """Every combination of what the keys can be: a value asked for, else all that there are."""
+    """Every combination of what the keys can be: a value asked for, else all that there are.
+
+    Where these are too many, those of them that predictions of about the time have.
+    """
     others = [key for key in keys if key != "version" and not key.startswith(SLICE)]
     if others:
         rule = f"{others[0]!r} cannot be grouped by here"
@@ -154,14 +157,47 @@ def _groups(
     for key in keys:
         known = model.versions if key == "version" else slices.get(key.removeprefix(SLICE), ())
         each.append((values[key],) if key in values else known)
-    n = math.prod(len(known) for known in each)
-    if n > GROUPS_MAX:
+    few = math.prod(len(known) for known in each) <= GROUPS_MAX
+    groups = list(itertools.product(*each)) if few else _seen(values, keys, model, reader, each)
+    if (n := len(groups)) > GROUPS_MAX:
         raise BadParameter(
             "by", values["by"], f"the answer would hold {n} groups, at most {GROUPS_MAX} are "
             "allowed: each is read and learnt from by itself", f"group by fewer keys, or ask for "
             f"one of them: {keys[0]}=…",
         )  # fmt: skip
-    return [dict(zip(keys, group, strict=True)) for group in itertools.product(*each)]
+    return [dict(zip(keys, group, strict=True)) for group in groups]
+
+
+def _seen(
+    values: Mapping[str, str],
+    keys: tuple[str, ...],
+    model: ModelSummary,
+    reader: Reader,
+    each: Sequence[tuple[str, ...]],
+) -> list[tuple[str, ...]]:
+    """The combinations that counters know, in the order of `each`."""
+    start, end = minutes_range(values)
+    query = CellQuery(
+        model=model.model,
+        service=values.get("service"),
+        environment=values.get("environment"),
+        version=values.get("version"),
+        # Whole hours, as old counters have them: rows know their time better.
+        start=None if start is None else start // 60 * 60,
+        end=None if end is None else -(-end // 60) * 60,
+        by=keys,
+    )
+    found = reader.prediction_cells(query).groups
+    places = [{text: place for place, text in enumerate(known)} for known in each]
+    groups = {tuple(text or "" for text in found.distinct[code]) for code in np.unique(found.codes)}
+    return sorted(
+        (
+            group
+            for group in groups
+            if all(text in known for text, known in zip(group, places, strict=True))
+        ),
+        key=lambda group: [known[text] for text, known in zip(group, places, strict=True)],
+    )
 
 
 def _windowed(
