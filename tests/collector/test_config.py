@@ -148,6 +148,37 @@ def test_a_mistake_names_what_to_write_instead(file: Path, text: str, remedy: st
     assert remedy in str(refusal.value)
 
 
+@pytest.mark.parametrize(("section", "key"), [("publish", "grafana"), ("jaeger", "ui")])
+@pytest.mark.parametrize(
+    "end", ["?a=b", "?", "#frag", "?a=b#frag"], ids=["query", "empty query", "fragment", "both"]
+)
+def test_an_address_that_links_are_made_of_ends_in_its_path(
+    section: str, key: str, end: str
+) -> None:
+    with pytest.raises(ConfigError, match=r"query or fragment; write it as http://graf/x$"):
+        load(None, {section: {key: f"http://graf/x{end}"}})
+    load(None, {section: {key: "http://graf/x"}})
+
+
+@pytest.mark.parametrize(("section", "key"), [("publish", "grafana"), ("jaeger", "ui")])
+@pytest.mark.parametrize(
+    ("address", "remedy"),
+    [
+        ("http://user:hunter2@graf:3000/", "write it as http://graf:3000/"),
+        ("http://hunter2@graf", "write it as http://graf"),
+        ("user:hunter2@graf", "write it as http://HOST:PORT"),
+    ],
+)
+def test_a_password_is_not_shown_to_readers_and_reaches_no_log(
+    section: str, key: str, address: str, remedy: str
+) -> None:
+    with pytest.raises(ConfigError) as refusal:
+        load(None, {section: {key: address}})
+    said = str(refusal.value)
+    assert (said.startswith(f"{section}.{key}: "), said.endswith(remedy)) == (True, True)
+    assert "hunter2" not in said
+
+
 def test_a_remedy_repeats_nothing_of_the_section_with_tokens(file: Path) -> None:
     file.write_text("auth: {tokens: hunter2}")
     with pytest.raises(ConfigError) as refusal:

@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from inferspan_collector.config.auth import Auth, Token
+from inferspan_collector.config.endpoints import may_hold_a_password
 from inferspan_collector.config.jaeger import Jaeger, TimeAxis
 from inferspan_collector.config.limits import Limits
 from inferspan_collector.config.mappings import Mapping
@@ -240,8 +241,12 @@ def _explain(error: ValidationError, path: Path | None) -> str:
         location = problem["loc"]
         key = ".".join(str(part) for part in location)
         # Of the whole nothing is repeated, and of `auth` nothing either: a token that somebody
-        # wrote in the place of its hash must not reach a log.
-        silent = problem["type"] == "missing" or location[:1] in ((), ("auth",))
+        # wrote in the place of its hash must not reach a log, nor must the password of an address.
+        silent = (
+            problem["type"] == "missing"
+            or location[:1] in ((), ("auth",))
+            or may_hold_a_password(problem["input"])
+        )
         given = "" if silent else f" = {problem['input']!r}"
         rule = problem["msg"].removeprefix("Value error, ") + remedy(
             problem["type"], None if silent else problem["input"]

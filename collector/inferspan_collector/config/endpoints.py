@@ -7,6 +7,11 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 
+def may_hold_a_password(value: object) -> bool:
+    """Whether an address has what stands before a host, which must not reach a log."""
+    return isinstance(value, str) and "@" in value
+
+
 def check_url(value: str | None) -> str | None:
     """Pass an http or https URL on.
 
@@ -17,11 +22,35 @@ def check_url(value: str | None) -> str | None:
         return None
     if not _is_url(value):
         meant = f"http://{value}"
+        said = "it" if may_hold_a_password(value) else repr(value)
+        is_short = said != "it" and "://" not in value and _is_url(meant)
         raise ValueError(
-            f"{value!r} is no http:// or https:// URL; write it as "
-            + (meant if "://" not in value and _is_url(meant) else "http://HOST:PORT")
+            f"{said} is no http:// or https:// URL; write it as "
+            + (meant if is_short else "http://HOST:PORT")
         )
     return value
+
+
+def check_page(value: str | None) -> str | None:
+    """Pass the address of a page on that readers' links are made of.
+
+    Raises:
+        ValueError: it is no http or https URL, it has a user or a password, which everybody who
+            reads a link would see, or it ends in what no path can follow.
+    """
+    checked = check_url(value)
+    if checked is None:
+        return None
+    parts = urlsplit(checked)
+    _, user, host = parts.netloc.rpartition("@")
+    if user or "?" in checked or "#" in checked:
+        # The user and the password are not repeated: this is printed and logged.
+        plain = f"{parts.scheme}://{host}{parts.path}"
+        raise ValueError(
+            "it is shown to readers, and paths are added to it, so it has no user, password, query "
+            f"or fragment; write it as {plain}"
+        )
+    return checked
 
 
 def _is_url(value: str) -> bool:

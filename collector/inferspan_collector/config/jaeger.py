@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from inferspan_collector.config.endpoints import check_token_file, check_url
+from inferspan_collector.config.endpoints import check_page, check_token_file, check_url
 from inferspan_collector.config.section import Section
 
 TimeAxis = Literal["prediction", "label_arrival"]
@@ -44,7 +44,12 @@ class Jaeger(Section):
     monitor_upstream_token_file: Path | None = None
     """A file with the bearer token it wants; read at every question."""
 
-    @field_validator("otlp", "ui", "monitor_upstream")
+    @field_validator("ui")
+    @classmethod
+    def _a_page(cls, value: str | None) -> str | None:
+        return check_page(value)
+
+    @field_validator("otlp", "monitor_upstream")
     @classmethod
     def _a_url(cls, value: str | None) -> str | None:
         return check_url(value)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pydantic import Field, field_validator, model_validator
 
-from inferspan_collector.config.endpoints import check_token_file, check_url
+from inferspan_collector.config.endpoints import check_page, check_token_file, check_url
 from inferspan_collector.config.section import Section
 from inferspan_collector.config.spans import span_minutes
 
@@ -30,7 +30,12 @@ class Publish(Section):
     otlp_token_file: Path | None = None
     """A file with the bearer token it wants; read at every push."""
 
-    @field_validator("grafana", "otlp")
+    @field_validator("grafana")
+    @classmethod
+    def _a_page(cls, value: str | None) -> str | None:
+        return check_page(value)
+
+    @field_validator("otlp")
     @classmethod
     def _a_url(cls, value: str | None) -> str | None:
         return check_url(value)
