@@ -43,7 +43,8 @@ class PredictionMiddleware:
     `X-Prediction-Id`. A response that sets this header itself stays as it is.
 
     As the application ends, what waits is sent, for at most 4 seconds: uvicorn ends by the signal
-    that it was sent, without Python's own end.
+    that it was sent, without Python's own end. For an application that refuses ASGI's lifespan,
+    such as Django's, the middleware answers the server itself, so as to hear of the end.
 
     Args:
         app: the application within.
@@ -62,7 +63,8 @@ class PredictionMiddleware:
             with _BEGIN:
                 begun = request_headers.begun(scope["headers"], trusts=self._trusts)
         elif scope["type"] == "lifespan":
-            send = partial(_flush_at_the_end, send)
+            await _Lifespan(receive, send).run(self.app, scope)
+            return
         if begun is None:
             await self.app(scope, receive, send)
             return
@@ -71,10 +73,52 @@ class PredictionMiddleware:
             await self.app(scope, receive, partial(_send, request, send))
 
 
-async def _flush_at_the_end(send: Send, message: Message) -> None:
-    if message["type"].startswith("lifespan.shutdown."):
-        flush(END_SECONDS)  # nothing else runs by now that a loop could turn to
-    await send(message)
+class _Lifespan:
+    """An application's lifespan, at whose end what waits is sent, however it ends."""
+
+    def __init__(self, receive: Receive, send: Send) -> None:
+        self._receive = receive
+        self._send = send
+        self._refused = True
+        self._must_flush = False
+
+    async def run(self, app: Application, scope: Scope) -> None:
+        """Let the application live, or live in the place of one that refuses to."""
+        try:
+            await app(scope, self.receive, self.send)
+        except Exception:
+            if not self._refused:
+                raise
+        finally:
+            self._flush()
+        # By ASGI a server goes on without lifespans where an application fails before it takes
+        # part in one; nothing would then say that it ends.
+        if self._refused:
+            await self._live_alone()
+
+    async def receive(self) -> Message:
+        self._refused = False
+        message = await self._receive()
+        self._must_flush = message["type"] == "lifespan.shutdown"
+        return message
+
+    async def send(self, message: Message) -> None:
+        self._refused = False
+        if message["type"].startswith("lifespan.shutdown."):
+            self._must_flush = True
+            self._flush()
+        await self._send(message)
+
+    def _flush(self) -> None:
+        if self._must_flush:
+            self._must_flush = False
+            flush(END_SECONDS)  # nothing else runs by now that a loop could turn to
+
+    async def _live_alone(self) -> None:
+        while (message := await self.receive())["type"] != "lifespan.shutdown":
+            if message["type"] == "lifespan.startup":
+                await self.send({"type": "lifespan.startup.complete"})
+        await self.send({"type": "lifespan.shutdown.complete"})
 
 
 async def _send(request: ServedRequest, send: Send, message: Message) -> None:

@@ -235,6 +235,56 @@ def test_what_waits_is_sent_as_an_application_ends(
     assert happened == ["lifespan.startup.complete", "ended", asgi.END_SECONDS, last]
 
 
+async def _fails_in_its_shutdown(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    raise RuntimeError("asked for")
+
+
+async def _fails_in_its_startup(scope: Any, receive: Any, send: Any) -> None:
+    await receive()
+    raise RuntimeError("asked for")
+
+
+async def _refuses(scope: Any, receive: Any, send: Any) -> None:
+    raise ValueError("only http")
+
+
+async def _passes_over(scope: Any, receive: Any, send: Any) -> None:
+    return
+
+
+_LIVED = ["lifespan.startup.complete", asgi.END_SECONDS, "lifespan.shutdown.complete"]
+
+
+@pytest.mark.parametrize(
+    ("app", "raises", "expected"),
+    [
+        (_fails_in_its_shutdown, True, _LIVED[:2]),
+        (_fails_in_its_startup, True, []),
+        (_refuses, False, _LIVED),
+        (_passes_over, False, _LIVED),
+    ],
+)
+def test_the_end_is_heard_of_whatever_an_application_makes_of_its_lifespan(
+    app: Any, raises: bool, expected: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    happened: list[object] = []
+    monkeypatch.setattr(asgi, "flush", happened.append)
+    asked_for = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
+
+    async def receive() -> Any:
+        return next(asked_for)
+
+    async def send(message: Any) -> None:
+        happened.append(message["type"])
+
+    with pytest.raises(RuntimeError) if raises else nullcontext():
+        asyncio.run(PredictionMiddleware(app)({"type": "lifespan"}, receive, send))
+    assert happened == expected
+
+
 def labels(spans: CapturedSpans) -> list[dict[str, Any]]:
     return [dict(span.attributes or {}) for span in spans.labels]
 
