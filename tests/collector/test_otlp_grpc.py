@@ -325,3 +325,22 @@ def test_the_stock_exporter_is_understood_and_comes_again(receiver: Receiver) ->
         receiver.sink.refusing = None
         ended.result()
     assert receiver.sink.predictions.prediction_id.objects().tolist() == ["p"]
+
+
+def test_of_calls_that_come_together_each_hears_of_its_own_faults(receiver: Receiver) -> None:
+    """Eight senders at once; one sends what cannot be read, one a span of no model."""
+    bodies = {f"p{n}": traces_request([prediction_span(f"p{n}")]) for n in range(100)}
+    no_model = traces_request([prediction_span("bad", {semconv.MODEL_NAME: ""})])
+    with ThreadPoolExecutor(8) as senders:
+        good = [senders.submit(receiver.export, body) for body in bodies.values()]
+        damaged = [senders.submit(receiver.raw, b"\xff") for _ in range(5)]
+        refused = [senders.submit(receiver.export, no_model) for _ in range(5)]
+    assert not any(one.result().HasField("partial_success") for one in good)
+    for one in damaged:
+        assert one.exception().code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert [one.result().partial_success.rejected_spans for one in refused] == [1] * 5
+    stored = receiver.sink.predictions.prediction_id.objects().tolist()
+    assert sorted(stored) == sorted(bodies)
+    assert receiver.count(counters.ACCEPTED, signal="predictions") == len(bodies)
+    assert receiver.count(counters.REQUESTS, code="OK") == len(bodies) + 5
+    assert receiver.budget.held == 0

@@ -25,6 +25,8 @@ from inferspan_collector.telemetry import ACCEPTED, CONTAINED, REFUSED, REQUESTS
 from inferspan_collector.testing import (
     RecordingSink,
     label_span,
+    log_record,
+    logs_request,
     prediction_span,
     traces_request,
 )
@@ -67,12 +69,14 @@ class Receiver:
             self.sink, self.telemetry, limits, self.budget, access or EVERYBODY
         )
 
-    async def post(self, *sent: Sent, encoding: str = "identity") -> list[tuple[int, bytes]]:
+    async def post(
+        self, *sent: Sent, encoding: str = "identity", path: str = "/v1/traces"
+    ) -> list[tuple[int, bytes]]:
         """All in one turn; their statuses and bodies."""
         loop = asyncio.get_running_loop()
         answers = [loop.create_future() for _ in sent]
         uploads = [
-            self._app.begin(_scope(token, encoding), len(body), _telling(answer))
+            self._app.begin(_scope(token, encoding, path), len(body), _telling(answer))
             for (body, token), answer in zip(sent, answers, strict=True)
         ]
         for (body, _), upload in zip(sent, uploads, strict=True):
@@ -95,12 +99,12 @@ class Receiver:
         ]
 
 
-def _scope(token: str, encoding: str) -> dict[str, object]:
+def _scope(token: str, encoding: str, path: str) -> dict[str, object]:
     headers = [(b"host", b"localhost"), (b"content-type", b"application/x-protobuf")]
     headers.append((b"content-encoding", encoding.encode()))
     if token:
         headers.append((b"authorization", b"Bearer " + token.encode()))
-    return {"type": "http", "method": "POST", "path": "/v1/traces", "headers": headers}
+    return {"type": "http", "method": "POST", "path": path, "headers": headers}
 
 
 def _telling(answer: asyncio.Future[tuple[int, bytes]]) -> Callable[..., None]:
@@ -118,6 +122,20 @@ def test_they_are_stored_as_one_and_each_is_answered() -> None:
     assert receiver.telemetry.get(ACCEPTED, signal="labels") == 1
     assert receiver.telemetry.get(REQUESTS, code="200") == 3
     assert receiver.budget.held == 0
+
+
+def test_logs_that_come_together_keep_no_spans_apart() -> None:
+    said = {semconv.MODEL_NAME: "fraud", semconv.PREDICTION_ID: "a", semconv.LABEL_CLASS: "fraud"}
+    events = [log_record(semconv.EVENT_LABEL, {**said, semconv.LABEL_ID: id}) for id in "xy"]
+    logs = [(logs_request([event]).SerializeToString(), "") for event in events]
+    receiver = Receiver()
+
+    async def post() -> None:
+        await receiver.post(*logs, path="/v1/logs")
+        await receiver.post((predictions("a"), ""), (predictions("b"), ""))
+
+    asyncio.run(post())
+    assert receiver.rows() == [([], ["a"]), ([], ["a"]), (["a", "b"], [])]
 
 
 def test_a_bad_one_is_refused_and_harms_no_other() -> None:

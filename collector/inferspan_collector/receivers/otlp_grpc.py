@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final
 
 import grpc
@@ -18,15 +18,18 @@ from google.protobuf.duration_pb2 import Duration
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from inferspan_collector.batches import Decoded
 from inferspan_collector.certificates import NO_CERTIFICATES, Certificates
 from inferspan_collector.config import Limits, split_address
 from inferspan_collector.listening import AddressTaken, holder
 from inferspan_collector.receivers.access import EVERYBODY, INGEST, LABELS, Access, Denied, Rights
 from inferspan_collector.receivers.bodies import Budget, too_large
+from inferspan_collector.receivers.calls_together import CallsTogether
 from inferspan_collector.receivers.failures import Failure, failure_of
-from inferspan_collector.receivers.intake import committed_within, count, permitted
+from inferspan_collector.receivers.intake import committed_within, count, outcome, permitted
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
 from inferspan_collector.receivers.pending_labels import UNLIMITED, PendingLabels
+from inferspan_collector.receivers.read_as_one import bytes_max, kept_as_one
 from inferspan_collector.submission import Overloaded, Sink
 from inferspan_collector.telemetry import REQUESTS, Telemetry
 
@@ -91,6 +94,12 @@ class GrpcReceiver:
         self._certificates = certificates
         self._pending = pending
         self._commit_seconds = commit_seconds
+        self._together = CallsTogether(
+            budget,
+            self._begin_together,
+            bytes_max(limits),
+            limits.group_milliseconds / 1e3,
+        )
         # Not gRPC's own `maximum_concurrent_rpcs`: it refuses the surplus with RESOURCE_EXHAUSTED
         # and no RetryInfo, upon which exporters drop their data.
         self._calls = threading.BoundedSemaphore(calls_max)
@@ -196,21 +205,67 @@ class GrpcReceiver:
         if len(body) > self._limit:
             raise too_large(f"{len(body)} bytes", self._limit)
         self._sink.check_room(len(body), TRANSPORT)
+        wait = self._commit_seconds if seconds_left is None else seconds_left
+        wait = min(wait, self._commit_seconds)
+        if signal.together is not None:
+            answer = committed_within(self._together.begin((signal, rights), body), wait)
+            if answer is not None:
+                return answer
+        decoded = self._decoded(signal, body)
+        decoded = self._pending.admit(permitted(decoded, rights))
+        committed_within(self._sink.keep(decoded, TRANSPORT), wait)
+        self._count(decoded)
+        return signal.answer(decoded)
+
+    def _decoded(self, signal: Signal, body: bytes) -> Decoded:
         with (
             self._telemetry.timed("decode"),
             self._budget.holding(len(body)),
             self._budget.making_rows(len(body)) as reserve,
         ):
-            decoded = signal.decode(
-                body, json=False, received_ns=self._sink.now_ns(), reserve=reserve
-            )
-        decoded = self._pending.admit(permitted(decoded, rights))
-        future = self._sink.keep(decoded, TRANSPORT)
-        wait = self._commit_seconds if seconds_left is None else seconds_left
-        committed_within(future, min(wait, self._commit_seconds))
+            return signal.decode(body, json=False, received_ns=self._sink.now_ns(), reserve=reserve)
+
+    def _begin_together(
+        self, key: tuple[Signal, Rights], some: Sequence[bytes]
+    ) -> Future[bytes] | None:
+        """Store several bodies as one; None where nothing was done."""
+        signal, rights = key
+        kept = kept_as_one(
+            lambda: self._decoded_together(signal, some),
+            rights,
+            sink=self._sink,
+            pending=self._pending,
+            telemetry=self._telemetry,
+            transport=TRANSPORT,
+        )
+        if kept is None:
+            return None
+        decoded, future = kept
+        stored: Future[bytes] = Future()
+        future.add_done_callback(lambda done: self._end(signal, decoded, done, stored))
+        return stored
+
+    def _decoded_together(self, signal: Signal, some: Sequence[bytes]) -> Decoded | None:
+        if signal.together is None:
+            return None
+        size = sum(map(len, some))
+        self._sink.check_room(size, TRANSPORT)
+        with self._telemetry.timed("decode"), self._budget.making_rows(size) as reserve:
+            return signal.together(some, received_ns=self._sink.now_ns(), reserve=reserve)
+
+    def _end(
+        self, signal: Signal, decoded: Decoded, kept: Future[object], stored: Future[bytes]
+    ) -> None:
+        try:
+            outcome(kept)
+            self._count(decoded)
+            stored.set_result(signal.answer(decoded))
+        except Exception as error:
+            stored.set_exception(error)
+
+    def _count(self, decoded: Decoded) -> None:
         self._pending.note_at_most(len(decoded.labels))
         count(decoded, self._telemetry, TRANSPORT)
-        return signal.answer(decoded)
 
 
 def _text(value: str | bytes) -> str:

@@ -35,6 +35,7 @@ from inferspan_collector.receivers.otlp_exchange import (
 )
 from inferspan_collector.receivers.otlp_uploads import Together, Upload
 from inferspan_collector.receivers.pending_labels import UNLIMITED, PendingLabels
+from inferspan_collector.receivers.read_as_one import bytes_max
 from inferspan_collector.receivers.waking import Waker
 from inferspan_collector.submission import Overloaded, Sink
 from inferspan_collector.telemetry import REQUESTS, Telemetry
@@ -96,7 +97,7 @@ class _Receiver:
         self._apart_until = 0.0
         self._signals = {signal.path: signal for signal in signals}
         self._waker: Waker | None = None
-        self.uploads = Together(self, limits.queue_bytes)
+        self.uploads = Together(self, bytes_max(limits))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":

@@ -9,7 +9,6 @@ its own faults alone.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, Final, Protocol
@@ -20,22 +19,16 @@ from inferspan_collector import http_uploads
 from inferspan_collector.batches import Decoded
 from inferspan_collector.decode import Content
 from inferspan_collector.receivers import bodies
-from inferspan_collector.receivers.failures import CLIENT_CLOSED, answered, failure_of, is_expected
+from inferspan_collector.receivers.failures import CLIENT_CLOSED, answered, failure_of
 from inferspan_collector.receivers.intake import outcome, permitted
 from inferspan_collector.receivers.otlp_exchange import TRANSPORT, Answer, Asked, failed
 from inferspan_collector.receivers.pending_labels import PendingLabels
+from inferspan_collector.receivers.read_as_one import ONE_BY_ONE_SECONDS, kept_as_one
 from inferspan_collector.submission import Sink, Stopping
-from inferspan_collector.telemetry import CONTAINED, REQUESTS, Telemetry
+from inferspan_collector.telemetry import REQUESTS, Telemetry
 
-TOGETHER_BYTES: Final = 1_500_000
-"""Of the bodies that are read as one: more rows do not fit into the processor's cache."""
-ROW_WEIGHT: Final = 16
-"""How much more a body may weigh in the queue than its bytes, for short rows."""
 COMPRESSED: Final = 8
 """How often a compressed body may be its size: a guess, for that."""
-ONE_BY_ONE_SECONDS: Final = 1.0
-"""How long each is read by itself once some that came together could not be read as one."""
-_log = logging.getLogger(__name__)
 _NOTHING: Final = memoryview(b"")
 
 
@@ -72,13 +65,12 @@ class Together:
 
     Args:
         receiver: that they came to.
-        queue_bytes: `limits.queue_bytes`: as one they must fit into an empty queue, which takes any
-            one request, however large.
+        most: bytes that are read as one.
     """
 
-    def __init__(self, receiver: Receiving, queue_bytes: int) -> None:
+    def __init__(self, receiver: Receiving, most: int) -> None:
         self._receiver = receiver
-        self._most = min(TOGETHER_BYTES, queue_bytes // ROW_WEIGHT)
+        self._most = most
         self._whole: list[Upload] = []
         self._one_by_one_until = 0.0
 
@@ -92,7 +84,7 @@ class Together:
         uploads, self._whole = self._whole, []
         now = asyncio.get_running_loop().time()
         for some in _alike([upload for upload in uploads if upload.waits], self._most):
-            if len(some) > 1 and now >= self._one_by_one_until:
+            if len(some) > 1 and some[0].asked.signal.together and now >= self._one_by_one_until:
                 if self._stored(some):
                     continue
                 self._one_by_one_until = now + ONE_BY_ONE_SECONDS
@@ -102,20 +94,17 @@ class Together:
     def _stored(self, uploads: Sequence[Upload]) -> bool:
         """Store several as one; False where nothing was done."""
         receiver, asked = self._receiver, uploads[0].asked
-        try:
-            decoded = receiver.decoded_together(asked, [upload.memory for upload in uploads])
-            if decoded is None or not receiver.pending.knows_of(decoded):
-                return False
-            decoded = receiver.pending.admit(permitted(decoded, asked.rights))
-            if decoded.refused:
-                return False
-            future = receiver.sink.keep(decoded, TRANSPORT)
-        except Exception as error:
-            # Each hears what it has done itself.
-            if not is_expected(error):
-                receiver.telemetry.add(CONTAINED, where=TRANSPORT)
-                _log.error("requests could not be read as one", exc_info=error)
+        kept = kept_as_one(
+            lambda: receiver.decoded_together(asked, [upload.memory for upload in uploads]),
+            asked.rights,
+            sink=receiver.sink,
+            pending=receiver.pending,
+            telemetry=receiver.telemetry,
+            transport=TRANSPORT,
+        )
+        if kept is None:
             return False
+        decoded, future = kept
         for upload in uploads:
             upload.let_go()
         receiver.once(future, lambda done: _end(uploads, receiver, decoded, done))

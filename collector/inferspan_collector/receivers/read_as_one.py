@@ -1,0 +1,68 @@
+"""Several requests read and queued as one: what holds whichever way they come."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Final
+
+from inferspan_collector.batches import Decoded
+from inferspan_collector.config import Limits
+from inferspan_collector.receivers.access import Rights
+from inferspan_collector.receivers.failures import is_expected
+from inferspan_collector.receivers.intake import permitted
+from inferspan_collector.receivers.pending_labels import PendingLabels
+from inferspan_collector.submission import Sink
+from inferspan_collector.telemetry import CONTAINED, Telemetry
+
+ONE_BY_ONE_SECONDS: Final = 1.0
+"""How long each is read by itself once some that came together could not be read as one."""
+_TOGETHER_BYTES: Final = 1_500_000
+"""More rows do not fit into the processor's cache."""
+_ROW_WEIGHT: Final = 16
+"""How much more a body may weigh in the queue than its bytes, for short rows."""
+_log = logging.getLogger(__name__)
+
+
+def bytes_max(limits: Limits) -> int:
+    """Of the bodies that are read as one: they must fit into an empty queue, as any one does."""
+    return min(_TOGETHER_BYTES, limits.queue_bytes // _ROW_WEIGHT)
+
+
+def kept_as_one(
+    decode: Callable[[], Decoded | None],
+    rights: Rights,
+    *,
+    sink: Sink,
+    pending: PendingLabels,
+    telemetry: Telemetry,
+    transport: str,
+) -> tuple[Decoded, Future[Any]] | None:
+    """Have several requests stored as one.
+
+    Args:
+        decode: reads them; None where they are to be read one by one.
+        rights: of their senders, which are the same.
+        sink: takes their rows.
+        pending: limits the labels that wait.
+        telemetry: counts.
+        transport: how they came.
+
+    Returns:
+        What they hold, and a future that is done once it is on disk. None where nothing was done:
+        anything that is not ordinary, so that each hears of its own faults when it is read alone.
+    """
+    try:
+        decoded = decode()
+        if decoded is None or not pending.knows_of(decoded):
+            return None
+        decoded = pending.admit(permitted(decoded, rights))
+        if decoded.refused:
+            return None
+        return decoded, sink.keep(decoded, transport)
+    except Exception as error:
+        if not is_expected(error):
+            telemetry.add(CONTAINED, where=transport)
+            _log.error("requests could not be read as one", exc_info=error)
+        return None

@@ -1,0 +1,132 @@
+"""Calls that come together: read as one, and each answered for itself."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import pytest
+
+from inferspan_collector.receivers.bodies import Budget
+from inferspan_collector.receivers.calls_together import CallsTogether
+from inferspan_collector.receivers.read_as_one import ONE_BY_ONE_SECONDS
+from inferspan_collector.submission import Overloaded
+from waiting import wait_until
+
+BODY = b"12345"
+MOST = 2 * len(BODY)
+"""Two bodies are a group; whoever comes then begins the next one, and nobody waits for it."""
+
+
+class CountingBudget(Budget):
+    """Says how often something was taken of it."""
+
+    taken = 0
+
+    def take(self, count: int) -> None:
+        super().take(count)
+        self.taken += 1
+
+
+class Calls:
+    """Callers in threads of their own, a clock that stands, and what was read."""
+
+    def __init__(self, budget_bytes: int = 1_000) -> None:
+        self.now = 0.0
+        self.read: list[tuple[str, list[bytes]]] = []
+        self.stored: Future[str] | None = Future()
+        self.budget = CountingBudget(budget_bytes)
+        self.together: CallsTogether[str, str] = CallsTogether(
+            self.budget, self._read, MOST, 60.0, lambda: self.now
+        )
+        self.threads = ThreadPoolExecutor(8)
+
+    def _read(self, key: str, bodies: Sequence[bytes]) -> Future[str] | None:
+        self.read.append((key, list(bodies)))
+        return self.stored
+
+    def call(self, key: str = "all", body: bytes = BODY) -> Future[Future[str | None]]:
+        """A call that has come: what it holds was taken."""
+        taken = self.budget.taken
+        began = self.threads.submit(self.together.begin, key, body)
+        wait_until(lambda: self.budget.taken > taken or began.done(), 20.0)
+        return began
+
+
+@pytest.fixture
+def calls() -> Iterator[Calls]:
+    begun = Calls()
+    yield begun
+    begun.now += 1_000
+    begun.threads.shutdown()
+
+
+def answer(call: Future[Future[str | None]]) -> str | None:
+    return call.result(20).result(20)
+
+
+def test_a_full_group_is_read_as_one_and_each_is_answered(calls: Calls) -> None:
+    first, second, third = calls.call(body=b"aaaaa"), calls.call(body=b"bbbbb"), calls.call()
+    assert calls.stored is not None
+    calls.stored.set_result("done")
+    assert (answer(first), answer(second)) == ("done", "done")
+    assert calls.read == [("all", [b"aaaaa", b"bbbbb"])]
+    calls.now += 1.0
+    assert answer(third) is None, "it came alone, and is read as such"
+    assert calls.budget.held == 0
+
+
+def test_senders_with_other_rights_are_never_read_as_one(calls: Calls) -> None:
+    some = [calls.call("labels"), calls.call("all")]
+    calls.now += 1.0
+    assert [answer(each) for each in some] == [None, None]
+    assert calls.read == []
+
+
+def test_what_cannot_be_read_as_one_is_read_one_by_one_and_for_a_while_nothing_is(
+    calls: Calls,
+) -> None:
+    calls.stored = None
+    first, second, third = calls.call(), calls.call(), calls.call()
+    assert (answer(first), answer(second)) == (None, None)
+    calls.now += ONE_BY_ONE_SECONDS / 2
+    assert answer(third) is None
+    assert answer(calls.call()) is None
+    assert len(calls.read) == 1
+
+
+def test_each_hears_of_what_kept_the_group_out(calls: Calls) -> None:
+    first, second, _ = calls.call(), calls.call(), calls.call()
+    assert calls.stored is not None
+    calls.stored.set_exception(Overloaded("the queue is full"))
+    for each in (first, second):
+        with pytest.raises(Overloaded, match="the queue is full"):
+            answer(each)
+
+
+def test_large_ones_wait_for_nobody(calls: Calls) -> None:
+    assert answer(calls.call(body=BODY * 2)) is None
+    assert calls.budget.held == 0
+
+
+def test_what_waits_is_limited_with_all_that_is_under_way() -> None:
+    calls = Calls(budget_bytes=len(BODY))
+    first = calls.call()
+    with pytest.raises(Overloaded):
+        calls.together.begin("all", BODY)
+    calls.now += 1_000
+    assert answer(first) is None
+    calls.threads.shutdown()
+
+
+def test_bodies_are_let_go_once_they_are_read(calls: Calls) -> None:
+    let_go = threading.Event()
+    first, second, _ = calls.call(), calls.call(), calls.call()
+    wait_until(lambda: calls.budget.held == len(BODY), 20.0)
+    assert not (first.done() and first.result().done())
+    assert calls.stored is not None
+    calls.stored.add_done_callback(lambda done: let_go.set())
+    calls.stored.set_result("done")
+    assert let_go.is_set()
+    assert answer(second) == "done"
