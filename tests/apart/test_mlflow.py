@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import inferspan
 from inferspan import semconv
-from inferspan.testing import CapturedSpans
+from inferspan.testing import CapturedSpans, capture_spans
 
 with warnings.catch_warnings(action="ignore"):  # of MLflow, at import, to its own users
     import mlflow.pyfunc
@@ -38,9 +39,17 @@ class Above(mlflow.pyfunc.PythonModel):  # type: ignore[misc]
 
 
 @pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """MLflow writes `mlruns` to where it is."""
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """MLflow writes `mlruns` to where it is; what is instrumented is put back."""
     monkeypatch.chdir(tmp_path)
+    yield
+    inferspan.uninstrument()
+
+
+@pytest.fixture
+def spans() -> Iterator[CapturedSpans]:
+    with capture_spans() as caught:
+        yield caught
 
 
 def loaded(path: Path, **options: Any) -> Any:

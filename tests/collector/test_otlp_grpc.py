@@ -215,11 +215,11 @@ def test_surplus_requests_come_again_and_never_wait() -> None:
         receiver.sink.holding = True
         export = TraceServiceStub(receiver.channel).Export
         taken = [export.future(ONE, timeout=20) for _ in range(2)]
-        wait_until(lambda: len(receiver.sink.held) == 2, 20, "two requests under way")
+        wait_until(lambda: len(receiver.sink.predictions) == 2, 20, "two requests under way")
         for error in [receiver.failure() for _ in range(20)]:
             assert error.code() is grpc.StatusCode.UNAVAILABLE
             assert retry_seconds(error) == 1
-        assert len(receiver.sink.submitted) == 2
+        assert len(receiver.sink.predictions) == 2
         receiver.sink.release()
         assert [answer.code() for answer in taken] == [grpc.StatusCode.OK] * 2
         receiver.export()
