@@ -40,19 +40,18 @@ QUIET: Final = (
     "set_probability_threshold",
 )
 _SEVERAL_HOLD: Final = ("MultiLogloss", "MultiCrossEntropy")
+_SEVERAL_VALUES: Final = ("MultiQuantile", "MultiRMSE", "MultiRMSEWithMissingValues")
 _OF_LOGARITHMS: Final = ("Poisson", "Tweedie")
 _NUMBERS: Final = frozenset(
     (
         *_OF_LOGARITHMS,
+        *_SEVERAL_VALUES,
         "Expectile",
         "Huber",
         "LogCosh",
         "Lq",
         "MAE",
         "MAPE",
-        "MultiQuantile",
-        "MultiRMSE",
-        "MultiRMSEWithMissingValues",
         "Quantile",
         "RMSE",
         "RMSEWithUncertainty",
@@ -124,15 +123,20 @@ def _answer(
     asked = asked or usual
     found = np.asarray(answer)
     if described.task == semconv.MULTILABEL:
+        if asked == _EXPONENT:  # above 0 for every row and label
+            raise Misfit(f"prediction_type={asked!r} says no class; ask for {_PROBABILITY}")
         return _sets(described.classes, asked, found)
     if described.classes:
         return _class_or_probabilities(described, asked, found)
-    if loss == _UNCERTAIN and found.shape[-1:] == (2,):
+    if loss == _UNCERTAIN and asked in (_RAW, _UNCERTAIN) and found.shape[-1:] == (2,):
         return found[..., 0]
     if loss in _OF_LOGARITHMS:
         found, asked = (np.exp(found), _EXPONENT) if asked == _RAW else (found, asked)
     if asked != (_EXPONENT if loss in _OF_LOGARITHMS else _RAW):
         raise Misfit(f"prediction_type={asked!r} is not what a model of {loss} was trained for")
+    if loss in _SEVERAL_VALUES and found.ndim == 1:
+        data: Any = arguments[0] if arguments else keywords.get("data")
+        return np.atleast_2d(found) if np.ndim(data) == 1 else found  # one row, not several
     return found
 
 

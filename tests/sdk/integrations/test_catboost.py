@@ -136,6 +136,38 @@ def test_what_a_model_was_not_trained_for_is_no_answer(spans: CapturedSpans) -> 
     assert "Exponent" in str(found[semconv.CAPTURE_DROPPED])
 
 
+@pytest.mark.parametrize("asked", ["Probability", "LogProbability", "Exponent"])
+def test_a_mean_with_a_variance_is_no_probability(asked: str, spans: CapturedSpans) -> None:
+    model = catboost.CatBoostRegressor(loss_function="RMSEWithUncertainty", **TOLD).fit(*DIABETES)
+    model.predict(DIABETES[0], asked)
+    found = attributes_of(spans)
+    assert semconv.OUTPUT_VALUES not in found
+    assert asked in str(found[semconv.CAPTURE_DROPPED])
+
+
+def test_exponents_say_no_labels_of_which_several_hold(spans: CapturedSpans) -> None:
+    x, y = make_multilabel_classification(90, n_features=4, n_classes=3, random_state=0)
+    model = catboost.CatBoostClassifier(loss_function="MultiLogloss", **TOLD).fit(x, y)
+    model.predict(x, prediction_type="Exponent")
+    found = attributes_of(spans)
+    assert semconv.OUTPUT_CLASSES_PREDICTED not in found
+    assert "Exponent" in str(found[semconv.CAPTURE_DROPPED])
+
+
+@pytest.mark.parametrize("rows", [DIABETES[0][0], DIABETES[0][0].tolist(), DIABETES[0][:2]])
+@pytest.mark.parametrize("by_name", [False, True])
+def test_several_values_of_one_row_are_not_several_rows(
+    rows: Any, by_name: bool, spans: CapturedSpans
+) -> None:
+    loss = "MultiQuantile:alpha=0.1,0.5,0.9"
+    model = catboost.CatBoostRegressor(loss_function=loss, **TOLD).fit(*DIABETES)
+    model.predict(data=rows) if by_name else model.predict(rows)
+    found = attributes_of(spans)
+    assert semconv.OUTPUT_VALUES not in found
+    assert semconv.OUTPUT_VALUE not in found
+    assert semconv.CAPTURE_DROPPED in found
+
+
 def test_a_ranker_has_scores_and_no_task(spans: CapturedSpans) -> None:
     x, y = DIABETES
     groups = np.arange(len(y)) // 10
