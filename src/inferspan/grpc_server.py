@@ -127,9 +127,33 @@ class AsyncPredictionInterceptor(grpc.aio.ServerInterceptor):  # type: ignore[mi
                 return _streaming_later(call, behavior)
             if inspect.iscoroutinefunction(behavior):
                 return _answering_later(call, behavior)
-            return (_streaming if handler.response_streaming else _answering)(call, behavior)
+            plain = (_streaming if handler.response_streaming else _answering)(call, behavior)
+            return lambda given, context: plain(given, _PlainContext(call, context))
 
         return _replaced(handler, around)
+
+
+class _PlainContext:
+    """What a server of asyncio gives a plain method, which cannot say what was set on it."""
+
+    def __init__(self, call: _Call, context: Any) -> None:
+        self._call = call
+        self._context = context
+        self._trailing: tuple[Any, ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    def trailing_metadata(self) -> tuple[Any, ...]:
+        return self._trailing
+
+    def set_trailing_metadata(self, metadata: Any) -> None:
+        self._context.set_trailing_metadata(metadata)
+        self._trailing = metadata
+
+    def abort(self, *arguments: Any, **keywords: Any) -> None:
+        self._call.answer(self)  # the metadata leaves as the call is aborted
+        self._context.abort(*arguments, **keywords)
 
 
 def _answering_later(call: _Call, behavior: Callable[..., Any]) -> Callable[..., Any]:

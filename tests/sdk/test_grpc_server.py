@@ -146,6 +146,54 @@ def test_servers_of_asyncio_do_so_too(kind: str, spans: CapturedSpans) -> None:
     check(spans)
 
 
+def answers_of_asyncio(*handlers: Any, ask_server: Any) -> Any:
+    async def main() -> Any:
+        server = grpc.aio.server(interceptors=[AsyncPredictionInterceptor()])
+        server.add_generic_rpc_handlers(handlers)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            return await asyncio.to_thread(ask_server, port)
+        finally:
+            await server.stop(None)
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
+def test_plain_methods_of_servers_of_asyncio_do_so_too(kind: str, spans: CapturedSpans) -> None:
+    def ask_all(port: int) -> Any:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            return ask(channel, kind)
+
+    assert answers_of_asyncio(Methods(one, several), ask_server=ask_all) == (b"0.5", ["order-17"])
+    check(spans)
+
+
+def test_plain_methods_of_asyncio_fail_and_set_metadata_as_ever(spans: CapturedSpans) -> None:
+    def ask_both(port: int) -> Any:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            with pytest.raises(grpc.RpcError) as failed:
+                ask(channel, "unary_unary", b"-1")
+            return failed.value, ask(channel, "unary_unary", b"0")[1]
+
+    failed, ids = answers_of_asyncio(Methods(one, several), ask_server=ask_both)
+    assert failed.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert ids_of(failed.trailing_metadata()) == ["order-17"]
+    assert ids == ["mine"]
+
+
+def test_feedback_beside_the_interceptor_of_asyncio_logs_nothing(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = answers_of_asyncio(
+        feedback_handler("fraud"),
+        ask_server=lambda port: send(port, json.dumps({**VERDICT, "id": "verdict-1"}).encode()),
+    )
+    assert answer == {"accepted": 1, "ids": ["verdict-1"]}
+    assert caplog.records == []
+
+
 def test_the_id_that_was_made_up_goes_back(spans: CapturedSpans) -> None:
     with serving() as channel:
         _, ids = ask(channel, "unary_unary", metadata=())
