@@ -12,13 +12,8 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-# Two shared cores make single examples slow now and then; a limit of time would be luck.
-hypothesis.settings.register_profile(
-    "here",
-    deadline=None,
-    suppress_health_check=[hypothesis.HealthCheck.too_slow],
-    print_blob=True,
-)
+# Two shared cores make single examples slow now and then; a limit per example would be luck.
+hypothesis.settings.register_profile("here", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("here")
 
 
