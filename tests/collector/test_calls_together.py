@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 
@@ -35,18 +34,26 @@ class Calls:
     def __init__(self, budget_bytes: int = 1_000) -> None:
         self.now = 0.0
         self.read: list[tuple[str, list[bytes]]] = []
-        self.stored: Future[str] | None = Future()
+        self.ordinary = True
+        self._group: Future[str | None] | None = None
         self.budget = CountingBudget(budget_bytes)
         self.together: CallsTogether[str, str] = CallsTogether(
             self.budget, self._read, MOST, 60.0, lambda: self.now
         )
         self.threads = ThreadPoolExecutor(8)
 
-    def _read(self, key: str, bodies: Sequence[bytes]) -> Future[str] | None:
+    def _read(self, key: str, bodies: Sequence[bytes], answer: Future[str | None]) -> bool:
         self.read.append((key, list(bodies)))
-        return self.stored
+        self._group = answer
+        return self.ordinary
 
-    def call(self, key: str = "all", body: bytes = BODY) -> Future[Future[str | None]]:
+    def group(self) -> Future[str | None]:
+        """The answer for all of the group that was read."""
+        wait_until(lambda: self._group, 20.0)
+        assert self._group is not None
+        return self._group
+
+    def call(self, key: str = "all", body: bytes = BODY) -> Future[Future[str | None] | None]:
         """A call that has come: what it holds was taken."""
         taken = self.budget.taken
         began = self.threads.submit(self.together.begin, key, body)
@@ -62,14 +69,14 @@ def calls() -> Iterator[Calls]:
     begun.threads.shutdown()
 
 
-def answer(call: Future[Future[str | None]]) -> str | None:
-    return call.result(20).result(20)
+def answer(call: Future[Future[str | None] | None]) -> str | None:
+    together = call.result(20)
+    return None if together is None else together.result(20)
 
 
 def test_a_full_group_is_read_as_one_and_each_is_answered(calls: Calls) -> None:
     first, second, third = calls.call(body=b"aaaaa"), calls.call(body=b"bbbbb"), calls.call()
-    assert calls.stored is not None
-    calls.stored.set_result("done")
+    calls.group().set_result("done")
     assert (answer(first), answer(second)) == ("done", "done")
     assert calls.read == [("all", [b"aaaaa", b"bbbbb"])]
     calls.now += 1.0
@@ -87,7 +94,7 @@ def test_senders_with_other_rights_are_never_read_as_one(calls: Calls) -> None:
 def test_what_cannot_be_read_as_one_is_read_one_by_one_and_for_a_while_nothing_is(
     calls: Calls,
 ) -> None:
-    calls.stored = None
+    calls.ordinary = False
     first, second, third = calls.call(), calls.call(), calls.call()
     assert (answer(first), answer(second)) == (None, None)
     calls.now += ONE_BY_ONE_SECONDS / 2
@@ -98,8 +105,7 @@ def test_what_cannot_be_read_as_one_is_read_one_by_one_and_for_a_while_nothing_i
 
 def test_each_hears_of_what_kept_the_group_out(calls: Calls) -> None:
     first, second, _ = calls.call(), calls.call(), calls.call()
-    assert calls.stored is not None
-    calls.stored.set_exception(Overloaded("the queue is full"))
+    calls.group().set_exception(Overloaded("the queue is full"))
     for each in (first, second):
         with pytest.raises(Overloaded, match="the queue is full"):
             answer(each)
@@ -121,12 +127,9 @@ def test_what_waits_is_limited_with_all_that_is_under_way() -> None:
 
 
 def test_bodies_are_let_go_once_they_are_read(calls: Calls) -> None:
-    let_go = threading.Event()
     first, second, _ = calls.call(), calls.call(), calls.call()
+    group = calls.group()
     wait_until(lambda: calls.budget.held == len(BODY), 20.0)
-    assert not (first.done() and first.result().done())
-    assert calls.stored is not None
-    calls.stored.add_done_callback(lambda done: let_go.set())
-    calls.stored.set_result("done")
-    assert let_go.is_set()
-    assert answer(second) == "done"
+    assert not group.done()
+    group.set_result("done")
+    assert (answer(first), answer(second)) == ("done", "done")

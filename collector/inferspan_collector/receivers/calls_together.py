@@ -11,13 +11,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Final, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from inferspan_collector.gathering import QUIET_SECONDS
 from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.read_as_one import ONE_BY_ONE_SECONDS
-
-QUIET_SECONDS: Final = 0.002
-"""How long no call came: then nobody is waited for."""
 
 _Key = TypeVar("_Key")
 _Answer = TypeVar("_Answer")
@@ -37,8 +35,8 @@ class CallsTogether(Generic[_Key, _Answer]):
 
     Args:
         budget: what the bodies hold until they are read.
-        read: begins to store several bodies as one; its future ends with the answer for each, or as
-            each would end by itself. None = they are to be read one by one.
+        read: begins to store several bodies as one, and ends a future with the answer for each, or
+            as each would end by itself. False = they are to be read one by one.
         bytes_max: of the bodies of one group.
         seconds: how long the first waits at most.
         clock: seconds of any monotonic clock.
@@ -47,7 +45,7 @@ class CallsTogether(Generic[_Key, _Answer]):
     def __init__(
         self,
         budget: Budget,
-        read: Callable[[_Key, Sequence[bytes]], Future[_Answer] | None],
+        read: Callable[[_Key, Sequence[bytes], Future[_Answer | None]], bool],
         bytes_max: int,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
@@ -61,7 +59,7 @@ class CallsTogether(Generic[_Key, _Answer]):
         self._groups: dict[_Key, _Group[_Answer]] = {}
         self._one_by_one_until = 0.0
 
-    def begin(self, key: _Key, body: bytes) -> Future[_Answer | None]:
+    def begin(self, key: _Key, body: bytes) -> Future[_Answer | None] | None:
         """Have a body stored with those that come within moments; blocks who comes first.
 
         Args:
@@ -69,14 +67,14 @@ class CallsTogether(Generic[_Key, _Answer]):
             body: of a call.
 
         Returns:
-            Ends with the answer; with None where the body is to be read by itself.
+            Ends with the answer. None, or ends with None, where the body is to be read by itself.
 
         Raises:
             Overloaded: requests under way hold too much.
         """
         now = self._clock()
         if now < self._one_by_one_until or len(body) >= self._most:
-            return _ended(None)
+            return None
         self._budget.take(len(body))
         with self._lock:
             group = self._groups.get(key)
@@ -106,28 +104,12 @@ class CallsTogether(Generic[_Key, _Answer]):
 
     def _store(self, key: _Key, group: _Group[_Answer]) -> None:
         bodies, group.bodies = group.bodies, []
+        several = len(bodies) > 1
         try:
-            stored = self._read(key, bodies) if len(bodies) > 1 else None
+            stored = several and self._read(key, bodies, group.answer)
         finally:
             self._budget.give(group.size)
-        if stored is None:
-            if len(bodies) > 1:
+        if not stored:
+            if several:
                 self._one_by_one_until = self._clock() + ONE_BY_ONE_SECONDS
             group.answer.set_result(None)
-        else:
-            stored.add_done_callback(lambda done: _pass_on(done, group.answer))
-
-
-def _ended(value: _Answer) -> Future[_Answer]:
-    future: Future[_Answer] = Future()
-    future.set_result(value)
-    return future
-
-
-def _pass_on(done: Future[_Answer], to: Future[_Answer | None]) -> None:
-    if done.cancelled():
-        to.cancel()
-    elif (error := done.exception()) is not None:
-        to.set_exception(error)
-    else:
-        to.set_result(done.result())

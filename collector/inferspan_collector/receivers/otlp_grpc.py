@@ -207,8 +207,9 @@ class GrpcReceiver:
         self._sink.check_room(len(body), TRANSPORT)
         wait = self._commit_seconds if seconds_left is None else seconds_left
         wait = min(wait, self._commit_seconds)
-        if signal.together is not None:
-            answer = committed_within(self._together.begin((signal, rights), body), wait)
+        together = self._together.begin((signal, rights), body) if signal.together else None
+        if together is not None:
+            answer = committed_within(together, wait)
             if answer is not None:
                 return answer
         decoded = self._decoded(signal, body)
@@ -226,9 +227,9 @@ class GrpcReceiver:
             return signal.decode(body, json=False, received_ns=self._sink.now_ns(), reserve=reserve)
 
     def _begin_together(
-        self, key: tuple[Signal, Rights], some: Sequence[bytes]
-    ) -> Future[bytes] | None:
-        """Store several bodies as one; None where nothing was done."""
+        self, key: tuple[Signal, Rights], some: Sequence[bytes], stored: Future[bytes | None]
+    ) -> bool:
+        """Store several bodies as one; False where nothing was done."""
         signal, rights = key
         kept = kept_as_one(
             lambda: self._decoded_together(signal, some),
@@ -239,11 +240,10 @@ class GrpcReceiver:
             transport=TRANSPORT,
         )
         if kept is None:
-            return None
+            return False
         decoded, future = kept
-        stored: Future[bytes] = Future()
         future.add_done_callback(lambda done: self._end(signal, decoded, done, stored))
-        return stored
+        return True
 
     def _decoded_together(self, signal: Signal, some: Sequence[bytes]) -> Decoded | None:
         if signal.together is None:
@@ -254,7 +254,7 @@ class GrpcReceiver:
             return signal.together(some, received_ns=self._sink.now_ns(), reserve=reserve)
 
     def _end(
-        self, signal: Signal, decoded: Decoded, kept: Future[object], stored: Future[bytes]
+        self, signal: Signal, decoded: Decoded, kept: Future[object], stored: Future[bytes | None]
     ) -> None:
         try:
             outcome(kept)
