@@ -7,10 +7,12 @@ import json
 import os
 import subprocess
 import sys
+import urllib.parse
 import urllib.request
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -102,6 +104,21 @@ def send_spans(otlp_http: str, spans: Sequence[Span]) -> None:
     )
     with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS) as answer:
         assert answer.status == 200
+
+
+def post(url: str, body: bytes, content_type: str) -> None:
+    """Send a body whose answer must tell of no error."""
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": content_type})
+    with urllib.request.urlopen(request, timeout=DEADLINE_SECONDS) as answer:
+        assert b"error" not in answer.read()
+
+
+def asked(api: str, model: str, what: str, **parameters: str) -> dict[str, Any]:
+    """`GET /api/v1/models/MODEL/WHAT`."""
+    url = f"{api}/api/v1/models/{model}/{what}?{urllib.parse.urlencode(parameters)}"
+    with urllib.request.urlopen(url, timeout=DEADLINE_SECONDS) as answer:
+        found: dict[str, Any] = json.load(answer)
+        return found
 
 
 def models(api: str) -> list[dict[str, object]]:

@@ -11,16 +11,15 @@ import json
 import math
 import random
 import time
-import urllib.parse
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-from collector_process import Served, serving
+from collector_process import Served, asked, post, serving
 from river.drift import ADWIN
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
@@ -28,6 +27,7 @@ from sklearn import metrics
 from sklearn.isotonic import IsotonicRegression
 
 from inferspan import semconv
+from inferspan_collector.publish.parameters import rfc3339
 from inferspan_collector.testing import otlp_span, traces_request
 
 MODEL = "loans"
@@ -92,12 +92,6 @@ class Answers:
     start_ns: int
 
 
-def post(url: str, body: bytes, content_type: str) -> None:
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": content_type})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        assert b"error" not in answer.read()
-
-
 def send_predictions(collector: Served, rows: Rows, start_ns: int) -> None:
     """One span a prediction, 500 a request, two seconds apart."""
     for first in range(0, ROWS, 500):
@@ -150,14 +144,7 @@ def answers(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Iterator[An
     }
     later = {**ends, "from": ends["reference_to"]}
     with serving(tmp_path_factory.mktemp("drifting") / "data") as collector:
-
-        def get(what: str, **parameters: str) -> dict[str, Any]:
-            query = urllib.parse.urlencode(parameters)
-            url = f"{collector.api}/api/v1/models/{MODEL}/{what}?{query}"
-            with urllib.request.urlopen(url, timeout=60) as answer:
-                body: dict[str, Any] = json.load(answer)
-                return body
-
+        get = partial(asked, collector.api, MODEL)
         send_predictions(collector, rows, start_ns)
         send_labels(collector, rows, range(CUT))
         before = get("estimates", **later)
@@ -171,10 +158,6 @@ def answers(rows: Rows, tmp_path_factory: pytest.TempPathFactory) -> Iterator[An
             get("drift"),
             start_ns,
         )
-
-
-def rfc3339(ns: int) -> str:
-    return datetime.fromtimestamp(ns / 1e9, UTC).isoformat()
 
 
 def parts(first: int, hours: int) -> list[slice]:

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
 import pytest
-from collector_process import Served, serving
+from collector_process import Served, asked, post, serving
 from river import datasets, linear_model, metrics, naive_bayes, preprocessing
 from river.drift import ADWIN
 
@@ -31,12 +30,6 @@ BATCH = 100
 def collector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with serving(tmp_path_factory.mktemp("online") / "data") as running:
         yield running
-
-
-def post(url: str, body: bytes, content_type: str) -> None:
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": content_type})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        assert b"error" not in answer.read()
 
 
 def served(
@@ -74,12 +67,6 @@ def served(
             spans, labels = [], []
     assert not spans
     return start_ns
-
-
-def asked(collector: Served, model: str, what: str) -> dict[str, Any]:
-    with urllib.request.urlopen(f"{collector.api}/api/v1/models/{model}/{what}", timeout=60) as got:
-        body: dict[str, Any] = json.load(got)
-        return body
 
 
 def same(found: dict[str, Any], expected: dict[str, float]) -> None:
@@ -122,10 +109,10 @@ def test_two_classes(collector: Served) -> None:
         return {"class": "true" if y else "false"}
 
     start_ns = served(collector, "phishing", datasets.Phishing(), answer, learn)
-    (window,) = asked(collector, "phishing", "quality")["windows"]
+    (window,) = asked(collector.api, "phishing", "quality")["windows"]
     assert window["labeled"] == ROWS
     same(window["metrics"], {name: metric.get() for name, metric in theirs.items()})
-    changes = asked(collector, "phishing", "drift")["error_changes"]
+    changes = asked(collector.api, "phishing", "drift")["error_changes"]
     times = [start_ns + row * STEP_NS for row in found]
     assert [datetime.fromisoformat(change["found"]).timestamp() * 1e9 for change in changes] == [
         pytest.approx(at) for at in times
@@ -154,7 +141,7 @@ def test_several_classes(collector: Served) -> None:
         return {"class": y}
 
     served(collector, "segments", datasets.ImageSegments(), answer, learn)
-    (window,) = asked(collector, "segments", "quality")["windows"]
+    (window,) = asked(collector.api, "segments", "quality")["windows"]
     same(window["metrics"], {name: metric.get() for name, metric in theirs.items()})
 
 
@@ -179,5 +166,5 @@ def test_numbers(collector: Served) -> None:
         return {"value": y}
 
     served(collector, "approval", datasets.TrumpApproval(), answer, learn)
-    (window,) = asked(collector, "approval", "quality")["windows"]
+    (window,) = asked(collector.api, "approval", "quality")["windows"]
     same(window["metrics"], {name: metric.get() for name, metric in theirs.items()})

@@ -9,13 +9,12 @@ from __future__ import annotations
 import json
 import random
 import time
-import urllib.request
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from collector_process import Served, serving
+from collector_process import Served, asked, post, serving
 from sklearn import metrics
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_classification
@@ -28,12 +27,6 @@ from inferspan_collector.testing import otlp_span, traces_request
 
 MODEL = "probabilities"
 ROWS, BATCH, HOUR_NS = 6_000, 500, 3_600_000_000_000
-
-
-def post(url: str, body: bytes, content_type: str) -> None:
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": content_type})
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        assert b"error" not in answer.read()
 
 
 def answers() -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -91,9 +84,7 @@ def test_four_versions_on_the_same_rows(tmp_path: Path) -> None:
         send(collector, names[2], versions[names[2]], start_ns)
         send(collector, names[3], versions[names[3]], start_ns)
         post(labels, "\n".join(lines[ROWS // 2 :]).encode(), "application/x-ndjson")
-        url = f"{collector.api}/api/v1/models/{MODEL}/quality?every=1h&by=version"
-        with urllib.request.urlopen(url, timeout=60) as answer:
-            windows = json.load(answer)["windows"]
+        windows = asked(collector.api, MODEL, "quality", every="1h", by="version")["windows"]
     assert [window["group"]["version"] for window in windows] == sorted(versions)
     for window in windows:
         scores = versions[window["group"]["version"]]
