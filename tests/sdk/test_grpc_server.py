@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any
 
 import grpc
@@ -81,12 +82,8 @@ class Methods(grpc.GenericRpcHandler):  # type: ignore[misc]
 
 
 @contextmanager
-def serving(**options: Any) -> Iterator[grpc.Channel]:
-    server = grpc.server(
-        ThreadPoolExecutor(2),
-        [Methods(one, several)],
-        interceptors=[PredictionInterceptor(**options)],
-    )
+def serving_plainly(*handlers: Any, interceptors: Any = ()) -> Iterator[grpc.Channel]:
+    server = grpc.server(ThreadPoolExecutor(2), handlers, interceptors=interceptors)
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     try:
@@ -94,6 +91,36 @@ def serving(**options: Any) -> Iterator[grpc.Channel]:
             yield channel
     finally:
         server.stop(None).wait()
+
+
+def serving(**options: Any) -> AbstractContextManager[grpc.Channel]:
+    return serving_plainly(Methods(one, several), interceptors=[PredictionInterceptor(**options)])
+
+
+def asked_of_asyncio(
+    asking: Callable[[grpc.Channel], Any], *handlers: Any, interceptors: Any = ()
+) -> Any:
+    """What somebody gets from a server of asyncio, asking it in a thread of his own."""
+
+    def ask_by_a_channel(port: int) -> Any:
+        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
+            return asking(channel)
+
+    async def main() -> Any:
+        server = grpc.aio.server(interceptors=interceptors)
+        server.add_generic_rpc_handlers(handlers)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        try:
+            return await asyncio.to_thread(ask_by_a_channel, port)
+        finally:
+            await server.stop(None)
+
+    return asyncio.run(main())
+
+
+def asked_of_interceptor(asking: Callable[[grpc.Channel], Any], *handlers: Any) -> Any:
+    return asked_of_asyncio(asking, *handlers, interceptors=[AsyncPredictionInterceptor()])
 
 
 def ask(channel: grpc.Channel, kind: str, amount: bytes = b"500", metadata: Any = SENT) -> Any:
@@ -127,57 +154,25 @@ def test_trace_and_id_come_through_and_the_id_goes_back(kind: str, spans: Captur
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_servers_of_asyncio_do_so_too(kind: str, spans: CapturedSpans) -> None:
-    async def main() -> None:
-        server = grpc.aio.server(interceptors=[AsyncPredictionInterceptor()])
-        server.add_generic_rpc_handlers([Methods(one_later, several_later)])
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        try:
-            with (
-                ThreadPoolExecutor(1) as pool,
-                grpc.insecure_channel(f"127.0.0.1:{port}") as channel,
-            ):
-                asking = asyncio.get_running_loop().run_in_executor(pool, ask, channel, kind)
-                assert await asking == (b"0.5", ["order-17"])
-        finally:
-            await server.stop(None)
-
-    asyncio.run(main())
+    methods = Methods(one_later, several_later)
+    assert asked_of_interceptor(partial(ask, kind=kind), methods) == (b"0.5", ["order-17"])
     check(spans)
-
-
-def answers_of_asyncio(*handlers: Any, ask_server: Any) -> Any:
-    async def main() -> Any:
-        server = grpc.aio.server(interceptors=[AsyncPredictionInterceptor()])
-        server.add_generic_rpc_handlers(handlers)
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        try:
-            return await asyncio.to_thread(ask_server, port)
-        finally:
-            await server.stop(None)
-
-    return asyncio.run(main())
 
 
 @pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
 def test_plain_methods_of_servers_of_asyncio_do_so_too(kind: str, spans: CapturedSpans) -> None:
-    def ask_all(port: int) -> Any:
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            return ask(channel, kind)
-
-    assert answers_of_asyncio(Methods(one, several), ask_server=ask_all) == (b"0.5", ["order-17"])
+    methods = Methods(one, several)
+    assert asked_of_interceptor(partial(ask, kind=kind), methods) == (b"0.5", ["order-17"])
     check(spans)
 
 
 def test_plain_methods_of_asyncio_fail_and_set_metadata_as_ever(spans: CapturedSpans) -> None:
-    def ask_both(port: int) -> Any:
-        with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-            with pytest.raises(grpc.RpcError) as failed:
-                ask(channel, "unary_unary", b"-1")
-            return failed.value, ask(channel, "unary_unary", b"0")[1]
+    def ask_both(channel: grpc.Channel) -> Any:
+        with pytest.raises(grpc.RpcError) as failed:
+            ask(channel, "unary_unary", b"-1")
+        return failed.value, ask(channel, "unary_unary", b"0")[1]
 
-    failed, ids = answers_of_asyncio(Methods(one, several), ask_server=ask_both)
+    failed, ids = asked_of_interceptor(ask_both, Methods(one, several))
     assert failed.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert ids_of(failed.trailing_metadata()) == ["order-17"]
     assert ids == ["mine"]
@@ -186,10 +181,8 @@ def test_plain_methods_of_asyncio_fail_and_set_metadata_as_ever(spans: CapturedS
 def test_feedback_beside_the_interceptor_of_asyncio_logs_nothing(
     spans: CapturedSpans, caplog: pytest.LogCaptureFixture
 ) -> None:
-    answer = answers_of_asyncio(
-        feedback_handler("fraud"),
-        ask_server=lambda port: send(port, json.dumps({**VERDICT, "id": "verdict-1"}).encode()),
-    )
+    body = json.dumps({**VERDICT, "id": "verdict-1"}).encode()
+    answer = asked_of_interceptor(partial(send, body=body), feedback_handler("fraud"))
     assert answer == {"accepted": 1, "ids": ["verdict-1"]}
     assert caplog.records == []
 
@@ -228,35 +221,17 @@ def test_methods_that_do_not_exist_are_answered_as_before(spans: CapturedSpans) 
 VERDICT = {"prediction_id": "order-17", "label": 0.5}
 
 
-def send(port: int, body: bytes) -> Any:
-    with grpc.insecure_channel(f"127.0.0.1:{port}") as channel:
-        return json.loads(channel.unary_unary("/inferspan.Feedback/Send")(body, timeout=20))
+def send(channel: grpc.Channel, body: bytes) -> Any:
+    return json.loads(channel.unary_unary("/inferspan.Feedback/Send")(body, timeout=20))
 
 
 def sent_to_plain(body: bytes) -> Any:
-    with ThreadPoolExecutor(1) as pool:
-        server = grpc.server(pool)
-        server.add_generic_rpc_handlers([feedback_handler("fraud")])
-        port = server.add_insecure_port("127.0.0.1:0")
-        server.start()
-        try:
-            return send(port, body)
-        finally:
-            server.stop(None).wait()
+    with serving_plainly(feedback_handler("fraud")) as channel:
+        return send(channel, body)
 
 
 def sent_to_asyncio(body: bytes) -> Any:
-    async def main() -> Any:
-        server = grpc.aio.server()
-        server.add_generic_rpc_handlers([feedback_handler("fraud")])
-        port = server.add_insecure_port("127.0.0.1:0")
-        await server.start()
-        try:
-            return await asyncio.to_thread(send, port, body)
-        finally:
-            await server.stop(None)
-
-    return asyncio.run(main())
+    return asked_of_asyncio(partial(send, body=body), feedback_handler("fraud"))
 
 
 each_server = pytest.mark.parametrize("ask_server", [sent_to_plain, sent_to_asyncio])
