@@ -206,21 +206,16 @@ def test_no_id_breaks_a_header(key: str) -> None:
     assert answer.headers.get(ID, key) == key
 
 
-@pytest.mark.parametrize("fails", [False, True])
-def test_what_waits_is_sent_as_an_application_ends(
-    fails: bool, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    happened: list[object] = []
-    monkeypatch.setattr(asgi, "flush", happened.append)
+@pytest.fixture
+def happened(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What a server hears of a lifespan, and for how long at most what waits is sent."""
+    heard: list[object] = []
+    monkeypatch.setattr(asgi, "flush", heard.append)
+    return heard
 
-    @asynccontextmanager
-    async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        yield
-        happened.append("ended")
-        if fails:
-            raise RuntimeError("asked for")
 
-    app = Starlette(lifespan=lifespan, middleware=[Middleware(PredictionMiddleware)])
+def start_and_end(app: Any, happened: list[object]) -> None:
+    """As a server does."""
     asked_for = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
 
     async def receive() -> Any:
@@ -229,8 +224,21 @@ def test_what_waits_is_sent_as_an_application_ends(
     async def send(message: Any) -> None:
         happened.append(message["type"])
 
-    with nullcontext() if not fails else pytest.raises(RuntimeError):
-        asyncio.run(app({"type": "lifespan", "app": app}, receive, send))
+    asyncio.run(app({"type": "lifespan"}, receive, send))
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_waits_is_sent_as_an_application_ends(fails: bool, happened: list[object]) -> None:
+    @asynccontextmanager
+    async def lifespan(app: Starlette) -> AsyncIterator[None]:
+        yield
+        happened.append("ended")
+        if fails:
+            raise RuntimeError("asked for")
+
+    app = Starlette(lifespan=lifespan, middleware=[Middleware(PredictionMiddleware)])
+    with pytest.raises(RuntimeError) if fails else nullcontext():
+        start_and_end(app, happened)
     last = f"lifespan.shutdown.{'failed' if fails else 'complete'}"
     assert happened == ["lifespan.startup.complete", "ended", asgi.END_SECONDS, last]
 
@@ -268,20 +276,10 @@ _LIVED = ["lifespan.startup.complete", asgi.END_SECONDS, "lifespan.shutdown.comp
     ],
 )
 def test_the_end_is_heard_of_whatever_an_application_makes_of_its_lifespan(
-    app: Any, raises: bool, expected: list[object], monkeypatch: pytest.MonkeyPatch
+    app: Any, raises: bool, expected: list[object], happened: list[object]
 ) -> None:
-    happened: list[object] = []
-    monkeypatch.setattr(asgi, "flush", happened.append)
-    asked_for = iter([{"type": "lifespan.startup"}, {"type": "lifespan.shutdown"}])
-
-    async def receive() -> Any:
-        return next(asked_for)
-
-    async def send(message: Any) -> None:
-        happened.append(message["type"])
-
     with pytest.raises(RuntimeError) if raises else nullcontext():
-        asyncio.run(PredictionMiddleware(app)({"type": "lifespan"}, receive, send))
+        start_and_end(PredictionMiddleware(app), happened)
     assert happened == expected
 
 
