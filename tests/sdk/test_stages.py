@@ -36,14 +36,15 @@ def decorated_stream(x: int) -> Iterator[int]:
     yield x
 
 
-def test_a_block_is_a_child_span(spans: CapturedSpans) -> None:
-    @predict()
-    def score(x: int) -> str:
-        with inferspan.stage("features"), inferspan.stage("inner"):
-            pass
-        return "a"
+@predict()
+def nested(x: int) -> str:
+    with inferspan.stage("features"), inferspan.stage("inner"):
+        pass
+    return "a"
 
-    score(1)
+
+def test_a_block_is_a_child_span(spans: CapturedSpans) -> None:
+    nested(1)
     inner, features, prediction = spans
     assert [s.name for s in spans] == ["inner m", "features m", "predict m"]
     assert dict(features.attributes or {}) == {semconv.STAGE_NAME: "features"}
@@ -54,13 +55,7 @@ def test_a_block_is_a_child_span(spans: CapturedSpans) -> None:
 
 
 def test_a_stage_within_a_stage_names_the_span_of_its_prediction(spans: CapturedSpans) -> None:
-    @predict()
-    def score(x: int) -> str:
-        with inferspan.stage("features"), inferspan.stage("inner"):
-            pass
-        return "a"
-
-    score(1)
+    nested(1)
     inner, features, prediction = spans
     owner = f"{prediction.context.span_id:016x}"
     assert (inner.attributes or {})[semconv.PREDICTION_SPAN_ID] == owner
