@@ -18,7 +18,8 @@ from inferspan.testing import CapturedSpans
 
 X, Y = load_breast_cancer(return_X_y=True)
 X = StandardScaler().fit_transform(X)[:, :4]
-IRIS = (StandardScaler().fit_transform(load_iris().data), load_iris().target)
+IRIS_ROWS, SPECIES = load_iris(return_X_y=True)
+IRIS = (StandardScaler().fit_transform(IRIS_ROWS), SPECIES)
 
 
 class Around(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
@@ -39,7 +40,7 @@ class Around(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._model().predict(x)
 
 
-def classes_of(spans: CapturedSpans) -> object:
+def task_of(spans: CapturedSpans) -> object:
     return (spans.prediction().attributes or {})[semconv.TASK_TYPE]
 
 
@@ -72,22 +73,22 @@ def test_what_another_model_is_made_of_counts(kept: str, spans: CapturedSpans) -
     inner = LogisticRegression().fit(X, Y)
     model = Around(inner if kept == "itself" else [inner], kept)
     model.predict(X[:3])
-    assert classes_of(spans) == semconv.BINARY
+    assert task_of(spans) == semconv.BINARY
     inner.fit(*IRIS)
     spans.clear()
     model.predict(IRIS[0][:3])
-    assert classes_of(spans) == semconv.MULTICLASS
+    assert task_of(spans) == semconv.MULTICLASS
 
 
 def test_a_step_that_is_fitted_alone_changes_its_pipeline(spans: CapturedSpans) -> None:
     inferspan.instrument("sklearn")
     pipeline = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
     pipeline.predict(X[:3])
-    assert classes_of(spans) == semconv.BINARY
+    assert task_of(spans) == semconv.BINARY
     pipeline.steps[-1][1].fit(X, np.arange(len(X)) % 3)
     spans.clear()
     pipeline.predict(X[:3])
-    assert classes_of(spans) == semconv.MULTICLASS
+    assert task_of(spans) == semconv.MULTICLASS
 
 
 def test_a_step_that_its_pipeline_fitted_is_asked_anew(spans: CapturedSpans) -> None:
@@ -95,8 +96,8 @@ def test_a_step_that_its_pipeline_fitted_is_asked_anew(spans: CapturedSpans) -> 
     step = LogisticRegression()
     pipeline = make_pipeline(StandardScaler(), step).fit(X, Y)
     step.predict(X[:3])
-    assert classes_of(spans) == semconv.BINARY
+    assert task_of(spans) == semconv.BINARY
     pipeline.fit(*IRIS)
     spans.clear()
     step.predict(IRIS[0][:3])
-    assert classes_of(spans) == semconv.MULTICLASS
+    assert task_of(spans) == semconv.MULTICLASS
