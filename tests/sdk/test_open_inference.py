@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
@@ -18,6 +16,7 @@ from opentelemetry.trace import SpanKind
 import inferspan
 from inferspan import open_inference, semconv
 from inferspan.testing import CapturedSpans
+from servers.recording import Answer, answering
 
 INPUTS = [{"name": "x", "shape": [3, 2], "datatype": "FP32", "data": [2, 1, 9, 1, 4, 3]}]
 LABEL = {"name": "label", "shape": [3, 1], "datatype": "BYTES", "data": ["a", "b", "a"]}
@@ -25,45 +24,31 @@ SCORES = {"name": "scores", "shape": [3, 2], "datatype": "FP64", "data": [0.75, 
 Ask = Callable[..., Any]
 
 
-class Handler(BaseHTTPRequestHandler):
-    outputs: dict[str, list[dict[str, Any]]] = {  # noqa: RUF012
-        "iris": [LABEL, SCORES],
-        "scores": [SCORES],
-        "several": [SCORES, {**SCORES, "name": "other"}],
-    }
-    seen: list[dict[str, str]] = []  # noqa: RUF012
+OUTPUTS: dict[str, list[dict[str, Any]]] = {
+    "iris": [LABEL, SCORES],
+    "scores": [SCORES],
+    "several": [SCORES, {**SCORES, "name": "other"}],
+}
+SEEN: list[dict[str, str]] = []
+"""Headers of each request of a test."""
 
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.seen.append({name.lower(): value for name, value in self.headers.items()})
-        name = self.path.split("/")[3] if "/models/" in self.path else ""
-        found = self.outputs.get(name)
-        answer = {"error": "unknown model"} if found is None else {"outputs": found, **body}
-        written = json.dumps(answer).encode()
-        self.send_response(404 if found is None else 200)
-        self.send_header("Content-Length", str(len(written)))
-        self.end_headers()
-        self.wfile.write(written)
 
-    def log_message(self, *args: object) -> None:
-        pass
+def answer(path: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    SEEN.append({name.lower(): value for name, value in headers.items()})
+    found = OUTPUTS.get(path.split("/")[3] if "/models/" in path else "")
+    said = {"error": "unknown model"} if found is None else {"outputs": found, **json.loads(body)}
+    return Answer(404 if found is None else 200, json.dumps(said).encode())
 
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{server.server_port}"
-        finally:
-            server.shutdown()
-            thread.join()
+    with answering(answer) as url:
+        yield url
 
 
 @pytest.fixture(autouse=True)
 def _forgotten() -> None:
-    Handler.seen.clear()
+    SEEN.clear()
 
 
 def with_requests(url: str, body: Any, headers: Any = None, **options: Any) -> Any:
@@ -107,7 +92,7 @@ def test_a_call_is_a_prediction_of_the_model_that_was_asked(
 def test_trace_and_id_are_sent_along(ask: Ask, address: str, spans: CapturedSpans) -> None:
     ask(f"{address}/v2/models/iris/infer", {"inputs": INPUTS}, {"X-Mine": "1"})
     span = spans.prediction("iris")
-    (sent,) = Handler.seen
+    (sent,) = SEEN
     trace = f"{span.context.trace_id:032x}-{span.context.span_id:016x}"
     assert sent["traceparent"] == f"00-{trace}-01"
     assert sent["x-prediction-id"] == (span.attributes or {})[semconv.PREDICTION_ID]
@@ -118,7 +103,7 @@ def test_trace_and_id_are_sent_along(ask: Ask, address: str, spans: CapturedSpan
 def test_headers_of_the_callers_own_stay(ask: Ask, address: str, spans: CapturedSpans) -> None:
     own = {"Traceparent": "00-" + "1" * 32 + "-" + "2" * 16 + "-00", "X-PREDICTION-ID": "mine"}
     ask(f"{address}/v2/models/iris/infer", {"inputs": INPUTS}, own)
-    (sent,) = Handler.seen
+    (sent,) = SEEN
     assert (sent["traceparent"], sent["x-prediction-id"]) == (own["Traceparent"], "mine")
 
 
@@ -136,7 +121,7 @@ def test_what_the_server_refuses_has_failed_and_comes_back(
 def test_other_calls_pass_as_they_are(ask: Ask, address: str, spans: CapturedSpans) -> None:
     assert ask(f"{address}/v2/repository/index", {}).status_code == 404
     assert list(spans) == []
-    assert "x-prediction-id" not in Handler.seen[0]
+    assert "x-prediction-id" not in SEEN[0]
 
 
 @pytest.mark.parametrize(
