@@ -96,3 +96,8 @@ def elements(html: str) -> list[tuple[str, dict[str, str | None]]]:
     reader = _Reader()
     reader.feed(html)
     return reader.elements
+
+
+def links(html: str) -> list[str]:
+    """Where all links of it lead."""
+    return [attributes["href"] or "" for tag, attributes in elements(html) if tag == "a"]

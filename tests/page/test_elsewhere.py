@@ -7,7 +7,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from asking import labelled_predictions
 from records import START_NS
-from shown_page import elements, shown
+from shown_page import links, shown
 
 from inferspan_collector.config import Config
 from inferspan_collector.page.choices import address
@@ -25,14 +25,14 @@ def test_a_model_leads_to_its_dashboards_and_its_mistakes(tmp_path: Path) -> Non
     with shown(tmp_path, config) as page:
         page.store.add(*labelled_predictions(PAIRS, service="fraud & co"))
         html = page.get(f"{address('fraud')}?version=7&range=all").text
-    links = {attributes["href"] or "" for tag, attributes in elements(html) if tag == "a"}
-    boards = sorted(link for link in links if link.startswith("https://g.example/x/d/inferspan-"))
+    found = set(links(html))
+    boards = sorted(link for link in found if link.startswith("https://g.example/x/d/inferspan-"))
     assert len(boards) == 3
     for board in boards:
         asked = parse_qs(urlsplit(board).query)
         assert (asked["var-model"], asked["var-version"]) == (["fraud"], ["7"])
         assert int(asked["from"][0]) <= START_NS // 10**6 <= int(asked["to"][0])
-    (search,) = [link for link in links if link.startswith(f"{JAEGER}/search?")]
+    (search,) = [link for link in found if link.startswith(f"{JAEGER}/search?")]
     asked = parse_qs(urlsplit(search).query)
     assert asked["service"] == ["fraud___co-quality"]
     assert asked["tags"] == ['{"inferspan.evaluation.outcome": "incorrect"}']
@@ -58,6 +58,5 @@ def test_services_that_look_alike_lead_to_their_own_mistakes(tmp_path: Path) -> 
 
 def services_of_links(html: str) -> set[str]:
     """The services that links to Jaeger search for."""
-    links = {attributes["href"] or "" for tag, attributes in elements(html) if tag == "a"}
-    searches = [link for link in links if link.startswith(f"{JAEGER}/search?")]
+    searches = {link for link in links(html) if link.startswith(f"{JAEGER}/search?")}
     return {service for link in searches for service in parse_qs(urlsplit(link).query)["service"]}

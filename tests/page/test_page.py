@@ -10,7 +10,7 @@ import pytest
 from asking import labelled_predictions
 from records import MINUTE_NS, SECOND_NS, START_NS, Label, Prediction, Stage
 from shown_data import HOSTILE, NOW_NS, TRIAGE, hostile, regression, triage
-from shown_page import HTML, Shown, elements, shown, text
+from shown_page import HTML, Shown, elements, links, shown, text
 
 from inferspan_collector.config import Config
 from inferspan_collector.page import wording
@@ -137,8 +137,7 @@ def test_without_jaeger_there_is_the_id_and_what_to_set(page: Shown) -> None:
 
 def test_a_cell_of_the_matrix_leads_to_its_predictions(filled: Shown) -> None:
     html = filled.part(address(TRIAGE, "confusion"))
-    links = [each["href"] or "" for tag, each in elements(html) if tag == "a"]
-    (missed,) = [link for link in links if "predicted=benign&expected=malignant" in link]
+    (missed,) = [link for link in links(html) if "predicted=benign&expected=malignant" in link]
     rows = text(filled.whole(missed.partition("#")[0])).partition("Newest mistakes")[2]
     assert "Only where benign was said and malignant was true" in rows
 
@@ -175,8 +174,7 @@ def test_stages_stand_below_the_latency_with_n_and_coverage(page: Shown) -> None
 
 def test_slices_and_versions_narrow_by_links(filled: Shown) -> None:
     html = filled.whole(f"/models/{TRIAGE}?by=hospital&range=all")
-    links = [each["href"] or "" for tag, each in elements(html) if tag == "a"]
-    (south,) = [link for link in links if link.endswith("value=south")]
+    (south,) = [link for link in links(html) if link.endswith("value=south")]
     said = text(filled.whole(south))
     windows = quality(filled, "?by=slice.hospital")["windows"]
     (figure,) = [
@@ -218,11 +216,7 @@ def test_a_model_of_few_windows_has_a_card_without_a_picture(page: Shown) -> Non
 def test_versions_lead_to_whether_their_difference_is_chance(filled: Shown) -> None:
     html = filled.part(f"{address(TRIAGE, 'groups')}?range=all")
     assert f"inferspan compare {TRIAGE} --a 7 --b 8" in text(html)
-    (url,) = [
-        attributes["href"] or ""
-        for tag, attributes in elements(html)
-        if tag == "a" and "/compare?" in (attributes["href"] or "")
-    ]
+    (url,) = [link for link in links(html) if "/compare?" in link]
     asked = urlsplit(url)
     assert asked.path == f"/api/v1/models/{TRIAGE}/compare"
     assert parse_qs(asked.query)["a"] == ["7"]
