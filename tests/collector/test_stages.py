@@ -15,7 +15,7 @@ from records import MINUTE_NS, SECOND_NS, START_NS, Label, Prediction, Stage
 from stores import CONFIG, FaultyStore, Store, tidied, tidied_at
 
 from inferspan_collector.latency_sketch import bucket_values_ns
-from inferspan_collector.store.cells import CellQuery, QueryError
+from inferspan_collector.store.cells import CellQuery, QueryError, StageCells
 from inferspan_collector.store.stages import KEPT_NS, WINDOW_NS
 from inferspan_collector.telemetry import FOLDED, OTHER, STAGE_RUNS
 
@@ -31,24 +31,29 @@ def store(tmp_path: Path) -> Iterator[Store]:
     opened.database.close()
 
 
-def runs(store: Store, **query: object) -> Counter[tuple[Step, int]]:
-    """Runs by step and by how long they took, as the middle of their bucket, in ms."""
-    found = store.reader.stage_cells(CellQuery(every=1, by=("version",), **query))  # type: ignore[arg-type]
+def cells(store: Store) -> tuple[StageCells, list[Step]]:
+    """Cells by minute and version, and the step of each."""
+    found = store.reader.stage_cells(CellQuery(every=1, by=("version",)))
     steps = zip(found.window.tolist(), found.groups, found.stage, found.phase, strict=True)
+    return found, [(minute, version, stage, phase) for minute, (version,), stage, phase in steps]
+
+
+def runs(store: Store) -> Counter[tuple[Step, float]]:
+    """Runs by step and by how long they took, as the middle of their bucket, in ms."""
+    found, steps = cells(store)
     took = (bucket_values_ns(found.bucket) / 1e6).round(1).tolist()
-    counted: Counter[tuple[Step, int]] = Counter()
-    for (minute, (version,), stage, phase), ms, n in zip(steps, took, found.n, strict=True):
-        counted[(minute, version, stage, phase), ms] += int(n)
+    counted: Counter[tuple[Step, float]] = Counter()
+    for step, ms, n in zip(steps, took, found.n.tolist(), strict=True):
+        counted[step, ms] += n
     return counted
 
 
 def covered(store: Store) -> dict[Step, int]:
     """Predictions of which a step's run was seen."""
-    found = store.reader.stage_cells(CellQuery(every=1, by=("version",)))
+    found, steps = cells(store)
     counted: dict[Step, int] = defaultdict(int)
-    steps = zip(found.window.tolist(), found.groups, found.stage, found.phase, strict=True)
-    for (minute, (version,), stage, phase), n in zip(steps, found.covered.tolist(), strict=True):
-        counted[minute, version, stage, phase] += n
+    for step, n in zip(steps, found.covered.tolist(), strict=True):
+        counted[step] += n
     return dict(counted)
 
 
