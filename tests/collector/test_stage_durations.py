@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from asking import FilledStore, ask
 from prometheus_client import Metric
-from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from records import MINUTE_NS, START_NS, Prediction, Stage
+from test_metrics_arrivals import scraped, started
 
 from inferspan_collector.config import Config, Limits
 from inferspan_collector.latency_sketch import RELATIVE_ERROR
-from inferspan_collector.publish import prometheus, stage_durations
+from inferspan_collector.publish import stage_durations
 from inferspan_collector.telemetry import OTHER
 
 URL = "/api/v1/models/fraud/stages"
@@ -44,12 +44,6 @@ def store(tmp_path: Path) -> Iterator[FilledStore]:
 
 def asked(store: FilledStore, query: str = "") -> Any:
     return ask(stage_durations.routes(store, store.config), URL + query).json()
-
-
-def scraped(store: FilledStore, config: Config | None = None) -> list[Metric]:
-    routes = prometheus.routes(store, store.telemetry, config or store.config)
-    answer = ask(routes, "/metrics", {"accept": "application/openmetrics-text; version=1.0.0"})
-    return list(text_string_to_metric_families(answer.text))
 
 
 def samples(found: list[Metric], name: str) -> dict[tuple[str, ...], float]:
@@ -119,7 +113,7 @@ def test_an_answer_of_too_many_windows_is_refused(store: FilledStore) -> None:
 
 
 def test_a_histogram_that_survives_a_restart(store: FilledStore) -> None:
-    found = scraped(store)
+    found = scraped(started(store, store.config))
     edges = {
         key[4]: value
         for key, value in samples(found, f"{DURATION}_bucket").items()
@@ -141,13 +135,14 @@ def test_a_histogram_that_survives_a_restart(store: FilledStore) -> None:
         ("fraud", "8", "features", "", ""): 50,
         ("fraud", "7", "", "queue", ""): 1,
     }
-    assert samples(scraped(store), f"{DURATION}_bucket") == samples(found, f"{DURATION}_bucket")
+    again = scraped(started(store, store.config))
+    assert samples(again, f"{DURATION}_bucket") == samples(found, f"{DURATION}_bucket")
 
 
 def test_series_beyond_the_limit_fold(store: FilledStore) -> None:
     config = Config(limits=Limits(metric_series=100))
     store.add(*(Stage(f"step {n}", span=5000 + n) for n in range(20)))
-    found = scraped(store, config)
+    found = scraped(started(store, config))
 
     counts = samples(found, f"{DURATION}_count")
     assert len(counts) == 100 // 18 + 1
