@@ -69,10 +69,9 @@ def _noticed(view: ModelView) -> Iterator[str]:
 
 
 def _figure(alerting: Alerting, window: str) -> str:
-    lower, _ = alerting.thresholds
-    below = lower is not None and alerting.high < lower
-    side = "below" if below else "above"
-    limit = alerting.thresholds[0 if below else 1]
+    limits = alerting.thresholds
+    below = limits.low is not None and alerting.high < limits.low
+    side, limit = ("below", limits.low) if below else ("above", limits.high)
     return (
         f"{alerting.figure} {alerting.value:.3g} (95 % interval {alerting.low:.3g} to "
         f"{alerting.high:.3g}, n = {alerting.n:,}) of the last {window} is {side} {limit:.3g}"

@@ -187,9 +187,9 @@ def changes(noticed: Noticed, versioned: Callable[[str | None], str]) -> Table |
 
 
 def _beyond(drifted: Drifted) -> str:
-    lower, upper = drifted.thresholds
-    below = lower is not None and drifted.value < lower
-    sign, limit = ("<", lower) if below else (">", upper)
+    limits = drifted.thresholds
+    below = limits.low is not None and drifted.value < limits.low
+    sign, limit = ("<", limits.low) if below else (">", limits.high)
     return f"{drifted.method} {drifted.value:.3g} {sign} {limit:.3g}"
 
 

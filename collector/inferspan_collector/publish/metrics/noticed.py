@@ -9,9 +9,8 @@ from typing import Any
 
 from inferspan_collector.drift.columns import FEATURE
 from inferspan_collector.drift.passes import Course
+from inferspan_collector.drift.thresholds import Thresholds
 
-Thresholds = tuple[float | None, float | None]
-"""The lower and the upper one; None = none on that side."""
 METHODS_MIN = 2
 """Methods that must find a column changed: one in many windows goes astray by chance."""
 
@@ -31,14 +30,18 @@ class Alerting:
 
 @dataclass(frozen=True, slots=True)
 class Drifted:
-    """A figure of a column's drift; `outside` of its thresholds or not."""
+    """A figure of a column's drift."""
 
     version: str | None
     column: str
     method: str
     value: float
     thresholds: Thresholds
-    outside: bool
+
+    @property
+    def outside(self) -> bool:
+        """Whether it is outside of its thresholds."""
+        return self.thresholds.outside(self.value)
 
 
 @dataclass(slots=True)
@@ -62,24 +65,19 @@ class Noticed:
                 or figure["n"] < self.minimum_n
             ):
                 continue
-            least, most = figure.get("lower_threshold"), figure.get("upper_threshold")
-            if (least is not None and high < least) or (most is not None and low > most):
-                found = Alerting(
-                    version, name, figure["value"], low, high, figure["n"], (least, most)
-                )
+            limits = Thresholds(figure.get("lower_threshold"), figure.get("upper_threshold"))
+            if (limits.low is not None and high < limits.low) or (
+                limits.high is not None and low > limits.high
+            ):
+                found = Alerting(version, name, figure["value"], low, high, figure["n"], limits)
                 self.alerting.append(found)
 
     def add_drift(self, version: str | None, column: str, courses: Mapping[str, Course]) -> None:
         """Note the figures of a column over one window."""
         for method, course in courses.items():
-            value, limits = float(course.values[0]), course.thresholds
+            value = float(course.values[0])
             if math.isfinite(value):
-                self.drift.append(
-                    Drifted(
-                        version, column, method, value, (limits.low, limits.high),
-                        bool(course.alerts[0]),
-                    )
-                )  # fmt: skip
+                self.drift.append(Drifted(version, column, method, value, course.thresholds))
 
     def changed(self) -> dict[tuple[str | None, str], list[Drifted]]:
         """(Version, column) → the methods that find it changed, where those are enough.
