@@ -9,11 +9,10 @@ from urllib.parse import quote
 from inferspan_collector.cli.client import Client, Refused, Unreachable
 from inferspan_collector.cli.doctor.finding import Finding, right, unknown, wrong
 from inferspan_collector.cli.printable import quoted
+from inferspan_collector.health_limits import MONITOR_SECONDS
 
 PART: Final = "figures"
 _SETTLED_MIN: Final = 0.5
-_MONITOR_SECONDS: Final = 172_800.0
-"""How far Jaeger's tab Monitor looks back."""
 
 
 def examine(client: Client, model: str) -> Iterator[Finding]:
@@ -83,7 +82,7 @@ def _axis(axis: str | None, model: str, lag_seconds: float) -> Iterator[Finding]
     """Where Jaeger's tab Monitor shows the model, and whether labels are in time for it."""
     if axis == "label_arrival":
         yield right(PART, "Jaeger's Monitor", f"{model} stands where its labels come")
-    elif lag_seconds > _MONITOR_SECONDS:
+    elif lag_seconds > MONITOR_SECONDS:
         yield unknown(
             PART, "Jaeger's Monitor",
             f"half of the labels take {lag_seconds / 86_400:.1f} days; it looks back two",

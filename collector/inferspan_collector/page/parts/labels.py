@@ -6,14 +6,13 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from inferspan_collector.drawing.lines import Limit, chart
+from inferspan_collector.health_limits import MONITOR_SECONDS
 from inferspan_collector.page import pictures, wording
 from inferspan_collector.page.asking import Json, Question
 from inferspan_collector.page.choices import Choice
 from inferspan_collector.page.parts import Surroundings, estimates
 
 TITLE: Final = "Labels: lag and coverage"
-MONITOR_SECONDS: Final = 172_800.0
-"""How far Jaeger's Monitor tab looks back."""
 
 
 def questions(choice: Choice) -> dict[str, Question]:
