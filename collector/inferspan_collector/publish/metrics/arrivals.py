@@ -33,12 +33,13 @@ EDGES_NS: Final = tuple(
     for ms in (0.5, 1, 2.5, 5, 10, 25, 50, 100, 250, 500, 1_000, 2_500, 5_000, 10_000, 30_000)
 )
 """Upper ends of the buckets of durations; one more holds what is above."""
+LE: Final = (*(str(edge / 1e9) for edge in EDGES_NS), "+Inf")
+"""As the buckets are labelled."""
 EXEMPLAR_NS: Final = 86_400_000_000_000
 """Older mistakes are no exemplars: their traces may have left their storage."""
 MISTAKES_MAX: Final = 10_000
 """Pairs of classes of all models whose newest mistake is remembered, some 5 MB; older leave."""
 OUTCOMES: Final = {1: "correct", 0: "incorrect", -1: "undefined"}
-_LE: Final = (*(str(edge / 1e9) for edge in EDGES_NS), "+Inf")
 _CLASSES: Final = (*SERIES, "target", "outcome", "predicted", "actual")
 
 
@@ -50,7 +51,7 @@ class _Calls:
     failed: int = 0
     slow: int = 0
     duration_ns: int = 0
-    buckets: list[int] = field(default_factory=lambda: [0] * len(_LE))
+    buckets: list[int] = field(default_factory=lambda: [0] * len(LE))
 
     def __add__(self, other: _Calls) -> _Calls:
         return _Calls(
@@ -78,7 +79,7 @@ class Arrivals:
         self._outcomes_admitted = Admission(room)
         self._evaluations_admitted = Admission(room)
         # A histogram's buckets are series, too.
-        self._calls_admitted = Admission(max(1, room // (len(_LE) + 2)))
+        self._calls_admitted = Admission(max(1, room // (len(LE) + 2)))
         self._objectives_ns = {
             name: model.latency_objective_ms * 1e6
             for name, model in config.models.items()
@@ -244,7 +245,7 @@ def _buckets(
     """Cumulative counts by upper end, those with a trace of a call with that."""
     shown: list[tuple[str, float] | tuple[str, float, Exemplar]] = []
     total = 0
-    for place, (le, n) in enumerate(zip(_LE, calls.buckets, strict=True)):
+    for place, (le, n) in enumerate(zip(LE, calls.buckets, strict=True)):
         total += n
         found = traces.get((key, place)) if n else None
         if found is None:

@@ -15,7 +15,7 @@ from prometheus_client.metrics_core import Metric
 from inferspan_collector.batches import Int64
 from inferspan_collector.config import Config
 from inferspan_collector.latency_sketch import bucket_values_ns
-from inferspan_collector.publish.metrics.arrivals import EDGES_NS
+from inferspan_collector.publish.metrics.arrivals import EDGES_NS, LE
 from inferspan_collector.publish.metrics.families import (
     SERIES,
     Admission,
@@ -28,7 +28,6 @@ from inferspan_collector.publish.metrics.families import (
 from inferspan_collector.store.reader import Reader
 
 STEP: Final = (*SERIES, "stage", "phase")
-_LE: Final = (*(str(edge / 1e9) for edge in EDGES_NS), "+Inf")
 
 
 @dataclass(slots=True, eq=False)
@@ -41,7 +40,7 @@ class _Runs:
 
     @classmethod
     def none(cls) -> _Runs:
-        return cls(np.zeros(len(_LE), np.int64))
+        return cls(np.zeros(len(LE), np.int64))
 
     def add(self, other: _Runs) -> None:
         self.buckets += other.buckets
@@ -60,7 +59,7 @@ class Stages:
     def __init__(self, config: Config, folding: Folding) -> None:
         self._folding = folding
         # A histogram's buckets are series, too.
-        self._admitted = Admission(max(1, config.limits.metric_series // (len(_LE) + 2)))
+        self._admitted = Admission(max(1, config.limits.metric_series // (len(LE) + 2)))
 
     def families(self, reader: Reader) -> list[Metric]:
         """The histogram, and how many predictions it has seen a run of.
@@ -87,7 +86,7 @@ class Stages:
             for part in parts:
                 total.add(part)
             cumulative = np.cumsum(total.buckets).tolist()
-            shown = list(zip(_LE, map(float, cumulative), strict=True))
+            shown = list(zip(LE, map(float, cumulative), strict=True))
             durations.add_metric(key, shown, total.duration_ns / 1e9)
             covered.add_metric(key, total.covered)
         return [durations, covered]
