@@ -131,7 +131,7 @@ class Page:
 
     def card(self, request: Request) -> Response:
         """One model of the first page."""
-        summary = self._summary(request)
+        summary = _summary(request, self._models())
         if summary is None:
             return self._unknown(request)
         choice = self._card_choice(summary, self._queries.now_ns())
@@ -140,7 +140,7 @@ class Page:
 
     def model(self, request: Request) -> Response:
         """All parts of a model's page, those that take long as places to load."""
-        return self._chosen(request, lambda choice, summary: self._model(choice, summary))
+        return self._chosen(request, self._model)
 
     def part(self, request: Request) -> Response:
         """One part: by itself for the script, in a page of its own for people."""
@@ -152,7 +152,7 @@ class Page:
             ))  # fmt: skip
         alone = "text/html" in request.headers.get("accept", "")
 
-        def answer(choice: Choice, summary: Json) -> Response:
+        def answer(choice: Choice, summary: Json, _: list[Json]) -> Response:
             known = self._known(PARTS[name].questions(choice).values(), PART_SECONDS)
             html = self._part(name, choice, known, self._around(summary))
             if not alone:
@@ -170,7 +170,7 @@ class Page:
         headers = {**HEADERS, "cache-control": "max-age=31536000, immutable"}
         return Response(body, media_type=kind, headers=headers)
 
-    def _model(self, choice: Choice, summary: Json) -> Response:
+    def _model(self, choice: Choice, summary: Json, models: list[Json]) -> Response:
         known: dict[Question, Answered | None] = {}
         if not choice.empty:
             known = self._known(
@@ -182,7 +182,9 @@ class Page:
             "model.html",
             model=summary,
             choice=choice,
-            elsewhere=elsewhere.links(choice, self._services(summary), self._grafana, self._jaeger),
+            elsewhere=elsewhere.links(
+                choice, _services(summary, models), self._grafana, self._jaeger
+            ),
             ranges=choices.RANGES,
             windows=choices.WINDOWS,
             parts=[]
@@ -270,18 +272,12 @@ class Page:
         models: list[Json] = self._asking.ask(Question(MODELS))
         return models
 
-    def _services(self, summary: Json) -> dict[str, str]:
-        # A name is told apart from those of every other model's services, too.
-        models = [summary, *self._models()]
-        names = service_names(each for model in models for each in model["services"])
-        return {service: names[service] for service in summary["services"]}
-
-    def _summary(self, request: Request) -> Json | None:
-        asked = request.path_params["model"]
-        return next((model for model in self._models() if model["model"] == asked), None)
-
-    def _chosen(self, request: Request, answer: Any) -> Response:
-        summary = self._summary(request)
+    def _chosen(
+        self, request: Request, answer: Callable[[Choice, Json, list[Json]], Response]
+    ) -> Response:
+        """What `answer` makes of the choice, of the model that is asked for, and of all models."""
+        models = self._models()
+        summary = _summary(request, models)
         if summary is None:
             return self._unknown(request)
         try:
@@ -293,8 +289,7 @@ class Page:
             )
         except BadParameter as error:
             return self._bad(error)
-        found: Response = answer(choice, summary)
-        return found
+        return answer(choice, summary, models)
 
     def _unknown(self, request: Request) -> Response:
         name = request.path_params["model"]
@@ -330,6 +325,17 @@ class Page:
 def is_page(path: str) -> bool:
     """Whether a path is one that people open in a browser."""
     return path == "/" or path.startswith(PATHS[1:])
+
+
+def _summary(request: Request, models: list[Json]) -> Json | None:
+    asked = request.path_params["model"]
+    return next((model for model in models if model["model"] == asked), None)
+
+
+def _services(summary: Json, models: list[Json]) -> dict[str, str]:
+    # A name is told apart from those of every other model's services, too.
+    names = service_names(each for model in models for each in model["services"])
+    return {service: names[service] for service in summary["services"]}
 
 
 def _whole(text: str) -> int:
