@@ -18,9 +18,10 @@ from inferspan_collector.publish.answering import JsonAnswer, guarded, model_ask
 from inferspan_collector.publish.measuring import INCLUDE, PER_CLASS, WINDOWS_MAX, measurements
 from inferspan_collector.publish.notes import notes
 from inferspan_collector.publish.parameters import (
+    COARSER,
     MINUTES,
     SLICE_PARAMETER,
-    BadParameter,
+    WINDOWS_LIMIT,
     choice,
     choices,
     given,
@@ -28,6 +29,7 @@ from inferspan_collector.publish.parameters import (
     minutes_range,
     rfc3339,
     slice_filter,
+    too_many,
     whole_number,
 )
 from inferspan_collector.publish.quality_json import (
@@ -213,13 +215,9 @@ class _Api:
         possible = replace(query, start=ends[0], end=ends[1])
         occupied = reader.count_windows(possible, windows_max)
         if occupied > windows_max:
-            raise _too_many(every, occupied, "windows × groups", windows_max)
+            raise too_many(every, occupied, "windows × groups", windows_max, setting=WINDOWS_LIMIT)
         counts = counted(reader, query)
-        matrix_cells = int((counts.present().sum(axis=1) ** 2).sum())
-        if matrix_cells > MATRIX_CELLS_MAX:
-            raise _too_many(every, matrix_cells, "cells of confusion matrices", MATRIX_CELLS_MAX)
-        if PER_CLASS in include and (n := class_rows(counts)) > CLASS_ROWS_MAX:
-            raise _too_many(every, n, "classes of windows × groups", CLASS_ROWS_MAX)
+        _check_classes(every, counts, include)
         positive = section.canonical(section.positive_class)
         average = average or default_average(counts.declared(), positive)
         limits = self._config.limits
@@ -302,15 +300,18 @@ def _not_ready(detail: str) -> Response:
     return problem(503, "Not ready", f"{detail}; the log says more", headers=headers)
 
 
-def _too_many(every: str, n: int, what: str, largest: int) -> BadParameter:
-    configured = " (limits.query_windows)" if what.startswith("windows") else ""
-    return BadParameter(
-        "every",
-        every,
-        f"the answer would hold {n} {what}, at most {largest} are allowed{configured}",
-        "ask for a coarser `every`, fewer keys in `by`, or a shorter time with `from` and `to`"
-        + (", or leave out include=per_class" if what.startswith("classes") else ""),
-    )
+def _check_classes(every: str, counts: CountedWindows, include: tuple[str, ...]) -> None:
+    """Few windows may hold very many classes.
+
+    Raises:
+        BadParameter: more than an answer may hold.
+    """
+    matrix_cells = int((counts.present().sum(axis=1) ** 2).sum())
+    if matrix_cells > MATRIX_CELLS_MAX:
+        raise too_many(every, matrix_cells, "cells of confusion matrices", MATRIX_CELLS_MAX)
+    if PER_CLASS in include and (n := class_rows(counts)) > CLASS_ROWS_MAX:
+        remedy = f"{COARSER}, or leave out include=per_class"
+        raise too_many(every, n, "classes of windows × groups", CLASS_ROWS_MAX, remedy=remedy)
 
 
 def _left_out(windows: CountedWindows, include: tuple[str, ...]) -> list[str]:

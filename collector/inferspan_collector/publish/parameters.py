@@ -19,6 +19,11 @@ MINUTES: Final[Mapping[str, int | None]] = {"1m": 1, "5m": 5, "1h": 60, "1d": 14
 BY_KEYS_MAX: Final = 8
 SLICE_PARAMETER: Final = "slice.<key>"
 """Among the known names: any parameter of that form."""
+COARSER: Final = (
+    "ask for a coarser `every`, fewer keys in `by`, or a shorter time with `from` and `to`"
+)
+"""What makes an answer of windows × groups shorter."""
+WINDOWS_LIMIT: Final = "limits.query_windows"
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _SECONDS: Final = re.compile(r"[0-9]{1,10}(\.[0-9]+)?")
@@ -139,6 +144,24 @@ def minutes_range(values: Mapping[str, str]) -> tuple[int | None, int | None]:
             "give a later time, or leave `to` out",
         )
     return start, end
+
+
+def too_many(
+    every: str, n: int, what: str, largest: int, *, setting: str = "", remedy: str = COARSER
+) -> BadParameter:
+    """To be raised where an answer would hold more than it may.
+
+    Args:
+        every: as it was asked for, or what it is unasked.
+        n: how many there would be.
+        what: of what.
+        largest: how many there may be.
+        setting: of the configuration that says so, if one does.
+        remedy: what to ask for instead.
+    """
+    configured = f" ({setting})" if setting else ""
+    rule = f"the answer would hold {n} {what}, at most {largest} are allowed{configured}"
+    return BadParameter("every", every, rule, remedy)
 
 
 def group_keys(values: Mapping[str, str]) -> tuple[str, ...]:

@@ -17,12 +17,14 @@ from inferspan_collector.publish.answering import JsonAnswer, guarded, model_ask
 from inferspan_collector.publish.notes import notes
 from inferspan_collector.publish.parameters import (
     MINUTES,
+    WINDOWS_LIMIT,
     BadParameter,
     choice,
     given,
     group_keys,
     minutes_range,
     rfc3339,
+    too_many,
 )
 from inferspan_collector.quality.latency import QUANTILES
 from inferspan_collector.store.cell_queries import SLICE
@@ -82,14 +84,9 @@ def _stages(request: Request, reader: Reader, config: Config) -> Response:
     windows = sorted(
         set(predictions) | set(zip(runs.window.tolist(), runs.groups, strict=True)), key=_order
     )
-    if len(windows) > config.limits.query_windows:
-        raise BadParameter(
-            "every",
-            every,
-            f"the answer would hold {len(windows)} windows × groups, at most "
-            f"{config.limits.query_windows} are allowed (limits.query_windows)",
-            "ask for a coarser `every`, fewer keys in `by`, or a shorter time with `from` and `to`",
-        )
+    n, windows_max = len(windows), config.limits.query_windows
+    if n > windows_max:
+        raise too_many(every, n, "windows × groups", windows_max, setting=WINDOWS_LIMIT)
     seen = model.first_seen // MINUTE_NS, model.last_seen // MINUTE_NS + 1
     steps = _steps(runs)
     return JsonAnswer(

@@ -18,6 +18,7 @@ from inferspan_collector.publish.notes import notes
 from inferspan_collector.publish.parameters import (
     MINUTES,
     SLICE_PARAMETER,
+    WINDOWS_LIMIT,
     BadParameter,
     choice,
     given,
@@ -25,6 +26,7 @@ from inferspan_collector.publish.parameters import (
     minutes_range,
     rfc3339,
     slice_filter,
+    too_many,
 )
 from inferspan_collector.publish.references import (
     PARAMETERS,
@@ -220,14 +222,10 @@ def _windowed(
     )
     rows = reader.rows(query)
     starts, places = windows_of(rows, MINUTES[every])
-    if len(starts) > config.limits.query_windows:
-        raise BadParameter(
-            "every",
-            every,
-            f"the answer would hold {len(starts)} windows, at most {config.limits.query_windows} "
-            "are allowed (limits.query_windows)",
-            "ask for a coarser `every`, or a shorter time with `from` and `to`",
-        )
+    n, windows_max = len(starts), config.limits.query_windows
+    if n > windows_max:
+        remedy = "ask for a coarser `every`, or a shorter time with `from` and `to`"
+        raise too_many(every, n, "windows", windows_max, setting=WINDOWS_LIMIT, remedy=remedy)
     measured_against = reference(reader, values, query, section, MINUTES[every])
     said = notes(values, model, section, reader)
     if len(rows) >= query.most:
