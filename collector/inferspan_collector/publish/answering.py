@@ -15,6 +15,8 @@ from inferspan_collector.problems import problem
 from inferspan_collector.publish.notes import listed
 from inferspan_collector.publish.parameters import BadParameter
 from inferspan_collector.store.cells import ModelSummary, QueryError
+from inferspan_collector.store.reader import Reader
+from inferspan_collector.submission import Queries
 
 
 class JsonAnswer(JSONResponse):
@@ -67,3 +69,13 @@ def guarded(answer: Callable[[], Response]) -> Response:
             rule="a model exists from its first prediction on; names are compared exactly",
             remedy=remedy,
         )
+
+
+def at_one_moment(queries: Queries, answer: Callable[[Reader], Response]) -> Response:
+    """As `guarded`, of a reader to which the store stays as it is until the answer is there."""
+
+    def asked() -> Response:
+        with queries.reader.at_one_moment() as reader:
+            return answer(reader)
+
+    return guarded(asked)

@@ -14,7 +14,7 @@ from starlette.routing import Route
 from inferspan_collector.config import Config
 from inferspan_collector.problems import problem
 from inferspan_collector.publish import learning
-from inferspan_collector.publish.answering import JsonAnswer, guarded, model_asked
+from inferspan_collector.publish.answering import JsonAnswer, at_one_moment, model_asked
 from inferspan_collector.publish.measuring import INCLUDE, PER_CLASS, WINDOWS_MAX, measurements
 from inferspan_collector.publish.notes import notes
 from inferspan_collector.publish.parameters import (
@@ -159,32 +159,23 @@ class _Api:
         return JSONResponse({"status": "ready"})
 
     def models(self, request: Request) -> Response:
-        def answer() -> Response:
+        def answer(reader: Reader) -> Response:
             given(request, ())
-            with self._queries.reader.at_one_moment() as reader:
-                labelled, models = reader.labelled(), reader.models()
+            labelled = reader.labelled()
             return JsonAnswer(
                 [
                     _model_json(model, labelled.get(model.model, {}), self._config)
-                    for model in models
+                    for model in reader.models()
                 ]
             )
 
-        return guarded(answer)
+        return at_one_moment(self._queries, answer)
 
     def quality(self, request: Request) -> Response:
-        def answer() -> Response:
-            with self._queries.reader.at_one_moment() as reader:
-                return self._quality(request, reader)
-
-        return guarded(answer)
+        return at_one_moment(self._queries, lambda reader: self._quality(request, reader))
 
     def predictions(self, request: Request) -> Response:
-        def answer() -> Response:
-            with self._queries.reader.at_one_moment() as reader:
-                return self._predictions(request, reader)
-
-        return guarded(answer)
+        return at_one_moment(self._queries, lambda reader: self._predictions(request, reader))
 
     def _quality(self, request: Request, reader: Reader) -> Response:
         values = given(request, QUALITY_PARAMETERS)

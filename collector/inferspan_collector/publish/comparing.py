@@ -12,7 +12,7 @@ from starlette.routing import Route
 from inferspan_collector.comparison.difference import Difference
 from inferspan_collector.comparison.verdicts import Sides, Verdict, agreement, sides_of, verdicts
 from inferspan_collector.config import Config
-from inferspan_collector.publish.answering import JsonAnswer, guarded, model_asked
+from inferspan_collector.publish.answering import JsonAnswer, at_one_moment, model_asked
 from inferspan_collector.publish.known_baselines import KnownBaseline, chosen
 from inferspan_collector.publish.measuring import all_figures, measurements
 from inferspan_collector.publish.notes import listed, notes
@@ -46,11 +46,7 @@ def routes(queries: Queries, config: Config) -> list[Route]:
     """The route, to be mounted at the root of the API port."""
 
     def compare(request: Request) -> Response:
-        def answer() -> Response:
-            with queries.reader.at_one_moment() as reader:
-                return _compared(request, reader, config)
-
-        return guarded(answer)
+        return at_one_moment(queries, lambda reader: _compared(request, reader, config))
 
     return [Route(PATH, compare, methods=["GET"])]
 

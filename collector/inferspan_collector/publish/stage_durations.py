@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from inferspan_collector.config import Config
 from inferspan_collector.latency_sketch import quantiles_ns
-from inferspan_collector.publish.answering import JsonAnswer, guarded, model_asked
+from inferspan_collector.publish.answering import JsonAnswer, at_one_moment, model_asked
 from inferspan_collector.publish.notes import notes
 from inferspan_collector.publish.parameters import (
     MINUTES,
@@ -49,11 +49,7 @@ def routes(queries: Queries, config: Config) -> list[Route]:
     """The route, to be mounted at the root of the API port."""
 
     def stages(request: Request) -> Response:
-        def answer() -> Response:
-            with queries.reader.at_one_moment() as reader:
-                return _stages(request, reader, config)
-
-        return guarded(answer)
+        return at_one_moment(queries, lambda reader: _stages(request, reader, config))
 
     return [Route(PATH, stages, methods=["GET"])]
 
