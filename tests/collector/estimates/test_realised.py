@@ -96,11 +96,15 @@ def test_several_classes(n: int, seed: int, kinds: int) -> None:
         "accuracy": metrics.accuracy_score(true, said),
         "precision": metrics.precision_score(true, said, **about),
         "recall": metrics.recall_score(true, said, **about),
+        "specificity": np.mean(
+            [metrics.recall_score(true != k, said != k, zero_division=0) for k in range(3)]
+        ),
         "f1": metrics.f1_score(true, said, **about),
         "roc_auc": np.nan,
     }
     if len(np.unique(true)) == 3:
         exact["roc_auc"] = metrics.roc_auc_score(true, table, multi_class="ovr")
+    assert set(found) == set(exact)
     for name, value in exact.items():
         is_it(found[name], value, name)
 
