@@ -2,6 +2,7 @@
 
 Only the writer interns, inside its transaction; what a failed transaction interned is forgotten
 with it. Every table of this room has a limit; what is over folds into `__other__`.
+Names of stages stay texts, and are held to their limit here as the rest is.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ class _Known:
     slices: dict[SliceKey, int] = field(default_factory=dict)
     slice_values: dict[tuple[str, str], set[str]] = field(default_factory=dict)
     classes: dict[str, set[str]] = field(default_factory=dict)
+    stages: dict[str, set[str]] = field(default_factory=dict)
 
     @classmethod
     def read(cls, cursor: duckdb.DuckDBPyConnection) -> Self:
@@ -64,6 +66,8 @@ class _Known:
             known.slice_values.setdefault((model, key), set()).add(value)
         for model, text in cursor.execute("SELECT model, class FROM classes").fetchall():
             known.classes.setdefault(model, set()).add(text)
+        for model, text in cursor.execute("SELECT model, stage FROM stage_names").fetchall():
+            known.stages.setdefault(model, set()).add(text)
         return known
 
 
@@ -131,21 +135,38 @@ class Interner:
 
     def admit_classes(self, seen: Collection[tuple[str, str]]) -> None:
         """Give cells of their own to classes of a model, as far as the limit goes."""
-        admitted = []
-        for model, text in sorted(seen):
-            known = self._known.classes.setdefault(model, set())
-            if text in known:
-                continue
-            if len(known) < self._config.limits.classes:
-                known.add(text)
-                admitted.append((model, text))
-            else:
-                self._fold("class")
+        admitted = self._admit("class", seen, self._known.classes, self._config.limits.classes)
         if admitted:
             self._cursor.executemany("INSERT INTO classes VALUES (?, ?)", admitted)
 
+    def admit_stages(self, seen: Collection[tuple[str, str]]) -> None:
+        """The same for names of a model's stages."""
+        admitted = self._admit("stage", seen, self._known.stages, self._config.limits.stages)
+        if admitted:
+            self._cursor.executemany("INSERT INTO stage_names VALUES (?, ?)", admitted)
+
+    def _admit(
+        self,
+        kind: str,
+        seen: Collection[tuple[str, str]],
+        known_of: dict[str, set[str]],
+        most: int,
+    ) -> list[tuple[str, str]]:
+        """Know texts of models from now on, at most so many of each; which of them are new."""
+        admitted = []
+        for model, text in sorted(seen):
+            known = known_of.setdefault(model, set())
+            if text in known:
+                continue
+            if len(known) < most:
+                known.add(text)
+                admitted.append((model, text))
+            else:
+                self._fold(kind)
+        return admitted
+
     def take_folded(self) -> dict[str, int]:
-        """What was folded since the last call, by kind: series, slice or class."""
+        """What was folded since the last call, by kind: series, slice, class or stage."""
         taken, self._folded = self._folded, {}
         return taken
 

@@ -18,6 +18,7 @@ from inferspan_collector.config import Config
 from inferspan_collector.latency_sketch import bucket_sql
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.database import sql
+from inferspan_collector.store.interning import Interner
 from inferspan_collector.store.staging import Columns
 from inferspan_collector.telemetry import OTHER
 
@@ -42,14 +43,11 @@ _WAIT: Final = f"""
 INSERT INTO waiting_stages
 SELECT {", ".join(_RUN)}, received FROM fresh_stages ANTI JOIN met_stages USING ({", ".join(_RUN)})
 """
-_NEW_NAMES: Final = """
-SELECT s.model, m.stage
+_NAMES: Final = """
+SELECT DISTINCT s.model, m.stage
 FROM met_stages AS m
 JOIN series AS s ON s.series_id = m.series_id
 WHERE m.stage <> ''
-    AND NOT EXISTS (FROM stage_names AS n WHERE n.model = s.model AND n.stage = m.stage)
-GROUP BY ALL
-ORDER BY ALL
 """
 _HELD: Final = """
 SELECT (SELECT count(*) FROM stage_runs), (SELECT count(*) FROM waiting_stages)
@@ -64,8 +62,6 @@ class Taken:
     duplicate: int = 0
     dropped: int = 0
     """There was no room to know them again."""
-    folded: int = 0
-    """Names that count as `__other__`."""
 
 
 _NOTHING: Final = Taken()
@@ -74,10 +70,12 @@ _NOTHING: Final = Taken()
 class Stages:
     """Takes runs of steps in, inside the writer's transactions. One thread owns it."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
+    def __init__(
+        self, cursor: duckdb.DuckDBPyConnection, config: Config, interner: Interner
+    ) -> None:
         self._cursor = cursor
+        self._interner = interner
         self._runs_max = config.limits.stage_runs
-        self._names_max = config.limits.stages
         self.reload()
 
     def reload(self) -> None:
@@ -112,9 +110,8 @@ class Stages:
             "SELECT (SELECT count(*) FROM fresh_stages), count(*), count(*) FILTER (NOT fresh)"
             " FROM met_stages"
         ).fetchall()[0]
-        folded = 0
         if met:
-            folded = self._admit()
+            self._interner.admit_stages(cursor.execute(_NAMES).fetchall())
             cursor.execute(_COUNT)
         if fresh > met - waited:
             cursor.execute(_WAIT)
@@ -123,7 +120,7 @@ class Stages:
         rest = len(batch) - fresh
         # Where there was no room for all, which of the rest would have been new is not known.
         full = fresh == room
-        return Taken(met, 0 if full else rest, rest if full else 0, folded)
+        return Taken(met, 0 if full else rest, rest if full else 0)
 
     def drop_old(self, now_ns: int) -> tuple[int, int]:
         """Forget runs that cannot count any more, inside the open transaction; `reload` then.
@@ -138,23 +135,6 @@ class Stages:
         ]
         counted, unmatched = (int(rows[0][0]) for rows in dropped)
         return counted, unmatched
-
-    def _admit(self) -> int:
-        """Give new names of steps cells of their own, as far as the limit goes; how many fold."""
-        found = self._cursor.execute(_NEW_NAMES).fetchall()
-        if not found:
-            return 0
-        known = dict(
-            self._cursor.execute("SELECT model, count(*) FROM stage_names GROUP BY ALL").fetchall()
-        )
-        admitted = []
-        for model, stage in found:
-            if known.get(model, 0) < self._names_max:
-                known[model] = known.get(model, 0) + 1
-                admitted.append((model, stage))
-        if admitted:
-            self._cursor.executemany("INSERT INTO stage_names VALUES (?, ?)", admitted)
-        return len(found) - len(admitted)
 
 
 def _columns(batch: StageBatch) -> Columns:

@@ -66,5 +66,5 @@ class Tally:
         telemetry.add(STAGE_RUNS, self.stages.counted, result="counted")
         telemetry.add(STAGE_RUNS, self.stages.duplicate, result="duplicate")
         telemetry.add(STAGE_RUNS, self.stages.dropped, result="dropped")
-        for kind, n in {**folded, "stage": self.stages.folded}.items():
+        for kind, n in folded.items():
             telemetry.add(FOLDED, n, label=kind)

@@ -54,14 +54,14 @@ class Writer:
         self._remembered = Remembered(self._cursor)
         self._forgetting = Forgetting(self._cursor, config, self._remembered)
         self._naming = Naming(self._cursor, config)
-        self._stages = Stages(self._cursor, config)
+        self._known = Known(self._cursor, config)
+        self._stages = Stages(self._cursor, config, self._known.interner)
         self._retention = Retention(
             self._cursor, config, self._remembered, self._naming, self._stages
         )
         self._implied = Implied(self._cursor, config)
         self._unmatched = Unmatched(self._cursor)
         self._join = join.prepare(self._cursor, config)
-        self._known = Known(self._cursor, config)
         self._newest = Since()
         self._take_in()
 
