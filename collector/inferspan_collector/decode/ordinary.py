@@ -30,13 +30,13 @@ from inferspan_collector.decode.ordinary_rows import Part, label_rows, predictio
 from inferspan_collector.decode.predictions import Origin, read_origin
 from inferspan_collector.decode.row_limit import ROWS_MAX, rows_max
 from inferspan_collector.decode.scanned import Outline, WantedKeys, limits, scan_records
-from inferspan_collector.decode.stages import scanned_stages
+from inferspan_collector.decode.stages import stage_rows
 
 _RECORDS_AT_ONCE: Final = 8192
 """The tables of rows never hold more: what a request makes is told before the next are made."""
 _REMEMBERED: Final = 1024
 _NONE: Final = np.empty(0, np.int64)
-_Batch = TypeVar("_Batch", PredictionBatch, LabelBatch)
+_Batch = TypeVar("_Batch", PredictionBatch, LabelBatch, StageBatch)
 _FATES: Final = {
     semconv.SCOPE_PREDICTIONS: scan.OURS,
     semconv.SCOPE_LABELS: scan.LABELS,
@@ -237,7 +237,7 @@ def _read(
     taken = np.zeros(len(found), np.uint8)
     predictions: list[Part[PredictionBatch]] = []
     labels: list[Part[LabelBatch]] = []
-    stages: list[tuple[StageBatch, Int64]] = []
+    stages: list[Part[StageBatch]] = []
     ignored = reserved = 0
     for first in range(0, len(found), _RECORDS_AT_ONCE):
         some = range(first, min(first + _RECORDS_AT_ONCE, len(found)))
@@ -250,16 +250,15 @@ def _read(
             taken[refused] = 0
             predictions.append(part)
             # A request may hold no more, whatever it says.
-            more = min(len(part.batch), ROWS_MAX - reserved)
-            reserve(more)
-            reserved += more
+            rows = min(len(part.batch), ROWS_MAX - reserved)
+            reserve(rows)
+            reserved += rows
         if len(scanned.labels):
             labels.append(label_rows(scanned, origins, received_ns))
             taken[labels[-1].refused] = 0
         if len(scanned.stages):
-            rows, records, unnamed = scanned_stages(scanned, received_ns, refused)
-            stages.append((rows, records))
-            taken[unnamed] = 0
+            stages.append(stage_rows(scanned, received_ns, refused))
+            taken[stages[-1].refused] = 0
     if plan.wanted is not None:
         ignored += plan.wanted.pass_by(found, taken)
     # Nearly always all of them were read, which bytes are told faster than numbers.
@@ -271,8 +270,8 @@ def _read(
         labels=_stacked(LabelBatch, labels),
         label_records=_joined([part.records for part in labels]),
         labels_skewed=_skewed(labels),
-        stages=_stacked_stages([rows for rows, _ in stages]),
-        stage_records=_joined([records for _, records in stages]),
+        stages=_stacked(StageBatch, stages),
+        stage_records=_joined([part.records for part in stages]),
         ignored=ignored,
         left=left,
         _found=found,
@@ -286,12 +285,6 @@ def _stacked(kind: type[_Batch], parts: Sequence[Part[_Batch]]) -> _Batch:
     if not parts:
         return kind.empty()
     return kind.concat([part.batch for part in parts])
-
-
-def _stacked_stages(parts: Sequence[StageBatch]) -> StageBatch:
-    if not parts:
-        return StageBatch.empty()
-    return parts[0] if len(parts) == 1 else StageBatch.concat(parts)
 
 
 def _joined(columns: Sequence[Int64]) -> Int64:

@@ -9,7 +9,15 @@ from typing import Final, Generic, TypeVar
 import numpy as np
 
 from inferspan import semconv
-from inferspan_collector.batches import Bool, Int64, LabelBatch, PredictionBatch, Strings, Texts
+from inferspan_collector.batches import (
+    Bool,
+    Int64,
+    LabelBatch,
+    PredictionBatch,
+    StageBatch,
+    Strings,
+    Texts,
+)
 from inferspan_collector.decode import probabilities
 from inferspan_collector.decode.compiled import labels, predictions
 from inferspan_collector.decode.compiled.names import slot_of
@@ -17,7 +25,7 @@ from inferspan_collector.decode.distinct import any_of
 from inferspan_collector.decode.predictions import OTHER_ERROR, Origin
 from inferspan_collector.decode.scanned import Scanned
 
-_Batch = TypeVar("_Batch", PredictionBatch, LabelBatch)
+_Batch = TypeVar("_Batch", PredictionBatch, LabelBatch, StageBatch)
 (
     _MODEL_NAME,
     _MODEL_VERSION,

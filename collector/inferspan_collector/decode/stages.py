@@ -15,6 +15,7 @@ from inferspan import semconv
 from inferspan_collector.batches import Int64, Refusal, StageBatch, Strings
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord, shown
 from inferspan_collector.decode.compiled import stages as compiled
+from inferspan_collector.decode.ordinary_rows import Part
 from inferspan_collector.decode.predictions import TIME_MAX_NS, TIME_MIN_NS, span_context
 from inferspan_collector.decode.scanned import Scanned
 
@@ -129,19 +130,13 @@ def stage_batch(rows: Sequence[StageRow], received_ns: int) -> StageBatch:
     )
 
 
-def scanned_stages(
-    scanned: Scanned, received_ns: int, without: Int64
-) -> tuple[StageBatch, Int64, Int64]:
-    """The stages among scanned records.
+def stage_rows(scanned: Scanned, received_ns: int, without: Int64) -> Part[StageBatch]:
+    """The stages among scanned records; refused are those whose names a reader will not take.
 
     Args:
         scanned: the records.
         received_ns: the time of receipt, Unix ns.
         without: records whose rows are left out, because a reader will look at them.
-
-    Returns:
-        The rows, the number of the record of each, and further records that a reader has to look
-        at, because it will not take their names.
     """
     found = scanned.stages
     codes = found.codes(0)
@@ -168,4 +163,4 @@ def scanned_stages(
         duration=takes[row, column],
         received=np.full(len(row), received_ns, np.int64),
     )
-    return batch, records[row], records[unnamed]
+    return Part(batch, records[row], skewed=None, refused=records[unnamed])
