@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from inferspan_collector.batches import (
     Bool,
+    Int64,
     LabelBatch,
     PredictionBatch,
     Refusal,
@@ -17,6 +19,8 @@ from inferspan_collector.batches import (
 from inferspan_collector.decode.attributes import RefusedRecord
 from inferspan_collector.decode.ordinary import Ordinary
 from inferspan_collector.decode.row_limit import RowLimit
+
+_Batch = TypeVar("_Batch", PredictionBatch, LabelBatch, StageBatch)
 
 
 class Merging:
@@ -62,24 +66,21 @@ class Merging:
             batch, records = batch.take(kept), records[kept]
         if not len(others):
             return batch
-        records = np.concatenate([records, np.repeat(self._spans, rows_of_spans)])
-        return PredictionBatch.concat([batch, others]).take(np.argsort(records, kind="stable"))
+        return _in_order(batch, records, others, np.repeat(self._spans, rows_of_spans))
 
     def labels(self, others: LabelBatch) -> LabelBatch:
         """All labels; `others` are those that were read by themselves."""
         if not len(others):
             return self._ordinary.labels
-        records = np.concatenate([self._ordinary.label_records, self._labels])
-        both = LabelBatch.concat([self._ordinary.labels, others])
-        return both.take(np.argsort(records, kind="stable"))
+        ordinary = self._ordinary
+        return _in_order(ordinary.labels, ordinary.label_records, others, self._labels)
 
     def stages(self, others: StageBatch) -> StageBatch:
         """All rows of stages; `others` are those that were read by themselves."""
         if not len(others):
             return self._ordinary.stages
-        records = np.concatenate([self._ordinary.stage_records, self._stages])
-        both = StageBatch.concat([self._ordinary.stages, others])
-        return both.take(np.argsort(records, kind="stable"))
+        ordinary = self._ordinary
+        return _in_order(ordinary.stages, ordinary.stage_records, others, self._stages)
 
     @property
     def skewed(self) -> int:
@@ -109,3 +110,11 @@ class Merging:
         for rows in self._refused:
             kept[rows] = False
         return kept
+
+
+def _in_order(
+    batch: _Batch, records: Int64, others: _Batch, others_records: Sequence[int] | Int64
+) -> _Batch:
+    """The rows of both in the order of their records, those of one record as they were."""
+    order = np.argsort(np.concatenate([records, others_records]), kind="stable")
+    return type(batch).concat([batch, others]).take(order)
