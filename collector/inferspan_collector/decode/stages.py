@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -96,17 +96,7 @@ def _phases(whole: StageRow, attributes: Attributes, refused: list[Refusal]) -> 
             refused.append(Refusal("phases", "bad_duration", message))
             continue
         duration = int(np.rint(seconds * 1e9))
-        rows.append(
-            StageRow(
-                whole.trace,
-                whole.span,
-                whole.owner,
-                whole.stage,
-                phase,
-                whole.start_time,
-                duration,
-            )
-        )
+        rows.append(replace(whole, phase=phase, duration=duration))
     return rows
 
 
