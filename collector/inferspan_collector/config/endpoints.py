@@ -22,8 +22,9 @@ def check_url(value: str | None) -> str | None:
         return None
     if not _is_url(value):
         meant = f"http://{value}"
-        said = "it" if may_hold_a_password(value) else repr(value)
-        is_short = said != "it" and "://" not in value and _is_url(meant)
+        silent = may_hold_a_password(value)
+        said = "it" if silent else repr(value)
+        is_short = not silent and "://" not in value and _is_url(meant)
         raise ValueError(
             f"{said} is no http:// or https:// URL; write it as "
             + (meant if is_short else "http://HOST:PORT")
