@@ -150,16 +150,16 @@ def outcomes(cursor: duckdb.DuckDBPyConnection) -> ArrivalCells:
     """Outcomes added and retracted since the store began."""
     columns = cursor.execute(cell_queries.ARRIVALS).fetchnumpy()
     return ArrivalCells(
-        series=list(zip(*(_texts(columns[key]) for key in SERIES_KEYS), strict=True)),
+        series=list(zip(*(texts(columns[key]) for key in SERIES_KEYS), strict=True)),
         target=[str(text) for text in columns["target"]],
-        predicted=_texts(columns["predicted"]),
-        actual=_texts(columns["actual"]),
+        predicted=texts(columns["predicted"]),
+        actual=texts(columns["actual"]),
         correct=columns["correct"].astype(np.int8),
         added=columns["added"].astype(np.int64),
         retracted=columns["retracted"].astype(np.int64),
     )
 
 
-def _texts(column: Any) -> list[str | None]:
+def texts(column: Any) -> list[str | None]:
     """A text column as a list: numpy masks what is NULL."""
     return list(column.tolist())

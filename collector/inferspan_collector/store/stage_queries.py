@@ -7,6 +7,7 @@ from typing import Any, Final
 import duckdb
 import numpy as np
 
+from inferspan_collector.store.arrived import texts
 from inferspan_collector.store.cell_queries import SLICE, by_minute, conditions, group, window
 from inferspan_collector.store.cells import (
     SERIES_KEYS,
@@ -51,7 +52,7 @@ def cells(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> StageCells:
         ORDER BY ALL
     """
     found = cursor.execute(statement, parameters).fetchnumpy()
-    groups = zip(*(_texts(found[f"by_{place}"]) for place in range(len(keys))), strict=True)
+    groups = zip(*(texts(found[f"by_{place}"]) for place in range(len(keys))), strict=True)
     return StageCells(
         by=query.by,
         window=np.ma.getdata(found["window_start"]),
@@ -63,21 +64,16 @@ def cells(cursor: duckdb.DuckDBPyConnection, query: CellQuery) -> StageCells:
 def arrivals(cursor: duckdb.DuckDBPyConnection) -> StageArrivals:
     """Runs of steps since the store began."""
     found = cursor.execute(_ARRIVALS).fetchnumpy()
-    series = zip(*(_texts(found[key]) for key in SERIES_KEYS), strict=True)
+    series = zip(*(texts(found[key]) for key in SERIES_KEYS), strict=True)
     return StageArrivals(series=tuple(series), **_columns(found))
 
 
 def _columns(found: dict[str, Any]) -> dict[str, Any]:
     return {
-        "stage": _texts(found["stage"]),
-        "phase": _texts(found["phase"]),
+        "stage": texts(found["stage"]),
+        "phase": texts(found["phase"]),
         "bucket": np.ma.getdata(found["bucket"]),
         "n": np.ma.getdata(found["n"]),
         "covered": np.ma.getdata(found["covered"]),
         "duration_ns": np.ma.getdata(found["duration"]),
     }
-
-
-def _texts(column: Any) -> list[Any]:
-    """A text column as a list: numpy masks what is NULL."""
-    return list(column.tolist())
