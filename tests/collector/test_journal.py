@@ -114,7 +114,8 @@ def test_dictionaries_of_any_size_come_back(values: int) -> None:
     names = tuple(f"v{n}" for n in range(values))
     codes = np.array([values - 1, -1, min(0, values - 1)], np.int32)
     batch = dataclasses.replace(batch, version=Strings(codes, names))
-    back, _, _ = packing.unpacked(packing.packed(batch, LabelBatch.empty()), packing.CURRENT)
+    packed = packing.packed(batch, LabelBatch.empty(), StageBatch.empty())
+    back, _, _ = packing.unpacked(packed, packing.CURRENT)
     assert content(back) == content(batch)
 
 
@@ -192,7 +193,9 @@ def test_files_are_deleted_once_the_store_has_them(
     assert held == sum(path.stat().st_size for path in (tmp_path / DIRECTORY).iterdir()) > 0
     opened.renew(6)
     assert [*(tmp_path / DIRECTORY).iterdir()] == []
-    assert opened.append(REQUESTS[0].predictions, REQUESTS[0].labels).sequence == 7
+    assert (
+        opened.append(REQUESTS[0].predictions, REQUESTS[0].labels, REQUESTS[0].stages).sequence == 7
+    )
 
 
 def test_nothing_stays_of_what_was_taken_over_when_it_is_renewed(tmp_path: Path) -> None:
@@ -220,7 +223,7 @@ def test_a_column_that_an_older_collector_did_not_write_is_absent(tmp_path: Path
         [column for column in packing.CURRENT.labels if column[0] != "response_id"],
     )
     request = decoded(Prediction("a", value=2.0, variant="b"), Label("a"))
-    packed = packing.packed(request.predictions, request.labels, layout=older)
+    packed = packing.packed(request.predictions, request.labels, request.stages, older)
     predictions, labels, _ = packing.unpacked(packed, older)
     assert content(predictions) == content(
         dataclasses.replace(
@@ -298,7 +301,7 @@ def test_what_an_older_collector_wrote_is_saved_in_its_own_layout(
 
 def test_bytes_of_another_layout_are_never_taken_for_rows() -> None:
     request = REQUESTS[0]
-    packed = packing.packed(request.predictions, request.labels)
+    packed = packing.packed(request.predictions, request.labels, request.stages)
     for content in (packed[:-1], packed + b"\0", packed[: len(packed) // 2]):
         with pytest.raises(ValueError, match="rows"):
             packing.unpacked(content, packing.CURRENT)
@@ -315,9 +318,8 @@ def test_the_journal_of_another_store_is_refused(tmp_path: Path) -> None:
 
 def test_a_sender_cannot_write_a_record_within_a_record(tmp_path: Path) -> None:
     request = decoded(Prediction("x", span=9))
-    forged = segment.record(
-        99, packing.packed(request.predictions, request.labels), b"\0" * segment.MARK_BYTES
-    )
+    packed = packing.packed(request.predictions, request.labels, request.stages)
+    forged = segment.record(99, packed, b"\0" * segment.MARK_BYTES)
     sent = decoded(Prediction(forged.hex()))
     bytes_of = sent.predictions.prediction_id
     ids = Texts(np.frombuffer(forged, np.uint8), np.array([0, len(forged)]))

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -41,7 +41,7 @@ class Entry:
     sequence: int
     predictions: PredictionBatch
     labels: LabelBatch
-    stages: StageBatch = field(default_factory=StageBatch.empty)
+    stages: StageBatch
 
     def __len__(self) -> int:
         return len(self.predictions) + len(self.labels) + len(self.stages)
@@ -120,15 +120,12 @@ class Journal:
         """The newest sequence that is on disk."""
         return self._last
 
-    def append(
-        self, predictions: PredictionBatch, labels: LabelBatch, stages: StageBatch | None = None
-    ) -> Entry:
+    def append(self, predictions: PredictionBatch, labels: LabelBatch, stages: StageBatch) -> Entry:
         """Write rows; they are on disk when this returns.
 
         Raises:
             OSError: they may be there or not; nobody may be told that they are.
         """
-        stages = StageBatch.empty() if stages is None else stages
         content = packing.packed(predictions, labels, stages)
         with self._lock:
             sequence, self._next = self._next, self._next + 1
@@ -142,7 +139,7 @@ class Journal:
         return Entry(sequence, predictions, labels, stages)
 
     def set_aside(
-        self, predictions: PredictionBatch, labels: LabelBatch, stages: StageBatch | None = None
+        self, predictions: PredictionBatch, labels: LabelBatch, stages: StageBatch
     ) -> Path:
         """Keep rows that the store cannot take, in a file of their own; returns where.
 

@@ -89,7 +89,7 @@ Batches = tuple[PredictionBatch, LabelBatch, StageBatch]
 def packed(
     predictions: PredictionBatch,
     labels: LabelBatch,
-    stages: StageBatch | None = None,
+    stages: StageBatch,
     layout: Layout = CURRENT,
 ) -> bytes:
     """Batches as bytes; some 120 bytes a prediction."""
@@ -102,7 +102,7 @@ def packed(
             _pack_strings(parts, column)
     _pack(parts, labels, layout.labels)
     if layout.stages:
-        _pack(parts, StageBatch.empty() if stages is None else stages, layout.stages)
+        _pack(parts, stages, layout.stages)
     return b"".join(parts)
 
 
