@@ -32,7 +32,27 @@ UNSAMPLED: Final = -1
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class PredictionBatch:
+class _Batch:
+    """What batches of all kinds of rows can do."""
+
+    @classmethod
+    @cache
+    def empty(cls) -> Self:
+        """A batch of no rows."""
+        return cls.concat([])
+
+    @classmethod
+    def concat(cls, parts: Sequence[Self]) -> Self:
+        """Stack batches."""
+        return cls(**_concat_columns(cls, parts))
+
+    def take(self, rows: NDArray[Any]) -> Self:
+        """Select rows by index or mask."""
+        return type(self)(**_take_rows(self, rows))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PredictionBatch(_Batch):
     """Predictions, one row each; a batch call of K rows gives K rows.
 
     `index` is 0…K-1 within a batch call that shares one id, 0 where rows have their own;
@@ -93,12 +113,6 @@ class PredictionBatch:
         return len(self.index)
 
     @classmethod
-    @cache
-    def empty(cls) -> Self:
-        """A batch of no rows."""
-        return cls.concat([])
-
-    @classmethod
     def concat(cls, parts: Sequence[Self]) -> Self:
         """Stack batches; a slice that one of them lacks is absent in its rows."""
         columns = _concat_columns(cls, parts, skip="slices")
@@ -111,15 +125,15 @@ class PredictionBatch:
         }
         return cls(**columns, slices=slices)
 
-    def take(self, rows: NDArray[Any]) -> PredictionBatch:
+    def take(self, rows: NDArray[Any]) -> Self:
         """Select rows by index or mask; a slice that none of them has is left out."""
         slices = {key: column.take(rows) for key, column in self.slices.items()}
         present = {key: column for key, column in slices.items() if (column.codes >= 0).any()}
-        return PredictionBatch(**_take_rows(self, rows, skip="slices"), slices=present)
+        return type(self)(**_take_rows(self, rows, skip="slices"), slices=present)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class LabelBatch:
+class LabelBatch(_Batch):
     """Labels: the truth that arrives later, one row each. Deletions are rows too.
 
     A row names its prediction by `prediction_id` (with `model`, `index`), else by the one link
@@ -162,24 +176,9 @@ class LabelBatch:
         mask: Bool = (self.prediction_id.lengths() == 0) | (self.model.codes < 0)
         return mask
 
-    @classmethod
-    @cache
-    def empty(cls) -> Self:
-        """A batch of no rows."""
-        return cls.concat([])
-
-    @classmethod
-    def concat(cls, parts: Sequence[Self]) -> Self:
-        """Stack batches."""
-        return cls(**_concat_columns(cls, parts))
-
-    def take(self, rows: NDArray[Any]) -> LabelBatch:
-        """Select rows by index or mask."""
-        return LabelBatch(**_take_rows(self, rows))
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class StageBatch:
+class StageBatch(_Batch):
     """How long steps of predictions took, one row for each run of a step.
 
     A row is of `stage`, and of `phase` where only a part of it is meant; a phase without a stage is
@@ -200,24 +199,9 @@ class StageBatch:
     def __len__(self) -> int:
         return len(self.span)
 
-    @classmethod
-    @cache
-    def empty(cls) -> Self:
-        """A batch of no rows."""
-        return cls.concat([])
-
-    @classmethod
-    def concat(cls, parts: Sequence[Self]) -> Self:
-        """Stack batches."""
-        return cls(**_concat_columns(cls, parts))
-
-    def take(self, rows: NDArray[Any]) -> StageBatch:
-        """Select rows by index or mask."""
-        return StageBatch(**_take_rows(self, rows))
-
 
 @dataclass(frozen=True, slots=True, eq=False)
-class NamedBatch:
+class NamedBatch(_Batch):
     """Predictions that have another name beside their id: an entity's, a response's; one row each.
 
     Columns as those of `PredictionBatch`; each row has an `entity_id`, a `response_id`, or both.
@@ -237,15 +221,6 @@ class NamedBatch:
 
     def __len__(self) -> int:
         return len(self.span)
-
-    @classmethod
-    def concat(cls, parts: Sequence[Self]) -> Self:
-        """Stack batches."""
-        return cls(**_concat_columns(cls, parts))
-
-    def take(self, rows: NDArray[Any]) -> NamedBatch:
-        """Select rows by index or mask."""
-        return NamedBatch(**_take_rows(self, rows))
 
 
 _EMPTY_COLUMNS: dict[str, NDArray[Any]] = {
