@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
+from inferspan import semconv
 from inferspan.arguments import Arguments, Keywords
 
 Release = tuple[int, ...]
@@ -63,6 +64,27 @@ class Description:
     """Names of the features, in the order of an array's columns."""
     form: str | None = None
     """What else decides how its answers are read, in the library's words: an objective."""
+
+
+Described = TypeVar("Described", bound=Description)
+
+
+def as_told(known: Described, told: Mapping[str, Any]) -> Described:
+    """A description, with what a model's settings say in its place.
+
+    Args:
+        known: holds where the settings say nothing, or nothing that can be.
+        told: under the names of our attributes, of values as JSON has them.
+    """
+    task, classes = told.get(semconv.TASK_TYPE), told.get(semconv.OUTPUT_CLASSES)
+    threshold = told.get(semconv.OUTPUT_THRESHOLD)
+    return replace(
+        known,
+        task=task if task in semconv.TASKS else known.task,
+        classes=tuple(classes) if isinstance(classes, list) else known.classes,
+        positive=told.get(semconv.OUTPUT_POSITIVE_CLASS, known.positive),
+        threshold=threshold if isinstance(threshold, float) else known.threshold,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from inferspan import semconv
 from inferspan.attributes import NAME_LENGTH_MAX, text
-from inferspan.integration import Description, Integration, Reading, Supported
+from inferspan.integration import Description, Integration, Reading, Supported, as_told
 
 SUPPORTED: Final = Supported("mlflow", "2.22", "4")
 METHODS: Final = {"predict": "predict"}
@@ -47,24 +47,22 @@ def describe(model: Any) -> MlflowDescription:
     told = saved.metadata if isinstance(saved.metadata, Mapping) else {}
     library, within, name = _within(model)
     found = within or Description(name=name)
-    task = told.get(semconv.TASK_TYPE)
-    classes = told.get(semconv.OUTPUT_CLASSES)
     version = getattr(saved, "model_id", None) or saved.model_uuid
-    threshold = told.get(semconv.OUTPUT_THRESHOLD)
-    return MlflowDescription(
+    known = MlflowDescription(
         name=_text(told.get(semconv.MODEL_NAME)) or name,
         version=_text(told.get(semconv.MODEL_VERSION)) or _text(version),
         framework="mlflow",
-        task=task if task in semconv.TASKS else found.task,
-        classes=tuple(classes) if isinstance(classes, list) else found.classes,
-        positive=told.get(semconv.OUTPUT_POSITIVE_CLASS, found.positive),
-        threshold=threshold if isinstance(threshold, float) else found.threshold,
+        task=found.task,
+        classes=found.classes,
+        positive=found.positive,
+        threshold=found.threshold,
         columns=found.columns,
         form=found.form,
         library=library,
         method=str(saved.flavors.get(_FLAVOUR, {}).get("predict_fn", "predict")),
         within=within,
     )
+    return as_told(known, told)
 
 
 def read(description: Description, method: str) -> Reading | None:

@@ -19,10 +19,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from inferspan import semconv
 from inferspan.arguments import Arguments, Keywords
 from inferspan.inference_tensors import RemoteTensor, answering, by_row
-from inferspan.integration import Description, Integration, Reading, Supported
+from inferspan.integration import Description, Integration, Reading, Supported, as_told
 
 SUPPORTED: Final = Supported("mlserver", "1.6", "2")
 METHODS: Final = {"predict": "predict"}
@@ -35,18 +34,13 @@ def describe(model: Any) -> Description:
     """What MLServer knows of a model, and its settings say."""
     parameters = model.settings.parameters
     told = getattr(parameters, "extra", None) or {}
-    task, classes = told.get(semconv.TASK_TYPE), told.get(semconv.OUTPUT_CLASSES)
-    threshold = told.get(semconv.OUTPUT_THRESHOLD)
-    return Description(
+    known = Description(
         name=str(model.name),
         version=str(model.version) if model.version else None,
         framework="mlserver",
-        task=task if task in semconv.TASKS else None,
-        classes=tuple(classes) if isinstance(classes, list) else (),
-        positive=told.get(semconv.OUTPUT_POSITIVE_CLASS),
-        threshold=threshold if isinstance(threshold, float) else None,
         form=_ELSEWHERE if type(model).__module__.startswith(_PARALLEL) else None,
     )
+    return as_told(known, told)
 
 
 def read(description: Description, method: str) -> Reading | None:
