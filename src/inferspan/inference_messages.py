@@ -12,7 +12,7 @@ import numpy as np
 
 from inferspan.arguments import Arguments, Keywords
 from inferspan.attributes import NAME_LENGTH_MAX, text
-from inferspan.inference_tensors import RemoteTensor, answering, by_row
+from inferspan.inference_tensors import BYTES, RemoteTensor, answering, by_row, kept_as
 from inferspan.integration import Asked
 from inferspan.output_columns import ELEMENTS_MAX, Misfit
 
@@ -31,7 +31,6 @@ _TYPES: Final = {
     "FP64": "<f8",
 }
 """Type of a tensor → that of its raw contents."""
-_BYTES: Final = "BYTES"
 _LENGTH: Final = 4
 """Bytes of the length before each text of raw contents."""
 
@@ -65,8 +64,7 @@ def answer(arguments: Arguments, keywords: Keywords, response: Any) -> object:
     Raises:
         Misfit: it is not known which, or too large.
     """
-    name = answering([output.name for output in response.outputs])
-    (at,) = [at for at, output in enumerate(response.outputs) if output.name == name]
+    at = answering([output.name for output in response.outputs])
     output, raw = response.outputs[at], response.raw_output_contents
     if np.prod(tuple(output.shape), dtype=float) > ELEMENTS_MAX:
         raise Misfit(f"more than {ELEMENTS_MAX:,} numbers; call in smaller batches")
@@ -74,16 +72,12 @@ def answer(arguments: Arguments, keywords: Keywords, response: Any) -> object:
         flat = _of_raw(raw[at], output.datatype)
     else:
         filled = [values for _, values in output.contents.ListFields()]
-        flat = np.array(list(filled[0]) if filled else [], _kept(output.datatype))
+        flat = np.array(list(filled[0]) if filled else [], kept_as(output.datatype))
     return by_row(flat.reshape(tuple(output.shape)))
 
 
-def _kept(datatype: str) -> Any:
-    return object if datatype == _BYTES else None
-
-
 def _of_raw(raw: bytes, datatype: str) -> Any:
-    if datatype != _BYTES:
+    if datatype != BYTES:
         if datatype not in _TYPES:
             raise Misfit(f"a tensor of type {datatype} is not read")
         return np.frombuffer(raw, _TYPES[datatype])

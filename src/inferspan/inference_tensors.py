@@ -13,6 +13,8 @@ import numpy as np
 
 from inferspan.output_columns import Misfit
 
+BYTES: Final = "BYTES"
+"""The type of a tensor of texts."""
 OUTPUTS_MAX: Final = 64
 """Outputs of an answer that are looked at."""
 _LABELS: Final = frozenset(("label", "output_label", "predict"))
@@ -27,14 +29,14 @@ class RemoteTensor:
     dtype: str
 
 
-def answering(names: Sequence[str]) -> str:
-    """Which output is the answer: the only one, or the one that is called `label`.
+def answering(names: Sequence[str]) -> int:
+    """Where the output stands that is the answer: the only one, or the one that is called `label`.
 
     Raises:
         Misfit: it is not known.
     """
     found = names[:OUTPUTS_MAX]
-    answers = found if len(found) == 1 else [name for name in found if name in _LABELS]
+    answers = [at for at, name in enumerate(found) if len(found) == 1 or name in _LABELS]
     if len(answers) != 1:
         raise Misfit(
             f"{len(names)} outputs, of which none is known to be the answer; say so by "
@@ -44,9 +46,14 @@ def answering(names: Sequence[str]) -> str:
     return answers[0]
 
 
+def kept_as(datatype: str) -> Any:
+    """What numpy keeps values of a tensor as: texts as objects, for they may be bytes."""
+    return object if datatype == BYTES else None
+
+
 def by_row(array: Any) -> Any:
     """An output with one entry a row: texts as such, and a single column as a vector."""
-    if array.dtype == object:  # BYTES
+    if array.dtype == object:  # as `kept_as`
         texts = [e.decode() if isinstance(e, bytes) else e for e in array.reshape(-1)]
         array = np.array(texts).reshape(array.shape)
     return array.reshape(-1) if array.ndim == 2 and array.shape[1] == 1 else array

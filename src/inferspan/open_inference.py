@@ -25,7 +25,7 @@ from inferspan.attributes import NAME_LENGTH_MAX, text
 from inferspan.calls import CallShape, Wrapper, wrapper_of
 from inferspan.containment import Contained
 from inferspan.declaration import Declaration, options_known
-from inferspan.inference_tensors import RemoteTensor, answering, by_row
+from inferspan.inference_tensors import RemoteTensor, answering, by_row, kept_as
 from inferspan.integration import Asked
 from inferspan.output_columns import Misfit
 from inferspan.sent_headers import SentHeaders, SentMetadata
@@ -331,7 +331,6 @@ def _answer(arguments: Arguments, keywords: Keywords, response: Any) -> object:
     if len(response.content) > BODY_BYTES_MAX:
         raise Misfit(f"{len(response.content):,} bytes: at most {BODY_BYTES_MAX:,} are read")
     outputs = response.json()["outputs"]
-    name = answering([output["name"] for output in outputs])
-    (output,) = [output for output in outputs if output["name"] == name]
-    kind = object if output["datatype"] == "BYTES" else None
-    return by_row(np.array(output["data"], kind).reshape(output["shape"]))
+    output = outputs[answering([output["name"] for output in outputs])]
+    values = np.array(output["data"], kept_as(output["datatype"]))
+    return by_row(values.reshape(output["shape"]))

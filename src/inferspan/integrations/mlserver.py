@@ -69,8 +69,7 @@ def _headers(arguments: Arguments, keywords: Keywords) -> Iterable[tuple[str, st
 def _answer(arguments: Arguments, keywords: Keywords, answer: Any) -> object:
     from mlserver.codecs import NumpyCodec
 
-    name = answering([output.name for output in answer.outputs])
-    (output,) = [output for output in answer.outputs if output.name == name]
+    output = answer.outputs[answering([output.name for output in answer.outputs])]
     return by_row(np.asarray(NumpyCodec.decode_output(output)))
 
 

@@ -75,7 +75,8 @@ def _inputs(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
 def _answer(arguments: Arguments, keywords: Keywords, result: Any) -> object:
     response = result.get_response()
     outputs = response.get("outputs", ()) if isinstance(response, dict) else response.outputs
-    name = answering([o["name"] if isinstance(o, dict) else o.name for o in outputs])
+    names = [o["name"] if isinstance(o, dict) else o.name for o in outputs]
+    name = names[answering(names)]
     found = result.as_numpy(name)
     if found is None:
         raise Misfit(f"the output {name} lies in shared memory, and stays there")
