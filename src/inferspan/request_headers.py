@@ -14,6 +14,7 @@ from inferspan.served_requests import (
     PREDICTION_ID_HEADER,
     REQUEST_KEY,
     ServedRequest,
+    header_text,
     in_request,
     offered_id,
 )
@@ -35,7 +36,7 @@ def begun(
         pairs: names, whatever their case, and values.
         trusts: whether the caller's prediction id, and a prediction that goes on here, are taken.
     """
-    headers = [(_lower(name), value) for name, value in pairs]
+    headers = [(header_text(name).lower(), value) for name, value in pairs]
     if not trusts:
         headers = [header for header in headers if header[0] not in _CARRIED]
     given = next((value for name, value in headers if name == PREDICTION_ID_HEADER), None)
@@ -70,7 +71,3 @@ def in_request_of(
 async def _within(context: ExtractedContext, call: Callable[[], Awaitable[Any]]) -> Any:
     with context:
         return await call()
-
-
-def _lower(name: str | bytes) -> str:
-    return (name.decode("latin-1") if isinstance(name, bytes) else name).lower()

@@ -12,7 +12,7 @@ from opentelemetry import propagate
 from inferspan.arguments import Arguments
 from inferspan.containment import Contained
 from inferspan.current import current_prediction
-from inferspan.served_requests import PREDICTION_ID_HEADER, is_sendable
+from inferspan.served_requests import PREDICTION_ID_HEADER, header_text, is_sendable
 
 HEADERS: Final = "headers"
 METADATA: Final = "metadata"
@@ -116,7 +116,7 @@ def _names(headers: Any) -> set[str]:
     """Names of headers, as they are compared."""
     given = headers or ()
     names = given.keys() if hasattr(given, "keys") else (name for name, _ in given)
-    return {(name.decode("latin-1") if isinstance(name, bytes) else name).lower() for name in names}
+    return {header_text(name).lower() for name in names}
 
 
 def _joined(given: Any, own: dict[str, str]) -> Any:

@@ -76,6 +76,11 @@ def in_request(request: ServedRequest, context: Context) -> Context:
     return otel_context.set_value(REQUEST_KEY, request, context)
 
 
+def header_text(written: str | bytes) -> str:
+    """A name or a value of a header as text: servers and clients may have bytes."""
+    return written.decode("latin-1") if isinstance(written, bytes) else written
+
+
 def is_sendable(prediction_id: str) -> bool:
     """Whether an id can stand in a header: visible ASCII, which no header is broken by."""
     return 0 < len(prediction_id) <= ID_LENGTH_MAX and all("!" <= c <= "~" for c in prediction_id)
@@ -85,7 +90,7 @@ def offered_id(header: str | bytes | None) -> str | None:
     """The prediction id that a caller gave; None where it gave none that can be one."""
     if header is None:
         return None
-    written = header.decode("latin-1") if isinstance(header, bytes) else header
+    written = header_text(header)
     if is_sendable(written):
         return written
     errors.warn_sometimes(
