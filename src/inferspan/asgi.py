@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from inferspan import request_headers
 from inferspan.containment import Contained
-from inferspan.feedback import BODY_BYTES_MAX, FeedbackRules, RefusedFeedback
+from inferspan.feedback import BODY_BYTES_MAX, NOWHERE, FeedbackRules, RefusedFeedback
 from inferspan.providers import flush
 from inferspan.served_requests import PREDICTION_ID_HEADER, ServedRequest, sent_ids
 
@@ -182,7 +182,7 @@ class Feedback:
         except RefusedFeedback as refusal:
             return 400, {"error": str(refusal)}
         if ids is None:
-            return 503, {"error": "labels go nowhere: inferspan.configure() was not called"}
+            return 503, {"error": NOWHERE}
         return 202, {"accepted": len(ids), "ids": ids}
 
 

@@ -17,6 +17,8 @@ BODY_BYTES_MAX: Final = 1 << 18
 """Bytes of one feedback."""
 VERDICTS_MAX: Final = 1_000
 """Verdicts of one body."""
+NOWHERE: Final = "labels go nowhere: inferspan.configure() was not called"
+"""What a caller is told where nothing says where labels go."""
 _MEMBERS: Final = (
     "prediction_id",
     "label",

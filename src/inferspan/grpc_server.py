@@ -21,7 +21,7 @@ from opentelemetry import context as otel_context
 
 from inferspan import request_headers
 from inferspan.containment import Contained
-from inferspan.feedback import BODY_BYTES_MAX, FeedbackRules, RefusedFeedback
+from inferspan.feedback import BODY_BYTES_MAX, NOWHERE, FeedbackRules, RefusedFeedback
 from inferspan.served_requests import PREDICTION_ID_HEADER, sent_ids
 
 FEEDBACK_SERVICE: Final = "inferspan.Feedback"
@@ -218,8 +218,7 @@ def feedback_handler(
         except RefusedFeedback as refusal:
             servicer_context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(refusal))
         if ids is None:
-            nowhere = "labels go nowhere: inferspan.configure() was not called"
-            servicer_context.abort(grpc.StatusCode.UNAVAILABLE, nowhere)
+            servicer_context.abort(grpc.StatusCode.UNAVAILABLE, NOWHERE)
         assert ids is not None  # to abort is to raise
         return json.dumps({"accepted": len(ids), "ids": ids}).encode()
 
