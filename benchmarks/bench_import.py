@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import re
-import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
+
+import callgrind
 
 REFERENCE = (
     "import opentelemetry.sdk.trace, opentelemetry.sdk.trace.export, "
@@ -54,24 +54,12 @@ def seconds(code: str, environment: dict[str, str]) -> float:
 
 def instructions(code: str, environment: dict[str, str]) -> int:
     """What a fresh process executes for the code, its own start included."""
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", sys.executable]
-    done = subprocess.run(
-        [*command, "-c", f"{code}\nimport os; os._exit(0)"],
-        env={**environment, "PYTHONHASHSEED": "0"},
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = re.search(r"Collected : (\d+)", done.stderr)
-    if found is None:
-        raise SystemExit(f"nothing was counted:\n{done.stderr[-2_000:]}")
-    return int(found[1])
+    return callgrind.instructions(["-c", f"{code}\nimport os; os._exit(0)"], environment)
 
 
 def count(environment: dict[str, str]) -> None:
     """Print instructions of each variant."""
-    if shutil.which("valgrind") is None:
-        print("valgrind is not installed, so no instructions are counted")
+    if callgrind.is_missing():
         return
     start = instructions("", environment)
     counts = {name: instructions(code, environment) - start for name, code in VARIANTS.items()}

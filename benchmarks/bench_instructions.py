@@ -14,13 +14,10 @@ import functools
 import gc
 import os
 import platform
-import re
-import shutil
-import subprocess
-import sys
 from importlib.metadata import version
 from typing import Final
 
+import callgrind
 import traced_calls as calls
 from exporters import Dropping
 from opentelemetry import trace
@@ -74,20 +71,9 @@ def counted(names: list[str], times: int, program: str = __file__) -> float:
         times: calls that are counted.
         program: calls it in `loop`.
     """
-    command = ["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null"]
-    command += [f"--toggle-collect={_COUNTED}", sys.executable, program]
-    done = subprocess.run(
-        [*command, "--calls", str(times), "--child", *names],
-        env={**os.environ, "PYTHONHASHSEED": "0"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    found = re.search(r"Collected : (\d+)", done.stderr)
-    if found is None or found[1] == "0":
-        raise SystemExit(f"nothing was counted of {names}:\n{done.stderr[-2_000:]}")
-    return int(found[1]) / times / 1_000
+    command = [program, "--calls", str(times), "--child", *names]
+    collected = callgrind.instructions(command, os.environ, f"--toggle-collect={_COUNTED}")
+    return collected / times / 1_000
 
 
 def main() -> None:
@@ -101,8 +87,7 @@ def main() -> None:
         sampled = not told.child.startswith(UNSAMPLED)
         loop(variants(sampled)[told.child.removeprefix(UNSAMPLED)], told.calls)
         os._exit(0)
-    if shutil.which("valgrind") is None:
-        print("valgrind is not installed, so no instructions are counted")
+    if callgrind.is_missing():
         return
     names = list(variants(sampled=True))
     reference, *others = names
