@@ -19,10 +19,8 @@ from typing import Final
 
 import callgrind
 import traced_calls as calls
-from exporters import Dropping
+from exporters import Dropping, asleep
 from opentelemetry import trace
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from rounds import Variant
 
 from inferspan import providers
@@ -39,10 +37,7 @@ _COUNTED: Final = "functools_reduce"
 def variants(sampled: bool) -> dict[str, Variant]:
     """What is counted, by name, through a provider that is installed as users do it."""
     ids, sampler = (None, None) if sampled else (SettableIds(), RatioSampler(0.0))
-    provider = TracerProvider(sampler, id_generator=ids, shutdown_on_exit=False)
-    provider.add_span_processor(
-        BatchSpanProcessor(Dropping(), 1 << 20, 3_600_000, max_export_batch_size=1 << 20)
-    )
+    provider = asleep(sampler, ids)
     trace.set_tracer_provider(provider)
     # Records go to an exporter that drops them; predictions as users have them.
     providers.divert(None, Dropping)

@@ -21,11 +21,10 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import bench_instructions
-from exporters import Dropping
+from exporters import Dropping, asleep
 from library_models import LIBRARIES, Small
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from rounds import Variant
 
@@ -55,14 +54,6 @@ def by_hand(tracer: trace.Tracer, small: Small) -> Callable[[], Any]:
     return answer
 
 
-def provider() -> TracerProvider:
-    made = TracerProvider(shutdown_on_exit=False)
-    made.add_span_processor(
-        BatchSpanProcessor(Dropping(), 1 << 20, 3_600_000, max_export_batch_size=1 << 20)
-    )
-    return made
-
-
 def measured(call: Callable[[], Any], calls: int) -> float:
     """µs a call."""
     begun = time.thread_time_ns()
@@ -73,7 +64,7 @@ def measured(call: Callable[[], Any], calls: int) -> float:
 
 def sweeps_of(library: str, small: Small, sweeps: int) -> dict[str, list[float]]:
     """µs a call in each sweep, by variant."""
-    made, records = provider(), Dropping()
+    made, records = asleep(), Dropping()
     unsampled = TracerProvider(ALWAYS_OFF, shutdown_on_exit=False)
     hand = by_hand(made.get_tracer("bench"), small)
     found: dict[str, list[float]] = {name: [] for name in VARIANTS}
@@ -99,8 +90,7 @@ def sweeps_of(library: str, small: Small, sweeps: int) -> dict[str, list[float]]
 def counted_here(library: str, name: str, variant: str, calls: int) -> None:
     """Call one variant in this process, for valgrind to count."""
     small = LIBRARIES[library][name]()
-    made = TracerProvider(ALWAYS_OFF, shutdown_on_exit=False)
-    made = made if variant == "unsampled" else provider()
+    made = asleep(ALWAYS_OFF if variant == "unsampled" else None)
     providers.divert(made, Dropping)
     if variant in TRACED:
         inferspan.instrument(library, model="model", version="7")

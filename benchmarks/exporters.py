@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
-from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.id_generator import IdGenerator
+from opentelemetry.sdk.trace.sampling import Sampler
 
 
 class Dropping(SpanExporter):
@@ -26,3 +28,12 @@ class Encoding(Dropping):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         encode_spans(spans).SerializeToString()
         return super().export(spans)
+
+
+def asleep(sampler: Sampler | None = None, ids: IdGenerator | None = None) -> TracerProvider:
+    """A provider whose exporting thread sleeps for as long as something is measured."""
+    provider = TracerProvider(sampler, id_generator=ids, shutdown_on_exit=False)
+    provider.add_span_processor(
+        BatchSpanProcessor(Dropping(), 1 << 20, 3_600_000, max_export_batch_size=1 << 20)
+    )
+    return provider
