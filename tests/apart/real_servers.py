@@ -6,12 +6,13 @@ import os
 import signal
 import socket
 import subprocess
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
+
+from waiting import wait_until
 
 DEADLINE_SECONDS = 90
 _NO_OTHER = dict.fromkeys(("OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"), "none")
@@ -50,23 +51,22 @@ def serving(
             stdout=errors,
             stderr=errors,
         )
-    waited, paused = 0.0, threading.Event()
+
+    def answers() -> bool:
+        assert process.poll() is None, log.read_text()
+        try:
+            return httpx.get(ready).status_code == 200
+        except httpx.HTTPError:
+            return False
+
     try:
-        while not _answers(ready):
-            assert process.poll() is None, log.read_text()
-            assert waited < DEADLINE_SECONDS, log.read_text()
-            waited += 0.2
-            paused.wait(0.2)
+        try:
+            wait_until(answers, DEADLINE_SECONDS, ready)
+        except TimeoutError as error:
+            raise AssertionError(log.read_text()) from error
         yield
         process.send_signal(signal.SIGTERM)
         process.wait(DEADLINE_SECONDS)
     finally:
         process.kill()
         process.wait()
-
-
-def _answers(url: str) -> bool:
-    try:
-        return httpx.get(url).status_code == 200
-    except httpx.HTTPError:
-        return False
