@@ -81,6 +81,13 @@ def given() -> dict[str, Any]:
     return {"inputs": [tensor], "id": "night-17"}
 
 
+def given_to_grpc(key: str = "") -> pb.ModelInferRequest:
+    tensor = pb.ModelInferRequest.InferInputTensor(
+        name="x", datatype="FP64", shape=X.shape, contents={"fp64_contents": X.ravel()}
+    )
+    return pb.ModelInferRequest(id=key, model_name="iris", model_version="3", inputs=[tensor])
+
+
 def spans_of(otlp: Receiver) -> list[Any]:
     return [span for _, span in otlp.spans(semconv.SCOPE_PREDICTIONS)]
 
@@ -107,17 +114,13 @@ def test_client_and_server_tell_of_one_prediction(workers: int, tmp_path: Path) 
 
 
 def test_over_grpc_trace_and_id_come_through(tmp_path: Path) -> None:
-    tensor = pb.ModelInferRequest.InferInputTensor(
-        name="x", datatype="FP64", shape=X.shape, contents={"fp64_contents": X.ravel()}
-    )
-    request = pb.ModelInferRequest(model_name="iris", model_version="3", inputs=[tensor])
     metadata = (("traceparent", "00-{}-{}-01".format(*CLIENT)), ("x-prediction-id", "row-1"))
     with (
         receiver() as otlp,
         mlserver(tmp_path, 0, otlp) as (_, target),
         grpc.insecure_channel(target) as channel,
     ):
-        GRPCInferenceServiceStub(channel).ModelInfer(request, metadata=metadata)
+        GRPCInferenceServiceStub(channel).ModelInfer(given_to_grpc(), metadata=metadata)
     (served,) = [span for span in spans_of(otlp) if span.name == "predict iris"]
     assert served.trace_id.hex() == CLIENT[0]
     assert len(attributes_of(served)[semconv.OUTPUT_CLASSES_PREDICTED].values) == len(X)
@@ -125,11 +128,7 @@ def test_over_grpc_trace_and_id_come_through(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("named", [False, True])
 def test_a_stub_of_grpc_is_a_client_too(named: bool, tmp_path: Path) -> None:
-    tensor = pb.ModelInferRequest.InferInputTensor(
-        name="x", datatype="FP64", shape=X.shape, contents={"fp64_contents": X.ravel()}
-    )
-    request = pb.ModelInferRequest(model_name="iris", model_version="3", inputs=[tensor])
-    request.id = "night-17" if named else ""
+    request = given_to_grpc("night-17" if named else "")
     with (
         receiver() as otlp,
         mlserver(tmp_path, 0, otlp) as (_, target),
