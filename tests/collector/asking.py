@@ -8,7 +8,7 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import httpx
-from records import START_NS, Label, Prediction, Stage, decoded
+from records import MINUTE_NS, START_NS, Label, Prediction, Stage, decoded
 from starlette.applications import Starlette
 from starlette.routing import Route
 
@@ -98,4 +98,15 @@ def labelled_predictions(
         rows.append(
             Label(prediction_id=key, actual=actual, label_id=f"label-{model}-{i}", model=model)
         )
+    return rows
+
+
+def labelled_later(count: int, lag_minutes: int) -> list[Prediction | Label]:
+    """Predictions a minute apart, each with a label that came so much later."""
+    rows: list[Prediction | Label] = []
+    for i in range(count):
+        time = START_NS + i * MINUTE_NS
+        came = time + lag_minutes * MINUTE_NS
+        rows.append(Prediction(f"a{i}", span=i + 1, event_time=time))
+        rows.append(Label(f"a{i}", "fraud", f"l{i}", time=came, received=came))
     return rows

@@ -8,9 +8,9 @@ from urllib.parse import urlencode
 
 import httpx
 import pytest
-from asking import FilledStore, ask
+from asking import FilledStore, ask, labelled_later
 from collector_process import send_spans, serving
-from records import MINUTE_NS, START_NS, Label, Prediction
+from records import MINUTE_NS, START_NS
 
 from inferspan import semconv
 from inferspan_collector import testing
@@ -74,12 +74,7 @@ def test_labels_that_take_longer_than_jaegers_monitor_looks_back_are_said(
     tmp_path: Path, axis: str, state: str
 ) -> None:
     store = FilledStore(tmp_path, Config.model_validate({"jaeger": {"time_axis": axis}}))
-    for i in range(40):
-        came = START_NS + (3 * 1440 + i) * MINUTE_NS
-        store.add(
-            Prediction(f"a{i}", span=i + 1, event_time=START_NS + i * MINUTE_NS),
-            Label(f"a{i}", "fraud", f"l{i}", time=came, received=came),
-        )
+    store.add(*labelled_later(40, lag_minutes=3 * 1440))
     store.now = START_NS + 4 * 1440 * MINUTE_NS
     client = cast(Client, InProcess(store))
     (found,) = [f for f in figures.examine(client, "fraud") if f.name == "Jaeger's Monitor"]

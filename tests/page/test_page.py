@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import parse_qs, quote, urlsplit
 
 import pytest
-from asking import labelled_predictions
+from asking import labelled_later, labelled_predictions
 from records import MINUTE_NS, SECOND_NS, START_NS, Label, Prediction, Stage
 from shown_data import HOSTILE, NOW_NS, TRIAGE, hostile, regression, triage
 from shown_page import HTML, Shown, elements, links, shown, text
@@ -235,12 +235,7 @@ def test_labels_that_take_longer_than_the_monitor_looks_back(
 ) -> None:
     config = Config.model_validate({"jaeger": {"time_axis": axis}})
     with shown(tmp_path, config) as page:
-        for i in range(40):
-            came = START_NS + (3 * 1440 + i) * MINUTE_NS
-            page.store.add(
-                Prediction(f"a{i}", span=i + 1, event_time=START_NS + i * MINUTE_NS),
-                Label(f"a{i}", "fraud", f"l{i}", time=came, received=came),
-            )
+        page.store.add(*labelled_later(40, lag_minutes=3 * 1440))
         page.store.now = START_NS + 3 * 1440 * MINUTE_NS + 3600 * SECOND_NS
         assert said in text(page.part(f"{address('fraud', 'labels')}?range=all"))
 
