@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable
 
-from truth import Key, Label, Prediction, Row, Stage, Truth
+from truth import Key, Record, Row, Truth
 
 
 class Ledger:
@@ -20,7 +20,7 @@ class Ledger:
         self.watcher: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
 
-    def acknowledge(self, records: Iterable[Prediction | Label | Stage]) -> None:
+    def acknowledge(self, records: Iterable[Record]) -> None:
         """Note that a request that holds these was answered with success."""
         with self._lock:
             for record in records:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from truth import Label, Prediction, Stage
+from truth import Label, Prediction, Record, Stage
 
 from inferspan import semconv
 from inferspan_collector import testing
@@ -26,7 +26,7 @@ class Request:
     """What one sender sends at once, and the records that it holds."""
 
     path: Way
-    records: tuple[Prediction | Label | Stage, ...]
+    records: tuple[Record, ...]
     zipped: bool = False
     model: str = field(default=MODEL)
 
@@ -210,9 +210,7 @@ def requests(
     return sent
 
 
-def _parts(
-    rng: random.Random, records: Sequence[Prediction | Label | Stage]
-) -> Iterator[tuple[Prediction | Label | Stage, ...]]:
+def _parts(rng: random.Random, records: Sequence[Record]) -> Iterator[tuple[Record, ...]]:
     first = 0
     while first < len(records):
         size = rng.randrange(1, 20)

@@ -60,6 +60,9 @@ class Stage:
     duration_ns: int
 
 
+Record = Prediction | Label | Stage
+
+
 class Truth:
     """Every record that counts, whatever the order and however often it came.
 
@@ -73,7 +76,7 @@ class Truth:
         self._labels: dict[str, set[Label]] = defaultdict(set)
         self._stages: set[Stage] = set()
 
-    def add(self, record: Prediction | Label | Stage) -> None:
+    def add(self, record: Record) -> None:
         """Note a record; one that was noted before changes nothing."""
         if isinstance(record, Stage):
             self._stages.add(record)
