@@ -8,12 +8,7 @@ from typing import Any
 import catboost
 import numpy as np
 import pytest
-from sklearn.datasets import (
-    load_breast_cancer,
-    load_diabetes,
-    load_iris,
-    make_multilabel_classification,
-)
+from sklearn.datasets import make_multilabel_classification
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -22,15 +17,9 @@ import inferspan
 from inferspan import chunks, semconv
 from inferspan.testing import CapturedSpans
 
-X, Y = load_breast_cancer(return_X_y=True)
-IRIS = load_iris(return_X_y=True)
-DIABETES = load_diabetes(return_X_y=True)
-TOLD: dict[str, Any] = {
-    "iterations": 5,
-    "thread_count": 1,
-    "verbose": False,
-    "allow_writing_files": False,
-}
+from .catboost_subjects import CANCER, DIABETES, IRIS, TOLD
+
+X, Y = CANCER
 TYPES = ("Class", "Probability", "LogProbability", "RawFormulaVal")
 
 
