@@ -85,6 +85,15 @@ def entry(function: _Function) -> _Function:
         settings.CACHE_LOCATOR_CLASSES = before
 
 
+def is_kept(function: Callable[..., Any]) -> bool:
+    """Whether the disk holds compiled code of what `entry` made, from its sources as they are now.
+
+    False as well where nothing can be kept.
+    """
+    cache_file = getattr(getattr(function, "_cache", None), "_cache_file", None)
+    return cache_file is not None and bool(cache_file._load_index())
+
+
 def _compiled(function: _Function, **options: bool) -> _Function:
     compile_it: Any = cast(Any, numba).njit(nogil=True, error_model="numpy", **options)
     return cast(_Function, compile_it(function))

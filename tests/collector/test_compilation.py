@@ -10,14 +10,25 @@ from pathlib import Path
 import pytest
 
 ENTRY = """
-from inferspan_collector.compilation import entry
+from inferspan_collector.compilation import entry, is_kept
 from inner import inner
 
 @entry
 def outer(number):
     return inner(number)
 
-print(outer(20), sum(outer.stats.cache_hits.values()))
+kept = is_kept(outer)
+result = outer(20)
+assert kept == bool(outer.stats.cache_hits), kept
+print(result, sum(outer.stats.cache_hits.values()))
+"""
+WARMED = """
+from inferspan_collector import decode, warming
+from inferspan_collector.decode.compiled.scan import scan
+
+kept = decode.is_compiled()
+warming.warm()
+print(int(kept), sum(scan.stats.cache_hits.values()))
 """
 INNER = """
 from inferspan_collector.compilation import part
@@ -37,11 +48,11 @@ def sources(tmp_path: Path) -> Path:
     return directory
 
 
-def run(sources: Path, **environment: str) -> tuple[int, int]:
+def run(program: Path, **environment: str) -> tuple[int, int]:
     """What the compiled function returns, and how often it came from the disk."""
     bare = {name: value for name, value in os.environ.items() if name != "NUMBA_CACHE_DIR"}
     ended = subprocess.run(
-        [sys.executable, "-B", sources / "outer.py"],
+        [sys.executable, "-B", program],
         env={**bare, **environment},
         capture_output=True,
         text=True,
@@ -52,21 +63,21 @@ def run(sources: Path, **environment: str) -> tuple[int, int]:
 
 
 def test_the_second_process_finds_what_the_first_compiled(sources: Path) -> None:
-    assert run(sources) == (21, 0)
-    assert run(sources) == (21, 1)
+    assert run(sources / "outer.py") == (21, 0)
+    assert run(sources / "outer.py") == (21, 1)
     assert list((sources / "__pycache__").glob("*.nbc"))
 
 
 def test_a_change_of_a_source_beside_it_compiles_it_anew(sources: Path) -> None:
-    run(sources)
+    run(sources / "outer.py")
     (sources / "inner.py").write_text(INNER.format(added=2))
-    assert run(sources) == (22, 0)
+    assert run(sources / "outer.py") == (22, 0)
 
 
 def test_it_is_kept_where_the_environment_says(sources: Path, tmp_path: Path) -> None:
     kept = tmp_path / "kept"
-    assert run(sources, NUMBA_CACHE_DIR=str(kept)) == (21, 0)
-    assert run(sources, NUMBA_CACHE_DIR=str(kept)) == (21, 1)
+    assert run(sources / "outer.py", NUMBA_CACHE_DIR=str(kept)) == (21, 0)
+    assert run(sources / "outer.py", NUMBA_CACHE_DIR=str(kept)) == (21, 1)
     assert not (sources / "__pycache__").exists()
 
 
@@ -79,11 +90,19 @@ def test_it_is_kept_for_the_user_where_the_package_cannot_be_written(
     sources: Path, tmp_path: Path
 ) -> None:
     unwritable(sources)
-    assert run(sources, XDG_CACHE_HOME=str(tmp_path / "cache")) == (21, 0)
-    assert run(sources, XDG_CACHE_HOME=str(tmp_path / "cache")) == (21, 1)
+    assert run(sources / "outer.py", XDG_CACHE_HOME=str(tmp_path / "cache")) == (21, 0)
+    assert run(sources / "outer.py", XDG_CACHE_HOME=str(tmp_path / "cache")) == (21, 1)
 
 
 def test_it_runs_where_nothing_can_be_written(sources: Path) -> None:
     unwritable(sources)
-    assert run(sources, XDG_CACHE_HOME=str(sources / "__pycache__")) == (21, 0)
-    assert run(sources, XDG_CACHE_HOME=str(sources / "__pycache__")) == (21, 0)
+    assert run(sources / "outer.py", XDG_CACHE_HOME=str(sources / "__pycache__")) == (21, 0)
+    assert run(sources / "outer.py", XDG_CACHE_HOME=str(sources / "__pycache__")) == (21, 0)
+
+
+def test_a_first_start_leaves_the_decoders_to_another_process(tmp_path: Path) -> None:
+    program = tmp_path / "warmed.py"
+    program.write_text(WARMED)
+    kept = str(tmp_path / "kept")
+    for was_there in (0, 1):
+        assert run(program, NUMBA_CACHE_DIR=kept) == (was_there, 1)

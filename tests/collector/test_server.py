@@ -201,7 +201,7 @@ def test_no_port_answers_before_compiled_code_is_ready(
         with socket.socket() as client:
             answered.append(client.connect_ex((host, port)) == 0)
 
-    monkeypatch.setattr(warming, "WARMERS", (warm,))
+    monkeypatch.setattr(warming, "warm", warm)
     with running_collector(settings(tmp_path / "data", api=address)) as running:
         assert ask(running.addresses.api, "GET", "/readyz")[0] == 200
     assert answered == [False]

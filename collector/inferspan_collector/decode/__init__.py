@@ -11,7 +11,7 @@ from __future__ import annotations
 from inferspan_collector.decode.mapping import Mapper
 from inferspan_collector.decode.requests import decode_logs, decode_traces
 from inferspan_collector.decode.together import decode_traces_together
-from inferspan_collector.decode.warming import warm
+from inferspan_collector.decode.warming import is_compiled, warm
 from inferspan_collector.decode.wire import Content, MalformedRequest
 
 __all__ = [
@@ -21,5 +21,6 @@ __all__ = [
     "decode_logs",
     "decode_traces",
     "decode_traces_together",
+    "is_compiled",
     "warm",
 ]

@@ -6,9 +6,16 @@ import numpy as np
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from inferspan import semconv
+from inferspan_collector import compilation
+from inferspan_collector.decode.compiled.scan import scan
 from inferspan_collector.decode.predictions import TIME_MIN_NS
 from inferspan_collector.decode.requests import decode_traces
 from inferspan_collector.decode.scanned import Outline, WantedKeys
+
+
+def is_compiled() -> bool:
+    """Whether the largest part of it waits on the disk, so that `warm` takes tenths of a second."""
+    return compilation.is_kept(scan)
 
 
 def warm() -> None:
