@@ -92,7 +92,10 @@ class Declaration:
         if positive_text is not None and known and positive_text not in known:
             raise ValueError(f"positive={positive!r:.80}: must be one of classes={list(known)}")
         if task == semconv.BINARY and known and len(known) != 2:
-            raise ValueError(f"classes={list(known)}: {task} has 2 classes, not {len(known)}")
+            raise ValueError(
+                f"classes={list(known)}: {task} has 2 classes, not {len(known)}; name both, or "
+                f"declare task={semconv.MULTICLASS!r}"
+            )
         return cls(
             task=task,
             operation=operation,
@@ -126,7 +129,7 @@ class Declaration:
         features, more_features = named_sources(parameters, "features", self.features)
         _check_slices([key for key, _ in slices])
         if len(features) > FEATURES_MAX:
-            raise ValueError(f"features: {len(features)} names; at most {FEATURES_MAX}")
+            raise ValueError(f"features: {len(features)} names, at most {FEATURES_MAX}; name fewer")
         source = self.prediction_id
         self._say_what_is_missing(model)
         return PredictionPlan(

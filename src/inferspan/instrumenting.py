@@ -48,7 +48,10 @@ def load(library: str) -> Integration:
         if entry.name == library:
             found = entry.load()
             if not isinstance(found, Integration):
-                raise ValueError(f"the entry point {entry.value!r} is no inferspan Integration")
+                raise ValueError(
+                    f"instrument({library!r}): the entry point {entry.value!r} gives a "
+                    f"{type(found).__name__}: must be an inferspan.integration.Integration"
+                )
             return found
     if library not in available():
         raise ValueError(

@@ -263,7 +263,8 @@ def _table(table: Any, rule: OutputRule, input_rows: int | None) -> Columns:
     shape = shape_of(table)
     if shape is None or len(shape) != 2 or shape[0] > ROWS_MAX or shape[1] > _COLUMNS_MAX:
         raise Misfit(
-            f"a table of {shape}; at most {ROWS_MAX} rows and {_COLUMNS_MAX} columns are read"
+            f"a table of {shape}, at most {ROWS_MAX} rows and {_COLUMNS_MAX} columns are read; "
+            "call in smaller batches, or return the columns of the answer"
         )
     columns: dict[Any, Any] = foreign.columns_of(table)
     if any(part in columns for part in _PARTS):

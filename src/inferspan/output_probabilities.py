@@ -198,7 +198,9 @@ def _matrix(given: Any) -> NDArray[np.float64]:
     except (TypeError, ValueError):
         raise Misfit("'probabilities' are no numbers; return a number per class") from None
     if matrix.ndim not in (1, 2):
-        raise Misfit("'probabilities' need one number per class, or a row of them per prediction")
+        raise Misfit(
+            "'probabilities' need one number per class; return a list of them, or a row each"
+        )
     return matrix
 
 

@@ -105,9 +105,9 @@ class Settings:
         Raises:
             ValueError: a value breaks its rule; says which, and what to do.
         """
-        for name, text in (("service_name", service_name), ("environment", environment)):
-            if text is not None and not text.strip():
-                raise ValueError(f"configure({name}={text!r}): must not be empty; leave it out")
+        _check_text("service_name", service_name)
+        _check_text("service_version", service_version)
+        _check_text("environment", environment)
         values = (capture, sample_ratio, records, record_classes, keep)
         told = {name: value for name, value in zip(_TOLD, values, strict=True) if value is not None}
         if earlier is not None:
@@ -181,7 +181,7 @@ def checked_ratio(what: str, value: object) -> float:
     """
     try:
         ratio = math.nan if isinstance(value, bool) else float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         ratio = math.nan
     if not 0.0 <= ratio <= 1.0:
         raise ValueError(f"{what} is {value!r:.80}: must be a number from 0 to 1, such as 0.01")
@@ -197,6 +197,14 @@ def checked_choice(what: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
         raise ValueError(f"{what} is {value!r}: must be one of {', '.join(choices)}")
     return value
+
+
+def _check_text(name: str, value: object) -> None:
+    if value is not None and not (isinstance(value, str) and value.strip()):
+        raise ValueError(
+            f"configure({name}={value!r:.80}): must be a text that is not empty; leave it out, or "
+            f"write {name}='…'"
+        )
 
 
 def _said(
@@ -249,13 +257,13 @@ def _checked_url(what: str, url: str | None) -> str | None:
     if not url:
         return None
     try:
-        parts = urlsplit(url)
+        parts = urlsplit(url if isinstance(url, str) else "")
         fits = parts.scheme in ("http", "https") and bool(parts.hostname)
     except ValueError:  # of brackets that do not close
         fits = False
     if not fits:
         raise ValueError(
-            f"{what} is {url!r}: must be the http(s) URL of an OTLP/HTTP receiver, "
+            f"{what} is {url!r:.150}: must be the http(s) URL of an OTLP/HTTP receiver, "
             "such as http://127.0.0.1:4318"
         )
     return url

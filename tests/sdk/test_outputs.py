@@ -67,6 +67,7 @@ def test_what_does_not_fit_is_not_guessed(rule: OutputRule, returned: object, re
     assert written(output) == {}
     assert output.rows is None
     assert reason in str(output.dropped)
+    assert "; " in str(output.dropped)  # the remedy comes after it
 
 
 @pytest.mark.parametrize(

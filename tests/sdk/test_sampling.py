@@ -277,7 +277,7 @@ def test_under_a_provider_of_the_users_own_nothing_is_built_late() -> None:
         assert (len(spans.predictions), recorded(spans)) == (0, 1)
 
 
-@pytest.mark.parametrize("wrong", [-0.1, 1.1, "often", float("nan"), True])
+@pytest.mark.parametrize("wrong", [-0.1, 1.1, "often", float("nan"), True, 10**400])
 def test_a_ratio_is_checked_at_the_start(wrong: object) -> None:
     with pytest.raises(ValueError, match="must be a number from 0 to 1"):
         inferspan.predict(model="m", sample_ratio=wrong)  # type: ignore[call-overload]
