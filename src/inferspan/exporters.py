@@ -1,4 +1,4 @@
-"""The OTLP exporters that spans and labels leave through, and what is said where nobody answers."""
+"""The OTLP exporters that spans and labels leave through."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -18,7 +17,7 @@ from inferspan import settings
 from inferspan.containment import errors
 from inferspan.sampling import SettableIds
 from inferspan.settings import HEADERS_VARIABLE, OTLP_ENDPOINTS
-from inferspan.span_queue import Rejection, SpanQueue
+from inferspan.span_queue import SpanQueue
 
 _CREDENTIALS_VARIABLES: Final = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",
@@ -29,8 +28,6 @@ _PROTOCOL_VARIABLES: Final = (
     "OTEL_EXPORTER_OTLP_PROTOCOL",
 )
 _OTLP_HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
-_MESSAGE_LENGTH_MAX: Final = 500
-"""Characters of a receiver's message that are passed on."""
 
 
 def otlp_exporter(url: str | None) -> SpanExporter:
@@ -96,54 +93,6 @@ def labels_receiver() -> str:
 def labels_go_over_grpc() -> bool:
     """Whether OTEL_* says so, and nothing of ours says where labels go."""
     return settings.current().labels_url() is None and _speaks_grpc()
-
-
-def undelivered(url: str, *, grpc: bool = False) -> str:
-    """Say that nobody takes spans at `url`, and what the likely causes are.
-
-    Args:
-        url: of the receiver.
-        grpc: whether they were sent over gRPC.
-    """
-    protocol = (
-        ". You are sending gRPC; for an HTTP port set OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf"
-    )
-    return (
-        f"could not deliver to {_without_credentials(url)}: is `inferspan serve` running there? "
-        f"OTLP over HTTP is port 4318; 4317 is gRPC, 4319 the API{protocol if grpc else ''}"
-    )
-
-
-def warn_undelivered(url: str, why: str, *, grpc: bool = False) -> None:
-    """Log it, at most once a minute for each URL."""
-    place = f"deliver to {_without_credentials(url)}"
-    errors.warn_sometimes(place, f"inferspan: {undelivered(url, grpc=grpc)} ({why})")
-
-
-def rejection(url: str, response: ExportTraceServiceResponse) -> Rejection | None:
-    """What a receiver left out of a request that it took; said, at most once a minute.
-
-    Args:
-        url: of the receiver.
-        response: its answer.
-
-    Returns:
-        None where it took everything and has no more to say.
-    """
-    partial = response.partial_success
-    spans = max(0, partial.rejected_spans)
-    message = " ".join(partial.error_message.split())[:_MESSAGE_LENGTH_MAX]
-    if not spans and not message:
-        return None
-    place = f"reject at {_without_credentials(url)}"
-    said = f"{_without_credentials(url)} left out {spans:,} of a request's records"
-    errors.warn_sometimes(place, f"inferspan: {said}: {message or 'it does not say why'}")
-    return Rejection(spans, message)
-
-
-def _without_credentials(url: str) -> str:
-    parts = urlsplit(url)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
 
 
 def _speaks_grpc() -> bool:

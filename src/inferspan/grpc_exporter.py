@@ -6,13 +6,22 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import grpc
+from opentelemetry.exporter.otlp.proto.grpc.exporter import OTLPExporterMixin
 from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from inferspan.exporters import rejection, warn_undelivered
-from inferspan.span_queue import Answer, Rejection
+from inferspan.answers import (
+    Answer,
+    Rejection,
+    rejection,
+    told_once,
+    warn_busy,
+    warn_undelivered,
+)
 
+_THEIR_LOGGER: Final = OTLPExporterMixin.__module__
+_DETAILS_KEY: Final = "grpc-status-details-bin"
 MESSAGE_BYTES: Final = 4 * 1024 * 1024
 """What a gRPC server takes unless it was told otherwise; it refuses more as it refuses any load."""
 _LATER: Final = (
@@ -22,6 +31,8 @@ _LATER: Final = (
     grpc.StatusCode.ABORTED,
     grpc.StatusCode.CANCELLED,
 )
+_BUSY: Final = grpc.StatusCode.RESOURCE_EXHAUSTED
+_NOBODY: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class _Teller(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
@@ -39,14 +50,14 @@ class _Teller(grpc.UnaryUnaryClientInterceptor):  # type: ignore[misc]
         call = continuation(client_call_details, request)
         code = call.code()
         self.answer = _answer(code, request.ByteSize())
-        if self.answer is Answer.REFUSED or code in _NOBODY:
-            warn_undelivered(self._url, f"gRPC {code.name}", grpc=True)
+        why, message = f"gRPC {code.name}", call.details() or ""
         if self.answer is Answer.TAKEN:
             self.rejection = rejection(self._url, call.result())
+        elif self.answer is Answer.LATER and (code is _BUSY or _says_when(call)):
+            warn_busy(self._url, why, message)
+        elif self.answer is Answer.REFUSED or code in _NOBODY:
+            warn_undelivered(self._url, why, message, grpc=True)
         return call
-
-
-_NOBODY: Final = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
 
 class GrpcSpanExporter(OTLPSpanExporter):
@@ -70,7 +81,8 @@ class GrpcSpanExporter(OTLPSpanExporter):
         """Export, and remember why it failed."""
         if self._teller is not None:
             self._teller.answer = self._teller.rejection = None
-        return super().export(spans)
+        with told_once(_THEIR_LOGGER):
+            return super().export(spans)
 
     def _initialize_channel_and_stub(self) -> None:
         # OpenTelemetry has no place for an interceptor, and makes a new channel after an outage.
@@ -86,3 +98,8 @@ def _answer(code: grpc.StatusCode, request_bytes: int) -> Answer:
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED and request_bytes > MESSAGE_BYTES:
         return Answer.TOO_LARGE
     return Answer.LATER if code in _LATER else Answer.REFUSED
+
+
+def _says_when(call: Any) -> bool:
+    """Whether a receiver is there and asks to be tried again; nobody there has no details."""
+    return any(key == _DETAILS_KEY for key, _ in call.trailing_metadata() or ())

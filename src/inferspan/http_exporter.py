@@ -10,18 +10,27 @@ from typing import Any, Final
 
 import requests
 from google.protobuf.message import DecodeError
+from google.rpc.status_pb2 import Status
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceResponse
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExportResult
 
-from inferspan.exporters import rejection, warn_undelivered
-from inferspan.span_queue import Answer, Rejection
+from inferspan.answers import (
+    Answer,
+    Rejection,
+    rejection,
+    told_once,
+    warn_busy,
+    warn_undelivered,
+)
 
 _BUSY: Final = (429, 503)
 """Answers of a receiver that asks to be tried again; it is there."""
 _LATER: Final = (*_BUSY, 502, 504)
 _TOO_LARGE: Final = 413
+_PROTOBUF: Final = "application/x-protobuf"
+_THEIR_LOGGER: Final = OTLPSpanExporter.__module__
 _ANSWER_BYTES_MAX: Final = 64 * 1024
 """Bytes of an answer that are read, after decompression; one that says more is not understood."""
 
@@ -57,12 +66,17 @@ class TellingSession(requests.Session):
             warn_undelivered(str(request.url), type(error).__name__)
             raise
         self.answer = _answer(response.status_code)
-        said = _read(response)
-        if self.answer is Answer.TAKEN:
-            self.rejection = rejection(str(request.url), said)
-        if response.status_code >= 300 and response.status_code not in (*_BUSY, _TOO_LARGE):
-            warn_undelivered(str(request.url), f"HTTP {response.status_code}")
+        self._tell(str(request.url), response, _read(response))
         return response
+
+    def _tell(self, url: str, response: requests.Response, body: bytes) -> None:
+        why = f"HTTP {response.status_code}"
+        if self.answer is Answer.TAKEN:
+            self.rejection = rejection(url, _success(body))
+        elif response.status_code in _BUSY:
+            warn_busy(url, why, _message(response, body))
+        elif self.answer is not Answer.TOO_LARGE:
+            warn_undelivered(url, why, _message(response, body))
 
 
 class HttpSpanExporter(OTLPSpanExporter):
@@ -96,7 +110,8 @@ class HttpSpanExporter(OTLPSpanExporter):
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """Export; a request that is too large for any receiver is not sent."""
         self._told.answer = self._told.rejection = None
-        result = super().export(spans)
+        with told_once(_THEIR_LOGGER):
+            result = super().export(spans)
         # OpenTelemetry follows no redirect, and holds the answer for a success.
         return result if self.answer is Answer.TAKEN else SpanExportResult.FAILURE
 
@@ -109,16 +124,38 @@ def _answer(status: int) -> Answer:
     return Answer.LATER if status in _LATER else Answer.REFUSED
 
 
-def _read(response: requests.Response) -> ExportTraceServiceResponse:
-    """Read an answer to its end, so that its connection can be used again; never raises."""
+def _read(response: requests.Response) -> bytes:
+    """Read an answer to its end, so that its connection can be used again; never raises.
+
+    Returns:
+        Nothing where the answer is no good.
+    """
     body = b""
     try:
         for part in response.iter_content(_ANSWER_BYTES_MAX):
             body += part
             if len(body) > _ANSWER_BYTES_MAX:
-                return ExportTraceServiceResponse()
-        return ExportTraceServiceResponse.FromString(body)
-    except (requests.RequestException, DecodeError):
-        return ExportTraceServiceResponse()
+                return b""
+    except requests.RequestException:
+        return b""
     finally:
         response.close()
+    return body
+
+
+def _success(body: bytes) -> ExportTraceServiceResponse:
+    try:
+        return ExportTraceServiceResponse.FromString(body)
+    except DecodeError:
+        return ExportTraceServiceResponse()
+
+
+def _message(response: requests.Response, body: bytes) -> str:
+    """What a receiver says of an error, as OTLP lays it out or as plain text; else nothing."""
+    kind = response.headers.get("Content-Type", "")
+    if kind.startswith(_PROTOBUF):
+        try:
+            return str(Status.FromString(body).message)
+        except DecodeError:
+            return ""
+    return body.decode("utf-8", "replace") if kind.startswith("text/plain") else ""

@@ -13,9 +13,10 @@ from typing import Any, Final, Self
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from inferspan import semconv, settings
+from inferspan.answers import Rejection, undelivered
 from inferspan.attributes import Attributes, is_table
 from inferspan.containment import say
-from inferspan.exporters import labels_go_over_grpc, labels_receiver, undelivered
+from inferspan.exporters import labels_go_over_grpc, labels_receiver
 from inferspan.foreign import is_missing
 from inferspan.label_records import (
     LabelDetails,
@@ -25,7 +26,7 @@ from inferspan.label_records import (
 )
 from inferspan.labels import read_record, reading, send_label
 from inferspan.providers import label_exporter, label_provider, labels_of
-from inferspan.span_queue import Rejection, SpanQueue
+from inferspan.span_queue import SpanQueue
 
 Table = Mapping[str, Sequence[object]] | Iterable[Mapping[str, object]]
 """A mapping of columns, or rows that are mappings; data frames are accepted too."""

@@ -12,14 +12,14 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
-from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, set_value
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from inferspan import semconv
+from inferspan.answers import Answer, Rejection
 from inferspan.containment import Contained, errors, say
 from inferspan.span_weights import WAITING_BYTES_MAX, beyond, rows_of, too_large
 
@@ -35,25 +35,6 @@ _LAST_TRIES_SECONDS: Final = 0.5
 
 _EXPORT: Final = "export spans"
 _END: Final = Contained("end an exporter")
-
-
-class Answer(Enum):
-    """What a receiver made of a request."""
-
-    TAKEN = "taken"
-    LATER = "later"
-    """Nobody answered, or the receiver asks to be tried again."""
-    TOO_LARGE = "too large"
-    REFUSED = "refused"
-
-
-class Rejection(NamedTuple):
-    """What a receiver left out of a request that it took."""
-
-    spans: int
-    """0 or more."""
-    message: str
-    """In the receiver's words, in one line; may be empty."""
 
 
 class SpanQueue(SpanProcessor):
@@ -313,8 +294,17 @@ class SpanQueue(SpanProcessor):
                 self._put_back(part + [span for later in reversed(parts) for span in later])
                 return False
             else:
+                if answer is Answer.TOO_LARGE:
+                    self._say_too_large()
                 self._settle(len(part), sent=self._taken(part) if answer is Answer.TAKEN else 0)
         return True
+
+    def _say_too_large(self) -> None:
+        errors.warn_sometimes(
+            f"too large: {self.what}",
+            f"inferspan: one span of the {self.what} is larger than its receiver takes, and is "
+            "lost; record less of a call (capture='shapes', fewer features), or fewer rows at once",
+        )
 
     def _taken(self, spans: Sequence[ReadableSpan]) -> int:
         rejection: Rejection | None = getattr(self._exporter, "rejection", None)

@@ -12,7 +12,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExporter, Sp
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from inferspan import semconv
-from inferspan.span_queue import Answer, SpanQueue
+from inferspan.answers import Answer
+from inferspan.span_queue import SpanQueue
 
 Queues = Callable[..., SpanQueue]
 

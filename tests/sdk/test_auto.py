@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from inferspan.exporters import undelivered
+from inferspan.answers import undelivered
 
 from .receiving import receiver
 

@@ -12,9 +12,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 import inferspan
-from inferspan import providers, semconv
+from inferspan import providers, semconv, span_queue
+from inferspan.answers import Answer
+from inferspan.containment import ErrorLog
 from inferspan.delivery import delivery_counts
-from inferspan.span_queue import QUEUE_SPANS_MAX, Answer, SpanQueue, leave
+from inferspan.span_queue import QUEUE_SPANS_MAX, SpanQueue, leave
 
 from .queueing import Queues, Scripted, ended, names, put
 from .receiving import attributes_of, receiver
@@ -141,13 +143,18 @@ def test_a_request_that_is_too_large_goes_in_parts(count: int, most: int) -> Non
     queue.shutdown()
 
 
-def test_a_span_that_is_too_large_alone_fails_alone(queue_of: Queues) -> None:
+def test_a_span_that_is_too_large_alone_fails_alone(
+    queue_of: Queues, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(span_queue, "errors", ErrorLog())
     exporter = Scripted(Answer.TOO_LARGE, Answer.TOO_LARGE)
     queue = queue_of(exporter)
     spans = ended(2)
     put(queue, spans)
     assert queue.force_flush(60_000)
     assert (exporter.names, queue.failed) == (names(spans[1:]), 1)
+    (line,) = caplog.messages
+    assert "one span of the spans is larger than its receiver takes, and is lost; record" in line
 
 
 def test_what_waits_behind_a_part_keeps_its_place(queue_of: Queues) -> None:
@@ -271,6 +278,7 @@ def test_what_became_of_everything_can_be_read() -> None:
             SCORE
             + f"""
 import logging
+from inferspan.containment import ErrorLog
 from inferspan.delivery import delivery_counts
 logging.disable()
 assert delivery_counts() == {{}}

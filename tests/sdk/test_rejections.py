@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
-import http.server
 import logging
-import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
@@ -28,13 +25,13 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import inferspan
-from inferspan import exporters, providers
+from inferspan import answers, providers
+from inferspan.answers import Rejection
 from inferspan.containment import ErrorLog
 from inferspan.exporters import otlp_exporter
-from inferspan.span_queue import Rejection, SpanQueue, leave
+from inferspan.span_queue import SpanQueue, leave
 
-Answering = Callable[[bytes], tuple[bytes, dict[str, str]]]
-PROTOBUF = {"Content-Type": "application/x-protobuf"}
+from .answering import PROTOBUF, Server, serving
 
 
 def rejecting(spans: int, message: str = "") -> bytes:
@@ -42,55 +39,6 @@ def rejecting(spans: int, message: str = "") -> bytes:
     answer.partial_success.rejected_spans = spans
     answer.partial_success.error_message = message
     return answer.SerializeToString()
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Takes every request, with a status, a body and headers as told."""
-
-    status = 200
-    body = b""
-    headers: dict[str, str] = PROTOBUF
-    clients: set[tuple[str, int]]
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.clients = set()
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1/traces"
-
-    def handle_error(self, request: object, client_address: object) -> None:
-        """Quiet: a client need not read an answer to its end."""
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    server: Server
-    protocol_version = "HTTP/1.1"
-
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.clients.add(self.client_address)
-        self.send_response(self.server.status)
-        for name, value in {
-            "Content-Length": str(len(self.server.body)),
-            **self.server.headers,
-        }.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(self.server.body)
-        if int(self.server.headers.get("Content-Length", "0")) > len(self.server.body):
-            self.close_connection = True
-
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def serving() -> Iterator[Server]:
-    with Server() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +56,7 @@ def server(shared: Server) -> Server:
 @pytest.fixture(autouse=True)
 def unsaid(monkeypatch: pytest.MonkeyPatch) -> None:
     """An earlier test's warning of the same port must not silence this one's."""
-    monkeypatch.setattr(exporters, "errors", ErrorLog())
+    monkeypatch.setattr(answers, "errors", ErrorLog())
 
 
 def ended(count: int) -> Sequence[ReadableSpan]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from inferspan.span_queue import Answer
+from inferspan.answers import Answer
 from waiting import wait_until
 
 from .queueing import Queues, Scripted, ended, names, put
