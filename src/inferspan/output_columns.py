@@ -219,7 +219,8 @@ def plain_of(value: object) -> object:
         if value.dtype.kind not in "biufU":  # type: ignore[attr-defined]
             raise Misfit(f"a {type_name(kind)} is no class or number; convert it")
         return value.item()  # type: ignore[attr-defined]
-    if foreign.is_decimal(kind):
+    # A user's kind of float may do anything when it is packed, later and elsewhere.
+    if issubclass(kind, float) or foreign.is_decimal(kind):
         return float(value)  # type: ignore[arg-type]
     return value
 

@@ -30,7 +30,7 @@ from inferspan.record_columns import (
     has_row_ids,
     pack,
 )
-from inferspan.record_weights import weight_of
+from inferspan.record_weights import NUMBERS_OF_A_ROW, weight_of
 from inferspan.settings import Settings
 from inferspan.spans import emit_record
 
@@ -82,7 +82,7 @@ class RecordBuffer:
     def append(self, row: Row) -> None:
         """Take one call; costs the caller a tuple."""
         waiting = self._waiting
-        rows = _rows_of_batch(row)
+        rows = _room_of(row)
         if rows and not self._has_room(rows):
             return
         output = row[OUTPUT]
@@ -154,7 +154,7 @@ class RecordBuffer:
 
     def _leaves(self, row: Row) -> None:
         """Give back the room of a call; `_room` is held."""
-        self._rows -= _rows_of_batch(row)
+        self._rows -= _room_of(row)
         output = row[OUTPUT]
         if output is not None and output.probabilities is not None:
             self._probabilities -= len(output.probabilities)
@@ -186,20 +186,26 @@ class RecordBuffer:
             return
         try:
             attributes, start_ns = pack(group, settings.current().id_key)
-        except Exception as error:
-            errors.report("pack a slim record", error)
-            if len(group) == 1:
-                self._lose(1)
-                return
-            # One call that cannot be packed takes no other with it.
-            for row in group:
-                self._emit([row])
+        except BaseException as error:
+            errors.contain("pack a slim record", error)
+            self._emit_apart(group)
             return
         _learn(plan, group)
         # No clock is read here: a manual one of a test would tell the calls other times.
         end_ns = max(row[START] + row[DURATION] for row in group)
         times_ns = (start_ns, end_ns)
         emit_record(tracer, f"predictions {plan.model}", attributes, times_ns=times_ns)
+
+    def _emit_apart(self, group: list[Row]) -> None:
+        """Emit calls that cannot be packed together one by one, and of each what can be packed."""
+        if len(group) > 1:
+            # One call that cannot be packed takes no other with it.
+            for row in group:
+                self._emit([row])
+        elif (less := _with_less(group[0])) is not None:
+            self._emit([less])
+        else:
+            self._lose(1)
 
     def _start(self) -> None:
         with self._packing:
@@ -221,13 +227,23 @@ class RecordBuffer:
             self.flush()
 
 
-def _rows_of_batch(row: Row) -> int:
-    """Rows of a batch call; 0 for a single prediction."""
+def _with_less(row: Row) -> Row | None:
+    """A call without slices and features, or else without its answer; None where it has neither."""
+    plan, context, own, ids, start_ns, duration_ns, error, output, slices, features = row
+    if slices or features:
+        return plan, context, own, ids, start_ns, duration_ns, error, output, {}, {}
+    if output is not None or ids is not None:
+        return plan, context, own, None, start_ns, duration_ns, error, None, {}, {}
+    return None
+
+
+def _room_of(row: Row) -> int:
+    """Rows of a batch call, and as many more as its features weigh; 0 for a single prediction."""
     output = row[OUTPUT]
     if output is not None and output.rows is None and row[IDS] is None:
         return 0
-    rows = rows_of(row[IDS], output)
-    return 0 if rows is None else rows
+    rows = rows_of(row[IDS], output) or 0
+    return rows + rows * len(row[FEATURES]) // NUMBERS_OF_A_ROW
 
 
 def _learn(plan: PredictionPlan, group: list[Row]) -> None:

@@ -297,7 +297,8 @@ def test_a_call_that_cannot_be_packed_takes_no_other_with_it(
         buffer.flush()
         assert calls_in(spans.records) == 2
     assert buffer.lost == 1
-    assert len(contained_errors) == 2  # of the three together, and of the one
+    # Of the three together, and of the one: whole, without its slices, without its answer.
+    assert len(contained_errors) == 4
     contained_errors.clear()
 
 
