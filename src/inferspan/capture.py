@@ -22,7 +22,7 @@ from inferspan.attributes import (
     type_name,
 )
 from inferspan.containment import from_outside
-from inferspan.features import FEATURES_MAX, ColumnTooLong, as_column
+from inferspan.features import FEATURE_VALUES_MAX, FEATURES_MAX, ColumnTooLong, as_column
 from inferspan.identity import new_record_id
 from inferspan.json_values import json_object
 from inferspan.output_columns import ROWS_MAX, Misfit
@@ -136,7 +136,7 @@ def read_declared(
             for name, value in islice(computed.items(), names_max):
                 found[text(str(name), NAME_LENGTH_MAX)] = value
             if (count := len(computed)) > names_max:
-                drop(option, f"{count} names, at most {names_max} are recorded")
+                drop(option, f"{count} names, at most {names_max} are recorded; name fewer")
         for name, source in sources:
             if (value := source.read(*call)) is not ABSENT:
                 found[name] = value
@@ -144,11 +144,18 @@ def read_declared(
                     names_within[name] = _names_in(source, call)
             else:
                 drop(f"{option.rstrip('s')} {name}", source.absence(*call), source.beside(*call))
+        values = 0
         for name, value in found.items():
             if redactor is not None:
                 value = redactor.judge((*names_within.get(name, ()), name), value)
             column = as_column(value, ROWS_MAX)
             found[name] = value if column is None else column
+            values += 1 if column is None else len(column)
+            if values > FEATURE_VALUES_MAX and option == "features":
+                raise ColumnTooLong(
+                    f"more than {FEATURE_VALUES_MAX:,} values of a call; name fewer, or call in "
+                    "smaller batches"
+                )
     except Exception as error:
         if from_outside(error):
             raise

@@ -17,6 +17,12 @@ from inferspan.foreign import is_missing
 
 FEATURES_MAX: Final = 256
 """Declared features of one model."""
+FEATURE_VALUES_MAX: Final = 65_536
+"""Values of all features of one call: a row of ten numbers, or 6,553 such rows."""
+FEATURE_BYTES_MAX: Final = 8 * FEATURE_VALUES_MAX
+"""What they may take together, numbers and texts."""
+TEXT_BYTES_MAX: Final = 3 * 1024
+"""Of one text; a category is shorter."""
 _NUMBERS: Final = (bool, int, float)
 _SINGLE: Final = frozenset((str, bool, int, float, type(None)))
 _LISTS: Final = ("to_pylist", "to_list", "tolist")
@@ -61,7 +67,7 @@ def _check_length(length: int, rows_max: int) -> None:
 
 
 def feature_columns(
-    features: Mapping[str, object], rows: int | None, bytes_max: int
+    features: Mapping[str, object], rows: int | None, bytes_max: int = FEATURE_BYTES_MAX
 ) -> tuple[dict[str, list[float]], dict[str, list[str]], list[str]]:
     """Tell declared features that are numbers now from those that are text.
 
@@ -72,43 +78,54 @@ def feature_columns(
 
     Returns:
         The numbers by name (NaN = missing), the texts by name (empty = missing), and what was left
-        out with the reason. Every column has one value per row.
+        out with the reason and the remedy. Every column has one value per row.
     """
     numeric: dict[str, list[float]] = {}
     texts: dict[str, list[str]] = {}
     dropped: list[str] = []
+    text_bytes_max = min(bytes_max, TEXT_BYTES_MAX)
     for name, value in features.items():
         kind = type(value)
         if rows is None and kind is float:
             numeric[name] = [value if value == value else math.nan]  # type: ignore[list-item]
             continue
-        if kind is str and len(value) > bytes_max:  # type: ignore[arg-type]
-            said = f"{len(value):,} characters"  # type: ignore[arg-type]
-            dropped.append(f"feature {name}:{said}, at most {bytes_max} bytes are recorded")
-            continue
-        if rows is None and kind is str and value.isascii():  # type: ignore[attr-defined]
-            texts[name] = [value]  # type: ignore[list-item]
-            continue
         column = value if isinstance(value, list) and rows is not None else [value]
         if rows is not None and len(column) == 1 != rows:
             column = column * rows
         if len(column) != (rows or 1):
-            dropped.append(f"feature {name}:{len(column)} values for {rows or 1} rows")
+            dropped.append(
+                f"feature {name}:{len(column)} values for {rows or 1} rows; give one per row"
+            )
+        elif (length := _too_long(column, text_bytes_max)) is not None:
+            said = f"{length:,} characters, at most {text_bytes_max:,} bytes are recorded"
+            dropped.append(f"feature {name}:{said}; give a category")
         elif (numbers := _numbers(column)) is not None:
             numeric[name] = numbers
         elif (words := _texts(column)) is not None:
             texts[name] = words
         else:
-            dropped.append(f"feature {name}:neither number nor text")
+            dropped.append(f"feature {name}:neither number nor text; give one of them")
     size = 8 * sum(map(len, numeric.values()))
     size += sum(len(word.encode()) for words in texts.values() for word in words)
     if size > bytes_max:
-        return {}, {}, [*dropped, f"features:{size} bytes, at most {bytes_max} are recorded"]
+        said = f"{size:,} bytes, at most {bytes_max:,} are recorded"
+        return {}, {}, [*dropped, f"features:{said}; name fewer, or call in smaller batches"]
     return numeric, texts, dropped
 
 
+def _too_long(column: Sequence[object], bytes_max: int) -> int | None:
+    """Characters of the first text that is too long for a category; None where none is."""
+    for value in column:
+        # A character has four bytes at most, and half a surrogate pair none of its own.
+        if type(value) is str and (
+            4 * len(value) > bytes_max and len(value.encode(errors="replace")) > bytes_max
+        ):
+            return len(value)
+    return None
+
+
 def pack_features(
-    features: Mapping[str, object], rows: int | None, bytes_max: int
+    features: Mapping[str, object], rows: int | None, bytes_max: int = FEATURE_BYTES_MAX
 ) -> tuple[Attributes, list[str]]:
     """Pack declared features for a span: numbers as float64, row by row, the others as text.
 
@@ -143,6 +160,9 @@ def names_text(names: tuple[str, ...]) -> str:
 
 def _numbers(column: Sequence[object]) -> list[float] | None:
     """Numbers, with NaN for what is missing; None where a value is something else."""
+    # Most batches, at a tenth of the cost. By id: a user's type may refuse to hash.
+    if set(map(id, map(type, column))) == {id(float)}:
+        return list(column)  # type: ignore[arg-type]
     numbers = []
     for value in column:
         plain = value.item() if isinstance(value, np.generic) else value

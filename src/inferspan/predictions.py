@@ -6,11 +6,7 @@ import weakref
 from typing import Any, Final
 
 from opentelemetry.context import Context
-from opentelemetry.trace import (
-    Span,
-    StatusCode,
-    TraceFlags,
-)
+from opentelemetry.trace import Span, StatusCode, TraceFlags
 
 from inferspan import attaching, capture, semconv, settings, spans
 from inferspan.arguments import Arguments, Keywords
@@ -308,9 +304,12 @@ class PredictionCall(SpanScope):
                     attributes[semconv.PREDICTION_IDS] = ids
 
     def _complete_features(self, attributes: Attributes, rows: int | None) -> None:
-        packed, dropped = pack_features(self._features, rows, semconv.CONTENT_BYTES_MAX // 2)
+        packed, dropped = pack_features(self._features, rows)
         attributes.update(packed)
-        self.dropped.extend(dropped)
+        if dropped:
+            what, _, reason = dropped[0].partition(":")
+            self._drop(what, reason, f"and {len(dropped) - 1} more" if dropped[1:] else "")
+            self.dropped.extend(dropped[1:])
         if self._policy == "shapes":
             members = list(self._features.items())
             capture.add_json("input", members, self.plan.redactor, attributes, self.dropped)

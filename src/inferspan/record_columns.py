@@ -206,9 +206,7 @@ def _add_features(found: Attributes, rows: Sequence[Row], counts: list[int]) -> 
     texts: dict[str, list[str | None]] = {}
     at = 0
     for row, count in zip(rows, counts, strict=True):
-        numbers, words, _ = feature_columns(
-            row[FEATURES], rows_of(row[IDS], row[OUTPUT]), semconv.CONTENT_BYTES_MAX // 2
-        )
+        numbers, words, _ = feature_columns(row[FEATURES], rows_of(row[IDS], row[OUTPUT]))
         for name, column in numbers.items():
             whole = numeric.get(name)
             if whole is None:

@@ -7,12 +7,14 @@ import weakref
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import pytest
 from opentelemetry import trace
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
 import inferspan
+from feature_rows import features_of
 from inferspan import providers, semconv, settings
 from inferspan.settings import RECORD_CLASSES_MAX
 from inferspan.testing import START_TIME_NS, ManualClock, capture_spans
@@ -87,6 +89,32 @@ def test_names_of_features_that_differ_from_call_to_call_cost_no_more_than_they_
         ]
     # 256 names at most are in one record: of 16 calls.
     assert sum(sizes) <= 200 * 256 * 8
+
+
+def test_features_of_large_batches_are_the_same_either_way() -> None:
+    names = [f"f{number}" for number in range(10)]
+    frames = [
+        pd.DataFrame(np.random.default_rng(seed).normal(size=(6_000, 10)), columns=names).assign(
+            kind=["a", "b"] * 3_000
+        )
+        for seed in range(3)
+    ]
+    score = inferspan.predict(model="m", task="regression", features=[*names[:9], "kind"])(
+        lambda frame: np.zeros(len(frame))
+    )
+    full, slim = (
+        sent(lambda: [score(frame) for frame in frames], sampler)
+        for sampler in (ALWAYS_ON, ALWAYS_OFF)
+    )
+    expected = sorted(
+        (row["f0"], row["f8"], row["kind"])
+        for frame in frames
+        for row in frame.to_dict(orient="records")
+    )
+    for decoded in (full, slim):
+        assert decoded.refused == ()
+        found = features_of(decoded.predictions)
+        assert sorted((row["f0"], row["f8"], row["kind"]) for row in found) == expected
 
 
 def test_a_call_of_a_clock_that_was_not_set_takes_no_other_with_it() -> None:

@@ -260,14 +260,16 @@ def test_features_that_cannot_be_packed_are_named() -> None:
         semconv.FEATURE_CATEGORY_NAMES: '["c"]',
         semconv.FEATURE_CATEGORY_VALUES: ["x"],
     }
-    assert dropped == ["feature a:neither number nor text", "feature b:neither number nor text"]
+    said = "neither number nor text; give one of them"
+    assert dropped == [f"feature a:{said}", f"feature b:{said}"]
     assert pack_features({"a": "x" * 24, "b": 1.5}, None, 23) == (
         {semconv.FEATURE_NAMES: '["b"]', semconv.FEATURE_DATA: struct.pack("<d", 1.5)},
-        ["feature a:24 characters, at most 23 bytes are recorded"],
+        ["feature a:24 characters, at most 23 bytes are recorded; give a category"],
     )
-    assert pack_features({"a": [1.0] * 3}, 2, 6144)[1] == ["feature a:3 values for 2 rows"]
+    (said,) = pack_features({"a": [1.0] * 3}, 2, 6144)[1]
+    assert said == "feature a:3 values for 2 rows; give one per row"
     assert pack_features({"a": [1.0] * 3}, 3, 23) == (
         {},
-        ["features:24 bytes, at most 23 are recorded"],
+        ["features:24 bytes, at most 23 are recorded; name fewer, or call in smaller batches"],
     )
     assert pack_features({"a": 10**400}, None, 6144)[0][semconv.FEATURE_CATEGORY_VALUES]

@@ -56,6 +56,31 @@ def test_a_batch_is_one_span_with_columns(spans: CapturedSpans) -> None:
     assert attributes[semconv.FEATURE_CATEGORY_VALUES] == ("web", "app", "web")
 
 
+@pytest.mark.parametrize(("rows", "recorded"), [(5_041, True), (5_042, False)])
+def test_features_of_a_batch_are_recorded_up_to_a_limit(
+    spans: CapturedSpans, rows: int, recorded: bool
+) -> None:
+    names = [f"f{number}" for number in range(12)]
+    frame = pd.DataFrame(np.arange(rows * 12.0).reshape(rows, 12), columns=names)
+    frame["kind"] = "a"
+    model = type("Model", (), {"predict": lambda self, X: np.zeros(len(X))})()
+    wrapped = inferspan.wrap(model, model="m", task="regression", features=[*names, "kind"])
+    wrapped.predict(frame)
+    attributes = dict(spans[0].attributes or {})
+    assert attributes[semconv.PREDICTION_COUNT] == rows
+    if recorded:
+        data = np.frombuffer(attributes[semconv.FEATURE_DATA], "<f8")  # type: ignore[call-overload]
+        np.testing.assert_array_equal(data, frame[names].to_numpy().ravel())
+        assert attributes[semconv.FEATURE_CATEGORY_VALUES] == ("a",) * rows
+        assert semconv.CAPTURE_DROPPED not in attributes
+    else:
+        assert semconv.FEATURE_DATA not in attributes
+        (said,) = attributes[semconv.CAPTURE_DROPPED]  # type: ignore[misc]
+        assert said == (
+            "features:more than 65,536 values of a call; name fewer, or call in smaller batches"
+        )
+
+
 def test_a_batch_without_ids_shares_one(spans: CapturedSpans) -> None:
     inferspan.predict(model="m", task="regression")(lambda X: X[:, 0])(np.ones((4, 2)))
     attributes = spans[0].attributes or {}

@@ -257,8 +257,8 @@ def test_what_callables_name_is_bounded(
     slices, features = [(s.attributes or {})[semconv.CAPTURE_DROPPED] for s in spans]
     assert isinstance(slices, tuple)
     assert isinstance(features, tuple)
-    assert slices[0] == "slices:5001 names, at most 8 are recorded"
-    assert features[0] == "features:5257 names, at most 256 are recorded"
+    assert slices[0] == "slices:5001 names, at most 8 are recorded; name fewer"
+    assert features[0] == "features:5257 names, at most 256 are recorded; name fewer"
     assert features[-1] == "more:226 further reasons"
     assert len(features) == 33
     assert max(map(len, (*slices, *features))) < 300
@@ -358,6 +358,25 @@ def test_what_does_not_fit_is_left_out_and_logged_once(
             "output:object holds no class, score or number that is known; return a number or "
             "{'value': …}, or map it: @inferspan.predict(output=lambda returned: {'label': …})",
         )
+
+
+def test_a_feature_that_does_not_fit_is_left_out_and_logged_once(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture
+) -> None:
+    @inferspan.predict(model="misfit-feature", task="regression", features=["amount", "when"])
+    def score(amount: float, when: object) -> float:
+        return amount
+
+    with caplog.at_level(logging.WARNING, "inferspan"):
+        score(1.0, object())
+        score(2.0, object())
+    reason = "neither number nor text; give one of them"
+    assert caplog.messages == [
+        f"inferspan: predict misfit-feature: feature when is not recorded: {reason}"
+    ]
+    for span in spans:
+        assert (span.attributes or {})[semconv.CAPTURE_DROPPED] == (f"feature when:{reason}",)
+        assert (span.attributes or {})[semconv.FEATURE_NAMES] == '["amount"]'
 
 
 def test_names_with_lone_surrogates_do_not_reach_the_span(spans: CapturedSpans) -> None:
