@@ -55,6 +55,7 @@ class Inferspan:
         "@predict": inferspan.predict,
         "@predict(...)": inferspan.predict(**OPTIONS),
         "@predict(capture='values')": inferspan.predict(**OPTIONS, capture="values"),
+        "@predict(slices=...)": inferspan.predict(**OPTIONS, slices=lambda *args, **kwargs: {}),
         "@stage": inferspan.stage("step"),
     }
     shapes: ClassVar = {**decorators, "wrap().predict": _wrapped_method, "wrap()": _wrapped_object}

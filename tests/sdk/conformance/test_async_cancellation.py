@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 
-import anyio
 import pytest
 
-from sdk.conformance.adapter import Captured, Wrap
+from sdk.conformance.adapter import Adapter, Captured, Wrap
+from sdk.conformance.scopes import CASES, Body, Reader, told
 
 
 async def stops_asyncio_timeout() -> AsyncIterator[str]:
@@ -31,13 +31,6 @@ async def spans_a_timeout_over_items() -> AsyncIterator[str]:
             raise
 
 
-async def stops_anyio_scope() -> AsyncIterator[str]:
-    with anyio.move_on_after(0) as scope:
-        yield "before"
-        await anyio.sleep_forever()
-    yield f"cancelled {scope.cancelled_caught}"
-
-
 async def says_its_task() -> AsyncIterator[str]:
     for _ in range(2):
         task = asyncio.current_task()
@@ -47,7 +40,7 @@ async def says_its_task() -> AsyncIterator[str]:
 
 @pytest.mark.parametrize(
     "body",
-    [stops_asyncio_timeout, spans_a_timeout_over_items, stops_anyio_scope, says_its_task],
+    [stops_asyncio_timeout, spans_a_timeout_over_items, says_its_task],
     ids=lambda f: f.__name__,
 )
 def test_timeouts_scopes_and_tasks_are_as_without_us(
@@ -66,6 +59,41 @@ def test_timeouts_scopes_and_tasks_are_as_without_us(
         return items
 
     assert asyncio.run(main(trace(body))) == asyncio.run(main(body))
+
+
+@pytest.mark.parametrize(("read", "body"), CASES, ids=lambda f: f.__name__)
+def test_scopes_and_groups_of_anyio_are_as_without_us(
+    trace: Wrap, adapter: Adapter, captured: Captured, read: Reader, body: Body
+) -> None:
+    expected = told(read, body, "asyncio")
+    assert told(read, trace(body), "asyncio") == expected
+    assert adapter.current() is None
+    assert len(captured()) == 1
+
+
+async def waits_once() -> AsyncIterator[str]:
+    async with asyncio.timeout(60):
+        await asyncio.sleep(0)
+    yield "one"
+    await asyncio.sleep(0)
+    yield "two"
+
+
+def test_each_step_may_run_in_a_task_of_its_own(
+    trace: Wrap, adapter: Adapter, captured: Captured
+) -> None:
+    """As `asyncio.wait_for(anext(stream), …)` runs it."""
+
+    async def main(function: Callable[[], AsyncIterator[str]]) -> list[str]:
+        stream = function()
+        items = []
+        while (item := await asyncio.wait_for(anext(stream, ""), 60)) != "":
+            items.append(item)
+            assert adapter.current() is None
+        return items
+
+    assert asyncio.run(main(trace(waits_once))) == ["one", "two"]
+    assert len(captured()) == 1
 
 
 def test_cancelling_the_consumer_reaches_the_body(trace: Wrap, captured: Captured) -> None:
