@@ -1,71 +1,39 @@
-"""`inferspan doctor`: each pain that is known of others is named, with value, rule and fix."""
+"""`inferspan doctor`: what is wrong is named, with value, rule and fix."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
 from collector_process import inferspan
-from starlette.applications import Starlette
+from doctored import (
+    COLLECTOR,
+    GATEWAY,
+    HEALTHY_GATEWAY,
+    HEALTHY_JAEGER,
+    NOWHERE,
+    SERIES,
+    UP,
+    Answers,
+    answering,
+    page_of,
+    prometheus_answers,
+    wrongs,
+)
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.routing import Route
 
 from inferspan_collector.cli.client import Client
 from inferspan_collector.cli.doctor import collector, gateway, jaeger, prometheus, sender
-from inferspan_collector.cli.doctor.finding import RIGHT, UNKNOWN, WRONG, Finding
-from servers.running import free_addresses
-from servers.serving import serving
-
-Answers = dict[str, Response | Callable[[Request], Response]]
-NOWHERE = "http://127.0.0.1:1"
-GATEWAY = """
-otelcol_receiver_accepted_spans_total{{receiver="otlp"}} {accepted}
-otelcol_exporter_sent_spans_total{{exporter="{exporter}"}} {sent}
-otelcol_exporter_send_failed_spans_total{{exporter="{exporter}"}} {failed}
-otelcol_exporter_queue_size{{exporter="{exporter}"}} {size}
-otelcol_exporter_queue_capacity{{exporter="{exporter}"}} {capacity}
-"""
-HEALTHY_GATEWAY: dict[str, Any] = {
-    "exporter": "otlphttp/inferspan", "accepted": 100, "sent": 100, "failed": 0, "size": 0,
-    "capacity": 1000,
-}  # fmt: skip
-COLLECTOR = """
-inferspan_accepted_records_total{signal="predictions",transport="http"} 5
-inferspan_accepted_records_total{signal="labels",transport="labels"} 5
-inferspan_store_disk_free_bytes 5e10
-inferspan_held_bytes{part="queue"} 10
-inferspan_held_bytes_limit{part="queue"} 100
-inferspan_published_evaluations_total{result="ok"} 5
-"""
+from inferspan_collector.cli.doctor.finding import RIGHT, UNKNOWN
 
 
 @pytest.fixture
 def served() -> Iterator[tuple[Answers, str]]:
-    """What a server answers by path, to be filled in, and its address."""
-    answers: Answers = {}
-
-    def answer(request: Request) -> Response:
-        found = answers.get(request.url.path, PlainTextResponse("no such path", 404))
-        return found if isinstance(found, Response) else found(request)
-
-    (address,) = free_addresses(1)
-    routes = [Route("/{path:path}", answer, methods=["GET", "POST"])]
-    with serving(Starlette(routes=routes), address) as url:
-        yield answers, url
-
-
-def wrongs(found: Iterator[Finding]) -> list[Finding]:
-    """Those that are wrong; each has all that a reader needs."""
-    wrong = [finding for finding in found if finding.state == WRONG]
-    for finding in wrong:
-        assert finding.seen
-        assert finding.expected
-        assert finding.fix
-        assert "\n" not in finding.line()
-    return wrong
+    with answering() as found:
+        yield found
 
 
 @pytest.mark.parametrize(
@@ -196,19 +164,6 @@ def test_what_is_no_collector_says_so(served: tuple[Answers, str]) -> None:
         assert any("--api" in f.fix or "--token" in f.fix for f in found)
 
 
-SERVICES = {"data": ["fraud-api", "fraud-api-quality"]}
-TRACES = {"data": [{"traceID": "1"}]}
-POINTS = {"metrics": [{"metricPoints": [{"gaugeValue": {"doubleValue": 1}}]}]}
-PAGE = 'JAEGER_CONFIG = {"qualityMetrics": {"apiEndpoint": "http://x/jaeger/quality-metrics"}}'
-HEALTHY_JAEGER: Answers = {
-    "/api/services": JSONResponse(SERVICES),
-    "/api/traces": JSONResponse(TRACES),
-    "/api/metrics/calls": JSONResponse(POINTS),
-    "/": PlainTextResponse(PAGE),
-    "/jaeger/quality-metrics": JSONResponse({}, headers={"access-control-allow-origin": "*"}),
-}
-
-
 @pytest.mark.parametrize(
     ("path", "answer", "name", "fix"),
     [
@@ -223,6 +178,10 @@ HEALTHY_JAEGER: Answers = {
         ("/api/metrics/calls", JSONResponse({"metrics": []}), "Monitor", "normalize_calls"),
         ("/", PlainTextResponse("JAEGER_CONFIG = {}"), "Model Quality", "ui.json"),
         ("/jaeger/quality-metrics", JSONResponse({}), "Model Quality", "jaeger.ui"),
+        ("/jaeger/quality-metrics", JSONResponse({}, 401), "Model Quality", "a proxy"),
+        ("/", page_of("/elsewhere"), "Model Quality", "/jaeger/quality-metrics"),
+        ("/", page_of(f"{NOWHERE}/jaeger/quality-metrics"), None, ""),
+        ("/", page_of("/jaeger/quality-metrics"), None, ""),
     ],
 )  # fmt: skip
 def test_a_jaeger(
@@ -252,26 +211,6 @@ def test_mistakes_are_searched_by_an_attribute_of_our_own(served: tuple[Answers,
     states = {f.name: f.state for f in jaeger.examine(url, url, 1_795_000_000_000)}
     assert json.loads(asked[0]) == {"inferspan.evaluation.outcome": "incorrect"}
     assert states["fraud-api-quality mistakes"] == UNKNOWN
-
-
-def prometheus_answers(values: Mapping[str, float], targets: list[dict[str, Any]]) -> Answers:
-    """Its API, of instant queries by a part of them."""
-
-    def query(request: Request) -> Response:
-        text = request.query_params["query"]
-        found = [v for part, v in values.items() if part in text]
-        result = [{"metric": {}, "value": [0, str(found[0])]}] if found else []
-        return JSONResponse({"status": "success", "data": {"result": result}})
-
-    return {
-        "/api/v1/targets": JSONResponse({"status": "success", "data": {"activeTargets": targets}}),
-        "/api/v1/query": query,
-        "/api/v1/status/flags": JSONResponse({"data": {"enable-feature": "exemplar-storage"}}),
-    }
-
-
-UP = {"labels": {"job": "inferspan"}, "scrapeUrl": "http://x:4319/metrics", "health": "up"}
-SERIES = {f"count({prometheus.COUNTER})": 8.0}
 
 
 @pytest.mark.parametrize(

@@ -69,12 +69,15 @@ class InProcess:
         return answer.json()
 
 
-@pytest.mark.parametrize(("axis", "state"), [("prediction", UNKNOWN), ("label_arrival", RIGHT)])
-def test_labels_that_take_longer_than_jaegers_monitor_looks_back_are_said(
-    tmp_path: Path, axis: str, state: str
+@pytest.mark.parametrize(
+    ("axis", "days", "state"),
+    [("prediction", 3, UNKNOWN), ("label_arrival", 3, RIGHT), ("prediction", 1, RIGHT)],
+)
+def test_where_jaegers_monitor_shows_a_model_and_whether_its_labels_are_in_time_for_it(
+    tmp_path: Path, axis: str, days: int, state: str
 ) -> None:
     store = FilledStore(tmp_path, Config.model_validate({"jaeger": {"time_axis": axis}}))
-    store.add(*labelled_later(40, lag_minutes=3 * 1440))
+    store.add(*labelled_later(40, lag_minutes=days * 1440))
     store.now = START_NS + 4 * 1440 * MINUTE_NS
     client = cast(Client, InProcess(store))
     (found,) = [f for f in figures.examine(client, "fraud") if f.name == "Jaeger's Monitor"]

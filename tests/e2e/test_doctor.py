@@ -27,6 +27,7 @@ pytestmark = pytest.mark.real
 
 COMMAND = str(Path(sys.executable).with_name("inferspan"))
 N = 40
+Findings = dict[str, dict[str, Any]]
 
 
 @dataclass
@@ -37,12 +38,13 @@ class Stack:
     gateway: Gateway
     jaeger: Jaeger
 
-    def findings(self, **environment: str) -> dict[str, dict[str, Any]]:
+    def findings(self, jaeger: Jaeger | None = None, **environment: str) -> Findings:
         """Part and name → finding."""
-        return {f"{each['part']} {each['name']}": each for each in self.doctor(environment)}
+        found = self.doctor((jaeger or self.jaeger).query, environment)
+        return {f"{each['part']} {each['name']}": each for each in found}
 
-    def doctor(self, environment: Mapping[str, str]) -> list[dict[str, Any]]:
-        arguments = ("--api", str(self.collector.addresses.api), "--jaeger", self.jaeger.query)
+    def doctor(self, jaeger: str, environment: Mapping[str, str]) -> list[dict[str, Any]]:
+        arguments = ("--api", str(self.collector.addresses.api), "--jaeger", jaeger)
         arguments += ("--gateway", self.gateway.metrics, "--json")
         own = {k: v for k, v in os.environ.items() if not k.startswith(("OTEL_", "INFERSPAN_"))}
         done = subprocess.run(
@@ -124,6 +126,9 @@ def test_nothing_is_wrong_where_nothing_is(stack: Stack) -> None:
     assert auc["state"] == "?"
     assert "probabilit" in auc["seen"] + auc["fix"]
     assert found["jaeger Monitor"]["state"] == "ok"
+    assert found["jaeger Monitor, latency"]["state"] == "ok"
+    asked = f"asks {stack.collector.addresses.api}/jaeger/quality-metrics"
+    assert found["jaeger Model Quality"]["seen"] == asked
     assert {each["part"] for each in found.values()} == {
         "sender", "gateway", "collector", "figures", "jaeger", "prometheus",
     }  # fmt: skip
@@ -158,3 +163,38 @@ def test_a_sender_by_grpc_is_heard(stack: Stack) -> None:
     }
     found = stack.findings(**environment)["sender OTEL_EXPORTER_OTLP_ENDPOINT"]
     assert (found["state"], "takes spans" in found["seen"]) == ("ok", True)
+
+
+@pytest.mark.parametrize(
+    ("settings", "name", "seen", "fix"),
+    [
+        ({"normalize_calls": False}, "names of Monitor's metrics",
+         "Jaeger asks for traces_span_metrics_calls", "normalize_calls"),
+        ({"normalize_duration": False}, "names of Monitor's metrics",
+         "Jaeger asks for traces_span_metrics_duration_bucket", "normalize_duration"),
+        ({"latency_unit": "s"}, "names of Monitor's metrics",
+         "Jaeger asks for traces_span_metrics_duration_seconds_bucket", "no latency_unit"),
+        ({"metric_namespace": "span_metrics"}, "names of Monitor's metrics",
+         "Jaeger asks for span_metrics_calls_total", "no metric_namespace"),
+        ({"endpoint": "http://127.0.0.1:1"}, "metric_backends.prometheus.endpoint",
+         "HTTP 500", "API/jaeger/prometheus"),
+    ],
+    ids=lambda value: "-".join(value) if isinstance(value, dict) else "",
+)  # fmt: skip
+def test_why_a_monitor_is_empty_is_named(
+    stack: Stack, tmp_path: Path, settings: dict[str, object], name: str, seen: str, fix: str
+) -> None:
+    """A real Jaeger whose metrics backend is set up as it should not be."""
+    backend = {"quality": {"prometheus": settings}}
+    other = {"extensions": {"jaeger_storage": {"metric_backends": backend}}}
+    (beside := tmp_path / "beside.yaml").write_text(json.dumps(other))
+    with running.jaeger(tmp_path, api=stack.jaeger.api, beside=[beside]) as jaeger:
+        evaluation = testing.otlp_span("evaluate doctored", {}, start_ns=time.time_ns())
+        resource = {semconv.SERVICE_NAME: "unknown_service-quality"}
+        request = testing.traces_request([evaluation], resource=resource)
+        jaeger.send(request.SerializeToString())
+        wait_until(lambda: jaeger.get("/api/services")["data"], 30.0, "the evaluation")
+        finding = stack.findings(jaeger)[f"jaeger {name}"]
+    assert finding["state"] == "WRONG"
+    assert seen in finding["seen"]
+    assert fix in finding["fix"]

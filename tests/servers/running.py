@@ -104,18 +104,30 @@ class Gateway:
 
 
 @contextlib.contextmanager
-def jaeger(directory: Path) -> Iterator[Jaeger]:
-    """Run Jaeger with the shipped configuration."""
-    otlp_http, otlp_grpc, query, query_grpc, api = free_addresses(5)
+def jaeger(
+    directory: Path, *, api: str | None = None, beside: Sequence[Path] = ()
+) -> Iterator[Jaeger]:
+    """Run Jaeger with the shipped configuration.
+
+    Args:
+        directory: for its log.
+        api: where it expects inferspan's API, `HOST:PORT`; a free address unless given.
+        beside: more files, merged over its configuration.
+    """
+    otlp_http, otlp_grpc, query, query_grpc, free = free_addresses(5)
+    api = api or free
+    # The one file that the environment does not reach.
+    shipped = (ROOT / "collector/jaeger/ui.json").read_text()
+    (page := directory / "ui.json").write_text(shipped.replace("127.0.0.1:4319", api))
     settings = {
         "JAEGER_OTLP_HTTP": otlp_http,
         "JAEGER_OTLP_GRPC": otlp_grpc,
         "JAEGER_QUERY_HTTP": query,
         "JAEGER_QUERY_GRPC": query_grpc,
-        "JAEGER_UI_CONFIG": str(ROOT / "collector/jaeger/ui.json"),
+        "JAEGER_UI_CONFIG": str(page),
         "INFERSPAN_API": f"http://{api}",
     }
-    files = [ROOT / "collector/jaeger/jaeger.yaml"]
+    files = [ROOT / "collector/jaeger/jaeger.yaml", *beside]
     with running("jaeger", built("jaeger", files), settings, directory) as server:
         wait_for(server, f"http://{query}/api/services", otlp_http, otlp_grpc)
         yield Jaeger(server, f"http://{otlp_http}", otlp_grpc, f"http://{query}", api)

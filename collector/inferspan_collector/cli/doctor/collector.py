@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final
 
 from inferspan_collector.cli.client import Client, Refused, Unreachable, expect_success
+from inferspan_collector.cli.doctor import losses
 from inferspan_collector.cli.doctor.asking import Samples, samples, total
 from inferspan_collector.cli.doctor.finding import Finding, right, unknown, wrong
 from inferspan_collector.health_limits import DISK_FREE_BYTES_MIN, FULL_SHARE, MEANT_TO_FILL
@@ -15,28 +16,6 @@ PART: Final = "collector"
 SERIES_MAX: Final = 10_000
 """Series of one scrape; each costs Prometheus some kilobytes."""
 _NAMED_MAX: Final = 5
-_REFUSALS: Final = {
-    "inferspan_refused_records": (
-        ("signal", "reason"), "correct the sender; the answer to it, and our log, say what is wrong"
-    ),
-    "inferspan_refused_requests": (
-        ("transport", "reason"), "docs/operations.md says what each reason means; senders keep "
-        "what they may try again"
-    ),
-    "inferspan_contained_errors": (
-        ("where",), "that is a fault of ours: report it with what the log says at that time"
-    ),
-    "inferspan_store_commit_failures": ((), "look in the log; a full disk is the usual reason"),
-    "inferspan_store_set_aside_rows": ((), "`inferspan store check` names the file that has them"),
-    "inferspan_folded_values": (
-        ("label",), "raise the limit of that kind: limits.* in docs/configuration.md"
-    ),
-    "inferspan_clock_skewed_predictions": ((), "set the sender's clock: its windows are wrong"),
-    "inferspan_duplicate_predictions": (
-        ("kind",), "of `retry` nothing; `superseded`: two spans have one prediction id"
-    ),
-}  # fmt: skip
-_HARMLESS: Final = ("retry",)
 _REJECTED: Final = "inferspan_published_evaluations"
 
 
@@ -79,7 +58,7 @@ def examine(client: Client, model: str | None = None) -> Iterator[Finding]:
         return
     yield from _received(found)
     yield from _waiting(found, model)
-    yield from _refused(found)
+    yield from losses.examine(PART, found)
     yield from _room(found)
     yield from _evaluations(found)
     series = sum(len(each) for each in found.values())
@@ -93,14 +72,25 @@ def examine(client: Client, model: str | None = None) -> Iterator[Finding]:
 
 
 def _received(found: Samples) -> Iterator[Finding]:
-    for signal, what in (("predictions", "predictions"), ("labels", "labels")):
-        n = total(found, "inferspan_accepted_records", signal=signal)
-        if n:
-            yield right(PART, what, f"{n:,.0f} taken since it started")
-        else:
-            yield unknown(
-                PART, what, "none since it started", "see `sender`" if signal != "labels" else ""
-            )
+    predictions = total(found, "inferspan_accepted_records", signal="predictions")
+    others = total(found, "inferspan_ignored_spans")
+    before = total(found, "inferspan_stored_predictions")
+    if predictions:
+        yield right(PART, "predictions", f"{predictions:,.0f} taken since it started")
+    elif others and not before:
+        yield wrong(
+            PART, "predictions", f"none among {others:,.0f} spans", "spans of inferspan's, or ones "
+            "that a mapping knows", "read those of other SDKs and servers: mappings: [gen_ai, …], "
+            "docs/bring-your-own-spans.md; or decorate the call with inferspan.predict",
+        )  # fmt: skip
+    else:
+        held = f", {before:,.0f} of before" if before else ""
+        yield unknown(PART, "predictions", f"none since it started{held}", "see `sender`")
+    labels = total(found, "inferspan_accepted_records", signal="labels")
+    if labels:
+        yield right(PART, "labels", f"{labels:,.0f} taken since it started")
+    else:
+        yield unknown(PART, "labels", "none since it started")
 
 
 def _waiting(found: Samples, asked: str | None) -> Iterator[Finding]:
@@ -132,19 +122,6 @@ def _labels_of(waiting: Mapping[str, float]) -> str:
         named.append(f"more of {len(most) - _NAMED_MAX} other models")
     total_n = sum(waiting.values())
     return f"{total_n:,.0f} {'label waits' if total_n == 1 else 'labels wait'}: {', '.join(named)}"
-
-
-def _refused(found: Samples) -> Iterator[Finding]:
-    clean = True
-    for name, (keys, fix) in _REFUSALS.items():
-        for labels, value in found.get(name, []):
-            about = " ".join(labels.get(key, "") for key in keys).strip()
-            if value and about not in _HARMLESS:
-                clean = False
-                shown = f"{name} {about}".strip()
-                yield wrong(PART, shown, f"{value:,.0f}", "0", fix)
-    if clean:
-        yield right(PART, "refusals", "nothing refused, folded or failed since it started")
 
 
 def _room(found: Samples) -> Iterator[Finding]:

@@ -88,6 +88,8 @@ def _axis(axis: str | None, model: str, lag_seconds: float) -> Iterator[Finding]
             f"half of the labels take {lag_seconds / 86_400:.1f} days; it looks back two",
             f"set models.{model}.time_axis: label_arrival, and it shows them when they come",
         )  # fmt: skip
+    elif axis is not None:
+        yield right(PART, "Jaeger's Monitor", f"{model} stands where its predictions were made")
 
 
 def _spellings(window: Mapping[str, Any], model: str) -> Iterator[Finding]:

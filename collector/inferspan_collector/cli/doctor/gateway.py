@@ -83,7 +83,10 @@ def _exporter(found: Samples, exporter: str) -> Iterator[Finding]:
             "inferspan is away or too slow; raise queue_size, and look at its /readyz",
         )  # fmt: skip
     else:
-        yield right(PART, f"{exporter} sending_queue", f"{size:,.0f} of {capacity:,.0f}")
+        yield right(
+            PART, f"{exporter} sending_queue", f"{size:,.0f} of {capacity:,.0f}; that it is on "
+            "disk says sending_queue.storage, no metric does",
+        )  # fmt: skip
     accepted = total(found, "otelcol_receiver_accepted_spans")
     sent = total(found, "otelcol_exporter_sent_spans", exporter=exporter)
     if size == 0 and not failed and accepted and sent < _LOST * accepted:

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 
 from inferspan_collector.cli.doctor.asking import ask
 from inferspan_collector.cli.doctor.finding import Finding, right, unknown, wrong
+from inferspan_collector.publish import promql
 
 PART: Final = "prometheus"
 DEFAULT: Final = "http://127.0.0.1:9090"
 COUNTER: Final = "inferspan_quality_outcomes_total"
+GAUGE: Final = "inferspan_quality_score"
 _COPIES: Final = f"count by (service, environment, model, version, outcome, target) ({COUNTER}) > 1"
 _RESETS: Final = f"sum(resets({COUNTER}[1d]))"
 _SPANMETRICS: Final = (
     'count({__name__=~"traces_span_metrics_calls(_total)?",service_name=~".+-quality"})'
 )
+_SLOW: Final = 0.5
+_DURATION: Final = re.compile(r"([0-9.]+)(ms|[smhd])")
 _EXPORTED: Final = f'count({COUNTER}{{exported_service!=""}})'
 
 
@@ -46,9 +52,21 @@ def examine(url: str | None) -> Iterator[Finding]:
             "add the scrape job of collector/prometheus/prometheus.yml: inferspan's API, /metrics",
         )  # fmt: skip
         return
-    yield right(PART, COUNTER, f"{n:.0f} series, by arrival: corrected state stands in gauges")
+    yield right(PART, COUNTER, f"{n:.0f} series, by arrival: a late label counts when it comes")
+    yield from _gauges(where)
     yield from _series(where)
     yield from _flags(where)
+
+
+def _gauges(where: str) -> Iterator[Finding]:
+    """The corrected state: what a counter by arrival cannot say."""
+    if n := _value(where, f"count({GAUGE})"):
+        yield right(PART, GAUGE, f"{n:.0f} series, by prediction time, corrections applied")
+    else:
+        yield unknown(
+            PART, GAUGE, "not there: no figure of publish.quality_windows is known",
+            "labels of the last hour and day make it; alert on it, not on counters",
+        )  # fmt: skip
 
 
 def _targets(where: str, targets: list[dict[str, Any]]) -> Iterator[Finding]:
@@ -68,11 +86,37 @@ def _targets(where: str, targets: list[dict[str, Any]]) -> Iterator[Finding]:
         name = str(target.get("scrapeUrl"))
         if target.get("health") == "up":
             yield right(PART, name, "up")
+            yield from _scrape(where, name, target)
         else:
             yield wrong(
                 PART, name, f"{target.get('health')}: {target.get('lastError', '')}", "up",
                 "correct its address; with tokens: authorization with the right `read`",
             )  # fmt: skip
+
+
+def _scrape(where: str, name: str, target: dict[str, Any]) -> Iterator[Finding]:
+    """How long a scrape takes, of what it may take, and how many series one brings."""
+    labels = target.get("labels", {})
+    chosen = ",".join(f"{key}={json.dumps(labels.get(key, ''))}" for key in ("job", "instance"))
+    samples = _value(where, f"scrape_samples_scraped{{{chosen}}}")
+    took, allowed = target.get("lastScrapeDuration"), _seconds(target.get("scrapeTimeout"))
+    if took is None or allowed is None or samples is None:
+        return
+    seen = f"{samples:,.0f} samples every {target.get('scrapeInterval')}, in {took:.2f} s"
+    if took > _SLOW * allowed:
+        yield wrong(
+            PART, f"{name} scrape", f"{seen} of {allowed:g} s", f"below {_SLOW:.0%} of "
+            "scrape_timeout", "raise scrape_interval and scrape_timeout, or lower "
+            "limits.metric_series",
+        )  # fmt: skip
+    else:
+        yield right(PART, f"{name} scrape", seen)
+
+
+def _seconds(text: object) -> float | None:
+    """A duration of Prometheus' configuration; None where it is none, or absent."""
+    found = _DURATION.findall(str(text))
+    return sum(float(n) * promql.UNIT_SECONDS[unit] for n, unit in found) if found else None
 
 
 def _series(where: str) -> Iterator[Finding]:
