@@ -177,7 +177,11 @@ class Collector:
         stack.push_async_callback(asyncio.to_thread, pipeline.close)
         if config.jaeger.otlp is not None:
             publisher = EvaluationPublisher(
-                pipeline, self.telemetry, config.jaeger.otlp, config.jaeger.evaluation_status
+                pipeline,
+                self.telemetry,
+                config.jaeger.otlp,
+                config.jaeger.evaluation_status,
+                config.jaeger.traces_kept_ns,
             )
             driver = Driver(publisher.publish_once, pipeline.committed, "jaeger").start()
             stack.push_async_callback(asyncio.to_thread, driver.stop)

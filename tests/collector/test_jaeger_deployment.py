@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from inferspan import semconv
+from inferspan_collector import config
 from inferspan_collector.config import Limits
 from inferspan_collector.publish import jaeger_monitor, jaeger_quality
 
@@ -111,3 +112,9 @@ def test_every_variable_is_documented_with_its_default() -> None:
         for name, default in re.findall(r"\$\{env:(\w+):-([^}]*)\}", file.read_text()):
             shown = f"`{re.escape(default)}`" if default else "none"
             assert re.search(rf"`{name}`.*{shown}", text), (name, default)
+
+
+def test_inferspan_knows_how_long_the_composed_jaeger_keeps_traces() -> None:
+    (hours,) = re.findall(r"\$\{env:JAEGER_KEEPS:-(\d+)h\}", ON_DISK.read_text())
+    composed = config.load(ROOT / "collector/inferspan.yaml", {})
+    assert composed.jaeger.traces_kept_ns == int(hours) * 3600 * 10**9

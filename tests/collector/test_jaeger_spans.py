@@ -137,6 +137,25 @@ def test_a_prediction_without_a_trace_gets_one_of_its_own() -> None:
     assert (span.parent_span_id, list(span.links)) == (b"", [])
 
 
+@pytest.mark.parametrize(("kept", "beside"), [(None, True), (60, True), (59, False)])
+def test_a_label_later_than_traces_are_kept_has_a_trace_of_its_own(
+    kept: int | None, beside: bool
+) -> None:
+    kept_ns = None if kept is None else kept * 1_000_000_000
+    request = evaluation_spans([EVALUATION], Names(), "error", kept_ns)
+    (span,) = request.resource_spans[0].scope_spans[0].spans
+    prediction = (EVALUATION.trace_id, EVALUATION.prediction_span_id)
+    assert [(link.trace_id.hex(), link.span_id.hex()) for link in span.links] == [prediction]
+    if beside:
+        assert (span.trace_id.hex(), span.parent_span_id.hex()) == prediction
+        assert span.end_time_unix_nano == EVALUATION.prediction_end
+    else:
+        assert any(span.trace_id)
+        assert (span.trace_id.hex() == EVALUATION.trace_id, span.parent_span_id) == (False, b"")
+        assert span.end_time_unix_nano == EVALUATION.label_time
+        assert span.end_time_unix_nano - span.start_time_unix_nano == 1_000
+
+
 def test_services_and_environments_are_resources_of_their_own() -> None:
     others = [
         replace(EVALUATION, span_id=2, environment="test"),

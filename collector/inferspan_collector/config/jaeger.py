@@ -9,6 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from inferspan_collector.config.endpoints import check_page, check_token_file, check_url
 from inferspan_collector.config.section import Section
+from inferspan_collector.config.spans import Span, span_ns
 
 TimeAxis = Literal["prediction", "label_arrival"]
 
@@ -23,6 +24,9 @@ class Jaeger(Section):
     Quality reply, and where links point."""
     evaluation_status: Literal["error", "unset"] = "error"
     """Status of the span of a wrong prediction."""
+    traces_kept: Span | None = None
+    """For how long Jaeger keeps traces, `14d`: the evaluation of an older prediction stands in a
+    trace of its own. None = beside its prediction, always."""
     correct_share: float = Field(1.0, ge=0.0, le=1.0, strict=True)
     """Share of the right predictions that get an evaluation span, chosen by hash."""
     outbox_entries: int = Field(1_000_000, ge=1, strict=True)
@@ -43,6 +47,11 @@ class Jaeger(Section):
     for what is not ours, so that other services keep their graphs."""
     monitor_upstream_token_file: Path | None = None
     """A file with the bearer token it wants; read at every question."""
+
+    @property
+    def traces_kept_ns(self) -> int | None:
+        """`traces_kept` in ns."""
+        return None if self.traces_kept is None else span_ns(self.traces_kept)
 
     @field_validator("ui")
     @classmethod

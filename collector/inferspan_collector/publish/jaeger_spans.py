@@ -67,6 +67,7 @@ class EvaluationPublisher:
         telemetry: Telemetry,
         endpoint: str,
         evaluation_status: Literal["error", "unset"] = "error",
+        traces_kept_ns: int | None = None,
     ) -> None:
         """Connect the outbox with Jaeger; nothing is sent yet.
 
@@ -75,6 +76,7 @@ class EvaluationPublisher:
             telemetry: counts what was sent.
             endpoint: Jaeger's OTLP/HTTP endpoint, with or without `/v1/traces`.
             evaluation_status: status of the span of a wrong prediction.
+            traces_kept_ns: for how long Jaeger keeps a trace; None = nobody said.
         """
         endpoint = endpoint.rstrip("/")
         self._url = endpoint if endpoint.endswith("/v1/traces") else f"{endpoint}/v1/traces"
@@ -85,6 +87,7 @@ class EvaluationPublisher:
         for result in ("rebuilt", "rate"):
             telemetry.begin(counters.REBUILT_SPANS, result=result)
         self._status: Literal["error", "unset"] = evaluation_status
+        self._traces_kept_ns = traces_kept_ns
 
     def publish_once(self) -> int:
         """Send what waits in the outbox, at most `SPANS_PER_REQUEST` entries.
@@ -144,7 +147,8 @@ class EvaluationPublisher:
 
     def request(self, evaluations: Sequence[Evaluation]) -> bytes:
         """The OTLP request for these entries: the same bytes whenever they are sent."""
-        spans = evaluation_spans(evaluations, self._names(evaluations), self._status)
+        names = self._names(evaluations)
+        spans = evaluation_spans(evaluations, names, self._status, self._traces_kept_ns)
         return spans.SerializeToString(deterministic=True)
 
     def _names(self, evaluations: Sequence[Evaluation]) -> Names:
@@ -171,6 +175,7 @@ def evaluation_spans(
     evaluations: Sequence[Evaluation],
     names: Names,
     evaluation_status: Literal["error", "unset"],
+    traces_kept_ns: int | None = None,
 ) -> ExportTraceServiceRequest:
     """Make the OTLP request for evaluations; equal arguments give equal bytes.
 
@@ -178,6 +183,8 @@ def evaluation_spans(
         evaluations: entries of the outbox.
         names: what Jaeger calls their services and models.
         evaluation_status: status of the span of a wrong prediction.
+        traces_kept_ns: for how long Jaeger keeps a trace: the evaluation of an older prediction
+            stands in one of its own, when its label came. None = beside its prediction, always.
 
     Returns:
         One request, one resource per (service, environment); before an evaluation stands the span
@@ -191,7 +198,9 @@ def evaluation_spans(
             groups.setdefault(own, []).append(_rebuilt(evaluation, evaluation.rebuilt))
         key = (quality_service(names.service(evaluation.service)), evaluation.environment)
         name = names.evaluation(evaluation.model)
-        groups.setdefault(key, []).append(_span(evaluation, name, evaluation_status))
+        groups.setdefault(key, []).append(
+            _span(evaluation, name, evaluation_status, traces_kept_ns)
+        )
     # No scope version: a copy sent after an upgrade must equal the one sent before it.
     scope = InstrumentationScope(name=semconv.SCOPE_PROCESSOR)
     return ExportTraceServiceRequest(
@@ -225,12 +234,19 @@ def _rebuilt(evaluation: Evaluation, rebuilt: RebuiltSpan) -> Span:
     )
 
 
-def _span(evaluation: Evaluation, name: str, evaluation_status: Literal["error", "unset"]) -> Span:
+def _span(
+    evaluation: Evaluation,
+    name: str,
+    evaluation_status: Literal["error", "unset"],
+    traces_kept_ns: int | None,
+) -> Span:
     span_id = evaluation.span_id.to_bytes(8, "big")
     trace_id = bytes.fromhex(evaluation.trace_id)
-    parent_id = bytes.fromhex(evaluation.prediction_span_id)
+    prediction_id = bytes.fromhex(evaluation.prediction_span_id)
+    known = any(trace_id) and any(prediction_id)
+    gone = traces_kept_ns is not None and evaluation.label_delay_ns > traces_kept_ns
     # A prediction may claim to have ended with the epoch, and no time on the wire is negative.
-    end = max(evaluation.prediction_end, LENGTH_NS + 1)
+    end = max(evaluation.label_time if gone else evaluation.prediction_end, LENGTH_NS + 1)
     span = Span(
         name=name,
         kind=Span.SPAN_KIND_SERVER,
@@ -252,11 +268,11 @@ def _span(evaluation: Evaluation, name: str, evaluation_status: Literal["error",
             )
         ],
     )
-    if any(trace_id) and any(parent_id):
-        span.trace_id = trace_id
-        # Both: the parent nests it in the trace, the link is what OpenInference's readers follow.
-        span.parent_span_id = parent_id
-        span.links.append(Span.Link(trace_id=trace_id, span_id=parent_id))
+    if known:
+        # The parent nests it in the trace, the link is what OpenInference's readers follow.
+        span.links.append(Span.Link(trace_id=trace_id, span_id=prediction_id))
+    if known and not gone:
+        span.trace_id, span.parent_span_id = trace_id, prediction_id
     else:
         span.trace_id = hashlib.blake2b(span_id, digest_size=16).digest()
     if evaluation.outcome == "incorrect" and evaluation_status == "error":
