@@ -210,7 +210,7 @@ class Collector:
                 *jaeger_monitor.routes(pipeline, config, telemetry),
                 *jaeger_quality.routes(pipeline, config, figures.noticed),
             ]
-            page = Page(pipeline, telemetry, config, published)
+            page = Page(pipeline, telemetry, config, published, figures.noticed)
             stack.push_async_callback(asyncio.to_thread, page.close)
             app = Starlette(
                 routes=[

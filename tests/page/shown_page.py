@@ -15,6 +15,7 @@ from starlette.routing import Route
 from inferspan_collector.config import Config
 from inferspan_collector.page.serving import Page
 from inferspan_collector.publish import api, drifting, foreseeing, stage_durations
+from inferspan_collector.publish.metrics.row_figures import RowFigures
 
 HTML = {"accept": "text/html"}
 
@@ -31,7 +32,11 @@ class Shown:
             *foreseeing.routes(self.store, self.config),
             *stage_durations.routes(self.store, self.config),
         ]
-        self.page = Page(self.store, self.store.telemetry, self.config, self.api)
+        self.figures = RowFigures(self.store, self.config, self.store.telemetry, lambda: 0.0)
+        """What is noticed, once a test has it made."""
+        self.page = Page(
+            self.store, self.store.telemetry, self.config, self.api, self.figures.noticed
+        )
 
     def get(self, url: str, headers: dict[str, str] | None = None) -> httpx.Response:
         """One request, as a browser sends it."""

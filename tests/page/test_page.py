@@ -188,6 +188,17 @@ def test_slices_and_versions_narrow_by_links(filled: Shown) -> None:
     )
 
 
+def test_where_no_version_was_chosen_none_is_marked(page: Shown) -> None:
+    page.store.add(*labelled_predictions(PAIRS[:4], version=None))
+    page.store.add(*labelled_predictions(PAIRS[:4], 100, version="7"))
+    marked = {
+        asked: [each for _, each in elements(page.part(f"/parts/groups/fraud{asked}"))
+                if each.get("class") == "chosen"]
+        for asked in ("?range=all", "?range=all&version=7")
+    }  # fmt: skip
+    assert [len(rows) for rows in marked.values()] == [0, 1]
+
+
 def test_drift_says_which_columns_changed(filled: Shown) -> None:
     said = text(filled.part(address(TRIAGE, "drift")))
     columns = filled.get(f"/api/v1/models/{TRIAGE}/drift?every=1h").json()["columns"]
@@ -204,13 +215,6 @@ def test_the_lag_of_labels_is_that_of_the_api(filled: Shown) -> None:
         f"labelled in the end {wording.number(body['label_lag']['final_coverage'], 'coverage')}"
         in said
     )
-
-
-def test_a_model_of_few_windows_has_a_card_without_a_picture(page: Shown) -> None:
-    page.store.add(*labelled_predictions(PAIRS[:4]))
-    card = page.part(address("fraud", "card"))
-    assert "<svg" not in card
-    assert "None" not in text(card)
 
 
 def test_versions_lead_to_whether_their_difference_is_chance(filled: Shown) -> None:
@@ -331,14 +335,6 @@ def test_a_time_without_predictions_says_where_they_are(page: Shown) -> None:
     assert "80" in text(page.whole(link))
     # The first page shows what there is instead of nothing.
     assert "all time" in text(page.whole("/"))
-
-
-def test_many_models_are_shown_some_at_a_time(page: Shown) -> None:
-    page.store.add(*(Prediction(f"p{i}", model=f"model-{i:02}", span=i + 1) for i in range(30)))
-    first, second = text(page.whole("/")), text(page.whole("/?page=2"))
-    assert "model-00" in first
-    assert "model-29" not in first
-    assert "model-29" in second
 
 
 def test_names_with_slashes_have_their_page(page: Shown) -> None:

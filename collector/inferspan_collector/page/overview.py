@@ -8,9 +8,19 @@ from typing import Any, Final
 from inferspan_collector.page import pictures, wording
 from inferspan_collector.page.asking import Json, Question
 from inferspan_collector.page.choices import Choice, chosen
+from inferspan_collector.publish.metrics.noticed import Noticed
 
 MODELS_SHOWN: Final = 24
 """Models of one page."""
+ALERTS_SHOWN: Final = 3
+"""Figures of one model that alert now and are named."""
+
+
+def urgency(noticed: Noticed) -> int:
+    """Whose card stands first: 0 = a figure alerts now, 1 = a column changed, 2 = neither."""
+    if noticed.alerting:
+        return 0
+    return 1 if noticed.changed() else 2
 
 
 def choice_of(model: Json, now_ns: int, minimum_n: int) -> Choice:
@@ -27,7 +37,7 @@ def questions(choice: Choice) -> dict[str, Question]:
     }
 
 
-def card(answers: Mapping[str, Any], choice: Choice, minimum_n: int) -> Json:
+def card(answers: Mapping[str, Any], choice: Choice, minimum_n: int, noticed: Noticed) -> Json:
     """The main figure of the time and its course, alerts, latency."""
     windows: list[Json] = answers["windows"]["windows"]
     total: Json | None = next(iter(answers["total"]["windows"]), None)
@@ -51,4 +61,19 @@ def card(answers: Mapping[str, Any], choice: Choice, minimum_n: int) -> Json:
         "range": choice.range,
         "alerts": sum(bool((figure(window) or {}).get("alert")) for window in windows),
         "minimum_n": minimum_n,
+        "now": _now(noticed),
+        "window": noticed.window,
     }
+
+
+def _now(noticed: Noticed) -> list[str]:
+    """Figures of the newest window that are surely outside of their thresholds."""
+    said = []
+    for each in noticed.alerting[:ALERTS_SHOWN]:
+        figure = {"low": each.low, "high": each.high}
+        said.append(
+            f"{wording.label(each.figure)} {wording.number(each.value, each.figure)} "
+            f"({wording.interval(figure, each.figure)}), n = {each.n:,}"
+        )
+    more = len(noticed.alerting) - ALERTS_SHOWN
+    return [*said, f"{more} more"] if more > 0 else said

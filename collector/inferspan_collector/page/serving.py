@@ -25,6 +25,7 @@ from inferspan_collector.page.kept import FAILED, Answered, Answers
 from inferspan_collector.page.parts import PARTS, Surroundings
 from inferspan_collector.publish import api
 from inferspan_collector.publish.jaeger_names import service_names
+from inferspan_collector.publish.metrics.noticed import Notices
 from inferspan_collector.publish.parameters import BadParameter
 from inferspan_collector.submission import Queries
 from inferspan_collector.telemetry import CONTAINED, Telemetry
@@ -59,6 +60,7 @@ class Page:
         telemetry: our own health, and where unexpected errors are counted.
         config: models, and where Jaeger is.
         api_routes: the JSON API, whose numbers are shown.
+        notices: whose card stands first.
     """
 
     def __init__(
@@ -67,8 +69,10 @@ class Page:
         telemetry: Telemetry,
         config: Config,
         api_routes: Sequence[Route],
+        notices: Notices,
     ) -> None:
         self._queries, self._telemetry, self._config = queries, telemetry, config
+        self._notices = notices
         self._asking = Asking(api_routes)
         self._answers = Answers(self._asking.ask, queries.now_ns, telemetry)
         ui = config.jaeger.ui
@@ -106,7 +110,10 @@ class Page:
             page = _whole(request.query_params.get("page", "1"))
         except BadParameter as error:
             return self._bad(error)
-        models = self._models()
+        # Of those that are equally urgent in the order of the API.
+        models = sorted(
+            self._models(), key=lambda model: overview.urgency(self._notices(model["model"]))
+        )
         first = (page - 1) * overview.MODELS_SHOWN
         shown = models[first : first + overview.MODELS_SHOWN]
         now_ns = self._queries.now_ns()
@@ -226,7 +233,8 @@ class Page:
         minimum_n = self._config.model(choice.model).minimum_n
 
         def shown(bodies: Json, asked_ns: int) -> Markup:
-            return self._render("card.html", **overview.card(bodies, choice, minimum_n))
+            noticed = self._notices(choice.model)
+            return self._render("card.html", **overview.card(bodies, choice, minimum_n, noticed))
 
         return self._answered(overview.questions(choice), known, shown)
 

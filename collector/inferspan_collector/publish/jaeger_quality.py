@@ -6,7 +6,6 @@ fetches the reply, so `receivers/guard.py` lets the origin of `jaeger.ui` read t
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote
@@ -20,7 +19,7 @@ from inferspan_collector.publish import jaeger_quality_banner as banner
 from inferspan_collector.publish import jaeger_quality_metrics as metrics
 from inferspan_collector.publish import jaeger_quality_tables as tables
 from inferspan_collector.publish.jaeger_names import UNKNOWN_SERVICE, Meaning, Names, meanings
-from inferspan_collector.publish.metrics.noticed import Noticed
+from inferspan_collector.publish.metrics.noticed import Noticed, Notices
 from inferspan_collector.publish.parameters import BadParameter, whole_number
 from inferspan_collector.quality.counted_windows import grouped_counts
 from inferspan_collector.quality.counts import Counts, merged
@@ -32,10 +31,6 @@ PATH: Final = "/jaeger/quality-metrics"
 HOURS_DEFAULT: Final = 48
 """What Jaeger's page asks for."""
 HOURS_MAX: Final = 400 * 24
-
-
-Notices = Callable[[str], Noticed]
-"""From a model to what its newest figures show to be wrong."""
 
 
 def routes(queries: Queries, config: Config, notices: Notices) -> list[Route]:

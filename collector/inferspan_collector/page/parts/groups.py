@@ -80,12 +80,12 @@ def _row(key: str, name: str, window: Json, choice: Choice) -> Json:
     if figure["value"] is not None and name in wording.WITHIN_ONE:
         said = f"{wording.label(name)} {wording.number(figure['value'], name)}"
         bar = bars.share(said, figure["value"], figure.get("low"), figure.get("high"))
-    if key == "version":
-        chosen, url = choice.get("version") == value, choice.url(version=value)
-    else:
-        chosen, url = choice.slice_value == value, choice.url(value=value)
-    if chosen:
-        url = choice.url(version=None) if key == "version" else choice.url(value=None)
+    narrowed, parameter = (
+        (choice.get("version"), "version") if key == "version" else (choice.slice_value, "value")
+    )
+    # Where nothing was chosen, that is not those without a version.
+    chosen = value is not None and narrowed == value
+    url = choice.url(**{parameter: None if chosen else value})
     return {
         "value": value,
         "window": window,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -96,3 +96,7 @@ class Noticed:
             return not column.startswith(FEATURE), -len(methods)
 
         return dict(sorted(enough.items(), key=place))
+
+
+Notices = Callable[[str], Noticed]
+"""From a model to what its newest figures show to be wrong."""
