@@ -227,6 +227,14 @@ def test_status_says_when_no_label_came_and_leaves_calls_that_raised_out_as_cove
     ]
 
 
+def test_status_shows_the_name_of_a_model_as_it_is(served: Served) -> None:
+    name = "a model [red] [/b] of a name more than eighty columns, for which there is no room"
+    send_spans(served.otlp_http, [testing.prediction_span("order-x", model=name)])
+    done = inferspan("labels", "status", "--model", name, "--api", served.api)
+    assert done.returncode == 0, done.stderr
+    assert f"{name}: 0 of 1 predictions are labelled" in done.stdout
+
+
 def test_status_counts_labels_by_what_became_of_them(served: Served, csv_file: Path) -> None:
     arguments = (str(csv_file), *COLUMNS, *TIMES, "--api", served.api)
     summary_of(*arguments)

@@ -117,6 +117,15 @@ def test_people_see_the_estimate_before_the_truth(asked: Asked) -> None:
     assert "coverage 91.7 %" in done.stdout
 
 
+def test_where_nobody_draws_columns_no_word_is_broken(asked: Asked) -> None:
+    report, lines = json.loads(asked.report("--json").stdout), asked.report().stdout.splitlines()
+    for section in sections_of(report):
+        assert [line for line in section.lines if line not in lines] == []
+        rows = [section.columns, *([cell.text for cell in row] for row in section.rows)]
+        for row in rows:
+            assert any(all(text in line for text in row) for line in lines), row
+
+
 def test_with_a_baseline_there_are_offline_figures_and_alerts(asked: Asked, tmp_path: Path) -> None:
     n = 300
     columns = {

@@ -23,7 +23,7 @@ from inferspan_collector.cli.client import DEFAULT_API, Client, Refused, Unreach
 from inferspan_collector.cli.exits import Exit, exit_codes, fail
 from inferspan_collector.cli.label_files import Columns, FileUnusable, Format, format_of, read
 from inferspan_collector.cli.label_push import EXAMPLES_MAX, UNMATCHED, Failure, Tally, push
-from inferspan_collector.cli.printable import counted
+from inferspan_collector.cli.printable import counted, printable
 from inferspan_collector.cli.tokens import TokenFileOption, TokenOption, presented
 
 HELP = """Send labels from a file: CSV, TSV, NDJSON or Parquet.
@@ -175,17 +175,16 @@ def _show_status(state: dict[str, Any]) -> None:
     share = state["labeled"] / answered if answered else 0.0
     errors = state["errors"]
     raised = f"; {errors:,} more raised, and {'needs' if errors == 1 else 'need'} none"
-    console = Console()
-    console.print(
-        f"{state['model']}: {state['labeled']:,} of {answered:,} predictions are labelled "
-        f"({share:.1%}){raised if errors else ''}"
+    typer.echo(
+        f"{printable(state['model'])}: {state['labeled']:,} of {answered:,} predictions are "
+        f"labelled ({share:.1%}){raised if errors else ''}"
     )
     if not state["results"]:
-        console.print("no label of any model has come since the collector started")
+        typer.echo("no label of any model has come since the collector started")
         return
-    console.print("labels of all models since the collector started, by what became of them:")
+    typer.echo("labels of all models since the collector started, by what became of them:")
     for word, n in state["results"].items():
-        console.print(f"  {word:<12} {n:>10,}")
+        typer.echo(f"  {word:<12} {n:>10,}")
 
 
 def _id_key() -> bytes | None:

@@ -136,11 +136,12 @@ def look(
         return {str(window["group"][HOSPITAL_SLICE]): window for window in found}
 
     try:
-        everything = windows(None, None)
         act = max((m for m in (0, plan.change_minute, plan.fix_minute) if m <= minute), default=0)
         recent_start = max(act, minute - round(plan.minutes * RECENT_SHARE))
         recent = windows(recent_start, minute + 1)
         before = windows(0, plan.change_minute) if minute >= plan.change_minute else {}
+        # Asked after its parts, for it grows meanwhile: no part shows more labels than the whole.
+        everything = windows(None, None)
         expecting = expecting and plan.change_minute <= minute < plan.fix_minute
         expected = _expected(client, plan, environment, start_minute) if expecting else None
         mistakes = client.predictions(

@@ -270,9 +270,10 @@ class Demo:
             minute,
             expecting=self._expected is None,
         )
-        self._view.show(self._board, now - (self._began or now), float(self._plan.seconds))
-        # From here on: a slow answer must not leave messages unheard.
-        self._refreshed = time.monotonic()
+        # From here on: a slow answer must not leave messages unheard, nor stand at an earlier time.
+        self._refreshed = answered = time.monotonic()
+        elapsed = answered - (self._began or answered)
+        self._view.show(self._board, elapsed, float(self._plan.seconds))
         expected = self._board.expected
         if expected is not None and expected.fell and self._expected is None:
             self._expected = expected

@@ -118,8 +118,6 @@ def _print(found: dict[str, Any], *, markdown: bool, as_json: bool, quiet: bool)
 
         typer.echo(writer.written(found))
     elif not quiet:
-        from rich.console import Console
-
         from inferspan_collector.cli.report import terminal
 
-        terminal.show(found, Console())
+        terminal.show(found, terminal.opened())

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Final
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from inferspan_collector.cli.report.sections import Cell, Section, sections_of, title_of
+
+WIDTH_WITHOUT_EDGE: Final = 10_000
+
+
+def opened() -> Console:
+    """Standard output; where it is no terminal it has no edge, and no line is broken."""
+    found = Console()
+    return found if found.is_terminal else Console(width=WIDTH_WITHOUT_EDGE)
 
 
 def show(report: Mapping[str, Any], console: Console) -> None:
