@@ -201,7 +201,7 @@ def shell_lines(page: Path) -> Iterator[str]:
 def test_each_decision_has_a_number_of_its_own_and_says_it() -> None:
     decisions = sorted((ROOT / "docs/decisions").glob("*.md"))
     numbers = [page.name[:4] for page in decisions]
-    assert numbers == [f"{n:04}" for n in range(1, len(decisions) + 1)]
+    assert len(set(numbers)) == len(numbers)
     assert [page.read_text()[2:7] for page in decisions] == [f"{n}:" for n in numbers]
 
 
