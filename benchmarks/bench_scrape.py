@@ -4,8 +4,9 @@
 
 The store holds a day of minutes of many models, two versions and four classes each, as ingest would
 have written its counters. Prints the best of some scrapes, the time and the CPU time, how many
-series one shows; then how long a transaction takes alone, and while somebody scrapes without a
-pause.
+series one shows; what the links of alerts cost of it (`jaeger.ui` set or not, in turn), where
+Jaeger takes the names of services as they are and where not; then how long a transaction takes
+alone, and while somebody scrapes without a pause.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from asking import FilledStore, ask  # noqa: E402
 from records import START_NS, Label, Prediction  # noqa: E402
 from starlette.routing import Route  # noqa: E402
 
+from inferspan_collector.config import Config  # noqa: E402
 from inferspan_collector.publish import prometheus  # noqa: E402
 
 CLASSES, MINUTES, BUCKETS = 4, 1440, 8
@@ -31,7 +33,13 @@ OPENMETRICS = {"accept": "application/openmetrics-text; version=1.0.0"}
 FIRST = START_NS // 60_000_000_000
 
 
-def filled(directory: Path, models: int) -> FilledStore:
+SERVICES = {"as they are": "service-{}", "changed": "service {}"}
+LINKED = Config.model_validate(
+    {"jaeger": {"ui": "http://127.0.0.1:16686"}, "publish": {"grafana": "http://127.0.0.1:3000"}}
+)
+
+
+def filled(directory: Path, models: int, service: str = "service-{}") -> FilledStore:
     store = FilledStore(directory)
     store.now = START_NS + (MINUTES - 1) * 60_000_000_000
     for n in range(models):
@@ -41,6 +49,7 @@ def filled(directory: Path, models: int) -> FilledStore:
                 Prediction(
                     f"p-{span}", "c0", model=f"model-{n}", version=version, trace=span, span=span,
                     task="multiclass_classification", positive_class=None,
+                    service=service.format(n),
                 ),
                 Label(f"p-{span}", "c0", f"l-{span}", model=f"model-{n}"),
             )  # fmt: skip
@@ -65,6 +74,15 @@ def scrape(routes: list[Route]) -> tuple[float, float, int]:
     text = ask(routes, "/metrics", OPENMETRICS).text
     took = time.perf_counter() - began, time.process_time() - used
     return *took, sum(not line.startswith("#") for line in text.splitlines())
+
+
+def links(store: FilledStore, repeat: int) -> tuple[float, float]:
+    """CPU seconds of a scrape without and with the links of alerts, the best of some in turn."""
+    both = [prometheus.routes(store, store.telemetry, config) for config in (store.config, LINKED)]
+    found: tuple[list[float], list[float]] = ([], [])
+    for routes, cpu in zip(both * (repeat + 1), found * (repeat + 1), strict=True):
+        cpu.append(scrape(routes)[1])
+    return min(found[0][1:]), min(found[1][1:])
 
 
 def transactions(store: FilledStore, n: int, first: int) -> list[float]:
@@ -96,6 +114,14 @@ def main() -> None:
         print(
             f"{options.models} models, {series} series: {wall * 1e3:.0f} ms, CPU {cpu * 1e3:.0f} ms"
         )
+        for names, service in SERVICES.items():
+            own = filled(Path(directory) / names, options.models, service)
+            without, with_links = links(own, options.repeat)
+            own.close()
+            print(
+                f"links of alerts, names {names}: {(with_links - without) * 1e3:.1f} ms of CPU "
+                f"beside {without * 1e3:.0f}"
+            )
         alone = transactions(store, 20, 0)
         stop = threading.Event()
 

@@ -21,7 +21,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from inferspan_collector.config import Config
-from inferspan_collector.publish.jaeger_names import safe_name, service_names
+from inferspan_collector.publish.jaeger_names import UNKNOWN_SERVICE, safe_name, service_names
 from inferspan_collector.publish.metrics import configured, own
 from inferspan_collector.publish.metrics.arrivals import Arrivals
 from inferspan_collector.publish.metrics.families import Folding, Labels, gauge
@@ -132,10 +132,11 @@ class Exposition(Collector):
 
 def _safe_services(reader: Reader, originals: Collection[str]) -> dict[str, str]:
     """Each service → its name in Jaeger, as its evaluation spans have it; "" = none given."""
-    # To find all names is much work, and only those that have to change can collide.
-    if all(name and safe_name(name) == name for name in originals):
-        return {name: name for name in originals}
-    names = service_names(each for model in reader.models() for each in model.services)
+    names = service_names(originals)
+    if any(name != (safe_name(text) if text else UNKNOWN_SERVICE) for text, name in names.items()):
+        # Two would have one name. Spans tell apart those that still have predictions, which is much
+        # work to find out; where no two of all collide, no two of some do.
+        names = service_names(each for model in reader.models() for each in model.services)
     return {name: names.get(name) or safe_name(name) for name in originals}
 
 
