@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferspan_collector.latency_sketch import RELATIVE_ERROR, bucket_sql, buckets
+from inferspan_collector.latency_sketch import (
+    RELATIVE_ERROR,
+    bucket_sql,
+    bucket_values_ns,
+    buckets,
+    quantiles_ns,
+)
 from inferspan_collector.quality.counted_windows import Tallied
 from inferspan_collector.quality.counts import Counts, merged
 from inferspan_collector.quality.figure import Question
@@ -30,9 +36,25 @@ def test_quantiles_of_merged_minutes_are_those_of_all_durations(minutes: list[li
     every = sorted(ns for minute in minutes for ns in minute)
     found = figures(merged(counts_of_durations(m) for m in minutes), Question("macro"))
     for name, q in QUANTILES.items():
-        exact = every[int(np.floor(q * (len(every) - 1)))] / 1e9
+        exact = np.quantile(every, q, method="inverted_cdf") / 1e9
         assert found[name].value == pytest.approx(exact, rel=RELATIVE_ERROR + 1e-9)
         assert found[name].n == len(every)
+
+
+def test_of_few_calls_at_least_the_share_took_no_longer() -> None:
+    found = figures(counts_of_durations([n * 10**9 for n in range(1, 11)]), Question("macro"))
+    # Nine of ten calls are not 95 %, and not 99 %.
+    for name, exact in (("p50", 5.0), ("p95", 10.0), ("p99", 10.0)):
+        assert found[name].value == pytest.approx(exact, rel=RELATIVE_ERROR + 1e-9), name
+
+
+@given(n=st.integers(1, 3_000), share=st.integers(0, 100))
+def test_whole_ranks_are_met(n: int, share: int) -> None:
+    # The share of 100 calls that a percentile names is a whole number, whatever doubles make of it.
+    numbers = np.arange(1, n + 1, dtype=np.int16)
+    rank = max(1, -(-share * n // 100))
+    shown = quantiles_ns(numbers, np.ones(n, np.int64), (share / 100,))
+    assert shown == [bucket_values_ns(numbers)[rank - 1]]
 
 
 def test_buckets_are_those_of_an_exponential_histogram_of_scale_6() -> None:
