@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from inferspan_collector.batches import Int64
 from inferspan_collector.latency_sketch import quantiles_of_rows_ns
 from inferspan_collector.publish.measuring import PER_CLASS, Measurements
-from inferspan_collector.publish.parameters import rfc3339
+from inferspan_collector.publish.window_ends import window_ends
 from inferspan_collector.quality import classification, many_windows, quality_figures
 from inferspan_collector.quality.counted_windows import CountedWindows
 from inferspan_collector.quality.counts import Counts, Key
@@ -19,7 +18,7 @@ from inferspan_collector.quality.figure import BINARY, MACRO, Figure, Question, 
 from inferspan_collector.quality.latency import QUANTILES
 from inferspan_collector.quality.many_windows import Figures, Several
 from inferspan_collector.quality.weighing import Weighed
-from inferspan_collector.store.cells import MINUTE_NS, CellQuery
+from inferspan_collector.store.cells import CellQuery
 
 PER_CLASS_MAX: Final = 500
 """Windows × groups that show the figures of each class unasked."""
@@ -100,7 +99,7 @@ def windows_json(
                 name: figure_json(figure, rest.minimum_n, _covered(name, coverage[row]))
                 for name, figure in figures.items()
             }
-        start, end = _ends(query, window, seen)
+        start, end = window_ends(query, window, seen)
         one = {
             "start": start,
             "end": end,
@@ -129,22 +128,6 @@ def _positives(windows: CountedWindows, configured: str | None) -> list[str | No
     declared = frozenset().union(*windows.positive_classes)
     overall = next(iter(declared)) if len(declared) == 1 else None
     return [next(iter(mine)) if len(mine) == 1 else overall for mine in windows.positive_classes]
-
-
-def _ends(query: CellQuery, window: int, seen: tuple[int, int]) -> tuple[str, str]:
-    if query.every is None:
-        start = seen[0] if query.start is None else query.start
-        end = max(seen[1], start + 1) if query.end is None else query.end
-    else:
-        start = window if query.start is None else max(window, query.start)
-        end = window + query.every
-        end = end if query.end is None else min(end, query.end)
-    return _time(start), _time(end)
-
-
-@lru_cache(maxsize=8_192)
-def _time(minute: int) -> str:
-    return rfc3339(minute * MINUTE_NS)
 
 
 def _covered(name: str, coverage: float) -> float | None:

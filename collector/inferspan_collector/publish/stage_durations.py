@@ -23,9 +23,9 @@ from inferspan_collector.publish.parameters import (
     given,
     group_keys,
     minutes_range,
-    rfc3339,
     too_many,
 )
+from inferspan_collector.publish.window_ends import window_ends
 from inferspan_collector.quality.latency import QUANTILES
 from inferspan_collector.store.cell_queries import SLICE
 from inferspan_collector.store.cells import (
@@ -92,7 +92,7 @@ def _stages(request: Request, reader: Reader, config: Config) -> Response:
             "notes": notes(values, model, config.model(model.model), reader, by),
             "windows": [
                 {
-                    **_bounds(window[0], query, seen),
+                    **_ends(query, window[0], seen),
                     "group": dict(zip(by, window[1], strict=True)),
                     "predictions": predictions.get(window, 0),
                     "stages": [
@@ -104,6 +104,11 @@ def _stages(request: Request, reader: Reader, config: Config) -> Response:
             ],
         }
     )
+
+
+def _ends(query: CellQuery, window: int, seen: tuple[int, int]) -> dict[str, str]:
+    start, end = window_ends(query, window, seen)
+    return {"start": start, "end": end}
 
 
 def _order(window: _Window) -> tuple[int, tuple[str, ...]]:
@@ -124,14 +129,6 @@ def _steps(runs: StageCells) -> dict[_Window, dict[_Step, list[int]]]:
     for row, (window, group, stage, phase) in enumerate(keys):
         found[window, group][stage, phase].append(row)
     return found
-
-
-def _bounds(window: int, query: CellQuery, seen: tuple[int, int]) -> dict[str, str]:
-    first, last = window, window + (query.every or 0)
-    if query.every is None:
-        first = seen[0] if query.start is None else query.start
-        last = seen[1] if query.end is None else query.end
-    return {"start": rfc3339(first * MINUTE_NS), "end": rfc3339(last * MINUTE_NS)}
 
 
 def _step_json(runs: StageCells, step: _Step, rows: list[int], predictions: int) -> dict[str, Any]:
