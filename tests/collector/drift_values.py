@@ -23,17 +23,23 @@ class Case:
     window: Numbers | Texts
     bins: Bins
 
-    def counted(self, values: Numbers | Texts, windows: NDArray[np.int64], n: int) -> Counts:
+    def counted(
+        self,
+        values: Numbers | Texts,
+        windows: NDArray[np.int64],
+        n: int,
+        weight: Numbers | None = None,
+    ) -> Counts:
         if isinstance(values, np.ndarray):
-            return self.bins.count(values, windows, n)  # type: ignore[call-arg,arg-type]
+            return self.bins.count(values, windows, n, weight)  # type: ignore[call-arg,arg-type]
         texts = sorted({text for text in values if text is not None})
         codes = np.array(
             [-1 if text is None else texts.index(text) for text in values], dtype=np.int32
         )
-        return self.bins.count(codes, texts, windows, n)  # type: ignore[call-arg,arg-type]
+        return self.bins.count(codes, texts, windows, n, weight)  # type: ignore[call-arg,arg-type]
 
-    def whole(self, values: Numbers | Texts) -> Counts:
-        return self.counted(values, np.zeros(len(values), np.int64), 1)
+    def whole(self, values: Numbers | Texts, weight: Numbers | None = None) -> Counts:
+        return self.counted(values, np.zeros(len(values), np.int64), 1, weight)
 
 
 def _array(values: list[float]) -> Numbers:

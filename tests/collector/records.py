@@ -81,6 +81,7 @@ class Label:
     response_id: str | None = None
     item_id: str | None = None
     kind: str = "ground_truth"
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,7 @@ def label_batch(rows: Sequence[Label]) -> LabelBatch:
         source=Strings.of(row.source for row in rows),
         annotator_kind=Strings.constant(None, len(rows)),
         deleted=np.array([row.deleted for row in rows], np.bool_),
-        weight=np.ones(len(rows)),
+        weight=np.array([row.weight for row in rows], np.float64),
     )
 
 

@@ -229,22 +229,6 @@ def test_questions_are_checked(store: FilledStore, what: str, query: str, status
     assert ask(family.routes(store, store.config), other).status_code == 404
 
 
-def test_arrivals_in_any_order_give_the_same_answers(tmp_path: Path) -> None:
-    scores, truths = drawn(2 * HOURLY, 1, sure=True)
-    rows = hours(scores.round(2), truths.tolist())
-    answers = []
-    for seed in (0, 1):
-        filled = FilledStore(tmp_path / str(seed))
-        filled.now = HOUR_START_NS + 48 * HOUR_NS
-        order = np.random.default_rng(seed).permutation(len(rows)) if seed else range(len(rows))
-        shuffled = [rows[i] for i in order]
-        for start in range(0, len(rows), 700):
-            filled.add(*shuffled[start : start + 700])
-        answers.append([get(filled, what, "?every=1h") for what in ("drift", "estimates")])
-        filled.close()
-    assert answers[0] == answers[1]
-
-
 def test_a_question_of_too_many_windows_is_refused(store: FilledStore) -> None:
     rows = [
         Prediction(f"order-{i}", trace=i + 1, span=i + 1, event_time=START_NS + i * MINUTE_NS)

@@ -194,6 +194,8 @@ def _rows(table: _Table, columns: Columns) -> FileRows:
         predicted=texts["predicted"],
         score=numbers["score"],
         value=numbers["value"],
+        adjusted_count=np.ones(n),
+        weight=np.ones(n),
         actual=texts["actual"],
         truth=numbers["truth"],
         correct=correct,

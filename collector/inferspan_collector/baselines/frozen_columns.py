@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from inferspan_collector.baselines import document
@@ -42,6 +44,7 @@ def reference_of(column: document.Column) -> Reference:
         bins = NumberBins(
             np.array(column.edges, float), np.array(column.coarse, np.int64), column.at_edges
         )
+    nothing = np.zeros(len(windows), np.int64)
     counts = Counts(
         inside=np.array([window.inside for window in windows], np.int64),
         low=np.array([np.inf if window.low is None else window.low for window in windows]),
@@ -52,5 +55,10 @@ def reference_of(column: document.Column) -> Reference:
         above_sum=np.array([window.above_sum for window in windows], float),
         missing=np.array([window.missing for window in windows], np.int64),
         mistyped=np.array([window.mistyped for window in windows], np.int64),
+        n_values=nothing,
+        n_rows=nothing,
+        squares=nothing,
     )
+    # Rows of a file weigh one each.
+    counts = replace(counts, n_values=counts.values, n_rows=counts.rows, squares=counts.values)
     return Reference(bins, counts.together(), counts)

@@ -13,7 +13,15 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.drift.counts import Counts, Float64, Int64
+from inferspan_collector.drift.counts import (
+    Amounts,
+    Counts,
+    Float64,
+    Int64,
+    amounts,
+    chosen,
+    squared,
+)
 
 QUANTILES: Final = 1_024
 """Into how many parts of equal weight the reference is cut, for what reads its cumulative form."""
@@ -38,24 +46,29 @@ class NumberBins:
     at_edges: bool = False
     """Whether every value of the reference is an edge: it has few distinct ones."""
 
-    def count(self, values: Float64, windows: Int64, n: int) -> Counts:
+    def count(
+        self, values: Float64, windows: Int64, n: int, weight: Float64 | None = None
+    ) -> Counts:
         """Count values per window.
 
         Args:
             values: float64[N]; NaN = missing. Infinities lie out of range.
             windows: int64[N]: the window of each, 0 … n - 1.
             n: how many windows there are.
+            weight: float64[N]: for how many rows each stands; None = one.
 
         Cost: a binary search in the edges per value, some 50 ns.
         """
         present = ~np.isnan(values)
-        missing = _per_window(windows[~present], n)
-        values, windows = values[present], windows[present]
+        n_rows = amounts(windows, n, None)
+        missing = amounts(windows[~present], n, chosen(weight, ~present))
+        values, windows, weight = values[present], windows[present], chosen(weight, present)
         bins = len(self.edges) - 1
         places = np.searchsorted(self.edges, values, side="right")
         places[values == self.edges[-1]] = bins
-        cells = np.bincount(windows * (bins + 2) + places, minlength=n * (bins + 2))
-        table = cells.reshape(n, bins + 2).astype(np.int64)
+        table = amounts(windows * (bins + 2) + places, n * (bins + 2), weight)
+        table = table.reshape(n, bins + 2)
+        standing = values if weight is None else values * weight
         low, high = np.full(n, np.inf), np.full(n, -np.inf)
         np.minimum.at(low, windows, values)
         np.maximum.at(high, windows, values)
@@ -64,16 +77,19 @@ class NumberBins:
             inside=table[:, 1:-1],
             below=table[:, 0],
             above=table[:, -1],
-            below_sum=np.bincount(windows[under], values[under], n).astype(np.float64),
-            above_sum=np.bincount(windows[over], values[over], n).astype(np.float64),
+            below_sum=np.bincount(windows[under], standing[under], n).astype(np.float64),
+            above_sum=np.bincount(windows[over], standing[over], n).astype(np.float64),
             missing=missing,
             mistyped=np.zeros(n, np.int64),
             low=low,
             high=high,
+            n_values=amounts(windows, n, None),
+            n_rows=n_rows,
+            squares=amounts(windows, n, squared(weight)),
         )
 
-    def coarsened(self, counts: Counts) -> Int64:
-        """int64[W, C + 1]: counts of Doane's bins, and of what lies outside of all, last."""
+    def coarsened(self, counts: Counts) -> Amounts:
+        """[W, C + 1]: counts of Doane's bins, and of what lies outside of all, last."""
         inside = np.add.reduceat(counts.inside, self.coarse, axis=1)
         return np.column_stack([inside, counts.below + counts.above])
 
@@ -86,7 +102,12 @@ class CategoryBins:
     """Sorted as text; each has the bin of its place."""
 
     def count(
-        self, codes: NDArray[np.int32], texts: Sequence[str], windows: Int64, n: int
+        self,
+        codes: NDArray[np.int32],
+        texts: Sequence[str],
+        windows: Int64,
+        n: int,
+        weight: Float64 | None = None,
     ) -> Counts:
         """Count texts per window.
 
@@ -95,13 +116,14 @@ class CategoryBins:
             texts: distinct texts.
             windows: int64[N]: the window of each, 0 … n - 1.
             n: how many windows there are.
+            weight: float64[N]: for how many rows each stands; None = one.
         """
         places = {text: place for place, text in enumerate(self.categories)}
         bins = len(places)
         table = np.array([*(places.get(text, bins) for text in texts), bins + 1], np.int64)
-        cells = np.bincount(windows * (bins + 2) + table[codes], minlength=n * (bins + 2))
-        counted = cells.reshape(n, bins + 2).astype(np.int64)
-        nothing = np.zeros(n, np.int64)
+        cells = windows * (bins + 2) + table[codes]
+        counted = amounts(cells, n * (bins + 2), weight).reshape(n, bins + 2)
+        nothing, present = np.zeros(n, np.int64), codes >= 0
         return Counts(
             inside=counted[:, :bins],
             below=nothing,
@@ -112,10 +134,13 @@ class CategoryBins:
             mistyped=nothing,
             low=np.full(n, np.inf),
             high=np.full(n, -np.inf),
+            n_values=amounts(windows[present], n, None),
+            n_rows=amounts(windows, n, None),
+            squares=amounts(windows[present], n, squared(chosen(weight, present))),
         )
 
-    def coarsened(self, counts: Counts) -> Int64:
-        """int64[W, B + 1]: counts of the categories, and of `__other__`, last."""
+    def coarsened(self, counts: Counts) -> Amounts:
+        """[W, B + 1]: counts of the categories, and of `__other__`, last."""
         return np.column_stack([counts.inside, counts.above])
 
 
@@ -178,7 +203,3 @@ def _doane(finite: Float64) -> Float64:
         if np.isfinite(found).all() and (found[1:] > found[:-1]).all():
             edges = found
     return edges
-
-
-def _per_window(windows: Int64, n: int) -> Int64:
-    return np.bincount(windows, minlength=n).astype(np.int64)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector.drift.bins import Bins, NumberBins, freeze_categories, freeze_numbers
-from inferspan_collector.drift.counts import Counts, Float64, Int64
+from inferspan_collector.drift.counts import Counts, Float64, Int64, amounts, chosen
 from inferspan_collector.store.row_columns import RowColumns
 
 FEATURE: Final = "feature."
@@ -33,11 +33,11 @@ class Numbers:
         """Bins for it as a reference; None where it holds no finite number."""
         return freeze_numbers(self.values)
 
-    def count(self, bins: Bins, windows: Int64, n: int) -> Counts:
+    def count(self, bins: Bins, windows: Int64, n: int, weight: Float64 | None = None) -> Counts:
         """Count it in bins of numbers; in those of categories every value is of another type."""
         if isinstance(bins, NumberBins):
-            return bins.count(self.values, windows, n)
-        return _mistyped(bins, ~np.isnan(self.values), windows, n)
+            return bins.count(self.values, windows, n, weight)
+        return _mistyped(bins, ~np.isnan(self.values), windows, n, weight)
 
     def take(self, rows: NDArray[np.bool_]) -> Numbers:
         """Select rows."""
@@ -62,11 +62,11 @@ class Categories:
         """Bins for it as a reference; None where it holds no text."""
         return freeze_categories([self.texts[code] for code in self.codes.tolist() if code >= 0])
 
-    def count(self, bins: Bins, windows: Int64, n: int) -> Counts:
+    def count(self, bins: Bins, windows: Int64, n: int, weight: Float64 | None = None) -> Counts:
         """Count it in bins of categories; in those of numbers every value is of another type."""
         if isinstance(bins, NumberBins):
-            return _mistyped(bins, self.codes >= 0, windows, n)
-        return bins.count(self.codes, self.texts, windows, n)
+            return _mistyped(bins, self.codes >= 0, windows, n, weight)
+        return bins.count(self.codes, self.texts, windows, n, weight)
 
     def take(self, rows: NDArray[np.bool_]) -> Categories:
         """Select rows."""
@@ -87,16 +87,18 @@ class Mixed:
             return self.categories.freeze()
         return self.numbers.freeze()
 
-    def count(self, bins: Bins, windows: Int64, n: int) -> Counts:
+    def count(self, bins: Bins, windows: Int64, n: int, weight: Float64 | None = None) -> Counts:
         """Count the type of the bins; a value of the other one is of another type."""
         if isinstance(bins, NumberBins):
-            counts = self.numbers.count(bins, windows, n)
+            counts = self.numbers.count(bins, windows, n, weight)
             other = (self.categories.codes >= 0) & np.isnan(self.numbers.values)
         else:
-            counts = self.categories.count(bins, windows, n)
+            counts = self.categories.count(bins, windows, n, weight)
             other = ~np.isnan(self.numbers.values) & (self.categories.codes < 0)
-        mistyped = np.bincount(windows[other], minlength=n).astype(np.int64)
-        return replace(counts, missing=counts.missing - mistyped, mistyped=mistyped)
+        mistyped = amounts(windows[other], n, chosen(weight, other))
+        # What is left of weights may be a rounding error below 0.
+        missing = np.maximum(counts.missing - mistyped, 0)
+        return replace(counts, missing=missing, mistyped=mistyped)
 
     def take(self, rows: NDArray[np.bool_]) -> Mixed:
         """Select rows."""
@@ -154,7 +156,20 @@ def row_masks(rows: RowColumns) -> Mapping[str, NDArray[np.bool_]]:
     return {"predicted": ~rows.failed, "label": rows.correct >= -1, "feature": ~rows.failed}
 
 
-def _mistyped(bins: Bins, present: NDArray[np.bool_], windows: Int64, n: int) -> Counts:
+def weights_of(rows: RowColumns) -> Mapping[str, Float64 | None]:
+    """Of each prefix of names for how many each row stands; None where each stands for itself."""
+    called = None if (rows.adjusted_count == 1).all() else rows.adjusted_count
+    weighed = None if (rows.weight == 1).all() else rows.weight
+    return {"predicted": called, "label": weighed, "feature": called}
+
+
+def _mistyped(
+    bins: Bins,
+    present: NDArray[np.bool_],
+    windows: Int64,
+    n: int,
+    weight: Float64 | None,
+) -> Counts:
     width = len(bins.edges) - 1 if isinstance(bins, NumberBins) else len(bins.categories)
     nothing = np.zeros(n, np.int64)
     return Counts(
@@ -163,8 +178,11 @@ def _mistyped(bins: Bins, present: NDArray[np.bool_], windows: Int64, n: int) ->
         above=nothing,
         below_sum=np.zeros(n),
         above_sum=np.zeros(n),
-        missing=np.bincount(windows[~present], minlength=n).astype(np.int64),
-        mistyped=np.bincount(windows[present], minlength=n).astype(np.int64),
+        missing=amounts(windows[~present], n, chosen(weight, ~present)),
+        mistyped=amounts(windows[present], n, chosen(weight, present)),
         low=np.full(n, np.inf),
         high=np.full(n, -np.inf),
+        n_values=nothing,
+        n_rows=amounts(windows, n, None),
+        squares=nothing,
     )

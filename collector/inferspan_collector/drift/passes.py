@@ -22,8 +22,9 @@ from inferspan_collector.drift.columns import (
     absent,
     columns_of,
     row_masks,
+    weights_of,
 )
-from inferspan_collector.drift.counts import Counts, Float64, Int64
+from inferspan_collector.drift.counts import Counts, Float64, Int64, chosen
 from inferspan_collector.drift.methods import CATEGORY, METHODS, NUMBER, critical
 from inferspan_collector.drift.thresholds import Thresholds, learnt
 from inferspan_collector.store.row_columns import RowColumns
@@ -56,11 +57,13 @@ class Course:
 
     values: Float64
     thresholds: Thresholds
+    known: NDArray[np.bool_]
+    """bool[W]: whether the window and the reference hold enough rows to tell."""
 
     @property
     def alerts(self) -> NDArray[np.bool_]:
-        """bool[W]: outside of the thresholds."""
-        return self.thresholds.alerts(self.values)
+        """bool[W]: outside of the thresholds, of those that are known."""
+        return self.thresholds.alerts(self.values) & self.known
 
 
 def figures() -> frozenset[str]:
@@ -74,7 +77,10 @@ def is_column(name: str) -> bool:
 
 
 def courses(
-    reference: Reference, windows: Counts, said: Mapping[str, Thresholds] | None = None
+    reference: Reference,
+    windows: Counts,
+    said: Mapping[str, Thresholds] | None = None,
+    minimum_n: int = 1,
 ) -> dict[str, Course]:
     """Every figure that is defined for the feature's kind, by its method's or check's name.
 
@@ -82,10 +88,17 @@ def courses(
         reference: of the feature.
         windows: counted in the reference's bins.
         said: thresholds by name, instead of learnt ones.
+        minimum_n: the least that a window and the reference have to hold for the figure to be
+            known: values for a distance, rows for a check.
     """
     given = {} if said is None else said
+    whole = reference.whole
+    enough = {
+        True: (windows.n_values >= minimum_n) & (whole.n_values[0] >= minimum_n),
+        False: (windows.n_rows >= minimum_n) & (whole.n_rows[0] >= minimum_n),
+    }
     return {
-        name: Course(values, given.get(name, own))
+        name: Course(values, given.get(name, own), enough[name in METHODS])
         for name, values, own in _figures(reference, windows)
     }
 
@@ -106,6 +119,7 @@ def followed(
     windows: Int64,
     n: int,
     said: Callable[[str], Mapping[str, Thresholds]],
+    minimum_n: int = 1,
 ) -> Iterator[Followed]:
     """Every column that the reference has, over the windows of some rows.
 
@@ -115,16 +129,21 @@ def followed(
         windows: int64[N]: the window of each row, 0 … n - 1.
         n: how many windows.
         said: column → thresholds by figure, instead of learnt ones.
+        minimum_n: as for `courses`.
     """
-    now, masks = columns_of(rows), row_masks(rows)
+    now, masks, weights = columns_of(rows), row_masks(rows), weights_of(rows)
     for name, reference in references.items():
         live = now.get(name) or absent(len(rows))
-        kept = masks[name.partition(".")[0]]
-        counts = live.take(kept).count(reference.bins, windows[kept], n)
-        yield Followed(name, reference, counts, courses(reference, counts, said(name)))
+        kind = name.partition(".")[0]
+        kept, weight = masks[kind], chosen(weights[kind], masks[kind])
+        counts = live.take(kept).count(reference.bins, windows[kept], n, weight)
+        figures = courses(reference, counts, said(name), minimum_n)
+        yield Followed(name, reference, counts, figures)
 
 
-def reference_of(column: Column, windows: Int64, n: int) -> Reference | None:
+def reference_of(
+    column: Column, windows: Int64, n: int, weight: Float64 | None = None
+) -> Reference | None:
     """Freeze a reference.
 
     Args:
@@ -132,6 +151,8 @@ def reference_of(column: Column, windows: Int64, n: int) -> Reference | None:
         windows: int64[N]: the window of each row, 0 … n - 1, rising.
         n: how many windows; of one alone nothing could be learnt, so then `PARTS` parts of equal
             size are taken instead.
+        weight: float64[N]: for how many rows each stands; None = one. Bins lie where they would
+            without.
 
     Returns:
         None where it holds no value.
@@ -141,17 +162,18 @@ def reference_of(column: Column, windows: Int64, n: int) -> Reference | None:
         return None
     if n < 2:
         windows, n = np.arange(len(windows)) * PARTS // max(1, len(windows)), PARTS
-    counts = column.count(bins, windows, n)
+    counts = column.count(bins, windows, n, weight)
     return Reference(bins, counts.together(), counts)
 
 
 def references_of(rows: RowColumns, windows: Int64, n: int) -> dict[str, Reference]:
     """As `reference_of`, of each column of the rows that holds a value, by its name."""
-    masks = row_masks(rows)
+    masks, weights = row_masks(rows), weights_of(rows)
     found: dict[str, Reference] = {}
     for name, column in columns_of(rows).items():
-        kept = masks[name.partition(".")[0]]
-        reference = reference_of(column.take(kept), windows[kept], n)
+        kind = name.partition(".")[0]
+        kept, weight = masks[kind], chosen(weights[kind], masks[kind])
+        reference = reference_of(column.take(kept), windows[kept], n, weight)
         if reference is not None:
             found[name] = reference
     return found

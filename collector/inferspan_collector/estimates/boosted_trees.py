@@ -8,7 +8,7 @@ split at once. Nothing is drawn at random: a function of the rows' order only in
 Cost: rows × features × depth × trees, some 3 ns each: 20,000 rows of 25 features take about 2 s to
 fit; a prediction some 1 µs a row. No guarantee beyond that of the method; its squared error was
 seen up to 12 % greater than that of scikit-learn's `HistGradientBoostingRegressor` of the same
-size.
+size. A row that stands for others counts as what it weighs; leaves have so many rows all the same.
 """
 
 from __future__ import annotations
@@ -57,15 +57,18 @@ class BoostedTrees:
         return predicted
 
 
-def fitted(features: Float64, target: Float64) -> BoostedTrees:
-    """Fit to float64[N, F] and float64[N], N ≥ 1, F ≥ 1; targets are finite."""
+def fitted(features: Float64, target: Float64, weight: Float64 | None = None) -> BoostedTrees:
+    """Fit to float64[N, F] and float64[N], N ≥ 1, F ≥ 1; targets are finite.
+
+    `weight` is float64[N], greater than 0: for how many rows each stands; None = one.
+    """
     cuts = tuple(_cuts(features[:, each]) for each in range(features.shape[1]))
     codes = _codes(features, cuts)
-    mean = float(target.mean())
+    mean = float(np.average(target, weights=weight))
     residual = target - mean
     trees = []
     for _ in range(TREES):
-        tree = _grown(codes, residual)
+        tree = _grown(codes, residual, weight)
         step = tree.values[_leaves(tree, codes)]
         if not step.any():
             break
@@ -101,35 +104,42 @@ def _leaves(tree: Tree, codes: Int64) -> Int64:
     return nodes - (2**DEPTH - 1)
 
 
-def _grown(codes: Int64, residual: Float64) -> Tree:
+def _grown(codes: Int64, residual: Float64, weight: Float64 | None) -> Tree:
     inner = 2**DEPTH - 1
     features, bins = np.zeros(inner, np.int64), np.full(inner, BINS, np.int64)
     nodes = np.zeros(codes.shape[1], np.int64)
     rows = np.arange(codes.shape[1])
     for level in range(DEPTH):
         first, width = 2**level - 1, 2**level
-        best = _best_splits(codes, residual, nodes - first, width)
+        best = _best_splits(codes, residual, weight, nodes - first, width)
         features[first : first + width], bins[first : first + width] = best
         nodes = 2 * nodes + 1 + (codes[features[nodes], rows] > bins[nodes])
     leaves = nodes - inner
-    n = np.bincount(leaves, minlength=inner + 1)
-    sums = np.bincount(leaves, residual, minlength=inner + 1)
-    return Tree(features, bins, RATE * sums / np.maximum(n, 1))
+    mass = np.bincount(leaves, weight, minlength=inner + 1)
+    pull = residual if weight is None else residual * weight
+    sums = np.bincount(leaves, pull, minlength=inner + 1)
+    return Tree(features, bins, RATE * sums / np.where(mass > 0, mass, 1))
 
 
-def _best_splits(codes: Int64, residual: Float64, places: Int64, width: int) -> tuple[Int64, Int64]:
+def _best_splits(
+    codes: Int64, residual: Float64, weight: Float64 | None, places: Int64, width: int
+) -> tuple[Int64, Int64]:
     """(feature, bin) of the greatest gain of each of a level's nodes; bin `BINS` = no split."""
     gains = np.empty((len(codes), width, BINS))
+    pull = residual if weight is None else residual * weight
     for each, column in enumerate(codes):
         cells = places * BINS + column
         n = np.bincount(cells, minlength=width * BINS).reshape(width, BINS).cumsum(axis=1)
-        sums = np.bincount(cells, residual, minlength=width * BINS)
+        mass = n
+        if weight is not None:
+            mass = np.bincount(cells, weight, minlength=width * BINS)
+            mass = mass.reshape(width, BINS).cumsum(axis=1)
+        sums = np.bincount(cells, pull, minlength=width * BINS)
         sums = sums.reshape(width, BINS).cumsum(axis=1)
-        left, right = n, n[:, -1:] - n
         with np.errstate(divide="ignore", invalid="ignore"):
-            gain = sums**2 / left + (sums[:, -1:] - sums) ** 2 / right
-            gain -= sums[:, -1:] ** 2 / n[:, -1:]
-        fair = (left >= LEAF_ROWS_MIN) & (right >= LEAF_ROWS_MIN)
+            gain = sums**2 / mass + (sums[:, -1:] - sums) ** 2 / (mass[:, -1:] - mass)
+            gain -= sums[:, -1:] ** 2 / mass[:, -1:]
+        fair = (n >= LEAF_ROWS_MIN) & (n[:, -1:] - n >= LEAF_ROWS_MIN)
         gains[each] = np.where(fair, gain, 0.0)
     table = gains.transpose(1, 0, 2).reshape(width, -1)
     best = table.argmax(axis=1)

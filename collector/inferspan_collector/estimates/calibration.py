@@ -2,9 +2,10 @@
 
 Isotonic regression by pool-adjacent-violators (Ayer et al., Annals of Mathematical Statistics
 26(4), 1955), as scikit-learn's `IsotonicRegression(out_of_bounds="clip")` does it: rows of one
-score are one point of their mean, values between two points lie on the line between them. A
-function of the set of rows. Cost: a sort of the reference and some 0.5 µs per distinct score,
-once; a binary search per row.
+score are one point of their mean, values between two points lie on the line between them; a row
+that stands for others counts as what it weighs, `sample_weight` there. A function of the set of
+rows. Cost: a sort of the reference and some 0.5 µs per distinct score, once; a binary search per
+row.
 """
 
 from __future__ import annotations
@@ -41,21 +42,25 @@ AS_GIVEN: Final = Calibration(np.empty(0), np.empty(0))
 """Scores that are probabilities already."""
 
 
-def isotonic(scores: Float64, positive: NDArray[np.bool_]) -> Calibration:
+def isotonic(
+    scores: Float64, positive: NDArray[np.bool_], weight: Float64 | None = None
+) -> Calibration:
     """The calibration of a reference.
 
     Args:
         scores: float64[N], finite, N ≥ 1.
         positive: bool[N]: whether each row's truth is the class that the score is of.
+        weight: float64[N], greater than 0: for how many rows each stands; None = one.
     """
+    each = np.ones(len(scores)) if weight is None else weight
     points, places = np.unique(scores, return_inverse=True)
-    weights = np.bincount(places).astype(np.float64)
-    means = np.bincount(places, weights=positive) / weights
+    weights = np.bincount(places, weights=each)
+    means = np.bincount(places, weights=each * positive) / weights
     levels: list[float] = []
     masses: list[float] = []
     lengths: list[int] = []
-    for mean, weight in zip(means.tolist(), weights.tolist(), strict=True):
-        level, mass, length = mean, weight, 1
+    for level, mass in zip(means.tolist(), weights.tolist(), strict=True):
+        length = 1
         while levels and levels[-1] >= level:
             other = masses.pop()
             level = (levels.pop() * other + level * mass) / (other + mass)
@@ -69,36 +74,34 @@ def isotonic(scores: Float64, positive: NDArray[np.bool_]) -> Calibration:
     return Calibration(points[kept], np.repeat(levels, lengths)[kept])
 
 
-def calibrated(scores: Float64, positive: NDArray[np.bool_]) -> Calibration:
+def calibrated(
+    scores: Float64, positive: NDArray[np.bool_], weight: Float64 | None = None
+) -> Calibration:
     """The reference's calibration, or `AS_GIVEN` where that would not be nearer to the truth.
 
     Judged as NannyML does, by the expected calibration error of rows that were not learnt from; but
-    in folds of every tenth row by score, so that no chance and no order of rows decides.
+    in folds of every tenth row by score, so that no chance and no order of rows decides. Arguments
+    as for `isotonic`.
     """
     if len(scores) < 2 * FOLDS or positive.all() or not positive.any():
         return AS_GIVEN
-    order = np.lexsort((positive, scores))
-    scores, positive = scores[order], positive[order]
+    each = np.ones(len(scores)) if weight is None else weight
+    order = np.lexsort((each, positive, scores))
+    scores, positive, each = scores[order], positive[order], each[order]
     fold = np.arange(len(scores)) % FOLDS
     held_out = np.empty(len(scores))
-    for each in range(FOLDS):
-        others = fold != each
-        held_out[~others] = isotonic(scores[others], positive[others])(scores[~others])
-    if expected_error(held_out, positive) < expected_error(scores, positive):
-        return isotonic(scores, positive)
+    for number in range(FOLDS):
+        others = fold != number
+        line = isotonic(scores[others], positive[others], each[others])
+        held_out[~others] = line(scores[~others])
+    if expected_error(held_out, positive, each) < expected_error(scores, positive, each):
+        return isotonic(scores, positive, each)
     return AS_GIVEN
 
 
-def expected_error(probabilities: Float64, positive: NDArray[np.bool_]) -> float:
-    """The expected calibration error over `ERROR_BINS` groups of equal size: 0 … 1."""
+def expected_error(probabilities: Float64, positive: NDArray[np.bool_], weight: Float64) -> float:
+    """The expected calibration error over `ERROR_BINS` groups of as many rows each: 0 … 1."""
     order = np.argsort(probabilities, kind="stable")
-    gaps = [
-        abs(float(part.mean() - truth.mean())) * len(part)
-        for part, truth in zip(
-            np.array_split(probabilities[order], ERROR_BINS),
-            np.array_split(positive[order].astype(np.float64), ERROR_BINS),
-            strict=True,
-        )
-        if len(part)
-    ]
-    return sum(gaps) / len(probabilities)
+    gaps = (probabilities - positive)[order] * weight[order]
+    parts = np.array_split(gaps, ERROR_BINS)
+    return sum(abs(float(part.sum())) for part in parts) / float(weight.sum())

@@ -7,9 +7,10 @@ confusion matrix to expect; figures of expected cells are the estimate. NannyML'
 It holds as long as a score means what it meant in the reference: data that drifts is seen, a truth
 that drifts (concept drift) is not, which is why its gap to the truth is a signal of its own.
 
-Cells and their variances are sums, so estimates merge over parts. Intervals are those of sampling
-alone: the variance of independent Bernoulli trials through the figure's gradient (delta method),
-AUC's by Hanley and McNeil. Cost: some 50 ns a row, AUC a sort.
+Cells and their variances are sums, so estimates merge over parts; a row that stands for others
+counts as what it weighs, scikit-learn's `sample_weight`. Intervals are those of sampling alone: the
+variance of independent Bernoulli trials through the figure's gradient (delta method), AUC's by
+Hanley and McNeil of as many rows as the weights are worth. Cost: some 50 ns a row, AUC a sort.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector.estimates.calibration import Calibration, Float64, calibrated
-from inferspan_collector.quality.intervals import Z, hanley_mcneil
+from inferspan_collector.quality.intervals import Z, effective_n, hanley_mcneil
 
 FIGURES = ("accuracy", "precision", "recall", "specificity", "f1", "roc_auc")
 
@@ -46,12 +47,12 @@ NO_ROW: Final = 1e-9
 class Expected:
     """What to expect of one class against the rest; `+` merges.
 
-    `predicted` and `others` are rows predicted as the class and not; `right` of the former and
-    `missed` of the latter are expected to be of it, with these variances.
+    `predicted` and `others` are rows predicted as the class and not, or what they weigh; `right` of
+    the former and `missed` of the latter are expected to be of it, with these variances.
     """
 
-    predicted: int = 0
-    others: int = 0
+    predicted: float = 0.0
+    others: float = 0.0
     right: float = 0.0
     missed: float = 0.0
     right_variance: float = 0.0
@@ -111,38 +112,50 @@ class Expected:
         return _within(2 * self.right / both, variance)
 
 
-def expected(probabilities: Float64, predicted: NDArray[np.bool_]) -> Expected:
+def expected(
+    probabilities: Float64, predicted: NDArray[np.bool_], weight: Float64 | None = None
+) -> Expected:
     """Count what calibrated probabilities promise.
 
     Args:
         probabilities: float64[N], 0 … 1, of the class.
         predicted: bool[N]: whether the class was predicted.
+        weight: float64[N]: for how many rows each stands; None = one.
     """
-    ours, rest = probabilities[predicted], probabilities[~predicted]
+    each = _each(weight, len(probabilities))
+    likely, spread = each * probabilities, each * each * probabilities * (1 - probabilities)
     return Expected(
-        predicted=len(ours),
-        others=len(rest),
-        right=math.fsum(ours),
-        missed=math.fsum(rest),
-        right_variance=math.fsum(ours * (1 - ours)),
-        missed_variance=math.fsum(rest * (1 - rest)),
+        predicted=math.fsum(each[predicted]),
+        others=math.fsum(each[~predicted]),
+        right=math.fsum(likely[predicted]),
+        missed=math.fsum(likely[~predicted]),
+        right_variance=math.fsum(spread[predicted]),
+        missed_variance=math.fsum(spread[~predicted]),
     )
 
 
-def roc_auc(scores: Float64, probabilities: Float64) -> Estimate:
+def roc_auc(scores: Float64, probabilities: Float64, weight: Float64 | None = None) -> Estimate:
     """The expected area under the ROC curve: positives in parts, in the order of the raw scores.
 
-    Rows of one score are one step of the curve, as in scikit-learn's `roc_auc_score`.
+    Rows of one score are one step of the curve, as in scikit-learn's `roc_auc_score`. Arguments as
+    for `expected`.
     """
+    each = _each(weight, len(scores))
     values, places = np.unique(scores, return_inverse=True)
-    positive = np.bincount(places, weights=probabilities, minlength=len(values))
-    negative = np.bincount(places, minlength=len(values)) - positive
+    positive = np.bincount(places, weights=each * probabilities, minlength=len(values))
+    negative = np.bincount(places, weights=each, minlength=len(values)) - positive
     positives, negatives = float(positive.sum()), float(negative.sum())
     if min(positives, negatives) <= NO_ROW:
         return NOTHING
     below = np.cumsum(negative) - negative
     area = float((positive * (below + negative / 2)).sum()) / (positives * negatives)
-    return _within(area, hanley_mcneil(area, positives, negatives))
+    total = float(each.sum())
+    worth = effective_n(total, float((each * each).sum())) / total
+    return _within(area, hanley_mcneil(area, positives * worth, negatives * worth))
+
+
+def _each(weight: Float64 | None, n: int) -> Float64:
+    return np.ones(n) if weight is None else weight
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -152,23 +165,27 @@ class Binary:
     calibration: Calibration
 
     @classmethod
-    def fitted(cls, scores: Float64, actual: NDArray[np.bool_]) -> Binary:
+    def fitted(
+        cls, scores: Float64, actual: NDArray[np.bool_], weight: Float64 | None = None
+    ) -> Binary:
         """From labelled rows: scores of the positive class, and whether the truth is it."""
-        return cls(calibrated(scores, actual))
+        return cls(calibrated(scores, actual, weight))
 
-    def estimates(self, scores: Float64, predicted: NDArray[np.bool_]) -> dict[str, Estimate]:
+    def estimates(
+        self, scores: Float64, predicted: NDArray[np.bool_], weight: Float64 | None = None
+    ) -> dict[str, Estimate]:
         """Every figure of `FIGURES`, of rows without labels."""
         if len(scores) == 0:
             return dict.fromkeys(FIGURES, NOTHING)
         probabilities = self.calibration(scores)
-        cells = expected(probabilities, predicted)
+        cells = expected(probabilities, predicted, weight)
         return {
             "accuracy": cells.accuracy(),
             "precision": cells.precision(),
             "recall": cells.recall(),
             "specificity": cells.specificity(),
             "f1": cells.f1(),
-            "roc_auc": roc_auc(scores, probabilities),
+            "roc_auc": roc_auc(scores, probabilities, weight),
         }
 
 
@@ -181,7 +198,11 @@ class Multiclass:
 
     @classmethod
     def fitted(
-        cls, classes: Sequence[str], probabilities: Float64, actual: NDArray[np.int64]
+        cls,
+        classes: Sequence[str],
+        probabilities: Float64,
+        actual: NDArray[np.int64],
+        weight: Float64 | None = None,
     ) -> Multiclass:
         """From labelled rows.
 
@@ -189,10 +210,13 @@ class Multiclass:
             classes: the K classes.
             probabilities: float64[N, K], what the model said.
             actual: int64[N]: place of the truth in `classes`, -1 = none of them.
+            weight: float64[N]: for how many rows each stands; None = one.
         """
         return cls(
             tuple(classes),
-            tuple(calibrated(probabilities[:, k], actual == k) for k in range(len(classes))),
+            tuple(
+                calibrated(probabilities[:, k], actual == k, weight) for k in range(len(classes))
+            ),
         )
 
     def probabilities(self, said: Float64) -> Float64:
@@ -203,30 +227,30 @@ class Multiclass:
         shares: Float64 = np.divide(table, total, out=even, where=total != 0)
         return shares
 
-    def estimates(self, said: Float64, predicted: NDArray[np.int64]) -> dict[str, Estimate]:
+    def estimates(
+        self, said: Float64, predicted: NDArray[np.int64], weight: Float64 | None = None
+    ) -> dict[str, Estimate]:
         """Every figure of `FIGURES`: means over the classes, of rows without labels.
 
         Args:
             said: float64[N, K], what the model said.
             predicted: int64[N]: place of the predicted class in `classes`, -1 = none of them.
+            weight: float64[N]: for how many rows each stands; None = one.
         """
         if len(said) == 0:
             return dict.fromkeys(FIGURES, NOTHING)
         table = self.probabilities(said)
-        cells = [expected(table[:, k], predicted == k) for k in range(len(self.classes))]
-        known = predicted >= 0
-        right = table[np.arange(len(table)), predicted][known]
+        cells = [expected(table[:, k], predicted == k, weight) for k in range(len(self.classes))]
+        right = np.where(predicted >= 0, table[np.arange(len(table)), predicted], 0.0)
         return {
-            "accuracy": _within(
-                math.fsum(right) / len(table),
-                math.fsum(right * (1 - right)) / len(table) ** 2,
-            ),
+            "accuracy": _mean_of(right, weight),
             "precision": _mean([each.precision() for each in cells]),
             "recall": _mean([each.recall() for each in cells]),
             "specificity": _mean([each.specificity() for each in cells]),
             "f1": _mean([each.f1() for each in cells]),
             "roc_auc": _mean(
-                [roc_auc(said[:, k], table[:, k]) for k in range(len(self.classes))], strict=True
+                [roc_auc(said[:, k], table[:, k], weight) for k in range(len(self.classes))],
+                strict=True,
             ),
         }
 
@@ -246,15 +270,20 @@ class TopScore:
 
     @classmethod
     def fitted(
-        cls, predicted: NDArray[np.object_], scores: Float64, right: NDArray[np.bool_]
+        cls,
+        predicted: NDArray[np.object_],
+        scores: Float64,
+        right: NDArray[np.bool_],
+        weight: Float64 | None = None,
     ) -> TopScore:
         """From labelled rows: predicted class, its score, whether it was the truth."""
+        each = _each(weight, len(scores))
         calibrations = {}
         for name in sorted(set(predicted)):
             rows = predicted == name
             if rows.sum() >= cls.ROWS_MIN:
-                calibrations[str(name)] = calibrated(scores[rows], right[rows])
-        return cls(calibrations, calibrated(scores, right))
+                calibrations[str(name)] = calibrated(scores[rows], right[rows], each[rows])
+        return cls(calibrations, calibrated(scores, right, each))
 
     def probabilities(self, predicted: NDArray[np.object_], scores: Float64) -> Float64:
         """float64[N]: how likely each row is right."""
@@ -264,13 +293,21 @@ class TopScore:
             probabilities[rows] = calibration(scores[rows])
         return probabilities
 
-    def estimates(self, predicted: NDArray[np.object_], scores: Float64) -> dict[str, Estimate]:
+    def estimates(
+        self, predicted: NDArray[np.object_], scores: Float64, weight: Float64 | None = None
+    ) -> dict[str, Estimate]:
         """`accuracy`, of rows without labels."""
         if len(scores) == 0:
             return {"accuracy": NOTHING}
-        right = self.probabilities(predicted, scores)
-        n = len(right)
-        return {"accuracy": _within(math.fsum(right) / n, math.fsum(right * (1 - right)) / n**2)}
+        return {"accuracy": _mean_of(self.probabilities(predicted, scores), weight)}
+
+
+def _mean_of(likely: Float64, weight: Float64 | None) -> Estimate:
+    """The share of rows that are right, each with its probability."""
+    each = _each(weight, len(likely))
+    total = math.fsum(each)
+    variance = math.fsum(each * each * likely * (1 - likely))
+    return _within(math.fsum(each * likely) / total, variance / total**2)
 
 
 def _within(value: float, variance: float) -> Estimate:

@@ -7,7 +7,8 @@ error, squared ones the mean squared error and its root, relative and logarithmi
 
 It holds as long as errors depend on the features as they did in the reference. The interval is
 that of a mean of so many rows, of the spread that the reference's own errors have around their
-estimate.
+estimate. A row that stands for others counts as what it weighs, and the interval is that of as many
+rows as the weights are worth.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import numpy as np
 
 from inferspan_collector.estimates.boosted_trees import BoostedTrees, Float64, fitted
 from inferspan_collector.estimates.confidence_based import NOTHING, Estimate
-from inferspan_collector.quality.intervals import Z
+from inferspan_collector.quality.intervals import Z, effective_n
 
 ROWS_MIN: Final = 200
 """Of fewer labelled reference rows nothing is learnt."""
@@ -81,47 +82,65 @@ class DirectLoss:
     """Loss → (model, standard deviation of the reference's errors around it)."""
 
     @classmethod
-    def fitted(cls, features: Float64, predicted: Float64, actual: Float64) -> DirectLoss:
+    def fitted(
+        cls,
+        features: Float64,
+        predicted: Float64,
+        actual: Float64,
+        weight: Float64 | None = None,
+    ) -> DirectLoss:
         """From labelled reference rows.
 
         Args:
             features: float64[N, F], F ≥ 0; NaN is missing.
             predicted: float64[N].
             actual: float64[N].
+            weight: float64[N]: for how many rows each stands; None = one.
         """
         finite = np.isfinite(predicted) & np.isfinite(actual)
         seen = _seen(features[finite], predicted[finite])
         predicted, actual = predicted[finite], actual[finite]
+        weight = None if weight is None else weight[finite]
         if len(seen) < ROWS_MIN:
             return cls({})
         most = max(ROWS_MIN, CELLS_MAX // seen.shape[1])
         if len(seen) > most:
             kept = np.linspace(0, len(seen) - 1, most).astype(np.int64)
             seen, predicted, actual = seen[kept], predicted[kept], actual[kept]
+            weight = None if weight is None else weight[kept]
         models = {}
         for name in LOSSES:
             errors = errors_of(name, actual, predicted)
             # Neither is what is not defined of some rows: NaN is not below it.
             if (errors < ERROR_MAX).all():
-                model = fitted(seen, errors)
-                models[name] = model, float(np.std(errors - model(seen)))
+                model = fitted(seen, errors, weight)
+                models[name] = model, _deviation(errors - model(seen), weight)
         return cls(models)
 
-    def estimates(self, features: Float64, predicted: Float64) -> dict[str, Estimate]:
+    def estimates(
+        self, features: Float64, predicted: Float64, weight: Float64 | None = None
+    ) -> dict[str, Estimate]:
         """Every figure of `FIGURES`, of rows without labels; those without a value left out."""
         finite = np.isfinite(predicted)
         seen = _seen(features[finite], predicted[finite])
         found = dict.fromkeys(FIGURES, NOTHING)
         if len(seen) == 0:
             return found
+        each = np.ones(len(seen)) if weight is None else weight[finite]
+        worth = effective_n(float(each.sum()), float((each * each).sum()))
         for name, (model, spread) in self.models.items():
             # No error is below 0, though a sum of trees may be.
-            value = float(np.maximum(model(seen), 0.0).mean())
-            half = Z * spread / math.sqrt(len(seen))
+            value = float(np.average(np.maximum(model(seen), 0.0), weights=each))
+            half = Z * spread / math.sqrt(worth)
             found[name] = Estimate(value, max(0.0, value - half), value + half)
         for name, square in ROOTS.items():
             found[name] = _root(found[square])
         return found
+
+
+def _deviation(values: Float64, weight: Float64 | None) -> float:
+    mean = np.average(values, weights=weight)
+    return math.sqrt(float(np.average((values - mean) ** 2, weights=weight)))
 
 
 def _seen(features: Float64, predicted: Float64) -> Float64:

@@ -71,23 +71,36 @@ class Foresight:
     """Reference rows that were learnt from."""
     seen: Seen = NOTHING_SEEN
 
-    def estimates(self, rows: RowColumns) -> dict[str, Estimate]:
-        """The figures to expect of rows, whatever is known of their labels; {} without a fit."""
+    def usable(self, rows: RowColumns) -> RowColumns:
+        """Those of some rows that say what an estimate needs."""
         rows = rows.take(~rows.failed)
         if isinstance(self.fitted, Binary):
-            scored = rows.take(np.isfinite(rows.score))
-            return self.fitted.estimates(scored.score, scored.predicted == self.positive)
+            return rows.take(np.isfinite(rows.score))
         if isinstance(self.fitted, Multiclass):
-            said = rows.take(rows.probabilities.known)
-            if said.probabilities.classes != self.fitted.classes:
-                return dict.fromkeys(FIGURES, NOTHING)
-            places = said.probabilities.places(said.predicted)
-            return self.fitted.estimates(said.probabilities.table, places)
+            same = rows.probabilities.classes == self.fitted.classes
+            return rows.take(rows.probabilities.known & same)
         if isinstance(self.fitted, TopScore):
-            scored = rows.take(np.isfinite(rows.score) & (rows.predicted != None))  # noqa: E711
-            return self.fitted.estimates(scored.predicted, scored.score)
+            return rows.take(np.isfinite(rows.score) & (rows.predicted != None))  # noqa: E711
+        return rows.take(np.isfinite(rows.value))
+
+    def estimates(self, rows: RowColumns) -> dict[str, Estimate]:
+        """The figures to expect of rows, whatever is known of their labels; {} without a fit.
+
+        They rest on the rows that are `usable`.
+        """
+        rows = self.usable(rows)
+        weight = rows.adjusted_count
+        if isinstance(self.fitted, Binary):
+            return self.fitted.estimates(rows.score, rows.predicted == self.positive, weight)
+        if isinstance(self.fitted, Multiclass):
+            if rows.probabilities.classes != self.fitted.classes:
+                return dict.fromkeys(FIGURES, NOTHING)
+            places = rows.probabilities.places(rows.predicted)
+            return self.fitted.estimates(rows.probabilities.table, places, weight)
+        if isinstance(self.fitted, TopScore):
+            return self.fitted.estimates(rows.predicted, rows.score, weight)
         if isinstance(self.fitted, DirectLoss):
-            return self.fitted.estimates(self.seen.matrix(rows), rows.value)
+            return self.fitted.estimates(self.seen.matrix(rows), rows.value, weight)
         return {}
 
 
@@ -104,12 +117,15 @@ def foresight(reference: RowColumns, positive: str | None) -> Foresight:
     scored = judged.take(np.isfinite(judged.score) & (judged.predicted != None))  # noqa: E711
     if len(numbers) >= LABELLED_MIN and len(numbers) >= len(scored):
         seen = Seen.of(numbers)
-        fitted = DirectLoss.fitted(seen.matrix(numbers), numbers.value, numbers.truth)
+        fitted = DirectLoss.fitted(
+            seen.matrix(numbers), numbers.value, numbers.truth, numbers.weight
+        )
         return Foresight(None, "dle", fitted=fitted, labelled=len(numbers), seen=seen)
     said = judged.take(judged.probabilities.known)
     if len(said) >= LABELLED_MIN and set(said.task) != {BINARY}:
         classes, table = said.probabilities.classes, said.probabilities.table
-        many = Multiclass.fitted(classes, table, said.probabilities.places(said.actual))
+        places = said.probabilities.places(said.actual)
+        many = Multiclass.fitted(classes, table, places, said.weight)
         return Foresight(None, "cbpe", fitted=many, labelled=len(said))
     if len(scored) < LABELLED_MIN:
         return Foresight(_too_few(len(judged), len(scored), len(numbers)))
@@ -119,9 +135,9 @@ def foresight(reference: RowColumns, positive: str | None) -> Foresight:
                 "the positive class is not known; declare inferspan.predict(positive=…) or "
                 "models.<name>.positive_class"
             )
-        binary = Binary.fitted(scored.score, scored.actual == positive)
+        binary = Binary.fitted(scored.score, scored.actual == positive, scored.weight)
         return Foresight(None, "cbpe", positive, binary, len(scored))
-    top = TopScore.fitted(scored.predicted, scored.score, scored.correct == 1)
+    top = TopScore.fitted(scored.predicted, scored.score, scored.correct == 1, scored.weight)
     return Foresight(None, "cbpe", fitted=top, labelled=len(scored))
 
 

@@ -56,6 +56,7 @@ def _key(rows: RowColumns, positive: str | None) -> bytes:
         rows.score,
         rows.value,
         rows.truth,
+        rows.weight,
         probabilities.table,
     ]
     for column in [*numbers, *features.numbers.values()]:

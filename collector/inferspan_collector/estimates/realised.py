@@ -1,20 +1,22 @@
 """The same figures that are estimated, from the labels that have come: what the estimate is held
 to.
 
-From single rows, so that both speak of the same ones. Shares have Wilson's intervals, areas
-Hanley's and McNeil's, mean errors those of a mean.
+From single rows, so that both speak of the same ones; a row that weighs counts as what it weighs,
+scikit-learn's `sample_weight`. Shares have Wilson's intervals of as many rows as the weights are
+worth, areas Hanley's and McNeil's, mean errors those of a mean. Means over classes have the means
+of their intervals, as estimates have: wide rather than narrow.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from inferspan_collector.batches import Int64
+from inferspan_collector.batches import Bool, Int64
 from inferspan_collector.estimates.boosted_trees import Float64
-from inferspan_collector.estimates.calibration import AS_GIVEN
 from inferspan_collector.estimates.confidence_based import Binary, Multiclass, roc_auc
 from inferspan_collector.estimates.direct_loss import (
     ERROR_MAX,
@@ -26,25 +28,27 @@ from inferspan_collector.estimates.direct_loss import (
 )
 from inferspan_collector.estimates.foresight import Foresight
 from inferspan_collector.quality.figure import Figure
-from inferspan_collector.quality.intervals import Z, f1_wilson, wilson
+from inferspan_collector.quality.intervals import Z, effective_n, wilson_share
 from inferspan_collector.store.row_columns import RowColumns
 
 _NONE: Final = "no label has joined yet"
 AVERAGED: Final = ("precision", "recall", "specificity", "f1")
-"""Figures of many classes that are means of those of each."""
+"""Figures of many classes that are means of those of each; one that a class lacks is 0 there."""
 
 
 def realised(rows: RowColumns, foresight: Foresight) -> dict[str, Figure]:
     """Every figure that `foresight` estimates, of the labelled ones among the rows."""
     if isinstance(foresight.fitted, DirectLoss):
-        return _errors(rows.truth[rows.correct >= -1], rows.value[rows.correct >= -1])
+        labelled = rows.take(rows.correct >= -1)
+        return _errors(labelled.truth, labelled.value, labelled.weight)
     judged = rows.take(rows.correct >= 0)
     if foresight.fitted is None:
         return {}
-    right = int((judged.correct == 1).sum())
-    found = {"accuracy": _share(right, len(judged))}
+    found = {"accuracy": _share(judged.correct == 1, np.ones(len(judged), bool), judged.weight)}
     if isinstance(foresight.fitted, Binary):
-        found |= _of_class(judged, str(foresight.positive))
+        positive = str(foresight.positive)
+        predicted, actual = judged.predicted == positive, judged.actual == positive
+        found |= _of_class(predicted, actual, judged.score, judged.weight)
     if isinstance(foresight.fitted, Multiclass):
         said = judged.take(judged.probabilities.known)
         if said.probabilities.classes == foresight.fitted.classes:
@@ -71,49 +75,69 @@ def realised_windows(
 
 
 def _of_classes(said: RowColumns) -> dict[str, Figure]:
-    """Means over the classes, as they are estimated; no closed interval of them is known."""
-    classes, table = said.probabilities.classes, said.probabilities.table
-    actual, predicted = (said.probabilities.places(text) for text in (said.actual, said.predicted))
-    # A truth is a probability of 0 or 1, so what is expected of it is what it is.
-    sure = Multiclass(classes, (AS_GIVEN,) * len(classes))
-    truths = (actual[:, None] == np.arange(len(classes))).astype(np.float64)
-    found = sure.estimates(truths, predicted)
-    areas = [roc_auc(table[:, k], truths[:, k]).value for k in range(len(classes))]
-    known = [area for area in areas if area is not None]
-    values = {name: found[name].value for name in AVERAGED}
-    values["roc_auc"] = sum(known) / len(known) if len(known) == len(areas) else None
-    return {
-        name: Figure.missing(_NONE) if value is None else Figure(value, len(said))
-        for name, value in values.items()
-    }
+    """Means over the classes, as they are estimated."""
+    probabilities = said.probabilities
+    actual, predicted = (probabilities.places(text) for text in (said.actual, said.predicted))
+    each = [
+        _of_class(predicted == k, actual == k, probabilities.table[:, k], said.weight)
+        for k in range(len(probabilities.classes))
+    ]
+    found = {name: _mean([figures[name] for figures in each], len(said)) for name in AVERAGED}
+    areas = [figures["roc_auc"] for figures in each]
+    missing = next((area for area in areas if area.value is None), None)
+    return {**found, "roc_auc": _mean(areas, len(said)) if missing is None else missing}
 
 
-def _of_class(judged: RowColumns, positive: str) -> dict[str, Figure]:
-    predicted, actual = judged.predicted == positive, judged.actual == positive
-    right = int((predicted & actual).sum())
-    misses = int((predicted ^ actual).sum())
-    f1 = Figure.missing(_NONE)
-    if right + misses:
-        value = 2 * right / (2 * right + misses)
-        f1 = Figure(value, right + misses, *f1_wilson(right, misses))
-    scored = np.isfinite(judged.score)
-    area = roc_auc(judged.score[scored], actual[scored].astype(np.float64))
+def _mean(parts: Sequence[Figure], n: int) -> Figure:
+    if n == 0:
+        return Figure.missing(_NONE)
+    ends = [
+        math.fsum(missing if end is None else end for end in column) / len(parts)
+        for missing, column in (
+            (0.0, [part.value for part in parts]),
+            (0.0, [part.low for part in parts]),
+            (1.0, [part.high for part in parts]),
+        )
+    ]
+    return Figure(ends[0], n, ends[1], ends[2])
+
+
+def _of_class(predicted: Bool, actual: Bool, score: Float64, weight: Float64) -> dict[str, Figure]:
+    """Those of one class against the rest; the score is of the class, NaN where there is none."""
+    concerned = predicted | actual
+    shared = _share(predicted & actual, concerned, weight)
+    scored = np.isfinite(score)
+    area = roc_auc(score[scored], actual[scored].astype(np.float64), weight[scored])
     return {
-        "precision": _share(right, int(predicted.sum())),
-        "recall": _share(right, int(actual.sum())),
-        "specificity": _share(int((~predicted & ~actual).sum()), int((~actual).sum())),
-        "f1": f1,
+        "precision": _share(actual, predicted, weight),
+        "recall": _share(predicted, actual, weight),
+        "specificity": _share(~predicted, ~actual, weight),
+        "f1": _as_f1(shared),
         "roc_auc": Figure.missing("both classes are needed")
         if area.value is None
         else Figure(area.value, int(scored.sum()), area.low, area.high),
     }
 
 
-def _share(successes: int, n: int) -> Figure:
-    return Figure(successes / n, n, *wilson(successes, n)) if n else Figure.missing(_NONE)
+def _share(hit: Bool, among: Bool, weight: Float64) -> Figure:
+    n = int(among.sum())
+    if n == 0:
+        return Figure.missing(_NONE)
+    total = math.fsum(weight[among])
+    share = math.fsum(weight[hit & among]) / total
+    worth = effective_n(total, math.fsum(weight[among] ** 2))
+    return Figure(share, n, *wilson_share(share, worth))
 
 
-def _errors(truth: Float64, value: Float64) -> dict[str, Figure]:
+def _as_f1(shared: Figure) -> Figure:
+    """F1 = 2J ÷ (1 + J) of the share J of the rows that concern the class (`f1_wilson`)."""
+    if shared.value is None or shared.low is None or shared.high is None:
+        return shared
+    value, low, high = (2 * j / (1 + j) for j in (shared.value, shared.low, shared.high))
+    return Figure(value, shared.n, low, high)
+
+
+def _errors(truth: Float64, value: Float64, weight: Float64) -> dict[str, Figure]:
     finite = np.isfinite(truth) & np.isfinite(value)
     found = dict.fromkeys(FIGURES, Figure.missing(_NONE))
     for name in LOSSES:
@@ -123,9 +147,7 @@ def _errors(truth: Float64, value: Float64) -> dict[str, Figure]:
         elif (errors >= ERROR_MAX).any():
             found[name] = Figure.missing(f"an error is {ERROR_MAX:g} or more")
         elif len(errors):
-            mean = float(errors.mean())
-            half = Z * float(errors.std()) / math.sqrt(len(errors))
-            found[name] = Figure(mean, len(errors), max(0.0, mean - half), mean + half)
+            found[name] = _mean_error(errors, weight[finite])
     for name, square in ROOTS.items():
         figure = found[square]
         found[name] = figure
@@ -133,3 +155,11 @@ def _errors(truth: Float64, value: Float64) -> dict[str, Figure]:
             ends = (math.sqrt(figure.low), math.sqrt(figure.high))
             found[name] = Figure(math.sqrt(figure.value), figure.n, *ends)
     return found
+
+
+def _mean_error(errors: Float64, weight: Float64) -> Figure:
+    """With the linearised variance of a weighted mean, as `means.Mean` has it."""
+    share = weight / weight.sum()
+    mean = float((share * errors).sum())
+    half = Z * math.sqrt(float((share**2 * (errors - mean) ** 2).sum()))
+    return Figure(mean, len(errors), max(0.0, mean - half), mean + half)

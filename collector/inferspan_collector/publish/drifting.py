@@ -57,12 +57,13 @@ def columns_json(found: Windowed) -> dict[str, Any]:
         found.places,
         len(found.starts),
         lambda name: constants_of(found.section, name),
+        found.section.minimum_n,
     )
     return {
         column.name: {
             "kind": column.reference.kind,
-            "reference_values": int(column.reference.whole.values[0]),
-            "values": column.counts.values.tolist(),
+            "reference_values": int(column.reference.whole.n_values[0]),
+            "values": column.counts.n_values.tolist(),
             "figures": {name: course_json(course) for name, course in column.figures.items()},
         }
         for column in followed_columns
@@ -74,6 +75,7 @@ def course_json(course: Course) -> dict[str, Any]:
     return {
         "values": numbers_json(course.values.tolist()),
         **thresholds_json(course.thresholds),
+        "known": course.known.tolist(),
         "alerts": course.alerts.tolist(),
     }
 

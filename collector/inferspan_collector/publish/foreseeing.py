@@ -62,7 +62,10 @@ def _answer(found: Windowed, now_ns: int) -> dict[str, Any]:
         "label_lag": _lag_json(lags, int((rows.lag >= 0).sum())),
         "thresholds": {name: thresholds_json(each) for name, each in thresholds.items()},
         "windows": [
-            {**window, **_window_json(part, foreseen, thresholds, lags, now_ns)}
+            {
+                **window,
+                **_window_json(part, foreseen, thresholds, lags, now_ns, found.section.minimum_n),
+            }
             for window, part in zip(found.windows_json(), _parts(found), strict=True)
         ],
     }
@@ -97,27 +100,31 @@ def _window_json(
     thresholds: dict[str, Thresholds],
     lags: Curve,
     now_ns: int,
+    minimum_n: int,
 ) -> dict[str, Any]:
     answering = rows.take(~rows.failed)
     labelled = int((answering.correct >= -1).sum())
     settled = lags.settled(now_ns - answering.event_time)
+    coverage = labelled / len(answering) if len(answering) else None
+    shown = outlooks(answering, foreseen, thresholds, minimum_n)
     return {
         "labeled": labelled,
-        "coverage": labelled / len(answering) if len(answering) else None,
+        "coverage": coverage,
         "settled": float(settled.mean()) if len(answering) else None,
         "metrics": {
-            name: _metric_json(outlook)
-            for name, outlook in outlooks(answering, foreseen, thresholds).items()
+            name: _metric_json(outlook, len(answering), coverage) for name, outlook in shown.items()
         },
     }
 
 
-def _metric_json(outlook: Outlook) -> dict[str, Any]:
-    gap = outlook.gap
+def _metric_json(outlook: Outlook, answering: int, labelled: float | None) -> dict[str, Any]:
+    gap, minimum_n = outlook.gap, outlook.minimum_n
+    # Of rows that have a score, or probabilities, or a value: what the estimate rests on.
+    estimated = outlook.estimated.n / answering if answering else None
     return {
-        "estimated": figure_json(outlook.estimated),
+        "estimated": figure_json(outlook.estimated, minimum_n, estimated),
         "alert": outlook.alert,
-        "realized": figure_json(outlook.realized),
+        "realized": figure_json(outlook.realized, minimum_n, labelled),
         "gap": None
         if gap is None
         else {

@@ -199,7 +199,9 @@ def add_alerts(
             limits = said.get(name) or learnt_here.get(name) or NO_THRESHOLDS
             value = figure["value"]
             figure["lower_threshold"], figure["upper_threshold"] = limits.low, limits.high
-            figure["alert"] = value is not None and limits.outside(value)
+            # What rests on too few rows is not known, so it is not known to be outside either.
+            known = value is not None and figure.get("known", True)
+            figure["alert"] = known and limits.outside(value)
 
 
 def reference_json(minutes: tuple[int | None, int | None], windows: int) -> dict[str, Any]:

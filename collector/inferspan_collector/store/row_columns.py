@@ -24,15 +24,18 @@ _ROWS: Final = f"""
 SELECT
     p.row_id, p.key_high, p.key_low, p.position, s.environment, s.version, s.variant, s.task,
     s.positive_class, p.event_time, p.error_type IS NOT NULL AS failed, p.predicted,
-    p.score, p.value, l.actual, l.value AS truth,
+    p.score, p.value, p.adjusted_count, p.adjusted_count * coalesce(l.weight, 1) AS weight,
+    l.actual, l.value AS truth,
     CASE WHEN o.counted THEN o.correct ELSE {UNLABELLED} END AS correct,
     CASE WHEN l.kind <> 'implied' THEN greatest(l.received - p.event_time, 0) ELSE -1 END AS lag
 FROM ({full_rows.predictions()}) AS p
 JOIN series AS s ON s.series_id = p.series_id
 LEFT JOIN ({full_rows.outcomes()}) AS o ON o.prediction_row = p.row_id AND o.target = $target
 LEFT JOIN (
-    SELECT w.row_id, w.actual, w.value, w.received, t.kind
-    FROM labels AS w JOIN label_sets AS t ON t.set_id = w.set_id
+    SELECT w.row_id, w.actual, w.value, w.received, t.kind, d.weight
+    FROM labels AS w
+    JOIN label_sets AS t ON t.set_id = w.set_id
+    LEFT JOIN label_details AS d ON d.row_id = w.row_id
 ) AS l ON l.row_id = o.label_row
 WHERE p.current AND <conditions>
 ORDER BY p.event_time <order>, p.key_high, p.key_low, p.position, p.row_id
@@ -114,6 +117,11 @@ class RowColumns:
     predicted: NDArray[np.object_]
     score: NDArray[np.float64]
     value: NDArray[np.float64]
+    adjusted_count: NDArray[np.float64]
+    """For how many calls the row stands (`inferspan.sampling.adjusted_count`), greater than 0."""
+    weight: NDArray[np.float64]
+    """The same times the weight of its label, where one joined: what the row weighs in figures of
+    labelled rows."""
     actual: NDArray[np.object_]
     truth: NDArray[np.float64]
     """The truth as a number, NaN where it is none."""

@@ -82,7 +82,10 @@ def test_counts_of_parts_add_up_to_the_counts_of_the_whole(kind: str, data: st.D
         )
         parts.append(case.whole(values))
     merged, whole = parts[0] + parts[1], case.whole(case.window)
-    for integers in ("inside", "below", "above", "missing", "mistyped", "low", "high"):
+    for integers in (
+        "inside", "below", "above", "missing", "mistyped", "low", "high", "n_values", "n_rows",
+        "squares",
+    ):  # fmt: skip
         np.testing.assert_array_equal(getattr(merged, integers), getattr(whole, integers))
     for sums in ("below_sum", "above_sum"):
         np.testing.assert_allclose(getattr(merged, sums), getattr(whole, sums), rtol=1e-12)
@@ -98,7 +101,60 @@ def test_windows_together_are_the_counts_of_all_their_rows(kind: str, data: st.D
     whole = case.whole(case.window)
     np.testing.assert_array_equal(together.inside, whole.inside)
     np.testing.assert_array_equal(together.rows, whole.rows)
+    np.testing.assert_array_equal(together.n_values, whole.n_values)
     np.testing.assert_array_equal(together.low, whole.low)
+
+
+def repeated(
+    values: np.ndarray | list[str | None], times: np.ndarray
+) -> np.ndarray | list[str | None]:
+    if isinstance(values, np.ndarray):
+        return np.repeat(values, times)
+    return [value for value, n in zip(values, times.tolist(), strict=True) for _ in range(n)]
+
+
+@pytest.mark.parametrize("kind", CASES)
+@given(data=st.data())
+def test_a_row_that_stands_for_several_counts_as_they_do(kind: str, data: st.DataObject) -> None:
+    case = data.draw(CASES[kind])
+    seed = data.draw(st.integers(0, 2**32))
+    times = np.random.default_rng(seed).integers(1, 5, len(case.window))
+    weighed = case.whole(case.window, times.astype(np.float64))
+    every = case.whole(repeated(case.window, times))
+    plain = case.whole(case.window)
+    for name in ("inside", "below", "above", "missing", "mistyped", "low", "high"):
+        np.testing.assert_array_equal(getattr(weighed, name), getattr(every, name))
+    for name in ("n_values", "n_rows"):
+        np.testing.assert_array_equal(getattr(weighed, name), getattr(plain, name))
+    reference = case.whole(case.reference)
+    for name, method in METHODS.items():
+        if kind in method.KINDS:
+            found = method.distances(reference, weighed, case.bins)
+            expected = method.distances(reference, every, case.bins)
+            if name == "chi_squared":
+                # As sure as so many rows as their weights are worth, not as all they stand for.
+                assert np.isnan(found) == np.isnan(expected)
+                continue
+            np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)
+    for name, check in CHECKS.items():
+        if kind in check.KINDS and name != "constant":
+            np.testing.assert_allclose(check.shares(weighed), check.shares(every), rtol=1e-12)
+
+
+@given(data=st.data(), each=st.sampled_from([0.25, 3.0, 1e6]))
+def test_rows_that_weigh_alike_are_as_far_as_rows_that_weigh_one(
+    data: st.DataObject, each: float
+) -> None:
+    case = data.draw(CASES["category"])
+    reference, plain = case.whole(case.reference), case.whole(case.window)
+    alike = case.whole(case.window, np.full(len(case.window), each))
+    chi_squared = METHODS["chi_squared"]
+    np.testing.assert_allclose(
+        chi_squared.distances(reference, alike, case.bins),
+        chi_squared.distances(reference, plain, case.bins),
+        rtol=1e-6,
+        atol=1e-9,
+    )
 
 
 @pytest.mark.parametrize(("name", "kind"), CHECK_KINDS)

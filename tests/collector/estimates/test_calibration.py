@@ -31,13 +31,27 @@ def test_isotonic_regression_is_that_of_scikit_learn(rows: tuple[np.ndarray, np.
     np.testing.assert_allclose(isotonic(scores, positive)(asked), theirs.predict(asked), atol=1e-12)
 
 
-@given(rows=labelled(), data=st.data())
+@given(rows=labelled(), seed=st.integers(0, 2**32))
+def test_rows_that_weigh_are_those_of_scikit_learns_sample_weight(
+    rows: tuple[np.ndarray, np.ndarray], seed: int
+) -> None:
+    scores, positive = rows
+    weight = np.random.default_rng(seed).choice([0.25, 1.0, 3.0, 10.0], len(scores))
+    theirs = IsotonicRegression(out_of_bounds="clip").fit(scores, positive, weight)
+    asked = np.concatenate([scores, np.linspace(-0.5, 1.5, 101)])
+    ours = isotonic(scores, positive, weight)
+    np.testing.assert_allclose(ours(asked), theirs.predict(asked), atol=1e-12)
+
+
+@given(rows=labelled(), data=st.data(), weighs=st.booleans())
 def test_the_order_of_rows_does_not_matter(
-    rows: tuple[np.ndarray, np.ndarray], data: st.DataObject
+    rows: tuple[np.ndarray, np.ndarray], data: st.DataObject, weighs: bool
 ) -> None:
     scores, positive = rows
     order = np.array(data.draw(st.permutations(range(len(scores)))))
-    ours, other = calibrated(scores, positive), calibrated(scores[order], positive[order])
+    weight = np.where(scores > 0.4, 4.0, 1.0) if weighs else np.ones(len(scores))
+    ours = calibrated(scores, positive, weight)
+    other = calibrated(scores[order], positive[order], weight[order])
     asked = np.linspace(0, 1, 51)
     np.testing.assert_allclose(ours(asked), other(asked), atol=1e-12)
 

@@ -31,20 +31,27 @@ def scored(draw: st.DrawFn) -> Rows:
     return scores, scores >= draw(st.sampled_from([0.0, 0.5, 1.1]))
 
 
-def weighted(rows: Rows) -> dict[str, list[float] | list[int]]:
+def weights_of(rows: Rows, weighs: bool) -> np.ndarray:
+    """For how many rows each stands: scores of one kind for more than the others."""
+    n = len(rows[0])
+    return np.where(rows[0] > 0.4, 10.0, 0.25) + np.arange(n) % 3 if weighs else np.ones(n)
+
+
+def weighted(rows: Rows, weight: np.ndarray) -> dict[str, list[float] | list[int]]:
     """Every row twice, right with its probability and wrong with the rest: scikit-learn's words."""
     scores, predicted = rows
     return {
         "y_true": [1] * len(scores) + [0] * len(scores),
         "y_pred": [*predicted.astype(int).tolist()] * 2,
-        "sample_weight": [*scores.tolist(), *(1 - scores).tolist()],
+        "sample_weight": [*(weight * scores).tolist(), *(weight * (1 - scores)).tolist()],
     }
 
 
-@given(rows=scored())
-def test_estimates_are_the_figures_of_expected_rows(rows: Rows) -> None:
-    estimates = Binary(AS_GIVEN).estimates(*rows)
-    twice = weighted(rows)
+@given(rows=scored(), weighs=st.booleans())
+def test_estimates_are_the_figures_of_expected_rows(rows: Rows, weighs: bool) -> None:
+    weight = weights_of(rows, weighs)
+    estimates = Binary(AS_GIVEN).estimates(*rows, weight if weighs else None)
+    twice = weighted(rows, weight)
     theirs = {
         "accuracy": accuracy_score(**twice),
         "precision": precision_score(**twice, zero_division=np.nan),
@@ -57,24 +64,36 @@ def test_estimates_are_the_figures_of_expected_rows(rows: Rows) -> None:
         assert ours is None if np.isnan(value) else ours == pytest.approx(value, abs=1e-9), name
 
 
-@given(rows=scored())
-def test_the_expected_area_is_that_of_expected_rows(rows: Rows) -> None:
+@given(rows=scored(), weighs=st.booleans())
+def test_the_expected_area_is_that_of_expected_rows(rows: Rows, weighs: bool) -> None:
     scores, _ = rows
-    positives = scores.sum()
+    positives, weight = scores.sum(), weights_of(rows, weighs)
     assume(1e-6 < positives < len(scores) - 1e-6)
-    twice = weighted(rows)
+    twice = weighted(rows, weight)
     exact = roc_auc_score(twice["y_true"], [*scores, *scores], sample_weight=twice["sample_weight"])
-    estimate = Binary(AS_GIVEN).estimates(*rows)["roc_auc"]
+    estimate = Binary(AS_GIVEN).estimates(*rows, weight)["roc_auc"]
     assert estimate.value == pytest.approx(exact, abs=1e-6)
 
 
-@given(rows=scored(), data=st.data())
-def test_expected_cells_of_parts_add_up(rows: Rows, data: st.DataObject) -> None:
+@given(rows=scored(), each=st.sampled_from([0.25, 3.0, 1e6]))
+def test_rows_that_weigh_alike_are_as_sure_as_rows_that_weigh_one(rows: Rows, each: float) -> None:
+    plain = Binary(AS_GIVEN).estimates(*rows)
+    for name, estimate in Binary(AS_GIVEN).estimates(*rows, np.full(len(rows[0]), each)).items():
+        ends = [(found.value, found.low, found.high) for found in (estimate, plain[name])]
+        assert (None in ends[0]) == (None in ends[1]), name
+        if None not in ends[0]:
+            assert ends[0] == pytest.approx(ends[1], abs=1e-6), name
+
+
+@given(rows=scored(), data=st.data(), weighs=st.booleans())
+def test_expected_cells_of_parts_add_up(rows: Rows, data: st.DataObject, weighs: bool) -> None:
     scores, predicted = rows
+    weight = weights_of(rows, weighs)
     mine = np.array(data.draw(st.lists(st.booleans(), min_size=len(scores), max_size=len(scores))))
-    merged = expected(scores[mine], predicted[mine]) + expected(scores[~mine], predicted[~mine])
-    whole = expected(scores, predicted)
-    assert (merged.predicted, merged.others) == (whole.predicted, whole.others)
+    parts = [expected(scores[held], predicted[held], weight[held]) for held in (mine, ~mine)]
+    merged = parts[0] + parts[1]
+    whole = expected(scores, predicted, weight)
+    assert (merged.predicted, merged.others) == pytest.approx((whole.predicted, whole.others))
     for name in FIGURES[:-1]:
         one, other = getattr(merged, name)(), getattr(whole, name)()
         assert (one.value is None) == (other.value is None)

@@ -56,6 +56,33 @@ def test_without_features_it_knows_the_errors_by_what_was_predicted() -> None:
     assert estimates["mean_absolute_error"].value == pytest.approx(true, rel=0.01)
 
 
+def test_what_rows_weigh_decides_how_large_errors_are_said_to_be() -> None:
+    # Half of the rows are off by 1, and stand for four each; the others are off by 6.
+    predicted, nothing = np.zeros(1_000), np.empty((1_000, 0))
+    even = np.arange(1_000) % 2 == 0
+    actual, weight = np.where(even, 1.0, 6.0), np.where(even, 4.0, 1.0)
+    fitted = DirectLoss.fitted(nothing, predicted, actual, weight)
+    estimate = fitted.estimates(nothing, predicted)["mean_absolute_error"]
+    assert estimate.value == pytest.approx(2.0)
+    # A feature tells them apart: then it matters of how many of which there are now.
+    seen = even.astype(float)[:, None]
+    fitted = DirectLoss.fitted(seen, predicted, actual, weight)
+    for each, exact in ((None, 3.5), (weight, 2.0)):
+        estimate = fitted.estimates(seen, predicted, each)["mean_absolute_error"]
+        assert estimate.value == pytest.approx(exact, rel=0.001)
+
+
+def test_rows_that_weigh_differently_are_worth_fewer() -> None:
+    features, predicted, actual = prices(2_000, 8, noisy=0.5)
+    fitted = DirectLoss.fitted(features, predicted, actual)
+    widths = []
+    for weight in (np.ones(2_000), np.full(2_000, 7.0), np.where(np.arange(2_000) % 9, 1.0, 50.0)):
+        estimate = fitted.estimates(features, predicted, weight)["mean_absolute_error"]
+        widths.append(estimate.high - estimate.low)
+    assert widths[1] == pytest.approx(widths[0])
+    assert widths[2] > 2 * widths[0]
+
+
 def test_a_small_reference_and_no_rows_say_nothing() -> None:
     features, predicted, actual = prices(ROWS_MIN - 1, 4, noisy=0.5)
     small = DirectLoss.fitted(features, predicted, actual)

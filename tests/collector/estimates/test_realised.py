@@ -29,6 +29,7 @@ def rows_of(n: int, task: str, **given: object) -> RowColumns:
         **dict.fromkeys(("environment", "version", "variant", "positive_class"), none),
         **dict.fromkeys(("predicted", "actual"), none),
         **dict.fromkeys(("score", "value", "truth"), nan),
+        **dict.fromkeys(("adjusted_count", "weight"), np.ones(n)),
         "row_id": np.arange(n),
         "key_high": np.zeros(n, np.uint64),
         "key_low": np.arange(n, dtype=np.uint64),
@@ -53,31 +54,63 @@ def is_it(figure: Figure, exact: float, name: str) -> None:
 
 
 scores = st.sampled_from([0.0, 0.2, 0.5, 0.5000001, 1.0]) | st.floats(0, 1)
+weights = st.sampled_from([0.25, 1.0, 3.0, 10.0])
 
 
-@given(st.lists(st.tuples(scores, st.booleans(), st.booleans()), max_size=40))
-def test_two_classes(drawn: list[tuple[float, bool, bool]]) -> None:
-    score = np.array([each for each, _, _ in drawn])
+@given(st.lists(st.tuples(scores, st.booleans(), st.booleans(), weights), max_size=40))
+def test_two_classes(drawn: list[tuple[float, bool, bool, float]]) -> None:
+    score, weight = (np.array([row[k] for row in drawn]) for k in (0, 3))
     said, true = (np.array([row[k] for row in drawn], bool) for k in (1, 2))
     texts = np.array(["no", "yes"], np.object_)
     rows = rows_of(
         len(drawn), BINARY, score=score, predicted=texts[said.astype(int)],
-        actual=texts[true.astype(int)], correct=(said == true).astype(np.int8),
+        actual=texts[true.astype(int)], correct=(said == true).astype(np.int8), weight=weight,
     )  # fmt: skip
     found = realised(rows, Foresight(None, "cbpe", "yes", Binary(AS_GIVEN)))
-    nan = {"zero_division": np.nan}
+    about = {"sample_weight": weight}
+    nan = {"zero_division": np.nan, **about}
     both = len({*true.tolist()}) == 2
     exact = {
-        "accuracy": metrics.accuracy_score(true, said) if drawn else np.nan,
+        "accuracy": metrics.accuracy_score(true, said, **about) if drawn else np.nan,
         "precision": metrics.precision_score(true, said, **nan) if drawn else np.nan,
         "recall": metrics.recall_score(true, said, **nan) if drawn else np.nan,
         "specificity": metrics.recall_score(~true, ~said, **nan) if drawn else np.nan,
         "f1": metrics.f1_score(true, said, **nan) if drawn else np.nan,
-        "roc_auc": metrics.roc_auc_score(true, score) if both else np.nan,
+        "roc_auc": metrics.roc_auc_score(true, score, **about) if both else np.nan,
     }
     assert set(found) == set(exact)
     for name, value in exact.items():
         is_it(found[name], value, name)
+        bounded(found[name], name)
+
+
+def bounded(figure: Figure, name: str) -> None:
+    if figure.value is not None:
+        assert figure.low is not None, name
+        assert figure.high is not None, name
+        assert 0 <= figure.low <= figure.value + 1e-12, (name, figure)
+        assert figure.value - 1e-12 <= figure.high <= 1, (name, figure)
+
+
+@given(weight=st.sampled_from([0.25, 7.0, 1e6]), seed=st.integers(0, 2**32))
+def test_rows_that_weigh_alike_are_as_sure_as_rows_that_weigh_one(weight: float, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    score, true = rng.random(50), rng.random(50) < 0.5
+    texts = np.array(["no", "yes"], np.object_)
+    found = []
+    for each in (1.0, weight):
+        rows = rows_of(
+            50, BINARY, score=score, predicted=texts[(score > 0.5).astype(int)],
+            actual=texts[true.astype(int)], correct=((score > 0.5) == true).astype(np.int8),
+            weight=np.full(50, each),
+        )  # fmt: skip
+        found.append(realised(rows, Foresight(None, "cbpe", "yes", Binary(AS_GIVEN))))
+    for name, figure in found[1].items():
+        plain = found[0][name]
+        assert figure.n == plain.n, name
+        if figure.value is not None:
+            ends = (figure.value, figure.low, figure.high)
+            assert ends == pytest.approx((plain.value, plain.low, plain.high), abs=1e-9), name
 
 
 @given(st.integers(1, 60), st.integers(0, 2**32), st.integers(1, 3))
@@ -107,17 +140,19 @@ def test_several_classes(n: int, seed: int, kinds: int) -> None:
     assert set(found) == set(exact)
     for name, value in exact.items():
         is_it(found[name], value, name)
+        bounded(found[name], name)
 
 
 numbers = st.floats(-0.9, 1e6) | st.sampled_from([0.0, -5.0, 1e308, -1e308, np.inf, np.nan])
 
 
-@given(st.lists(st.tuples(numbers, numbers), min_size=1, max_size=30))
-def test_numbers(pairs: list[tuple[float, float]]) -> None:
-    truth, value = (np.array([pair[k] for pair in pairs]) for k in (0, 1))
+@given(st.lists(st.tuples(numbers, numbers, weights), min_size=1, max_size=30))
+def test_numbers(pairs: list[tuple[float, float, float]]) -> None:
+    truth, value, weight = (np.array([pair[k] for pair in pairs]) for k in (0, 1, 2))
     rows = rows_of(
-        len(pairs), REGRESSION, truth=truth, value=value, correct=np.full(len(pairs), -1, np.int8)
-    )
+        len(pairs), REGRESSION, truth=truth, value=value, weight=weight,
+        correct=np.full(len(pairs), -1, np.int8),
+    )  # fmt: skip
     found = realised(rows, Foresight(None, "dle", fitted=DirectLoss({})))
     assert set(found) == set(FIGURES)
     finite = np.isfinite(truth) & np.isfinite(value)
@@ -125,15 +160,16 @@ def test_numbers(pairs: list[tuple[float, float]]) -> None:
         assert (figure.value is None) == bool(figure.reason), name
         assert figure.value is None or np.isfinite(figure.value), (name, figure)
         assert figure.low is None or figure.low <= (figure.value or 0) <= (figure.high or 0)
-    truth, value = truth[finite], value[finite]
+    truth, value, about = truth[finite], value[finite], {"sample_weight": weight[finite]}
     if len(truth) and np.abs([truth, value]).max() < 1e100:
-        is_it(found["mean_absolute_error"], metrics.mean_absolute_error(truth, value), "mae")
-        square = metrics.mean_squared_error(truth, value)
+        mae = metrics.mean_absolute_error(truth, value, **about)
+        is_it(found["mean_absolute_error"], mae, "mae")
+        square = metrics.mean_squared_error(truth, value, **about)
         is_it(found["mean_squared_error"], square, "mse")
         is_it(found["root_mean_squared_error"], np.sqrt(square), "rmse")
         logs = np.nan
         if min(truth.min(), value.min()) > -1:
-            logs = metrics.mean_squared_log_error(truth, value)
+            logs = metrics.mean_squared_log_error(truth, value, **about)
         is_it(found["mean_squared_log_error"], logs, "msle")
 
 

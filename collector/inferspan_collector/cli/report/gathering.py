@@ -152,18 +152,24 @@ def _trend(
 
 
 def _drift(answer: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each column: its newest value of each figure, and in how many windows it alerted."""
+    """Each column: its newest known value of each figure, and in how many windows it alerted.
+
+    The newest window has often begun just now: what few rows say is not known, and hides nothing.
+    """
     found = []
     for column, each in answer["columns"].items():
         figures = {}
         for name, course in each["figures"].items():
-            values = [value for value in course["values"] if value is not None]
+            values = course["values"]
+            there = [place for place, value in enumerate(values) if value is not None]
+            known = [place for place in there if course["known"][place]]
+            newest = known[-1] if known else there[-1] if there else None
             figures[name] = {
-                "value": values[-1] if values else None,
+                "value": None if newest is None else values[newest],
                 "upper_threshold": course["upper_threshold"],
                 "lower_threshold": course["lower_threshold"],
                 "alerts": sum(course["alerts"]),
-                "alert": bool(course["alerts"] and course["alerts"][-1]),
+                "alert": newest is not None and course["alerts"][newest],
             }
         found.append(
             {

@@ -18,7 +18,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from inferspan_collector.drift.counts import Counts, Float64, Int64
+from inferspan_collector.drift.counts import Amounts, Counts, Float64
 
 
 class Check(Protocol):
@@ -30,11 +30,12 @@ class Check(Protocol):
         """float64[W]: of each window the share of rows."""
 
 
-def share_of(rows: Int64, all_rows: Int64) -> Float64:
+def share_of(rows: Amounts, all_rows: Amounts) -> Float64:
     """float64[W]: rows ÷ all rows, NaN where there are none."""
     n = all_rows.astype(np.float64)
     n[n == 0] = np.nan
-    return rows / n
+    shares: Float64 = rows / n
+    return shares
 
 
 def _discover() -> Mapping[str, Check]:

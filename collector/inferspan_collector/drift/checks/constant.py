@@ -21,5 +21,5 @@ def shares(windows: Counts) -> Float64:
     numbers = windows.low == windows.high
     no_numbers = windows.low == np.inf
     one_category = no_numbers & (windows.inside == n[:, None]).any(axis=1)
-    constant = ((numbers & ~no_numbers) | one_category) & (n > 1)
+    constant = ((numbers & ~no_numbers) | one_category) & (windows.n_values > 1)
     return np.where(n > 0, constant.astype(np.float64), np.nan)

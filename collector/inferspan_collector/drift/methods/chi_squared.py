@@ -4,7 +4,9 @@
 so one degree of freedom with Yates' correction, as scipy does by default. Categories that the
 reference does not hold are one bin, `__other__` (NannyML gives each its own). Pearson:
 Philosophical Magazine 50(302), 1900. No unit, 0 … the number of values. It grows with n: compare
-windows of like size, or read `p_values`. Exact for the bins; cost: some 10 ns a bin.
+windows of like size, or read `p_values`. Rows that weigh count as their effective number does (Rao,
+Scott: "The analysis of categorical data from complex sample surveys", JASA 76, 1981). Exact for the
+bins; cost: some 10 ns a bin.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ import numpy as np
 
 from inferspan_collector.distributions import chi_squared_quantile, chi_squared_tail
 from inferspan_collector.drift.bins import Bins, CategoryBins
-from inferspan_collector.drift.counts import Counts, Float64, Int64
+from inferspan_collector.drift.counts import Amounts, Counts, Float64, Int64
 
 KINDS: Final = frozenset(("category",))
 LIMIT: Final = None
@@ -26,12 +28,12 @@ LEVEL: Final = 0.05
 
 def distances(reference: Counts, windows: Counts, bins: Bins) -> Float64:
     """float64[W]; NaN where a side holds no value."""
-    return _statistic(bins.coarsened(reference), bins.coarsened(windows))[0]
+    return _statistic(_worth(reference, bins), _worth(windows, bins))[0]
 
 
 def p_values(reference: Counts, windows: Counts, bins: Bins) -> Float64:
     """float64[W]: how likely so great a χ² is if both come from one distribution."""
-    statistic, freedom = _statistic(bins.coarsened(reference), bins.coarsened(windows))
+    statistic, freedom = _statistic(_worth(reference, bins), _worth(windows, bins))
     return np.array(
         [chi_squared_tail(x, int(k)) for x, k in zip(statistic, freedom, strict=True)]
     ).reshape(len(windows))
@@ -52,8 +54,14 @@ def _critical(freedom: int) -> float:
     return chi_squared_quantile(LEVEL, max(1, freedom))
 
 
-def _statistic(p: Int64, q: Int64) -> tuple[Float64, Int64]:
-    """(χ², degrees of freedom), both [W], of counts int64[1, C] and int64[W, C]."""
+def _worth(counts: Counts, bins: Bins) -> Amounts:
+    """[W, C]: counts of the bins, as if each row weighed one."""
+    table: Amounts = bins.coarsened(counts) * counts.worth[:, None]
+    return table
+
+
+def _statistic(p: Amounts, q: Amounts) -> tuple[Float64, Int64]:
+    """(χ², degrees of freedom), both [W], of counts [1, C] and [W, C]."""
     both = (p + q).astype(np.float64)
     n_p, n_q = float(p.sum()), q.sum(axis=1).astype(np.float64)
     freedom: Int64 = (both > 0).sum(axis=1) - 1

@@ -26,4 +26,5 @@ def cumulative(counts: Counts) -> Float64:
 def _divided(table: Float64, counts: Counts) -> Float64:
     n = counts.values.astype(np.float64)
     n[n == 0] = np.nan
-    return table / n[:, None]
+    divided: Float64 = table / n[:, None]
+    return divided

@@ -68,4 +68,5 @@ def _right(counts: Counts, bins: NumberBins) -> Float64:
 def _mean(sums: Float64, counts: Counts) -> Float64:
     n = counts.values.astype(np.float64)
     n[n == 0] = np.nan
-    return sums / n
+    mean: Float64 = sums / n
+    return mean

@@ -73,10 +73,10 @@ class Noticed:
                 self.alerting.append(found)
 
     def add_drift(self, version: str | None, column: str, courses: Mapping[str, Course]) -> None:
-        """Note the figures of a column over one window."""
+        """Note the figures of a column over one window that rest on enough rows."""
         for method, course in courses.items():
             value = float(course.values[0])
-            if math.isfinite(value):
+            if math.isfinite(value) and course.known[0]:
                 self.drift.append(Drifted(version, column, method, value, course.thresholds))
 
     def changed(self) -> dict[tuple[str | None, str], list[Drifted]]:
