@@ -110,6 +110,17 @@ def test_versions_that_answered_the_same_requests(store: FilledStore) -> None:
     assert difference["significant"] is False
 
 
+def test_each_side_says_what_it_rests_on_and_whether_that_is_enough(store: FilledStore) -> None:
+    store.add(*answers("6", [True] * 40), *answers("7", [True] * 20, first=40), *truths(50))
+    figures = compare(store)["figures"]
+    for name, a, b in (("accuracy", 40, 10), ("recall", 20, 5), ("coverage", 40, 20)):
+        assert (figures[name]["a"]["n"], figures[name]["b"]["n"]) == (a, b), name
+        assert figures[name]["b"]["known"] is False
+    assert "known" not in figures["accuracy"]["a"]
+    assert figures["accuracy"]["a"]["coverage"] == 1.0
+    assert figures["recall"]["b"]["coverage"] == 0.5
+
+
 def test_p_values_are_adjusted_for_all_that_is_shown(store: FilledStore) -> None:
     store.add(
         *answers("6", [True] * 70 + [False] * 30),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.requests import Request
@@ -18,7 +18,7 @@ from inferspan_collector.publish.measuring import all_figures, measurements
 from inferspan_collector.publish.notes import listed, notes
 from inferspan_collector.publish.parameters import BadParameter, choice, given, minutes_range
 from inferspan_collector.publish.quality_json import default_average, figure_json
-from inferspan_collector.quality import many_windows, weighing
+from inferspan_collector.quality import many_windows, quality_figures, weighing
 from inferspan_collector.quality.counted_windows import CountedWindows, counted
 from inferspan_collector.quality.counts import Counts
 from inferspan_collector.quality.figure import AVERAGES, Figure, Question, positive_class
@@ -29,6 +29,8 @@ from inferspan_collector.submission import Queries
 
 PATH: Final = "/api/v1/models/{model:path}/compare"
 SIDES: Final = ("version", "variant")
+OF_COUNTS: Final = frozenset(quality_figures(Counts(), Question(AVERAGES[0])))
+"""Figures of the counts of judged predictions."""
 PARAMETERS: Final = (
     "a",
     "b",
@@ -108,7 +110,11 @@ def _compared(request: Request, reader: Reader, config: Config) -> Response:
             "notes": _notes(values, model, config, reader, rows),
             "shared": _shared_json(sides),
             "figures": {
-                name: _verdict_json(verdict)
+                name: _verdict_json(
+                    verdict,
+                    section.minimum_n,
+                    [_coverage(name, verdict.a, counts[a]), _coverage(name, verdict.b, counts[b])],
+                )
                 for name, verdict in verdicts(
                     figures_a, figures_b, sides, question, weighs=measured.weighs
                 ).items()
@@ -183,10 +189,20 @@ def _shared_json(sides: Sides) -> dict[str, Any] | None:
     }
 
 
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+def _coverage(name: str, figure: Figure, counts: Counts) -> float | None:
+    """As the quality endpoint has it: of the predictions that answered, what the figure needs."""
+    if name == "coverage":
+        return None
+    answered = max(1, counts.predictions - counts.errors, counts.labelled)
+    return counts.judged / answered if name in OF_COUNTS else min(1.0, figure.n / answered)
+
+
+def _verdict_json(
+    verdict: Verdict, minimum_n: int, coverage: Sequence[float | None]
+) -> dict[str, Any]:
     return {
-        "a": figure_json(verdict.a),
-        "b": figure_json(verdict.b),
+        "a": figure_json(verdict.a, minimum_n, coverage[0]),
+        "b": figure_json(verdict.b, minimum_n, coverage[1]),
         "difference": None
         if verdict.difference is None
         else _difference_json(verdict.difference, verdict),
