@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from asking import FilledStore, ask
+from baseline_files import baseline_of
 from records import MINUTE_NS, START_NS, Label, Prediction
 from starlette.routing import Route
 from test_metrics_arrivals import samples, scraped, value
@@ -188,6 +189,57 @@ def test_scores_of_evaluators_are_their_targets(store: FilledStore) -> None:
     labels = {"model": "bot", "target": "faithful", "metric": "score_mean"}
     assert value(found, "inferspan_quality_score", **labels) == pytest.approx(0.4875)
     assert value(found, "inferspan_quality_score_n", **labels) == 40
+
+
+def test_offline_figures_of_the_newest_baselines_stand_beside_live_ones(
+    filled: FilledStore, tmp_path: Path
+) -> None:
+    rng = np.random.default_rng(5)
+    kept = {}
+    for version, n in (("7", 100), ("7", 200), (None, 300)):
+        score = rng.random(n)
+        columns = {
+            "predicted": np.where(score >= 0.5, "fraud", "legit").tolist(),
+            "actual": np.where(rng.random(n) < score, "fraud", "legit").tolist(),
+            "score": score.tolist(),
+        }
+        told = {"version": version, "cross_validation": {"f1": (0.8, 0.9)}, "code_version": "4f2c"}
+        path = tmp_path / f"eval-{n}.parquet"
+        kept[version] = baseline_of(path, columns, told, positive="fraud")
+        filled.keep_baseline("fraud", kept[version])
+    found = scraped(made(filled))
+    for version, newest in kept.items():
+        of = {"model": "fraud", "version": version or "", "target": "default"}
+        for metric, average in (
+            ("accuracy", ""), ("roc_auc", ""), ("brier_score", ""), ("f1", "binary"),
+        ):  # fmt: skip
+            labels, figure = {**of, "metric": metric, "average": average}, newest.figures[metric]
+            for suffix in ("value", "low", "high", "n"):
+                names = {"value": "", "low": "_lower", "high": "_upper", "n": "_n"}
+                shown = value(found, f"inferspan_baseline_score{names[suffix]}", **labels)
+                assert shown == getattr(figure, suffix), (metric, suffix)
+        folds = {"inferspan_baseline_cross_validation_mean": 0.85,
+                 "inferspan_baseline_cross_validation_std": 0.05}  # fmt: skip
+        for name, exact in folds.items():
+            assert value(found, name, **of, metric="f1") == pytest.approx(exact)
+        info = {**of, "source": newest.source, "code_version": "4f2c", "data_version": ""}
+        assert value(found, "inferspan_baseline_info", **info) == 1
+    # PromQL matches them to live ones by these labels.
+    live = {"model": "fraud", "version": "7", "target": "default", "metric": "f1"}
+    assert len(samples(found, "inferspan_quality_score", **live, average="binary")) == 1
+
+
+def test_few_rows_have_figures_and_no_thresholds(store: FilledStore) -> None:
+    store.add(*drawn(600, NOW_NS + 1 - 6 * HOUR_NS, 1, labelled=1.0, shift=0.0))
+    store.add(*drawn(29, NOW_NS + 1 - HOUR_NS, 2, labelled=0.0, shift=3.0))
+    found = scraped(made(store))
+    for name, labels in (
+        ("inferspan_drift_score", {"column": "feature.amount", "method": "jensen_shannon"}),
+        ("inferspan_estimated_score", {"metric": "accuracy"}),
+    ):
+        assert len(samples(found, name, **GROUP, **labels)) == 1
+        for side in ("lower", "upper"):
+            assert samples(found, f"{name}_threshold_{side}", **GROUP, **labels) == []
 
 
 def test_it_says_when_and_how_long(filled: FilledStore) -> None:

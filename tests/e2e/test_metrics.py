@@ -100,6 +100,16 @@ def strange(collector: ServedCollector) -> None:
     httpx.post(f"{api}/api/v1/forget", json=forget, timeout=30.0).raise_for_status()
 
 
+def offline(collector: ServedCollector, directory: Path) -> None:
+    """What the model was like on a file, of a version that is not asked."""
+    rows = ["predicted,actual,score", "fraud,fraud,0.9", "legit,legit,0.2", "fraud,legit,0.6"]
+    file = directory / "eval.csv"
+    file.write_text("\n".join(rows + rows[1:] * 20))
+    command = [sys.executable, "-m", "inferspan_collector.cli", "baseline", "risk", str(file)]
+    told = ["--version", "offline", "--positive-class", "fraud", "--cross-validation", "f1=0.8,0.9"]
+    subprocess.run([*command, *told, "--api", collector.api], check=True, capture_output=True)
+
+
 def scraping(collector: ServedCollector, directory: Path) -> dict[str, Any]:
     """A configuration of Prometheus with our rules, every second."""
     rules = directory / "rules"
@@ -154,12 +164,14 @@ def monitored(
             assert finished.returncode == 0, finished.stderr
             started.wait_for('inferspan_evaluations_total{model="risk",outcome="correct"} > 0')
         strange(collector)
+        offline(collector, directory)
         started.wait_for('inferspan_estimated_score{model="risk"}', SECONDS)
         yield started
 
 
 def test_the_list_is_read() -> None:
     assert len(NAMES) > 100
+    assert "inferspan_baseline_score" in NAMES
     assert {
         "inferspan_quality_score_upper",
         "inferspan_store_bytes",

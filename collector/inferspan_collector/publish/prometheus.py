@@ -118,7 +118,8 @@ class Exposition(Collector):
         yield from self._stages.families(reader)
         figures, room = self._figures, self._config.limits.metric_series
         beside = () if figures is None else figures.scores()
-        yield from self._windows.families(reader, now_ns, beside)
+        weighed = () if figures is None else figures.weighed()
+        yield from self._windows.families(reader, now_ns, beside, weighed)
         if figures is not None:
             yield from figures.families(room, self._folding)
         series = reader.series()

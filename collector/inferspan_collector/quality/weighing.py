@@ -10,12 +10,15 @@ Cost: one look at the labelled rows, and only where some row of the store does n
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from inferspan_collector.batches import Bool, Float64
 from inferspan_collector.quality.counted_windows import CountedWindows, wide
+from inferspan_collector.quality.figure import Figure
+from inferspan_collector.quality.intervals import effective_n, wilson_share
 from inferspan_collector.store.cells import CellQuery
 from inferspan_collector.store.reader import Reader
 
@@ -38,6 +41,15 @@ class Weighed:
         total = self.weights.sum(axis=(1, 2))
         found: Float64 = total * total / np.where(squares > 0, squares, 1.0)
         return found
+
+    def accuracy(self, rows: Sequence[int], n: int) -> Figure:
+        """The share that is right of some windows together, which have n judged rows."""
+        weights, squares = self.weights[rows].sum(axis=0), self.squares[rows].sum(axis=0)
+        total = float(weights.sum())
+        if n == 0 or total == 0:
+            return Figure.missing("no judged prediction has a class", n)
+        share = float(np.trace(weights)) / total
+        return Figure(share, n, *wilson_share(share, effective_n(total, float(squares.sum()))))
 
 
 def weighed(

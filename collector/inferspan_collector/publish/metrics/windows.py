@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Final
@@ -37,6 +37,7 @@ from inferspan_collector.quality.figure import (
     Question,
     positive_class,
 )
+from inferspan_collector.quality.weighing import Weighed
 from inferspan_collector.store.cells import (
     MINUTE_NS,
     SERIES_KEYS,
@@ -89,13 +90,20 @@ class Windows:
         self._minutes = {text: span_minutes(text) for text in config.publish.quality_windows}
         self._room = config.limits.metric_series
 
-    def families(self, reader: Reader, now_ns: int, beside: Iterable[Scored] = ()) -> list[Metric]:
+    def families(
+        self,
+        reader: Reader,
+        now_ns: int,
+        beside: Iterable[Scored] = (),
+        weighed: Iterable[Scored] = (),
+    ) -> list[Metric]:
         """The gauges at one moment, by three questions to the store.
 
         Args:
             reader: of the store.
             now_ns: the moment.
             beside: figures that are made elsewhere, to be shown among these.
+            weighed: figures of counts whose rows do not all weigh one; they stand for those here.
 
         Raises:
             duckdb.Error: the store cannot be read.
@@ -107,7 +115,7 @@ class Windows:
         counted = self._folded(self._counted(found, self._targets(reader.arrivals())))
         return [
             *self._calls(found),
-            *scores(chain(self._scored(counted), beside)),
+            *scores(chain(self._scored(counted, weighed), beside)),
             *banded(
                 "inferspan_quality_coverage_ratio",
                 "Labelled share of the predictions.",
@@ -161,26 +169,15 @@ class Windows:
                 shown[window, key] = merged(parts)
         return shown
 
-    def _scored(self, counted: Windowed) -> Iterator[Scored]:
-        counts = list(counted.values())
+    def _scored(self, counted: Windowed, weighed: Iterable[Scored]) -> Iterable[Scored]:
         positives = [
             positive_class(each, self._positive(key[_MODEL])) for (_, key), each in counted.items()
         ]
-        columns = CountedWindows.of(counts)
-        matrices = columns.matrices()
-        for average in AVERAGES:
-            known = many_windows.many(columns, matrices, average, positives)
-            for row, (window, key) in enumerate(counted):
-                if average == BINARY and positives[row] is None:
-                    # Of no class, so of nothing.
-                    continue
-                question = Question(average, positives[row])
-                figures = known.of(row) or quality_figures(counts[row], question)
-                for name, figure in figures.items():
-                    if name in AVERAGED or (name in SINGLE and average == MACRO):
-                        shown = average if name in AVERAGED else ""
-                        if name != "coverage":
-                            yield Scored((*key, name, shown, window), figure)
+        columns = CountedWindows.of(list(counted.values()))
+        found = {each.labels: each for each in scored(columns, list(counted), positives)}
+        # What a limit has folded stays so.
+        found |= {each.labels: each for each in weighed if each.labels in found}
+        return found.values()
 
     def _positive(self, model: str) -> str | None:
         section = self._config.model(model)
@@ -263,9 +260,39 @@ class Windows:
         )
 
 
-def scores(scored: Iterable[Scored]) -> list[Metric]:
+def scored(
+    windows: CountedWindows,
+    keys: Sequence[tuple[str, Labels]],
+    positives: Sequence[str | None],
+    weights: Weighed | None = None,
+) -> Iterator[Scored]:
+    """The figures of counts that have gauges.
+
+    Args:
+        windows: the counts.
+        keys: (label `window`, labels of `TARGETED`) of each.
+        positives: the positive class of each, None where it is not known.
+        weights: what the rows weigh, where they do not all weigh one.
+    """
+    matrices = windows.matrices()
+    for average in AVERAGES:
+        known = many_windows.many(windows, matrices, average, positives, weights)
+        for row, (window, key) in enumerate(keys):
+            if average == BINARY and positives[row] is None:
+                # Of no class, so of nothing.
+                continue
+            question = Question(average, positives[row])
+            figures = known.of(row) or quality_figures(windows.counts(row), question)
+            for name, figure in figures.items():
+                if name in AVERAGED or (name in SINGLE and average == MACRO):
+                    shown = average if name in AVERAGED else ""
+                    if name != "coverage":
+                        yield Scored((*key, name, shown, window), figure)
+
+
+def scores(each: Iterable[Scored]) -> list[Metric]:
     """Figures of quality."""
-    return banded("inferspan_quality_score", "Quality by prediction time.", SCORE, scored)
+    return banded("inferspan_quality_score", "Quality by prediction time.", SCORE, each)
 
 
 def banded(name: str, text: str, labels: tuple[str, ...], scored: Iterable[Scored]) -> list[Metric]:
