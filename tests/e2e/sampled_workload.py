@@ -43,7 +43,7 @@ def answer(given: Any) -> Any:
     positive="fraud",
     prediction_id="order_id",
     slices=["country"],
-    features=["amount"],
+    features=["amount", "country"],
 )
 def risk(order_id: Any, country: Any, amount: Any, given: Any) -> Any:
     return answer(given)

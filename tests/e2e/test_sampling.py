@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import random
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +29,8 @@ SERIES = (
     "inferspan_stored_predictions",
     "inferspan_join_pending",
 )
+CLOCK = frozenset(("start", "end", "from", "to", "received"))
+LEARNT = frozenset(("lower_threshold", "upper_threshold", "alert", "alerts"))
 PROBABLE = frozenset(class_scores.FIGURES) - {"expected_calibration_error"}
 """Figures of several classes that need the probabilities of all of them."""
 
@@ -44,6 +48,12 @@ class Run:
                 (model, by): figures(collector, model, by) for model in MODELS for by in GROUPS
             }
             self.mistakes = {model: mistakes(collector, model) for model in MODELS}
+            keep_baseline(collector, directory / "evaluated.csv")
+            self.foreseen = {
+                (question, by): foreseen(collector, question, by)
+                for question in ("drift", "estimates")
+                for by in ("", "slice.country")
+            }
             # A scrape waits for nothing; what has just been asked for has been written.
             self.metrics = metrics(collector)
 
@@ -62,6 +72,48 @@ def predict(collector: ServedCollector, ratio: str, records: str) -> None:
         check=False,
     )
     assert finished.returncode == 0, finished.stderr
+
+
+def keep_baseline(collector: ServedCollector, path: Path) -> None:
+    """What `risk` was like before: smaller amounts, and scores that kept their promise."""
+    chance = random.Random(5)
+    with path.open("w", newline="") as file:
+        rows = csv.writer(file)
+        rows.writerow(["predicted", "actual", "score", "feature.amount", "feature.country"])
+        for _ in range(2_000):
+            score = chance.random()
+            said, truth = ("fraud" if p < score else "legit" for p in (0.5, chance.random()))
+            country = chance.choice(["DE", "FR", "NL"])
+            rows.writerow([said, truth, score, chance.uniform(1, 400), country])
+    kept = subprocess.run(
+        [
+            *(sys.executable, "-m", "inferspan_collector.cli", "baseline", "risk", str(path)),
+            *("--positive-class", "fraud", "--api", collector.api),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert kept.returncode == 0, kept.stderr
+
+
+def foreseen(collector: ServedCollector, question: str, by: str) -> Any:
+    """What is said of `risk` before labels come: drift, or estimates.
+
+    Without the clock, and of slices without thresholds: those are learnt from the run's own windows
+    of time, where the baseline's file has none.
+    """
+    asked = {"every": "all", "by": by} if by else {"every": "all"}
+    answer = collector.get(f"/api/v1/models/risk/{question}", **asked)
+    return without(answer, CLOCK | LEARNT if by else CLOCK)
+
+
+def without(answer: Any, names: frozenset[str]) -> Any:
+    """An answer without the fields of some names."""
+    if isinstance(answer, dict):
+        return {n: without(part, names) for n, part in answer.items() if n not in names}
+    return [without(part, names) for part in answer] if isinstance(answer, list) else answer
 
 
 def figures(collector: ServedCollector, model: str, by: str) -> list[dict[str, Any]]:
@@ -102,6 +154,11 @@ def test_the_reference_saw_full_spans_only(whole: Run) -> None:
         assert window["predictions"] == predictions
         assert 0.85 < window["coverage"] < 0.95
         assert 0.4 < window["metrics"]["accuracy"]["value"] < 1
+    columns = whole.foreseen["drift", ""]["columns"]
+    assert {"feature.amount", "feature.country", "predicted.score"} <= columns.keys()
+    for name in ("feature.amount", "feature.country"):
+        assert any(figure["alerts"] == [True] for figure in columns[name]["figures"].values()), name
+    assert whole.foreseen["estimates", ""]["method"] == "cbpe"
     (window,) = whole.figures["digit", ""]
     # Of four classes, one is always among the five likeliest.
     known = {name for name in PROBABLE if window["metrics"][name]["value"] is not None}
@@ -119,6 +176,7 @@ def test_figures_are_equal_to_the_last_digit(
 
     assert sampled.counted('inferspan_accepted_records_total{signal="slim_records"') > 0
     assert sampled.figures == whole.figures
+    assert sampled.foreseen == whole.foreseen
     assert sampled.mistakes == whole.mistakes
     assert shown(sampled) == shown(whole)
     if (ratio, records) == ("1", "all"):
