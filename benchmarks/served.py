@@ -1,4 +1,4 @@
-"""A model served over WSGI, traced as `BENCH_VARIANT` says: what bench_threads.py puts under load.
+"""A model served over WSGI, traced as `BENCH_VARIANT` says: what `bench_workers.py` asks.
 
 Every variant imports numpy, as model servers do, and only what it needs beyond that.
 """
@@ -6,6 +6,7 @@ Every variant imports numpy, as model servers do, and only what it needs beyond 
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterable
 from typing import Any, Final
 
@@ -13,6 +14,8 @@ import numpy as np
 
 UNDECORATED, BY_HAND, PREDICT, SAMPLED = "undecorated", "by hand", "predict", "predict at 0.01"
 VARIANTS: Final = (UNDECORATED, BY_HAND, PREDICT, SAMPLED)
+CALL_HEADER: Final = "X-Call-Ns"
+"""Of an answer: what the prediction took, ns."""
 WEIGHTS: Final = np.random.default_rng(0).normal(size=(10, 256))
 NUMBERS: Final = [0.5, 1.25, -3.0, 4.0, 17.349, 0.001, 250.75, -0.3333333333333333, 1e6, 42.0]
 
@@ -67,6 +70,9 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
     """Answer one prediction."""
     if not _model:  # after the fork, as without preloading
         _model.append(traced(os.environ["BENCH_VARIANT"]))
-    body = repr(_model[0](NUMBERS)).encode()
-    start_response("200 OK", [("Content-Length", str(len(body)))])
+    begun = time.perf_counter_ns()
+    said = _model[0](NUMBERS)
+    took = time.perf_counter_ns() - begun
+    body = repr(said).encode()
+    start_response("200 OK", [("Content-Length", str(len(body))), (CALL_HEADER, str(took))])
     return [body]
