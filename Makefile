@@ -39,7 +39,8 @@ test-faults: $(READY) ## the fault tests at length: kill -9 in ROUNDS rounds (20
 
 test-integrations: $(LIBRARIES:%=$(INTEGRATIONS)/%/.ready) ## each model library in its oldest and latest supported version, in environments of their own
 	@set -e; for one in $(LIBRARIES); do \
-		echo "== $$one: $$($(INTEGRATIONS)/$$one/bin/python -m pip --disable-pip-version-check list --format=freeze | grep -iE "^($${one%%.*}|scikit-learn)" | tr '\n' ' ')"; \
+		of=$$(echo "$${one%%.*}" | tr _ -); \
+		echo "== $$one: $$($(INTEGRATIONS)/$$one/bin/python -m pip --disable-pip-version-check list --format=freeze | grep -iE "^($$of|scikit-learn)" | tr '\n' ' ')"; \
 		apart=$$(ls tests/apart/test_$${one%%.*}*.py 2>/dev/null || true); \
 		TESTED_LIBRARIES=$${one%%.*} $(INTEGRATIONS)/$$one/bin/python -m pytest -q -p no:cacheprovider \
 			$$apart $$(ls tests/sdk/integrations/$${one%%.*}_subjects.py >/dev/null 2>&1 && echo tests/sdk/integrations/test_conformance.py) \

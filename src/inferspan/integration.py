@@ -118,6 +118,16 @@ class Reading:
     inputs: Callable[[Arguments, Keywords], Mapping[str, object]] | None = None
     """The call's arguments → what the model is given, by name; absent = the arguments."""
     called_back: CalledBack | None = None
+    operation: str | None = None
+    """What a call is, where the method's name alone does not say it."""
+    task: str | None = None
+    """What the method always does, whatever else its model is for."""
+    streamer: str | None = None
+    """The keyword that takes what is given the answer piece by piece: an object with `put`, which
+    is given the prompt first, and `end`."""
+    postponed: Callable[[Arguments, Keywords], bool] | None = None
+    """Whether a call answers what only begins to run as it is read, and that nobody can follow: it
+    is left as it is, and that is said once."""
     asked: Callable[[Arguments, Keywords], Asked] | None = None
     """Of a client of remote models: the call's arguments → which of them it asks. Its span is one
     of kind CLIENT, for the server may record the same prediction."""

@@ -17,7 +17,7 @@ from opentelemetry.trace import SpanKind
 
 from inferspan import semconv
 from inferspan.arguments import Parameters
-from inferspan.asking import asking
+from inferspan.asking import asking, unless_postponed
 from inferspan.attributes import NAME_LENGTH_MAX, text
 from inferspan.calling_back import calling_back
 from inferspan.calls import CallShape, Wrapper, wrapper_of
@@ -242,6 +242,12 @@ class Served:
             return calling_back(start, reading.called_back)
         start = start if reading.inputs is not None else in_chunks(start)
         wrapper = wrapper_of(shape, start, False)
+        if reading.streamer is not None:
+            from inferspan.streamers import streaming_to  # loads asyncio
+
+            wrapper = streaming_to(wrapper, reading.streamer)
+        if reading.postponed is not None:
+            wrapper = unless_postponed(wrapper, reading.postponed, described.name)
         return wrapper if reading.carried is None else in_request_of(wrapper, reading.carried)
 
 
@@ -285,13 +291,13 @@ def _declared(
     """What was declared of all models of a library, and where nothing was, what this one knows."""
     declared = by.declaration
     classes = declared.classes or _as_texts(described.classes)
-    task = declared.task or described.task
+    task = reading.task or declared.task or described.task
     positive = declared.positive
     if positive is None and described.positive is not None and task == semconv.BINARY:
         positive = class_of(described.positive)
     return replace(
         declared,
-        operation=by.integration.methods[method],
+        operation=reading.operation or by.integration.methods[method],
         model=told[0] or declared.model or described.name,
         version=told[1] or declared.version or described.version,
         artifact_hash=described.artifact_hash,

@@ -57,7 +57,7 @@ class Stream:
         """The body came to its end."""
         if self._scope is None:
             return
-        self._note(self._scope, completed=not self._left)
+        self.note(completed=not self._left)
         # What a generator yields is its own affair; what it returns is its answer, if any.
         if value is None or self._left:
             self._scope.end()
@@ -68,13 +68,17 @@ class Stream:
         """The body raised: it failed, or it closed because the consumer left."""
         if self._scope is None or self._scope.ended:
             return
-        self._note(self._scope, completed=False)
+        self.note(completed=False)
         if self._left and isinstance(error, GeneratorExit):
             self._scope.end()
         else:
             self._scope.fail(error)
 
-    def _note(self, scope: SpanScope, *, completed: bool) -> None:
+    def note(self, *, completed: bool) -> None:
+        """Write on the span how far it got."""
+        scope = self._scope
+        if scope is None:
+            return
         attributes = scope.attributes
         attributes[semconv.STREAM_CHUNKS] = self._chunks
         attributes[semconv.STREAM_COMPLETED] = completed

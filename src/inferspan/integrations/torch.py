@@ -73,6 +73,8 @@ def _classes() -> tuple[type, ...]:
     return (torch.nn.Module,)
 
 
+COMPOSED: Final = Composed(compiling=_compiling, learns=_learns, body="forward")
+
 INTEGRATION: Final = Integration(
     library="torch",
     supported=SUPPORTED,
@@ -90,7 +92,7 @@ INTEGRATION: Final = Integration(
             "transformers",
         )
     ),
-    composed=Composed(compiling=_compiling, learns=_learns, body="forward"),
+    composed=COMPOSED,
     describe=describe,
     read=read,
 )

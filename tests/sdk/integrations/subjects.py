@@ -50,6 +50,8 @@ class Subject:
     """Whether the model itself says what its task is."""
     copies: bool = True
     """Whether the library can copy and pickle it."""
+    operation: str | None = None
+    """What its calls are, where the method's name alone does not say it."""
 
     def call(self, method: str, model: Any = None) -> Any:
         return self.call_with(self.given, method, model)
@@ -64,7 +66,9 @@ class Subject:
         return copy.deepcopy(self.model) if self.copies else cast("Any", self.refit)(self.model)
 
 
-APART: Final = frozenset(("mlflow", "mlserver", "torch", "tritonclient"))
+APART: Final = frozenset(
+    ("mlflow", "mlserver", "sentence_transformers", "torch", "transformers", "tritonclient")
+)
 """Cannot be installed beside the others: `make test-integrations` runs what is in tests/apart."""
 _TOGETHER: Final = " ".join(library for library in available() if library not in APART)
 LIBRARIES: Final = os.environ.get("TESTED_LIBRARIES", _TOGETHER).split()
