@@ -38,7 +38,8 @@ class SlowCall:
 
 def slowest(batch: PredictionBatch) -> list[SlowCall]:
     """The slowest calls of a batch that came with their span, in the order of receipt."""
-    real = np.flatnonzero((batch.kind > _NO_SPAN) & batch.trace.any(axis=1))
+    traced = (batch.trace[:, 0] | batch.trace[:, 1]) != 0
+    real = np.flatnonzero((batch.kind > _NO_SPAN) & traced)
     if len(real) > PER_TRANSACTION:
         order = np.argpartition(batch.duration[real], -PER_TRANSACTION)
         real = np.sort(real[order[-PER_TRANSACTION:]])

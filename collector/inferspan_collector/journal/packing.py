@@ -35,6 +35,7 @@ _PAIRS: Final = ("trace", "link_trace")
 _NARROW: Final = ((np.uint8, 0xFF), (np.uint16, 0xFFFF), (np.int32, -1))
 """What codes of a dictionary are written as, and what is -1 there."""
 
+Buffer = bytes | memoryview
 Columns = Sequence[tuple[str, str]]
 """Names and types of a batch's columns, as `batches` spells them, in order."""
 
@@ -93,7 +94,7 @@ def packed(
     layout: Layout = CURRENT,
 ) -> bytes:
     """Batches as bytes; some 120 bytes a prediction."""
-    parts: list[bytes] = []
+    parts: list[Buffer] = []
     _pack(parts, predictions, layout.predictions)
     if len(predictions):
         parts.append(_U32.pack(len(predictions.slices)))
@@ -133,7 +134,7 @@ def unpacked(content: bytes, layout: Layout) -> Batches:
     return predictions, labels, stages
 
 
-def _pack(parts: list[bytes], batch: Any, columns: Columns) -> None:
+def _pack(parts: list[Buffer], batch: Any, columns: Columns) -> None:
     parts.append(_U32.pack(len(batch)))
     if not len(batch):
         return
@@ -144,7 +145,7 @@ def _pack(parts: list[bytes], batch: Any, columns: Columns) -> None:
         elif kind == "Texts":
             _pack_texts(parts, column)
         elif name in _PAIRS:
-            parts.append(_as(column, kind).tobytes())
+            parts.append(_view(_as(column, kind)))
         else:
             _pack_numbers(parts, _as(column, kind))
 
@@ -155,22 +156,26 @@ def _as(column: NDArray[Any], kind: str) -> NDArray[Any]:
     return column if column.dtype is wanted else column.astype(wanted)
 
 
-def _pack_numbers(parts: list[bytes], column: NDArray[Any]) -> None:
+def _pack_numbers(parts: list[Buffer], column: NDArray[Any]) -> None:
     # As bytes: what is not a number is equal to itself, and -0.0 is not 0.0.
-    content, size = column.tobytes(), column.itemsize
-    one = content[:size]
+    one = column[:1].tobytes()
     # Few columns that are not constant end as they begin.
-    if content[-size:] == one and content == one * len(column):
+    if column[-1:].tobytes() == one and column.tobytes() == one * len(column):
         parts += (_CONSTANT, one)
     else:
-        parts += (_RAW, content)
+        parts += (_RAW, _view(column))
 
 
-def _pack_bytes(parts: list[bytes], content: bytes) -> None:
+def _view(column: NDArray[Any]) -> memoryview:
+    """A column's bytes, not copied where they lie one behind the other."""
+    return np.ascontiguousarray(column).data.cast("B")
+
+
+def _pack_bytes(parts: list[Buffer], content: Buffer) -> None:
     parts += (_U32.pack(len(content)), content)
 
 
-def _pack_strings(parts: list[bytes], column: Strings) -> None:
+def _pack_strings(parts: list[Buffer], column: Strings) -> None:
     encoded = [value.encode() for value in column.values]
     parts.append(_U32.pack(len(encoded)))
     for one in encoded:
@@ -183,12 +188,12 @@ def _code_type(values: int) -> tuple[type[np.integer[Any]], int]:
     return next(each for each in _NARROW if each[1] < 0 or values < each[1])
 
 
-def _pack_texts(parts: list[bytes], column: Texts) -> None:
+def _pack_texts(parts: list[Buffer], column: Texts) -> None:
     if not len(column.data):
         parts += (_CONSTANT, _NONE, _NONE)
         return
     _pack_numbers(parts, column.lengths().astype(np.uint32))
-    _pack_bytes(parts, column.data.tobytes())
+    _pack_bytes(parts, _view(column.data))
 
 
 class _Source:

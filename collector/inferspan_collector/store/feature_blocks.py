@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from inferspan_collector.batches import Bool, Int64, Objects, PredictionBatch, Texts
 from inferspan_collector.feature_texts import array_texts
 from inferspan_collector.store import grouping
-from inferspan_collector.store.staging import Columns, Predictions
+from inferspan_collector.store.staging import Columns, Predictions, insert
 
 BLOCK_BYTES: Final = 3840
 """Of numbers in a block, and of texts, or one prediction's. With less, DuckDB takes more rows, and
@@ -81,8 +81,7 @@ def write(cursor: duckdb.DuckDBPyConnection, known: Predictions, new: Bool) -> N
     group, first = grouping.groups([column[rows] for column in codes])
     for each in range(len(first)):
         alike = rows if len(first) == 1 else rows[group == each]
-        new_rows = _blocks(batch, known.rows, alike)  # noqa: F841
-        cursor.execute("INSERT INTO feature_blocks BY NAME SELECT * FROM new_rows")
+        insert(cursor, "feature_blocks", _blocks(batch, known.rows, alike))
 
 
 def _blocks(batch: PredictionBatch, row_ids: Int64, rows: Int64) -> Columns:

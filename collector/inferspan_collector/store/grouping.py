@@ -17,12 +17,16 @@ def groups(columns: Sequence[NDArray[Any]]) -> tuple[Int32, Int32]:
 
     Returns:
         int32[N], the number of each row's group, and int32[G], the first row of each group.
-        Cost: about 3 ns a column and row, and one probe a row.
+        Cost: about 0.3 ns a row and column that says the same in all rows, as most do; 2 ns of
+        another, and one probe a row where there are such.
     """
     rows = len(columns[0])
-    words = np.empty((rows, len(columns)), np.int64)
-    for place, column in enumerate(columns):
-        words[:, place] = column
+    differing = [column for column in columns if rows and (column != column[0]).any()]
+    if not differing:
+        return np.zeros(rows, np.int32), np.zeros(min(rows, 1), np.int32)
+    words = np.empty((len(differing), rows), np.int64)
+    for place, column in enumerate(differing):
+        words[place] = column
     return compiled.groups(words)  # type: ignore[no-any-return]
 
 

@@ -89,5 +89,5 @@ def name_hash(text: str | None) -> int:
 
 
 def row_hashes(words: UInt64) -> UInt64:
-    """64 bits of each row of uint64[N, K], the same in every store."""
+    """64 bits of each row of K columns, uint64[K, N], the same in every store."""
     return sip.of_rows(words, *_PUBLIC)

@@ -225,7 +225,7 @@ def _answer(place: int, named: Named, best: dict[int, int]) -> str:
 
 def waiting_rows(label_ids: Texts, revisions: Int64, contents: UInt64) -> Int64:
     """The numbers by which labels by name stand in `waiting_labels`: of no row, so below 0."""
-    words = np.stack([keys.text_hashes(label_ids), revisions.view(np.uint64), contents], axis=1)
+    words = np.stack([keys.text_hashes(label_ids), revisions.view(np.uint64), contents])
     return -1 - (keys.row_hashes(words) >> np.uint64(1)).astype(np.int64)
 
 

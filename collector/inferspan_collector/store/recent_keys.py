@@ -124,7 +124,7 @@ class RecentKeys:
 
     def row_hashes(self, *columns: UInt64) -> UInt64:
         """64 bits of each row of several columns, with a secret of this process."""
-        return sip.of_rows(np.stack(columns, axis=1), self._secret[0], self._secret[1])
+        return sip.of_rows(np.stack(columns), self._secret[0], self._secret[1])
 
     def note_erased(self, last_prediction: int, last_label: int) -> None:
         """Rows up to these may have left the file: SQL says what is left of their keys.

@@ -148,7 +148,7 @@ class Remembered:
         return sip.of_texts(texts.data, texts.offsets, *self._halves())
 
     def _of_spans(self, words: UInt64) -> UInt64:
-        return sip.of_rows(np.ascontiguousarray(words), *self._halves())
+        return sip.of_rows(np.ascontiguousarray(words.T), *self._halves())
 
     def _hash(self, text: str) -> int:
         digest = hashlib.blake2b(

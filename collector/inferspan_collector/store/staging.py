@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from inferspan_collector.batches import (
     UNSAMPLED,
     Bool,
+    Float64,
     Int32,
     Int64,
     LabelBatch,
     PredictionBatch,
+    Strings,
     Texts,
     UInt64,
 )
@@ -25,10 +27,13 @@ from inferspan_collector.store import grouping, keys
 from inferspan_collector.store.dictionary import Dictionary
 from inferspan_collector.store.keys import Keys, Secret
 
-Columns = dict[str, NDArray[Any]]
+Columns = dict[str, Any]
+"""Of a table, by name: arrays, or `Strings`. What is left out is NULL in all rows."""
 
 _CLIENT: Final = 3
 """OTLP's SPAN_KIND_CLIENT."""
+_VALUES_MAX: Final = 256
+"""Texts that one statement takes as a list."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,7 +90,7 @@ def prediction_columns(known: Predictions, new: NDArray[Any]) -> tuple[Columns, 
         "row_id": known.rows,
         "key_high": known.keys.high,
         "key_low": known.keys.low,
-        "id_text": _texts(batch.prediction_id, known.keys.hashed),
+        **_texts("id_text", batch.prediction_id, known.keys.hashed),
         "trace_high": batch.trace[:, 0],
         "trace_low": batch.trace[:, 1],
         "span": batch.span,
@@ -94,9 +99,9 @@ def prediction_columns(known: Predictions, new: NDArray[Any]) -> tuple[Columns, 
         "event_time": batch.event_time,
         "duration": batch.duration,
         "received": batch.received,
-        "predicted": batch.predicted.objects(),
-        "score": batch.score,
-        "value": batch.value,
+        "predicted": batch.predicted,
+        **_numbers("score", batch.score),
+        **_numbers("value", batch.value),
         "unsampled": batch.kind == UNSAMPLED,
     }
     unusual = (
@@ -145,15 +150,15 @@ def label_columns(known: Labels, new: NDArray[Any], sets: Dictionary) -> tuple[C
         "row_id": known.rows,
         "label_high": known.own.high,
         "label_low": known.own.low,
-        "label_text": _texts(batch.label_id, known.own.hashed),
+        **_texts("label_text", batch.label_id, known.own.hashed),
         "revision": batch.revision,
         "content_hash": known.content,
         "key_high": known.keys.high,
         "key_low": known.keys.low,
-        "id_text": _texts(batch.prediction_id, known.keys.hashed),
+        **_texts("id_text", batch.prediction_id, known.keys.hashed),
         "set_id": _label_sets(batch, sets),
-        "actual": batch.actual.objects(),
-        "value": batch.value,
+        "actual": batch.actual,
+        **_numbers("value", batch.value),
         "time": batch.time,
         "received": batch.received,
     }
@@ -276,7 +281,7 @@ def content_hashes(batch: LabelBatch) -> UInt64:
         batch.deleted.astype(np.uint64),
         batch.weight.view(np.uint64),
     )  # fmt: skip
-    return keys.row_hashes(np.stack(columns, axis=1))
+    return keys.row_hashes(np.stack(columns))
 
 
 def _label_sets(batch: LabelBatch, sets: Dictionary) -> Int32:
@@ -295,15 +300,48 @@ def _rare_texts(batch: LabelBatch) -> tuple[Texts, ...]:
     return batch.response_id, batch.entity_id, batch.text, batch.item_id
 
 
-def _texts(column: Any, hashed: Bool) -> NDArray[np.object_]:
+def _texts(name: str, column: Texts, hashed: Bool) -> Columns:
     """The texts of ids that are not in their key; padded; None for the others."""
+    if not hashed.any():
+        return {}
     texts = np.full(len(hashed), None, np.object_)
-    if hashed.any():
-        texts[hashed] = keys.padded(column.take(hashed).objects())
-    return texts
+    texts[hashed] = keys.padded(column.take(hashed).objects())
+    return {name: texts}
 
 
-def _taken(columns: Columns, rows: NDArray[Any]) -> Columns:
-    if rows.dtype == np.bool_ and rows.all():
-        return {name: np.ascontiguousarray(column) for name, column in columns.items()}
-    return {name: column[rows] for name, column in columns.items()}
+def _numbers(name: str, column: Float64) -> Columns:
+    """Numbers; what is none is NULL."""
+    return {} if np.isnan(column).all() else {name: column}
+
+
+def _taken(columns: Columns, rows: Bool) -> Columns:
+    every = bool(rows.all())
+    return {
+        name: column.take(rows)
+        if isinstance(column, Strings)
+        else np.ascontiguousarray(column)
+        if every
+        else column[rows]
+        for name, column in columns.items()
+    }
+
+
+def insert(cursor: duckdb.DuckDBPyConnection, table: str, columns: Columns) -> None:
+    """Append columns, named as the table's."""
+    if not len(next(iter(columns.values()))):
+        return
+    # DuckDB finds it by its name, which is a quarter of a millisecond cheaper than to register it.
+    new_rows = dict(columns)
+    texts, listed = [], []
+    for name, column in columns.items():
+        if not isinstance(column, Strings):
+            continue
+        if len(column.values) > _VALUES_MAX:
+            new_rows[name] = column.objects()
+            continue
+        # A Python object for each text would have to be made, and read under Python's lock.
+        new_rows[name] = column.codes + np.int64(1)
+        texts.append(f"list_extract(?::VARCHAR[], {name}) AS {name}")
+        listed.append(list(column.values))
+    chosen = f"* REPLACE ({', '.join(texts)})" if texts else "*"
+    cursor.execute(f"INSERT INTO {table} BY NAME SELECT {chosen} FROM new_rows", listed)

@@ -13,8 +13,8 @@ _FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
 
 @entry
 def groups(words: Any) -> Any:
-    """The group of each row of int64[N, K], and the first row of each group."""
-    rows, columns = words.shape
+    """The group of each row of K columns, int64[K, N], and the first row of each group."""
+    columns, rows = words.shape
     size = 16
     while size < 2 * rows:
         size *= 2
@@ -26,7 +26,7 @@ def groups(words: Any) -> Any:
     for row in range(rows):
         h = np.uint64(0)
         for place in range(columns):
-            h = (h ^ np.uint64(words[row, place])) * _FACTOR
+            h = (h ^ np.uint64(words[place, row])) * _FACTOR
             h ^= h >> shift
         at = np.int64(h & np.uint64(size - 1))
         while True:
@@ -39,7 +39,7 @@ def groups(words: Any) -> Any:
                 break
             same = True
             for place in range(columns):
-                if words[first[known], place] != words[row, place]:
+                if words[place, first[known]] != words[place, row]:
                     same = False
                     break
             if same:

@@ -85,8 +85,7 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
             columns.pop("item_id", None)  # a later step's
             if len(columns["row_id"]):
                 columns["row_id"] = rows["row_id"][columns["row_id"]]
-                connection.register("moving", columns)
-                connection.execute(f"INSERT INTO {table} BY NAME SELECT * FROM moving")
+                staging.insert(connection, table, columns)
     for table in ("series", "predictions", "labels", "outcomes"):
         connection.execute(f"DROP TABLE wide_{table}")
 
