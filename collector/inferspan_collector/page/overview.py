@@ -62,7 +62,6 @@ def card(answers: Mapping[str, Any], choice: Choice, minimum_n: int, noticed: No
         "alerts": sum(bool((figure(window) or {}).get("alert")) for window in windows),
         "minimum_n": minimum_n,
         "now": _now(noticed),
-        "window": noticed.window,
     }
 
 
@@ -73,7 +72,8 @@ def _now(noticed: Noticed) -> list[str]:
         figure = {"low": each.low, "high": each.high}
         said.append(
             f"{wording.label(each.figure)} {wording.number(each.value, each.figure)} "
-            f"({wording.interval(figure, each.figure)}), n = {each.n:,}"
+            f"({wording.interval(figure, each.figure)}) of the last {noticed.window}, "
+            f"n = {each.n:,}"
         )
     more = len(noticed.alerting) - ALERTS_SHOWN
     return [*said, f"{more} more"] if more > 0 else said
