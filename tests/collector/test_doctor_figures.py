@@ -22,15 +22,17 @@ from inferspan_collector.publish import api, drifting, foreseeing
 
 
 @pytest.mark.parametrize(
-    ("truths", "state", "said"),
+    ("truths", "n", "state", "said"),
     [
-        (("0", "1"), None, ""),
-        ((False, True), WRONG, "labels say `false`, `true`, which no prediction says"),
-        (("0", "fraud"), UNKNOWN, "labels say `fraud`, which no prediction says"),
+        (("0", "1"), 12, None, ""),
+        ((False, True), 12, WRONG, "labels say `false`, `true`, which no prediction says"),
+        (("0", "fraud"), 12, UNKNOWN, "labels say `fraud`, which no prediction says"),
+        # The first mistake of all is no spelling.
+        (("1", "0"), 1, UNKNOWN, "labels say `1`, which no prediction says"),
     ],
 )
 def test_labels_in_a_spelling_of_their_own_are_said(
-    tmp_path: Path, truths: tuple[object, object], state: str | None, said: str
+    tmp_path: Path, truths: tuple[object, object], n: int, state: str | None, said: str
 ) -> None:
     spans = [
         testing.prediction_span(
@@ -38,7 +40,7 @@ def test_labels_in_a_spelling_of_their_own_are_said(
             {semconv.TASK_TYPE: semconv.BINARY, semconv.OUTPUT_CLASS: str(i % 2)},
             model="m",
         )
-        for i in range(4)
+        for i in range(n)
     ]
     labels = [
         {"prediction_id": f"p-{i}", "model": "m", "class": truths[i % 2]} for i in range(len(spans))

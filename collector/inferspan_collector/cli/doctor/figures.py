@@ -13,6 +13,8 @@ from inferspan_collector.health_limits import MONITOR_SECONDS
 
 PART: Final = "figures"
 _SETTLED_MIN: Final = 0.5
+_NO_CHANCE: Final = 10
+"""A model that is right every second time errs so often in a row once in a thousand times."""
 
 
 def examine(client: Client, model: str) -> Iterator[Finding]:
@@ -38,7 +40,7 @@ def examine(client: Client, model: str) -> Iterator[Finding]:
     yield from _axis(axes.get(model), model, estimates["label_lag"]["p50"] or 0.0)
     yield from _spellings(windows[0], model)
     for name, figure in windows[0]["metrics"].items():
-        yield _figure(name, figure)
+        yield _figure(name, figure, model)
     yield from _estimated(estimates)
     features = [name for name in drift["columns"] if name.startswith("feature.")]
     if features:
@@ -52,11 +54,11 @@ def examine(client: Client, model: str) -> Iterator[Finding]:
         yield unknown(PART, "latency objective", "none", f"set models.{model}.latency_objective_ms")
 
 
-def _figure(name: str, figure: Mapping[str, Any]) -> Finding:
+def _figure(name: str, figure: Mapping[str, Any], model: str) -> Finding:
     if figure["value"] is None:
         seen, _, fix = str(figure["reason"]).partition(";")
         return unknown(PART, name, seen, fix.strip())
-    few = "" if figure.get("known", True) else ", fewer than models.<name>.minimum_n"
+    few = "" if figure.get("known", True) else f", fewer than models.{model}.minimum_n"
     return right(PART, name, f"{figure['value']:.6g} of {figure['n']:,}{few}")
 
 
@@ -103,7 +105,7 @@ def _spellings(window: Mapping[str, Any], model: str) -> Iterator[Finding]:
         return
     name, seen = "classes of labels", f"labels say {quoted(never)}, which no prediction says"
     fix = f"send what it says, or set models.{model}.class_aliases"
-    if len(never) == len(actual):
+    if len(never) == len(actual) and window["labeled"] >= _NO_CHANCE:
         # No label names a class of the model's: all of it is judged wrong.
         yield wrong(PART, name, seen, f"what {model} says: {quoted(said)}", fix)
     else:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from inferspan_collector.cli.printable import printable
+from inferspan_collector.cli.printable import counted, printable
 
 CLASSES_SHOWN: Final = 20
 DRIFT_SHOWN: Final = ("jensen_shannon", "population_stability", "missing")
@@ -56,7 +56,7 @@ def sections_of(report: Mapping[str, Any]) -> list[Section]:
 def _overview(report: Mapping[str, Any]) -> Section:
     coverage = _share(report["coverage"])
     lines = [
-        f"{report['predictions']:,} predictions, {report['labeled']:,} labelled (coverage "
+        f"{counted(report['predictions'], 'prediction')}, {report['labeled']:,} labelled (coverage "
         f"{coverage}), {report['errors']:,} raised"
         + (f"; {report['from']} to {report['to']}" if report["from"] else ""),
         _reference(report["reference"]),
@@ -71,7 +71,8 @@ def _overview(report: Mapping[str, Any]) -> Section:
 
 
 def _reference(reference: Mapping[str, Any]) -> str:
-    rows = f"{reference['predictions']:,} predictions, {reference['labeled']:,} labelled"
+    predictions = counted(reference["predictions"], "prediction")
+    rows = f"{predictions}, {reference['labeled']:,} labelled"
     baseline = reference.get("baseline")
     if baseline is None:
         return f"measured against {reference['source']} rows of the store: {rows}"
