@@ -156,11 +156,29 @@ class _PlainContext:
         self._context.abort(*arguments, **keywords)
 
 
+class _LaterContext:
+    """What a server of asyncio gives a coroutine; metadata leaves as the call is aborted."""
+
+    def __init__(self, call: _Call, context: Any) -> None:
+        self._call = call
+        self._context = context
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._context, name)
+
+    async def abort(self, code: Any, details: str = "", trailing_metadata: Any = ()) -> None:
+        if trailing_metadata:
+            # What is given here goes in place of what was set before.
+            self._context.set_trailing_metadata(tuple(trailing_metadata))
+        self._call.answer(self._context)
+        await self._context.abort(code, details, tuple(self._context.trailing_metadata() or ()))
+
+
 def _answering_later(call: _Call, behavior: Callable[..., Any]) -> Callable[..., Any]:
     async def answer(given: Any, servicer_context: Any) -> Any:
         try:
             with call.context:
-                return await behavior(given, servicer_context)
+                return await behavior(given, _LaterContext(call, servicer_context))
         finally:
             call.answer(servicer_context)
 
@@ -171,7 +189,7 @@ def _streaming_later(call: _Call, behavior: Callable[..., Any]) -> Callable[...,
     async def answer(given: Any, servicer_context: Any) -> AsyncIterator[Any]:
         try:
             with call.context:
-                async for item in behavior(given, servicer_context):
+                async for item in behavior(given, _LaterContext(call, servicer_context)):
                     yield item
         finally:
             call.answer(servicer_context)

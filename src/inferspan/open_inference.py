@@ -9,6 +9,7 @@ No HTTP library is patched: what is traced is the one function that you name.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial, update_wrapper
@@ -182,8 +183,9 @@ def traced_method(
 ) -> Callable[P, R]:
     """As `traced`, for the method `ModelInfer` of a stub of gRPC: `traced_method(stub.ModelInfer)`.
 
-    Trace and id are sent as metadata. What gRPC raises has failed, and is the caller's. Of stubs of
-    asyncio, and of `with_call` and `future`, nothing is traced.
+    Trace and id are sent as metadata. What gRPC raises has failed, and is the caller's. That of a
+    stub of asyncio answers a coroutine, to be awaited, which has no `code()` and `cancel()` as the
+    calls of gRPC do. Of `with_call` and `future` nothing is traced.
 
     Args:
         infer: takes a `ModelInferRequest` first, and `metadata` by name or as stubs do.
@@ -214,8 +216,13 @@ def traced_method(
         capture=capture,
         sample_ratio=sample_ratio,
     )
+    return cast("Callable[P, R]", _asking_by_messages(infer, declared))
+
+
+def _asking_by_messages(infer: Callable[..., Any], declared: Declaration) -> Callable[..., Any]:
+    shape = CallShape.COROUTINE if _answers_later(infer) else CallShape.VALUE
     named, unnamed = (
-        asking(inference_messages.asked, partial(_of_messages, declared, source))
+        asking(inference_messages.asked, partial(_of_messages, declared, shape, source))
         for source in (inference_messages.request_id, None)
     )
 
@@ -223,22 +230,36 @@ def traced_method(
 
     def sending(*args: Any, **kwargs: Any) -> Any:
         arguments, keywords = metadata.added(args, kwargs)
-        return cast("Any", infer)(*arguments, **keywords)
+        return infer(*arguments, **keywords)
+
+    async def sending_later(*args: Any, **kwargs: Any) -> Any:
+        return await sending(*args, **kwargs)
+
+    send = sending if shape is CallShape.VALUE else sending_later
 
     def call(request: Any, *args: Any, **kwargs: Any) -> Any:
         wrapper = unnamed
         with _READ:
             if inference_messages.request_id(request) is not None:
                 wrapper = named
-        return wrapper(sending, None, (request, *args), kwargs)
+        return wrapper(send, None, (request, *args), kwargs)
 
-    return cast("Callable[P, R]", call)
+    return call
 
 
-def _of_messages(declared: Declaration, prediction_id: Any, asked: Asked) -> Wrapper:
+def _answers_later(infer: object) -> bool:
+    """Whether a method is one of asyncio: a coroutine function, or one of a stub of `grpc.aio`."""
+    aio: Any = sys.modules.get("grpc.aio")  # who has such a stub has imported it
+    of_stub = aio is not None and isinstance(infer, aio.UnaryUnaryMultiCallable)
+    return of_stub or CallShape.of(infer) is CallShape.COROUTINE
+
+
+def _of_messages(
+    declared: Declaration, shape: CallShape, prediction_id: Any, asked: Asked
+) -> Wrapper:
     return _recorded(
         declared,
-        CallShape.VALUE,
+        shape,
         prediction_id,
         asked,
         inputs=inference_messages.inputs,

@@ -65,6 +65,9 @@ async def several_later(given: Any, context: Any) -> AsyncIterator[bytes]:
     amounts = [given] if isinstance(given, bytes) else [item async for item in given]
     yield b""
     yield answered(amounts[0])
+    if amounts[0] == b"-1":
+        context.set_trailing_metadata((("cost", "0"),))
+        await context.abort(grpc.StatusCode.INVALID_ARGUMENT, "negative", (("cost", "1"),))
 
 
 class Methods(grpc.GenericRpcHandler):  # type: ignore[misc]
@@ -176,6 +179,20 @@ def test_plain_methods_of_asyncio_fail_and_set_metadata_as_ever(spans: CapturedS
     assert failed.code() is grpc.StatusCode.INVALID_ARGUMENT
     assert ids_of(failed.trailing_metadata()) == ["order-17"]
     assert ids == ["mine"]
+
+
+@pytest.mark.parametrize("kind", ["unary_unary", "unary_stream"])
+def test_coroutines_that_abort_say_their_ids(kind: str, spans: CapturedSpans) -> None:
+    def ask_in_vain(channel: grpc.Channel) -> Any:
+        with pytest.raises(grpc.RpcError) as failed:
+            ask(channel, kind, b"-1")
+        return failed.value
+
+    failed = asked_of_interceptor(ask_in_vain, Methods(one_later, several_later))
+    assert (failed.code(), failed.details()) == (grpc.StatusCode.INVALID_ARGUMENT, "negative")
+    assert ids_of(failed.trailing_metadata()) == ["order-17"]
+    own = [value for name, value in failed.trailing_metadata() if name == "cost"]
+    assert own == (["1"] if kind == "unary_stream" else [])
 
 
 def test_feedback_beside_the_interceptor_of_asyncio_logs_nothing(
