@@ -13,6 +13,7 @@ from shown_page import Shown, shown, text
 
 from inferspan_collector.config import Config
 from inferspan_collector.page.choices import address
+from inferspan_collector.telemetry import PUBLISHED_METRICS
 
 RIGHT = [("legit", "legit")]
 WRONG = [("fraud", "legit")]
@@ -64,3 +65,19 @@ def test_many_models_are_shown_some_at_a_time(page: Shown) -> None:
     assert "model-00" in first
     assert "model-29" not in first
     assert "model-29" in second
+
+
+@pytest.mark.parametrize(
+    ("failed", "said"), [(0, "✓ metrics pushed 3"), (2, "! look metrics pushed 3")]
+)
+def test_what_is_pushed_and_asked_elsewhere_is_part_of_our_health(
+    tmp_path: Path, failed: int, said: str
+) -> None:
+    config = Config.model_validate({"publish": {"otlp": "http://otlp.example:4318"}})
+    with shown(tmp_path, config) as page:
+        page.store.telemetry.add(PUBLISHED_METRICS, 3, result="ok")
+        page.store.telemetry.add(PUBLISHED_METRICS, failed, result="error")
+        first = text(page.whole("/"))
+    assert said in first
+    assert ("is http://otlp.example:4318 (publish.otlp) up?" in first) is bool(failed)
+    assert "Monitor's other services" not in first

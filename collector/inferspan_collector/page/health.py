@@ -16,7 +16,9 @@ from inferspan_collector.telemetry import (
     CONTAINED,
     HELD,
     HELD_LIMIT,
+    MONITOR_UPSTREAM,
     PUBLISHED,
+    PUBLISHED_METRICS,
     QUEUED,
     REFUSED,
     REFUSED_REQUESTS,
@@ -60,6 +62,7 @@ def lines(queries: Queries, telemetry: Telemetry, config: Config) -> list[Line]:
         _store(queries),
         *_held(telemetry),
         _jaeger(telemetry, config),
+        *_asked_and_pushed(telemetry, config),
     ]
 
 
@@ -147,3 +150,21 @@ def _jaeger(telemetry: Telemetry, config: Config) -> Line:
         value += f", {errors:,} to be tried again, {rejected:,} never taken"
         return Line("Jaeger", value, LOOK, f"is {config.jaeger.otlp} up, and OTLP/HTTP?")
     return Line("Jaeger", value)
+
+
+def _asked_and_pushed(telemetry: Telemetry, config: Config) -> list[Line]:
+    """The Prometheus behind Jaeger's Monitor, and where metrics go, where there are such."""
+    found = []
+    for called, address, key, counter in (
+        ("Monitor's other services", config.jaeger.monitor_upstream, "jaeger.monitor_upstream",
+         MONITOR_UPSTREAM),
+        ("metrics pushed", config.publish.otlp, "publish.otlp", PUBLISHED_METRICS),
+    ):  # fmt: skip
+        if address is None:
+            continue
+        well = telemetry.get(counter, result="ok")
+        ill = telemetry.get(counter) - well
+        value = f"{well:,} requests answered" + (f", {ill:,} not" if ill else "")
+        remedy = f"is {address} ({key}) up? The collector's log has its answer" if ill else ""
+        found.append(Line(called, value, LOOK if ill else OK, remedy))
+    return found
