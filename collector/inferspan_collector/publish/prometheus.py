@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Collection, Iterator
+from typing import Final
 
 import duckdb
 from prometheus_client import CollectorRegistry, ProcessCollector
@@ -22,7 +23,7 @@ from starlette.routing import Route
 
 from inferspan_collector.config import Config
 from inferspan_collector.publish.jaeger_names import UNKNOWN_SERVICE, safe_name, service_names
-from inferspan_collector.publish.metrics import configured, own
+from inferspan_collector.publish.metrics import configured, openmetrics, own
 from inferspan_collector.publish.metrics.arrivals import Arrivals
 from inferspan_collector.publish.metrics.families import Folding, Labels, gauge
 from inferspan_collector.publish.metrics.row_figures import RowFigures
@@ -35,6 +36,9 @@ from inferspan_collector.telemetry import CONTAINED, Telemetry
 
 _MODEL = SERIES_KEYS.index("model")
 _SERVICE = SERIES_KEYS.index("service")
+_OPENMETRICS: Final = "application/openmetrics-text; version=1."
+_RENAMING: Final = ("escaping=dots", "escaping=values")
+"""Whoever asks for these wants names of ours written otherwise, too."""
 _logger = logging.getLogger(__name__)
 
 
@@ -60,7 +64,11 @@ def served(exposition: Exposition) -> list[Route]:
 
     def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
-        return Response(encode(registry), headers={"Content-Type": content_type})
+        if content_type.startswith(_OPENMETRICS) and not content_type.endswith(_RENAMING):
+            text = openmetrics.written(registry.collect())
+        else:
+            text = encode(registry)
+        return Response(text, headers={"Content-Type": content_type})
 
     return [Route("/metrics", metrics, methods=["GET"])]
 
