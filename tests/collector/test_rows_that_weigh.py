@@ -13,12 +13,15 @@ from foreseen import HOUR_NS, HOUR_START_NS, REFERENCE, get
 from records import Label, Prediction
 from test_metrics_arrivals import scraped, value
 
-from inferspan_collector.config import Config, Publish
+from inferspan_collector.config import Config, Model, Publish
 from inferspan_collector.publish import api, prometheus
 from inferspan_collector.publish.metrics.row_figures import RowFigures
 
 HOURS, HOURLY = 10, 200
-CONFIG = Config(publish=Publish(quality_windows=("1h", "1d")))
+CONFIG = Config(
+    models={"fraud": Model(costs={"fraud": {"legit": 100.0}, "legit": {"fraud": 3.0}})},
+    publish=Publish(quality_windows=("1h", "1d")),
+)
 NOW_NS = HOUR_START_NS + HOURS * HOUR_NS - 1
 """The last hour is the newest one."""
 
@@ -121,6 +124,20 @@ def test_drift_is_that_of_what_the_rows_stand_for(
             strict=True,
         ):
             assert mine < whole or mine == pytest.approx(whole), name
+
+
+def test_mistakes_cost_what_all_of_those_cost(
+    stores: tuple[FilledStore, FilledStore],
+) -> None:
+    windows = []
+    for store in stores:
+        answer = ask(api.routes(store, CONFIG), "/api/v1/models/fraud/quality").json()
+        windows.append(answer["windows"][0]["metrics"])
+    for name in ("cost_total", "cost_mean", "accuracy", "log_loss"):
+        ours, theirs = (window[name] for window in windows)
+        assert ours["value"] == pytest.approx(theirs["value"]), name
+        assert ours["n"] == HOURS * HOURLY
+        assert ours["low"] < ours["value"] < ours["high"]
 
 
 def gauges(store: FilledStore) -> Any:

@@ -19,6 +19,7 @@ from inferspan_collector.publish.notes import listed, notes
 from inferspan_collector.publish.parameters import BadParameter, choice, given, minutes_range
 from inferspan_collector.publish.quality_json import default_average, figure_json
 from inferspan_collector.quality import many_windows, quality_figures, weighing
+from inferspan_collector.quality.business.costs import CellWeights
 from inferspan_collector.quality.counted_windows import CountedWindows, counted
 from inferspan_collector.quality.counts import Counts
 from inferspan_collector.quality.figure import AVERAGES, Figure, Question, positive_class
@@ -92,7 +93,7 @@ def _compared(request: Request, reader: Reader, config: Config) -> Response:
     measured = measurements(reader, query, windows, section, config.limits.query_rows)
     weighed = _weighed(reader, query, windows, question, config.limits.query_rows)
     figures_a, figures_b = (
-        all_figures(measured, keys[name], counts[name], question, weighed.get(name))
+        all_figures(measured, keys[name], counts[name], question, *weighed.get(name, (None, None)))
         for name in (a, b)
     )
     baselines = [
@@ -141,15 +142,17 @@ def _asked(values: dict[str, str], by: str, counted: dict[str, Counts]) -> tuple
 
 def _weighed(
     reader: Reader, query: CellQuery, windows: CountedWindows, question: Question, rows_max: int
-) -> dict[str, Mapping[str, Figure]]:
-    """Name of a side → its figures of counts, of those whose rows do not all weigh one."""
+) -> dict[str, tuple[Mapping[str, Figure] | None, CellWeights]]:
+    """Name of a side → its figures of counts, and its cells, where rows do not all weigh one."""
     weights = weighing.weighed(reader, query, windows, rows_max)
     if weights is None:
         return {}
     positives = [question.positive_class] * len(windows)
     found = many_windows.many(windows, windows.matrices(), question.average, positives, weights)
-    sides = {key[1][0] or "": found.of(row) for row, key in enumerate(windows.keys)}
-    return {name: figures for name, figures in sides.items() if figures is not None}
+    return {
+        key[1][0] or "": (found.of(row), weights.cells(row, windows.classes))
+        for row, key in enumerate(windows.keys)
+    }
 
 
 def _rows_of(rows: RowColumns, by: str, name: str) -> RowColumns:

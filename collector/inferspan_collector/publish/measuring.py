@@ -9,7 +9,7 @@ from typing import Any, Final
 from inferspan_collector.config import Model
 from inferspan_collector.quality import quality_figures
 from inferspan_collector.quality.business import costs, parsing, plugged_in
-from inferspan_collector.quality.business.costs import Costs
+from inferspan_collector.quality.business.costs import CellWeights, Costs
 from inferspan_collector.quality.counted_windows import CountedWindows
 from inferspan_collector.quality.counts import Counts, Key
 from inferspan_collector.quality.figure import Figure, Question, nothing_to_judge
@@ -46,13 +46,22 @@ class Measurements:
             self.states or self.names or self.costs or {CALIBRATION, THRESHOLDS} & {*include}
         )
 
-    def figures(self, key: Key, counts: Counts, question: Question) -> dict[str, Figure]:
-        """The figures of a window and group, the same names in every one."""
+    def figures(
+        self,
+        key: Key,
+        counts: Counts,
+        question: Question,
+        weights: CellWeights | None = None,
+    ) -> dict[str, Figure]:
+        """The figures of a window and group, the same names in every one.
+
+        `weights` are those of the cells of the confusion matrix, where rows do not all weigh one.
+        """
         mine = self.states.get(key, Measured()).figures(question)
         missing = Figure.missing(self.reason or nothing_to_judge(counts))
         found = {name: mine.get(name, missing) for name in self.names}
         if self.costs:
-            found |= costs.figures(counts, self.costs)
+            found |= costs.figures(counts, self.costs, weights)
         return found | {short: found[long] for long, short in SHORT_NAMES.items() if long in found}
 
     def per_class(self, key: Key) -> dict[str, dict[str, Figure]]:
@@ -142,14 +151,15 @@ def all_figures(
     counts: Counts,
     question: Question,
     weighed: Mapping[str, Figure] | None = None,
+    weights: CellWeights | None = None,
 ) -> dict[str, Figure]:
     """Each figure of a window and group once, by its long name, of counts and of rows.
 
     Where both know one of a name, that of the counts is given, unless it has no value. Where rows
-    weigh, `weighed` are those of the counts.
+    weigh, `weighed` are those of the counts, and `weights` what the cells of the matrix weigh.
     """
     found = dict(weighed) if weighed is not None else quality_figures(counts, question)
-    for name, figure in measurements.figures(key, counts, question).items():
+    for name, figure in measurements.figures(key, counts, question, weights).items():
         if name not in SHORT_NAMES.values() and (name not in found or found[name].value is None):
             found[name] = figure
     return found

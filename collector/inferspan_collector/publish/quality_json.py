@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -116,7 +117,10 @@ def windows_json(
         if rest.weighed is not None:
             one["weights"] = _weights(rest.weighed, row)
         if rest.measurements.says(rest.include):
-            _with_rest(one, (window, group), windows.counts(row), question, rest, per_class)
+            weights = None if rest.weighed is None else rest.weighed.cells(row, windows.classes)
+            counts = windows.counts(row)
+            figures = rest.measurements.figures((window, group), counts, question, weights)
+            _with_rest(one, (window, group), counts, figures, rest, per_class)
         shown.append(one)
     return shown
 
@@ -268,7 +272,7 @@ def _with_rest(
     shown: dict[str, Any],
     key: Key,
     counts: Counts,
-    question: Question,
+    figures: Mapping[str, Figure],
     rest: Rest,
     per_class: bool,
 ) -> None:
@@ -279,7 +283,7 @@ def _with_rest(
         # Of rows that have a score, or a number, or an evaluation: what the figure rests on.
         return figure_json(figure, rest.minimum_n, min(1.0, figure.n / answered))
 
-    for name, figure in rest.measurements.figures(key, counts, question).items():
+    for name, figure in figures.items():
         if shown["metrics"].get(name, {"value": None})["value"] is None:
             shown["metrics"][name] = as_json(figure)
     for name, table in rest.measurements.per_class(key).items() if per_class else ():

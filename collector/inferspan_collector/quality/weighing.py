@@ -42,6 +42,14 @@ class Weighed:
         found: Float64 = total * total / np.where(squares > 0, squares, 1.0)
         return found
 
+    def cells(self, row: int, classes: Sequence[str]) -> dict[tuple[str, str], tuple[float, float]]:
+        """(Predicted, actual) → Σw and Σw² in a window, of cells that hold a row."""
+        weights, squares = self.weights[row], self.squares[row]
+        return {
+            (classes[said], classes[true]): (float(weights[said, true]), float(squares[said, true]))
+            for said, true in np.argwhere(weights > 0).tolist()
+        }
+
     def accuracy(self, rows: Sequence[int], n: int) -> Figure:
         """The share that is right of some windows together, which have n judged rows."""
         weights, squares = self.weights[rows].sum(axis=0), self.squares[rows].sum(axis=0)

@@ -171,6 +171,30 @@ def test_the_interval_of_a_sum_covers_it() -> None:
     assert 0.9 <= covered / 200 <= 0.99
 
 
+@given(rows=st.lists(st.tuples(st.sampled_from("ab"), st.sampled_from("ab"), st.integers(1, 5)),
+                     min_size=1, max_size=20))  # fmt: skip
+def test_rows_that_stand_for_others_cost_what_all_of_those_do(
+    rows: list[tuple[str, str, int]],
+) -> None:
+    prices = {"a": {"b": 100.0}, "b": {"a": 7.0, "b": -1.0}}
+    weights: dict[tuple[str, str], tuple[float, float]] = {}
+    for said, true, weight in rows:
+        total, squares = weights.get((said, true), (0.0, 0.0))
+        weights[said, true] = (total + weight, squares + weight**2)
+    found = costs.figures(counts_of([row[:2] for row in rows]), prices, weights)
+    every = counts_of([row[:2] for row in rows for _ in range(row[2])])
+    whole = costs.figures(every, prices)
+    for name in costs.FIGURES:
+        assert found[name].value == pytest.approx(whole[name].value)
+        assert found[name].n == len(rows)
+    # Rows that weigh alike are as sure as rows that weigh one.
+    alike = {pair: (n * 3.0, n * 9.0) for pair, n in every.confusion.items()}
+    as_sure, plain = costs.figures(every, prices, alike)["cost_mean"], whole["cost_mean"]
+    for name in ("value", "low", "high"):
+        exact = getattr(plain, name)
+        assert getattr(as_sure, name) == (None if exact is None else pytest.approx(exact)), name
+
+
 def test_costs_of_cells() -> None:
     rows = [("legit", "fraud")] * 3 + [("fraud", "legit")] * 10 + [("legit", "legit")] * 87
     found = costs.figures(counts_of(rows), {"fraud": {"legit": 120.0}, "legit": {"fraud": 5.0}})
