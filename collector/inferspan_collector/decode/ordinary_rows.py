@@ -176,7 +176,7 @@ def prediction_rows(
 
 
 def _of_resources(texts: Sequence[str | None], resources: Int64) -> Strings:
-    if len(texts) == 1:
+    if len(set(texts)) == 1:  # the senders of requests read as one mostly say the same
         return Strings.constant(texts[0], len(resources))
     column = Strings.of(texts)
     return Strings(column.codes[resources], column.values)
