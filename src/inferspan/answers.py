@@ -2,7 +2,8 @@
 
 OpenTelemetry's exporters log each try of each request, in words that know nothing of inferspan.
 What they say in a thread of ours about a request of which a line of ours tells is left out, unless
-the logger `inferspan` is at DEBUG. What the same exporters do for others is logged as ever.
+the logger `inferspan` is at DEBUG, or silent. What the same exporters do for others is logged as
+ever.
 """
 
 from __future__ import annotations
@@ -141,7 +142,8 @@ class _ToldAlready(logging.Filter):
     """Leaves out what a line of ours has told, unless somebody looks for causes."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        return not (_request.sending and _request.told) or logger.isEnabledFor(logging.DEBUG)
+        told = _request.sending and _request.told and logger.isEnabledFor(logging.WARNING)
+        return not told or logger.isEnabledFor(logging.DEBUG)
 
 
 _TOLD_ALREADY: Final = _ToldAlready()

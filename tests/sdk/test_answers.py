@@ -65,6 +65,17 @@ def test_nobody_there_is_one_line_and_more_on_request(caplog: pytest.LogCaptureF
     assert all(line.startswith("Failed to export spans") for _, line in found)
 
 
+def test_where_our_logger_is_silent_theirs_is_not(caplog: pytest.LogCaptureFixture) -> None:
+    """As where a configuration of logging disables the loggers that it does not name."""
+    ours = logging.getLogger("inferspan")
+    ours.disabled = True
+    try:
+        found = said(otlp_exporter(NOBODY), caplog)
+    finally:
+        ours.disabled = False
+    assert [logger for logger, _ in found] == [OTLPSpanExporter.__module__] * 2
+
+
 def test_exporters_of_others_say_what_they_say(caplog: pytest.LogCaptureFixture) -> None:
     """In the same thread, after ours has said the same."""
     ours, theirs = otlp_exporter(NOBODY), OTLPSpanExporter(endpoint=NOBODY)
