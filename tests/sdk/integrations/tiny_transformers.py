@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import torch
@@ -18,9 +17,6 @@ from transformers import (
     GPT2LMHeadModel,
     PreTrainedTokenizerFast,
 )
-
-# Else the last bit of a sum depends on where in memory a copy's weights lie.
-os.environ["MKL_CBWR"] = "COMPATIBLE"
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 WORDS = ["a", "an", "the", "film", "was", "is", "good", "bad", "long", "once", "upon", "time"]
