@@ -69,14 +69,19 @@ def answer(arguments: Arguments, keywords: Keywords, response: Any) -> object:
     if np.prod(tuple(output.shape), dtype=float) > ELEMENTS_MAX:
         raise Misfit(f"more than {ELEMENTS_MAX:,} numbers; call in smaller batches")
     if len(raw) > at:
-        flat = _of_raw(raw[at], output.datatype)
+        flat = of_raw(raw[at], output.datatype)
     else:
         filled = [values for _, values in output.contents.ListFields()]
         flat = np.array(list(filled[0]) if filled else [], kept_as(output.datatype))
     return by_row(flat.reshape(tuple(output.shape)))
 
 
-def _of_raw(raw: bytes, datatype: str) -> Any:
+def of_raw(raw: bytes, datatype: str) -> Any:
+    """The values of a tensor in bytes, in a row.
+
+    Raises:
+        Misfit: a type that numpy has not.
+    """
     if datatype != BYTES:
         if datatype not in _TYPES:
             raise Misfit(f"a tensor of type {datatype} is not read")

@@ -8,6 +8,7 @@ No HTTP library is patched: what is traced is the one function that you name.
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -40,6 +41,8 @@ BODY_BYTES_MAX: Final = 1 << 22
 _PATH: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?\Z")
 _FAILED: Final = 400
 _BINARY: Final = "inference-header-content-length"
+"""How long the JSON is that comes before tensors in bytes."""
+_BINARY_SIZE: Final = "binary_data_size"
 _READ: Final = Contained("read a request to a model server")
 _STATUS: Final = Contained("read the status of a model server's answer")
 
@@ -347,11 +350,22 @@ def _is_unread(keywords: Keywords, response: Any) -> bool:
 def _answer(arguments: Arguments, keywords: Keywords, response: Any) -> object:
     if _is_unread(keywords, response):
         raise Misfit("a streamed answer is not read: it is the caller's")
-    if _BINARY in {str(name).lower() for name in response.headers}:
-        raise Misfit("outputs in binary are not read; ask for them as JSON")
     if len(response.content) > BODY_BYTES_MAX:
         raise Misfit(f"{len(response.content):,} bytes: at most {BODY_BYTES_MAX:,} are read")
-    outputs = response.json()["outputs"]
-    output = outputs[answering([output["name"] for output in outputs])]
-    values = np.array(output["data"], kept_as(output["datatype"]))
+    length = next((v for name, v in response.headers.items() if name.lower() == _BINARY), None)
+    body = response.json() if length is None else json.loads(response.content[: int(length)])
+    outputs = body["outputs"]
+    at = answering([output["name"] for output in outputs])
+    output = outputs[at]
+    if length is not None and _BINARY_SIZE in output.get("parameters", {}):
+        # What lies in bytes follows the JSON, in the order of the outputs.
+        begins = int(length) + sum(_binary_size(before) for before in outputs[:at])
+        raw = response.content[begins : begins + _binary_size(output)]
+        values = inference_messages.of_raw(raw, output["datatype"])
+    else:
+        values = np.array(output["data"], kept_as(output["datatype"]))
     return by_row(values.reshape(output["shape"]))
+
+
+def _binary_size(output: Mapping[str, Any]) -> int:
+    return int(output.get("parameters", {}).get(_BINARY_SIZE, 0))
