@@ -142,7 +142,7 @@ def extent_of(value: object) -> Extent | None:
 def describe(value: object, size: str, shape: str, dtype: str) -> Attributes:
     """The extent of a value under these names of attributes; nothing of what has none."""
     extent = extent_of(value)
-    return {} if extent is None else dict(zip((size, shape, dtype), extent, strict=True))
+    return {} if extent is None else {size: extent[0], shape: extent[1], dtype: extent[2]}
 
 
 def shape_text(lengths: tuple[int, ...]) -> str:

@@ -77,19 +77,7 @@ def wrapper_of(shape: CallShape, start: Start, binds: bool) -> Wrapper:
             errors.contain(_BEGIN, error)
         if scope is None:
             return wrapped(*args, **kwargs)
-        # Attached and detached within: an interrupt between the steps leaves nothing current.
-        try:
-            scope.attach()
-            returned = wrapped(*args, **kwargs)
-            scope.detach()
-        except BaseException as error:
-            scope.detach()
-            scope.fail(error)
-            raise
-        if id(type(returned)) in _COMPLETE:
-            scope.succeed(returned)
-            return returned
-        return _end(scope, returned)
+        return run_under(scope, wrapped, args, kwargs)
 
     def later_wrapper(
         wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
@@ -98,6 +86,49 @@ def wrapper_of(shape: CallShape, start: Start, binds: bool) -> Wrapper:
         return _run_later(start, wrapped, args, kwargs, bound)
 
     return value_wrapper if shape is CallShape.VALUE else later_wrapper
+
+
+def run_under(
+    scope: SpanScope, function: Callable[..., Any], args: Arguments, kwargs: dict[str, Any]
+) -> Any:
+    """Run a call under its span, which has begun, and end that by what the call gives.
+
+    Args:
+        scope: the span.
+        function: what is called, with these arguments.
+        args: by position.
+        kwargs: by name.
+
+    Returns:
+        What the call returns; raises what it raises.
+    """
+    token = None
+    # Attached and detached within: an interrupt between the steps leaves nothing current.
+    try:
+        # As `scope.attach()` and `scope.detach()`, without their frames.
+        try:
+            token = attach(scope.context)
+        except BaseException as error:
+            held, token = token, None
+            scope.unsettled(held, error)
+        # Passing no keywords on would copy the empty dictionary.
+        returned = function(*args, **kwargs) if kwargs else function(*args)
+        try:
+            if token is not None:
+                detach(token)
+                token = None
+        except BaseException as error:
+            held, token = token, None
+            scope.unsettled(held, error)
+    except BaseException as error:
+        scope.token = token
+        scope.detach()
+        scope.fail(error)
+        raise
+    if id(type(returned)) in _COMPLETE:
+        scope.succeed(returned)
+        return returned
+    return _end(scope, returned)
 
 
 def caller_of(shape: CallShape, start: Start, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -119,14 +150,13 @@ def caller_of(shape: CallShape, start: Start, function: Callable[..., Any]) -> C
         if scope is None:
             return function(*args, **kwargs)
         token = None
+        # As `run_under`, without its frame.
         try:
-            # As `scope.attach()` and `scope.detach()`, without their frames.
             try:
                 token = attach(scope.context)
             except BaseException as error:
                 held, token = token, None
                 scope.unsettled(held, error)
-            # Passing no keywords on would copy the empty dictionary.
             returned = function(*args, **kwargs) if kwargs else function(*args)
             try:
                 if token is not None:

@@ -67,21 +67,9 @@ class _Chunks(SpanScope):
 
     def __init__(self, scopes: list[SpanScope], rows: int) -> None:
         self._scopes = scopes
-        self._first = scopes[0]
         self._rows = rows
         self.attributes = {}
-
-    def attach(self) -> None:
-        """Make the first span current."""
-        self._first.attach()
-
-    def detach(self) -> None:
-        """Make current again what was so before `attach`."""
-        self._first.detach()
-
-    def pause(self) -> None:
-        """As `SpanScope.pause`, of the first span."""
-        self._first.pause()
+        self.context, self._parent = scopes[0].context, scopes[0]._parent
 
     def succeed(self, value: object) -> None:
         """End each span by its rows of the answer."""

@@ -159,12 +159,16 @@ def _name_of(function: Any) -> str:
 
 
 class StageScope(SpanScope):
-    """One intermediate step of a prediction."""
+    """One intermediate step of a prediction.
 
-    def __init__(self, name: str) -> None:
-        call = running()
+    Args:
+        name: what the step is called.
+        call: the prediction; None outside of one.
+    """
+
+    def __init__(self, name: str, call: Running | None) -> None:
         self._name = name
-        self._records_messages = call is not None and call.records_messages()
+        self._call = call
         super().__init__(name if call is None else text(f"{name} {call.plan.model}"))
         if call is not None and self.recording:
             self._name_owner(call)
@@ -188,11 +192,16 @@ class StageScope(SpanScope):
 
     def records_messages(self) -> bool:
         """As the prediction it is a step of."""
-        return self._records_messages
+        return self._call is not None and self._call.records_messages()
 
     def complete(self, attributes: Attributes) -> None:
         """Add the stage's name."""
         attributes[semconv.STAGE_NAME] = self._name
+
+    def release(self) -> None:
+        """Let go of the prediction, too."""
+        super().release()
+        self._call = None
 
 
 class stage:  # used as a function: `with stage("features"):`, `@stage("features")`
@@ -217,7 +226,7 @@ class stage:  # used as a function: `with stage("features"):`, `@stage("features
         scope: StageScope | None = None
         try:
             with _STAGE:
-                scope = StageScope(self._name)
+                scope = StageScope(self._name, running())
                 scope.attach()
             self._open.append(scope)
         except BaseException as interrupt:
@@ -275,7 +284,7 @@ def _staged(function: Any, name: str) -> Any:
     function = _as_in_its_class("stage", function)
 
     def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
-        return StageScope(name)
+        return StageScope(name, running())
 
     return _proxy(function, start, False, (_staged, name))
 

@@ -137,6 +137,12 @@ class Reading:
     floats_are_classes: bool = False
     """Whether a float in the answer is a class."""
 
+    @property
+    def takes_more(self) -> bool:
+        """Whether a call takes more than a span around it."""
+        others = (self.called_back, self.streamer, self.postponed, self.carried)
+        return others != (None, None, None, None)
+
 
 _POSITIVE_BY_DEFAULT: Final = ([0, 1], [-1, 1])
 

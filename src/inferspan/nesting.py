@@ -19,14 +19,16 @@ from opentelemetry.context import Context
 
 from inferspan import attaching, semconv, served, spans
 from inferspan.arguments import Arguments, Keywords
-from inferspan.calls import CallShape, Wrapper, wrapper_of
+from inferspan.attributes import text
+from inferspan.calls import CallShape, Wrapper, run_under, wrapper_of
 from inferspan.containment import Contained, errors
 from inferspan.current import CURRENT_KEY, Running
 from inferspan.decorators import StageScope, snapshot_of
 from inferspan.integration import Composed
 from inferspan.predictions import PredictionCall
+from inferspan.sampling import SPAN_KEY
 from inferspan.served import state
-from inferspan.spans import SpanScope
+from inferspan.spans import SpanScope, begun
 
 _QUIET: Final = otel_context.create_key("inferspan-quiet")
 """Set in a context in which nothing is a prediction."""
@@ -34,7 +36,12 @@ _WITHIN: Final = otel_context.create_key("inferspan-within")
 """Where a context keeps the prediction and, of its stages, the innermost's model."""
 _SUPPRESSED: Final = otel_context._SUPPRESS_INSTRUMENTATION_KEY
 _DECIDE: Final = "decide what a call is"
+_CALLER: Final = 2
+"""Frames between who calls a model and the method here that asks for it."""
 _HUSH: Final = Contained("leave what is quiet")
+
+Way = SpanScope | Wrapper | None
+"""How a call runs: under a span that has begun, as a wrapper has it, or as it would without us."""
 
 
 class _Call:
@@ -45,79 +52,126 @@ class _Call:
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name
         self.function = function
+        self._shape = CallShape.of(function)
         self._places: dict[str, int] | None = None
         """Where the arguments that have names stand, once it was asked."""
 
-    def wrapper(
-        self, model: object, frame: FrameType, args: Arguments, kwargs: Keywords
-    ) -> Wrapper | None:
-        """How a call that comes from `frame` runs; None: as it would without us."""
-        context = attaching.current()
-        if not state.in_force or (context and _is_quiet(context)):
+    def way(self, args: Arguments, kwargs: Keywords, caller: int = _CALLER) -> Way:
+        """How a call runs.
+
+        Args:
+            args: by position, the model first.
+            kwargs: by name.
+            caller: frames between this one and who calls the model.
+        """
+        if not state.in_force or not args:
             return None
+        model = args[0]
         known = state.models.get(id(model))
+        context = attaching.current()
+        running, owner = None, None
+        if context:
+            running = cast("Running | None", context.get(CURRENT_KEY))
+            if running is not None and running.ended:
+                running = None
+            if running is not None:
+                # As `_owner_of`, without its frame: most calls here are a model's of its own
+                # methods, and these are as they would be without us.
+                within = context.get(_WITHIN)
+                if isinstance(within, tuple) and within[0] is running:
+                    owner = within[1]
+                else:
+                    owner = getattr(running.plan, "owner", None)
+                if owner is model or (owner is known and owner is not None):
+                    return None
+            if _is_quiet(context):
+                return None
         # As `served.known`, without its frames.
         if known is None or known.model() is not model or known.epoch is not state.epoch:
             known = served.known(model)
         by = known.by
         if by is None:
             return None
+        internal = by.is_internal(sys._getframe(caller).f_globals.get("__name__"))
+        if running is not None:
+            if not running.recording:
+                return None
+            name = _stage_name(owner, model, known)
+            if name is None and not internal:
+                name = known.name
+            return self._as_stage(name, running, known, args, kwargs, context) if name else None
         plain = by.integration.plain
-        if plain and self._asks_else(plain, args, kwargs):
+        if plain and (kwargs or len(args) > 2) and self._asks_else(plain, args, kwargs):
             return None
-        internal = by.is_internal(frame.f_globals.get("__name__"))
-        running = cast("Running | None", context.get(CURRENT_KEY)) if context else None
-        if running is None or running.ended:
-            if internal:
-                # What a validation calls may call other models, and these are none either.
-                return _quietly
-            try:
-                return known.wrappers[self.name]
-            except KeyError:
-                return known.wrapper(model, self.name, self.function)
-        owner = _owner_of(running, context)
-        if owner is known or owner is model or not running.recording:
+        if internal:
+            # What a validation calls may call other models, and these are none either.
+            return _quietly
+        try:
+            recorded = known.recorded[self.name]
+        except KeyError:
+            recorded = known.how_recorded(model, self.name, self.function)
+        if recorded is None:
             return None
-        name = _stage_name(owner, model)
-        if name is None and not internal:
-            name = known.name
-        if not name or not _admitted(running):
-            return None
-        return _as_stage(name, running, known, self.function)
+        return recorded.wrapper if recorded.start is None else recorded.start(args[1:], kwargs, 0)
 
-    def wrapper_of_whole(
-        self, model: object, frame: FrameType, args: Arguments, kwargs: Keywords, how: Composed
-    ) -> Wrapper | None:
-        """As `wrapper`, for a model that may be a part of one that is running."""
+    def way_of_whole(self, args: Arguments, kwargs: Keywords, how: Composed) -> Way:
+        """As `way`, for a model that may be a part of one that is running."""
+        if not args:
+            return None
+        model = args[0]
         context = attaching.current()
         running = cast("Running | None", context.get(CURRENT_KEY)) if context else None
         if running is None or running.ended:
             if not state.in_force or (context and _is_quiet(context)):
                 return None
-            if how.learns(model) or _is_body(frame, how):
+            if how.learns(model) or _is_body(sys._getframe(_CALLER), how):
                 return _quietly
-            return self.wrapper(model, frame, args, kwargs)
+            return self.way(args, kwargs, _CALLER + 1)
         if not running.recording or _is_composed(_owner_of(running, context)):
             return None
-        is_model = served.known(model).wrapper(model, self.name, self.function) is not None
-        return self.wrapper(model, frame, args, kwargs) if is_model else None
+        recorded = served.known(model).how_recorded(model, self.name, self.function)
+        return None if recorded is None else self.way(args, kwargs, _CALLER + 1)
+
+    def _as_stage(
+        self,
+        name: str,
+        running: Running,
+        known: served.Served,
+        args: Arguments,
+        kwargs: Keywords,
+        context: Context,
+    ) -> Way:
+        plain = known.by.integration.plain if known.by is not None else {}
+        if plain and (kwargs or len(args) > 2) and self._asks_else(plain, args, kwargs):
+            return None
+        if not _admitted(running):
+            return None
+        if self._shape is CallShape.VALUE:
+            return _ModelStage(name, running, known, context)
+
+        def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
+            return _ModelStage(name, running, known, attaching.current())
+
+        return wrapper_of(self._shape, start, False)
 
     def _asks_else(self, plain: Mapping[str, object], args: Arguments, kwargs: Keywords) -> bool:
-        if len(args) > 1:
-            places = self._places
-            if places is None:
-                # To bind a signature takes 12 to 16 µs of these libraries.
-                parameters = list(signature(self.function).parameters.values())[1:]
-                places = self._places = {
-                    one.name: at
-                    for at, one in enumerate(parameters)
-                    if one.kind is one.POSITIONAL_OR_KEYWORD
-                }
-            for name, value in plain.items():
-                at = places.get(name, len(args))
-                if at < len(args) and args[at] != value:
-                    return True
-        return any(kwargs.get(name, value) != value for name, value in plain.items())
+        for name, value in kwargs.items():
+            if name in plain and value != plain[name]:
+                return True
+        if len(args) <= 2:  # the model, and what it is given
+            return False
+        places = self._places
+        if places is None:
+            # To bind a signature takes 12 to 16 µs of these libraries.
+            parameters = enumerate(signature(self.function).parameters.values())
+            places = self._places = {
+                one.name: at for at, one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD
+            }
+        for name, value in plain.items():
+            at = places.get(name, len(args))
+            if at < len(args) and args[at] != value:
+                return True
+        return False
 
     def __reduce__(self) -> Any:
         return _Nothing, ()
@@ -126,9 +180,11 @@ class _Call:
 class _Nothing:
     """Takes a call for nothing of ours."""
 
-    def wrapper(
-        self, model: object, frame: FrameType, args: Arguments, kwargs: Keywords
-    ) -> Wrapper | None:
+    def way(self, args: Arguments, kwargs: Keywords) -> Way:
+        """As it would be without us."""
+        return None
+
+    def way_of_whole(self, args: Arguments, kwargs: Keywords, how: Composed) -> Way:
         """As it would be without us."""
         return None
 
@@ -154,12 +210,12 @@ def _is_composed(owner: object) -> bool:
     return by is not None and by.integration.composed is not None
 
 
-def _stage_name(owner: object, model: object) -> str | None:
+def _stage_name(owner: object, model: object, known: served.Served) -> str | None:
     """What a model is called within the one that is running; None where it is no part of it."""
     if owner is None:
         return None
     whole = owner if isinstance(owner, served.Served) else served.known(owner)
-    return whole.part_name(model)
+    return whole.part_name(model, known)
 
 
 def _admitted(running: Running) -> bool:
@@ -169,32 +225,27 @@ def _admitted(running: Running) -> bool:
 class _ModelStage(StageScope):
     """A model's call inside of a prediction, with what it answered."""
 
-    def __init__(self, name: str, running: Running, known: served.Served) -> None:
-        super().__init__(name)
-        self._running: Running | None = running
-        self.context = Context({**self.context, _WITHIN: (running, known)})
+    def __init__(self, name: str, running: Running, known: served.Served, context: Context) -> None:
+        # As `StageScope` and `SpanScope`, without their frames.
+        self._name = name
+        self._call = running
+        self._parent = context
+        self.attributes = {}
+        self.start_ns = start_ns = spans.now_ns()
+        self.span = span = begun(text(f"{name} {running.plan.model}"), context, start_ns)
+        self.recording = recording = span.is_recording()
+        within = (running, known)
+        self.context = Context({**context, SPAN_KEY: span, _WITHIN: within})
+        if recording and context.get(SPAN_KEY) is not getattr(running, "span", None):
+            self._name_owner(running)
 
     def returned(self, value: object) -> None:
         """Say how the state looks that the model made."""
-        if self._running is None:
+        if self._call is None:
             return
-        found = snapshot_of(self._running, self._name, value)
+        found = snapshot_of(self._call, self._name, value)
         if found is not None:
             self.span.add_event(semconv.EVENT_SNAPSHOT, found, spans.now_ns())
-
-    def release(self) -> None:
-        """Let go of the prediction, too."""
-        super().release()
-        self._running = None
-
-
-def _as_stage(
-    name: str, running: Running, known: served.Served, function: Callable[..., Any]
-) -> Wrapper:
-    def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
-        return _ModelStage(name, running, known)
-
-    return wrapper_of(CallShape.of(function), start, False)
 
 
 def _is_quiet(context: Context) -> bool:
@@ -238,15 +289,17 @@ def _traced_function(name: str, function: Callable[..., Any]) -> Callable[..., A
     call = _Call(name, function)
 
     @wraps(function)
-    def traced_call(model: Any, /, *args: Any, **kwargs: Any) -> Any:
-        wrapper = None
+    def traced_call(*args: Any, **kwargs: Any) -> Any:
+        way = None
         try:
-            wrapper = call.wrapper(model, sys._getframe(1), args, kwargs)
+            way = call.way(args, kwargs)
         except BaseException as error:
             errors.contain(_DECIDE, error)
-        if wrapper is None:
-            return function(model, *args, **kwargs)
-        return wrapper(MethodType(function, model), model, args, kwargs)
+        if way is None:
+            return function(*args, **kwargs) if kwargs else function(*args)
+        if isinstance(way, SpanScope):
+            return run_under(way, function, args, kwargs)
+        return way(MethodType(function, args[0]), args[0], args[1:], kwargs)
 
     return traced_call
 
@@ -267,17 +320,19 @@ def _composed_function(
     call = _Call(name, function)
 
     @wraps(function)
-    def traced_call(model: Any, /, *args: Any, **kwargs: Any) -> Any:
+    def traced_call(*args: Any, **kwargs: Any) -> Any:
         if compiling():
-            return function(model, *args, **kwargs)
-        wrapper = None
+            return function(*args, **kwargs)
+        way = None
         try:
-            wrapper = call.wrapper_of_whole(model, sys._getframe(1), args, kwargs, how)
+            way = call.way_of_whole(args, kwargs, how)
         except BaseException as error:
             errors.contain(_DECIDE, error)
-        if wrapper is None:
-            return function(model, *args, **kwargs)
-        return wrapper(MethodType(function, model), model, args, kwargs)
+        if way is None:
+            return function(*args, **kwargs)
+        if isinstance(way, SpanScope):
+            return run_under(way, function, args, kwargs)
+        return way(MethodType(function, args[0]), args[0], args[1:], kwargs)
 
     return traced_call
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from types import MethodType
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from opentelemetry.trace import SpanKind
 
@@ -20,7 +20,7 @@ from inferspan.arguments import Parameters
 from inferspan.asking import asking, unless_postponed
 from inferspan.attributes import NAME_LENGTH_MAX, text
 from inferspan.calling_back import calling_back
-from inferspan.calls import CallShape, Wrapper, wrapper_of
+from inferspan.calls import CallShape, Start, Wrapper, wrapper_of
 from inferspan.chunks import in_chunks
 from inferspan.containment import Contained, errors
 from inferspan.declaration import Declaration
@@ -35,6 +35,8 @@ _MODULES_MAX: Final = 1_024
 """Modules that models are called from and that are remembered."""
 _HELD_MAX: Final = 256
 """What a model holds that is looked at, and so of each list that it holds."""
+_PARTS_MAX: Final = 256
+"""Models called within a model whose names in it are remembered."""
 _SEVERAL: Final = (list, tuple, dict)
 _LOOK: Final = Contained("look what a model is made of")
 _NAME: Final = Contained("name a model")
@@ -114,19 +116,29 @@ def responsible(kind: type) -> Instrumented | None:
     return best
 
 
+class Recorded(NamedTuple):
+    """How calls of one method of a model become predictions: in one of two ways."""
+
+    start: Start | None
+    """Begins the span of a call that takes no more than a span around it."""
+    wrapper: Wrapper | None
+    """Runs a call that takes more."""
+
+
 class Served:
     """What is known of one model object; without holding it."""
 
     __slots__ = (
         "__weakref__",
         "_description",
+        "_parts",
         "_told",
         "_turn",
         "by",
         "epoch",
         "made_of_others",
         "model",
-        "wrappers",
+        "recorded",
     )
 
     def __init__(self, model: object, forget: Callable[[Any], None]) -> None:
@@ -142,8 +154,10 @@ class Served:
         self._description: Description | None = None
         self._told: tuple[str | None, str | None] = (None, None)
         """The name and the version that the user's functions give it."""
-        self.wrappers: dict[str, Wrapper | None] = {}
-        """Method → what runs its calls as predictions, as far as they were made."""
+        self.recorded: dict[str, Recorded | None] = {}
+        """Method → how its calls become predictions, as far as it was called."""
+        self._parts: dict[Served, str | None] = {}
+        """A model called within → what it is called there; None = it is no part."""
 
     def forget(self) -> None:
         """Have the model asked at its next call, also where it is being asked just now."""
@@ -165,7 +179,8 @@ class Served:
             told = (_told(by.name, model), _told(by.version, model))
         if (by, described, told) != (self.by, self._description, self._told):
             # Otherwise what was learnt of the calls, such as from where on one is slow, is kept.
-            self.wrappers = {}
+            self.recorded = {}
+        self._parts = {}
         self.by, self._description, self._told = by, described, told
         self.made_of_others = _is_made_of_others(by, model)
         self.epoch = epoch if self._turn is turn else None
@@ -175,23 +190,40 @@ class Served:
         """What the model calls itself."""
         return "" if self._description is None else self._description.name
 
-    def wrapper(self, model: object, method: str, function: Callable[..., Any]) -> Wrapper | None:
-        """What runs calls of a method as predictions; None where they are none."""
+    def how_recorded(
+        self, model: object, method: str, function: Callable[..., Any]
+    ) -> Recorded | None:
+        """How calls of a method become predictions; None where they are none."""
         try:
-            return self.wrappers[method]
+            return self.recorded[method]
         except KeyError:
-            made = self._wrapper(model, method, function)
-            self.wrappers[method] = made
+            made = self._how_recorded(model, method, function)
+            self.recorded[method] = made
             return made
 
-    def part_name(self, part: object) -> str | None:
-        """What a model within this one is called; None where it is no part of it."""
-        whole = self.model()
-        if whole is None or self.by is None:
-            return None
-        return _part_name(self.by.integration, whole, part, _DEPTH_MAX)
+    def part_name(self, part: object, its: Served) -> str | None:
+        """What a model within this one is called; None where it is no part of it.
 
-    def _wrapper(self, model: object, method: str, function: Callable[..., Any]) -> Wrapper | None:
+        Names are those at the first call of the part after this model was fitted.
+
+        Args:
+            part: the model.
+            its: what is known of it.
+        """
+        try:
+            return self._parts[its]
+        except KeyError:
+            whole = self.model()
+            if whole is None or self.by is None:
+                return None
+            name = _part_name(self.by.integration, whole, part, _DEPTH_MAX)
+            if len(self._parts) < _PARTS_MAX:
+                self._parts[its] = name
+            return name
+
+    def _how_recorded(
+        self, model: object, method: str, function: Callable[..., Any]
+    ) -> Recorded | None:
         by, described = self.by, self._description
         if by is None or described is None or method not in by.integration.methods:
             return None
@@ -202,12 +234,23 @@ class Served:
         parameters = Parameters(MethodType(function, model), columns=described.columns)
         shape = CallShape.of(function)
 
-        def recorded(asked: Asked | None) -> Wrapper | None:
-            return self._recorded(by, described, asked, method, reading, parameters, shape)
+        def start_of(asked: Asked | None) -> Start | None:
+            return self._start(by, described, asked, method, reading, parameters)
 
-        return recorded(None) if reading.asked is None else asking(reading.asked, recorded)
+        def asked_of(asked: Asked) -> Wrapper | None:
+            start = start_of(asked)
+            return None if start is None else _wrapper(start, reading, shape, described.name)
 
-    def _recorded(
+        if reading.asked is not None:
+            return Recorded(None, asking(reading.asked, asked_of))
+        start = start_of(None)
+        if start is None:
+            return None
+        if shape is CallShape.VALUE and not reading.takes_more:
+            return Recorded(start, None)
+        return Recorded(None, _wrapper(start, reading, shape, described.name))
+
+    def _start(
         self,
         by: Instrumented,
         described: Description,
@@ -215,8 +258,7 @@ class Served:
         method: str,
         reading: Reading,
         parameters: Parameters,
-        shape: CallShape,
-    ) -> Wrapper | None:
+    ) -> Start | None:
         told = self._told
         if asked is not None:
             own = by.declaration
@@ -238,17 +280,22 @@ class Served:
             kind=SpanKind.INTERNAL if asked is None else SpanKind.CLIENT,
         )
         start = starter(plan)
-        if reading.called_back is not None:
-            return calling_back(start, reading.called_back)
-        start = start if reading.inputs is not None else in_chunks(start)
-        wrapper = wrapper_of(shape, start, False)
-        if reading.streamer is not None:
-            from inferspan.streamers import streaming_to  # loads asyncio
+        # What calls back, or is told its inputs otherwise, has no rows to cut.
+        whole = reading.called_back is not None or reading.inputs is not None
+        return start if whole else in_chunks(start)
 
-            wrapper = streaming_to(wrapper, reading.streamer)
-        if reading.postponed is not None:
-            wrapper = unless_postponed(wrapper, reading.postponed, described.name)
-        return wrapper if reading.carried is None else in_request_of(wrapper, reading.carried)
+
+def _wrapper(start: Start, reading: Reading, shape: CallShape, name: str) -> Wrapper:
+    if reading.called_back is not None:
+        return calling_back(start, reading.called_back)
+    wrapper = wrapper_of(shape, start, False)
+    if reading.streamer is not None:
+        from inferspan.streamers import streaming_to  # loads asyncio
+
+        wrapper = streaming_to(wrapper, reading.streamer)
+    if reading.postponed is not None:
+        wrapper = unless_postponed(wrapper, reading.postponed, name)
+    return wrapper if reading.carried is None else in_request_of(wrapper, reading.carried)
 
 
 def _is_made_of_others(by: Instrumented | None, model: object) -> bool:

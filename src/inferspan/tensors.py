@@ -28,6 +28,9 @@ STATISTICS_ELEMENTS_MAX: Final = 1_000_000
 STATISTICS_OBJECTS_MAX: Final = 65_536
 """The same for lists and frames, whose elements must be converted first."""
 
+_FEW: Final = 64
+"""Elements up to which Python's own numbers are faster than arrays."""
+
 KSERVE_DATATYPES: Final = {
     "bool": "BOOL",
     "uint8": "UINT8",
@@ -101,16 +104,45 @@ def statistics(value: object, *, redacted: bool = False) -> Attributes:
     if numbers is None or numbers.size > STATISTICS_ELEMENTS_MAX:
         return found
     floats = numbers.astype(np.float64, copy=False)
-    finite = floats[np.isfinite(floats)]
-    found[semconv.STATE_COUNT] = int(floats.size)
-    found[semconv.STATE_NAN_COUNT] = int(np.count_nonzero(np.isnan(floats)))
+    found[semconv.STATE_COUNT] = floats.size
+    if not 0 < floats.size <= _FEW or not _add_of_few(floats.ravel().tolist(), found):
+        _add_of_many(floats, found)
+    return found
+
+
+def _add_of_few(numbers: list[float], found: Attributes) -> bool:
+    """Add the statistics of few numbers; answers whether they could be.
+
+    Sums are exact to the last rounding (Shewchuk's, by `math.fsum`), and take a fraction of what
+    numpy's dozen calls take.
+    """
+    count = len(numbers)
+    try:
+        mean = math.fsum(numbers) / count
+    except (OverflowError, ValueError):  # sums beyond float64; infinities of both signs
+        return False
+    if not math.isfinite(mean):  # as one of the numbers
+        return False
+    found[semconv.STATE_NAN_COUNT] = 0
+    found[semconv.STATE_MEAN] = mean
+    found[semconv.STATE_STD] = math.dist(numbers, [mean] * count) / math.sqrt(count)
+    found[semconv.STATE_MIN] = min(numbers)
+    found[semconv.STATE_MAX] = max(numbers)
+    return True
+
+
+def _add_of_many(floats: NDArray[np.float64], found: Attributes) -> None:
+    known = np.isfinite(floats)
+    finite, missing = floats, 0
+    if not known.all():
+        finite, missing = floats[known], int(np.count_nonzero(np.isnan(floats)))
+    found[semconv.STATE_NAN_COUNT] = missing
     if finite.size:
         with np.errstate(all="ignore"):  # sums near the limit of float64 overflow to infinity
             found[semconv.STATE_MEAN] = float(finite.mean())
             found[semconv.STATE_STD] = float(finite.std())
         found[semconv.STATE_MIN] = float(finite.min())
         found[semconv.STATE_MAX] = float(finite.max())
-    return found
 
 
 def _numbers(value: object) -> NDArray[Any] | None:

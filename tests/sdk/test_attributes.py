@@ -6,6 +6,7 @@ import json
 import math
 import struct
 from decimal import Decimal
+from fractions import Fraction
 
 import jax.numpy as jnp
 import numpy as np
@@ -136,13 +137,24 @@ def test_statistics_are_those_of_the_finite_elements() -> None:
     }
 
 
-@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200))
-def test_statistics_agree_with_numpy(numbers: list[float]) -> None:
-    found = statistics(numbers)
-    array = np.array(numbers)
-    assert found[semconv.STATE_MEAN] == array.mean()
-    assert found[semconv.STATE_STD] == array.std()
-    assert (found[semconv.STATE_MIN], found[semconv.STATE_MAX]) == (array.min(), array.max())
+@given(st.lists(st.floats(-1e6, 1e6), min_size=1, max_size=200), st.integers(0, 2))
+def test_statistics_are_those_of_exact_sums(numbers: list[float], missing: int) -> None:
+    found = statistics(numbers + [math.nan] * missing)
+    count = len(numbers)
+    exact = [Fraction(number) for number in numbers]
+    mean = sum(exact) / count
+    # What as many additions may lose; few numbers are summed exactly.
+    lost = math.ulp(1.0) * (2 if count + missing <= 64 else count)
+    assert found[semconv.STATE_MEAN] == pytest.approx(
+        float(mean), abs=lost * float(sum(map(abs, exact)) / count)
+    )
+    variance = sum((number - mean) ** 2 for number in exact) / count
+    spread = float(max(exact) - min(exact))
+    assert found[semconv.STATE_STD] == pytest.approx(
+        math.sqrt(variance), rel=1e-9, abs=1e-9 * spread + lost * max(map(abs, numbers))
+    )
+    assert (found[semconv.STATE_MIN], found[semconv.STATE_MAX]) == (min(numbers), max(numbers))
+    assert found[semconv.STATE_NAN_COUNT] == missing
 
 
 @pytest.mark.parametrize(

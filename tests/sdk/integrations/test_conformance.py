@@ -23,7 +23,7 @@ import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import inferspan
-from inferspan import capture, integrations, semconv, served
+from inferspan import capture, decorators, integrations, semconv, served
 from inferspan.instrumenting import load
 from inferspan.testing import CapturedSpans, capture_spans
 from inferspan.wrapping import OPERATION_OF
@@ -280,6 +280,7 @@ def test_unsampled_calls_leave_a_record_and_compute_nothing_else(
 
     for name in ("describe_input", "show_input", "show_output"):
         monkeypatch.setattr(capture, name, computed)
+    monkeypatch.setattr(decorators, "statistics", computed)
     with capture_spans(sampler=ALWAYS_OFF) as unsampled:
         subject.call(method)
         records = unsampled.records
