@@ -14,6 +14,7 @@ import functools
 import gc
 import os
 import platform
+from contextlib import AbstractContextManager, nullcontext
 from importlib.metadata import version
 from typing import Final
 
@@ -28,10 +29,12 @@ from inferspan.sampling import RatioSampler, SettableIds
 
 WARMING: Final = 300
 """Calls before the count: Python specialises its code as it runs."""
+_EVERYTHING: Final = nullcontext()
 UNSAMPLED: Final = "unsampled: "
 """Begins the names of variants under a sampler that takes next to nothing."""
-_COUNTED: Final = "functools_reduce"
-"""The C function within which is counted; it runs the loop, and nothing else of ours calls it."""
+ONLY_THE_LOOP: Final = "--toggle-collect=functools_reduce"
+"""Has counted only within this C function, in the thread that is in it; it runs the loop, and
+nothing else of ours calls it."""
 
 
 def variants(sampled: bool) -> dict[str, Variant]:
@@ -45,30 +48,29 @@ def variants(sampled: bool) -> dict[str, Variant]:
     return {variant.name: variant for variant in found}
 
 
-def loop(variant: Variant, times: int) -> None:
-    """Call a variant; the first calls are not counted."""
+def loop(
+    variant: Variant,
+    times: int,
+    warming: int = WARMING,
+    counting: AbstractContextManager[object] = _EVERYTHING,
+) -> None:
+    """Call a variant; the first calls are not counted, nor is what is outside of `counting`."""
 
     def step(_: object, arguments: tuple[object, ...]) -> None:
         variant.call(*arguments)
 
-    for _ in range(WARMING):
+    for _ in range(warming):
         step(None, variant.arguments)
     gc.collect()
     gc.disable()
-    functools.reduce(step, [variant.arguments] * times, None)
+    with counting:
+        functools.reduce(step, [variant.arguments] * times, None)
 
 
-def counted(names: list[str], times: int, program: str = __file__) -> float:
-    """Thousands of instructions of one call.
-
-    Args:
-        names: what the program's option `--child` takes: which variant.
-        times: calls that are counted.
-        program: calls it in `loop`.
-    """
-    command = [program, "--calls", str(times), "--child", *names]
-    collected = callgrind.instructions(command, os.environ, f"--toggle-collect={_COUNTED}")
-    return collected / times / 1_000
+def counted(name: str, times: int) -> float:
+    """Thousands of instructions of one call."""
+    command = [__file__, "--calls", str(times), "--child", name]
+    return callgrind.instructions(command, os.environ, ONLY_THE_LOOP) / times / 1_000
 
 
 def main() -> None:
@@ -86,11 +88,11 @@ def main() -> None:
         return
     names = list(variants(sampled=True))
     reference, *others = names
-    base = counted([reference], told.calls)
+    base = counted(reference, told.calls)
     print(f"Python {platform.python_version()}, OpenTelemetry {version('opentelemetry-sdk')}")
     print(f"  {reference:<44} {base:>8.1f} k instructions")
     for name in [*others, UNSAMPLED + names[2]]:
-        count = counted([name], told.calls)
+        count = counted(name, told.calls)
         print(f"  {name:<44} {count:>8.1f} k {count / base:>8.3f} R", flush=True)
     os._exit(0)
 

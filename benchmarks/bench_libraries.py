@@ -4,9 +4,13 @@ For each library that is installed, small models answer for one row. Within a sw
 not instrumented while the bare call and the one with a span written by hand are measured, and is
 while ours are; the overhead is what a call takes more than the bare one, and its ratio to that of
 the hand-written span (R: `start_as_current_span`, five `set_attribute` calls) is what to compare.
+A pipeline has a span for each step beside that of the prediction, with what the step made: as many
+spans by hand would be as many R, so that the overhead is also divided by the spans.
+
 Times are CPU time of the caller's thread; printed is the first quartile over the sweeps. With
-`--instructions`, each variant is counted in a process of its own instead, under valgrind: these
-counts do not change with what else the machine does.
+`--instructions` they are counted instead, under valgrind, each variant in a child of one process
+for each library, so that the library is imported once: a minute or two for each on a machine with
+nothing else to do. A count does not change with what else there is. Needs a C compiler, too.
 """
 
 from __future__ import annotations
@@ -16,15 +20,19 @@ import importlib.util
 import os
 import random
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 import bench_instructions
+import callgrind
 from exporters import Dropping, asleep
 from library_models import LIBRARIES, Small
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from rounds import Variant
 
@@ -35,6 +43,10 @@ ROUND_NS: Final = 20_000_000
 """What a round of one variant is to take."""
 VARIANTS: Final = ("bare", "by hand", "traced", "unsampled")
 TRACED: Final = VARIANTS[2:]
+WARMING: Final = 100
+"""Calls before those that are counted."""
+SWITCH: Final = "BENCH_LIBRARIES_SWITCH"
+"""Names, to a process under valgrind, what turns counting on and off."""
 
 
 def by_hand(tracer: trace.Tracer, small: Small) -> Callable[[], Any]:
@@ -87,34 +99,109 @@ def sweeps_of(library: str, small: Small, sweeps: int) -> dict[str, list[float]]
     return found
 
 
-def counted_here(library: str, name: str, variant: str, calls: int) -> None:
-    """Call one variant in this process, for valgrind to count."""
-    small = LIBRARIES[library][name]()
+def spans_of(library: str, small: Small) -> int:
+    """How many spans a traced call leaves."""
+    ended = Dropping()
+    provider = TracerProvider(shutdown_on_exit=False)
+    provider.add_span_processor(SimpleSpanProcessor(ended))
+    diverted = providers.divert(provider, Dropping)
+    inferspan.instrument(library, model="model", version="7")
+    small.call()
+    inferspan.uninstrument()
+    diverted()
+    return ended.spans
+
+
+def count_here(library: str, only: str, calls: int) -> None:
+    """Call each variant in a child of this process, for valgrind to count; say which was which."""
+    importlib.import_module(library)
+    for name, make in LIBRARIES[library].items():
+        for variant in VARIANTS if only in name else ():
+            child = os.fork()
+            if not child:
+                call_here(library, make(), variant, calls)
+            print(child, variant, name, sep="\t", flush=True)
+            os.waitpid(child, 0)
+    os._exit(0)
+
+
+def call_here(library: str, small: Small, variant: str, calls: int) -> None:
+    """Call one variant, and end this process."""
     made = asleep(ALWAYS_OFF if variant == "unsampled" else None)
     providers.divert(made, Dropping)
     if variant in TRACED:
         inferspan.instrument(library, model="model", version="7")
     hand = by_hand(made.get_tracer("bench"), small)
     call = hand if variant == "by hand" else small.call
-    bench_instructions.loop(Variant(variant, call), calls)
+    counting = callgrind.counting(Path(os.environ[SWITCH]))
+    bench_instructions.loop(Variant(variant, call), calls, WARMING, counting)
     os._exit(0)
 
 
-def instructions_of(library: str, name: str, calls: int) -> dict[str, float]:
-    """Thousands of instructions a call, by variant."""
-    return {
-        variant: bench_instructions.counted([library, name, variant], calls, __file__)
-        for variant in VARIANTS
-    }
+def instructions_of(
+    library: str, only: str, calls: int, switch: Path
+) -> dict[str, dict[str, float]]:
+    """Thousands of instructions a call, by model and variant."""
+    arguments = [__file__, "--calls", str(calls), "--only", only, "--child", library]
+    counts, said = callgrind.instructions_by_process(
+        arguments,
+        {**os.environ, SWITCH: str(switch)},
+        bench_instructions.ONLY_THE_LOOP,
+        callgrind.OFF_AT_START,
+    )
+    found: dict[str, dict[str, float]] = {}
+    for line in said.splitlines():
+        process, variant, name = line.split("\t")
+        found.setdefault(name, {})[variant] = counts[int(process)] / calls / 1_000
+    return found
 
 
-def line(name: str, quiet: dict[str, float]) -> str:
+def times_of(library: str, small: Small, sweeps: int) -> dict[str, float]:
+    """µs a call, by variant."""
+    # The least disturbed quarter: differences of medians are mostly of what else the machine did.
+    found = sweeps_of(library, small, sweeps)
+    return {variant: statistics.quantiles(of, n=4)[0] for variant, of in found.items()}
+
+
+def line(name: str, quiet: dict[str, float], spans: int) -> str:
     bare, hand = quiet["bare"], quiet["by hand"]
     over = {variant: (quiet[variant] - bare) / (hand - bare) for variant in quiet}
     return (
         f"  {name:<28} {bare:>9,.1f} {hand:>9,.1f} {quiet['traced']:>9,.1f}"
-        f" {quiet['traced'] / hand:>9.2f} × {over['traced']:>9.2f} R {over['unsampled']:>9.2f} R"
+        f" {quiet['traced'] / hand:>9.2f} × {over['traced']:>9.2f} R"
+        f" {over['traced'] / spans:>9.2f} R ({spans}) {over['unsampled']:>9.2f} R"
     )
+
+
+def line_of_layers(layers: int, watched: dict[str, float], before: dict[str, float]) -> str:
+    """What a snapshot of a layer costs: the difference to the same model without, by layers."""
+    each = (watched["traced"] - before["traced"]) / layers
+    idle = (watched["bare"] - before["bare"]) / layers
+    hand = before["by hand"] - before["bare"]
+    return (
+        f"  a watched layer: {each:,.1f}, {each / hand:.2f} R; outside of predictions {idle:,.1f}"
+    )
+
+
+def show(library: str, asked: argparse.Namespace, switch: Path | None) -> None:
+    """Print the table of a library: counts where there is a switch, else times."""
+    unit = "k instructions" if switch else "µs"
+    print(f"\n{library}: one row, {unit} a call; the whole call, its overhead and that of a span")
+    print(
+        f"  {'':<28} {'bare':>9} {'by hand':>9} {'traced':>9} {'whole':>11} {'overhead':>11}"
+        f" {'a span':>15} {'unsampled':>11}"
+    )
+    counts = instructions_of(library, asked.only, asked.calls, switch) if switch else {}
+    before: dict[str, float] = {}
+    for name, make in LIBRARIES[library].items():
+        if asked.only not in name:
+            continue
+        small = make()
+        found = counts[name] if counts else times_of(library, small, asked.sweeps)
+        print(line(name, found, spans_of(library, small)), flush=True)
+        if small.layers and before:
+            print(line_of_layers(small.layers, found, before))
+        before = found
 
 
 def main() -> None:
@@ -123,36 +210,26 @@ def main() -> None:
     )
     parser.add_argument("--sweeps", type=int, default=30)
     parser.add_argument("--instructions", action="store_true", help="count them, under valgrind")
-    parser.add_argument("--calls", type=int, default=200, help="calls of a count (default: 200)")
+    parser.add_argument("--calls", type=int, default=50, help="calls of a count (default: 50)")
     parser.add_argument("--only", default="", help="models whose name holds this")
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--child", help=argparse.SUPPRESS)
     parser.add_argument("libraries", nargs="*", default=list(LIBRARIES))
     asked = parser.parse_args()
     # Threads that spin for work would be what is measured.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     if asked.child:
-        counted_here(*asked.child, asked.calls)
-    for library in asked.libraries:
-        if importlib.util.find_spec(library) is None:
-            print(f"\n{library} is not installed here, so nothing of it is measured")
-            continue
-        unit = "k instructions" if asked.instructions else "µs"
-        print(f"\n{library}: one row, {unit} a call; the whole call and its overhead to by hand")
-        print(
-            f"  {'':<28} {'bare':>9} {'by hand':>9} {'traced':>9} {'whole':>11} {'overhead':>11}"
-            f" {'unsampled':>11}"
-        )
-        for name, make in LIBRARIES[library].items():
-            if asked.only not in name:
-                continue
-            if asked.instructions:
-                found = instructions_of(library, name, asked.calls)
+        count_here(asked.child, asked.only, asked.calls)
+    with tempfile.TemporaryDirectory() as directory:
+        switch = None
+        if asked.instructions:
+            switch = None if callgrind.is_missing() else callgrind.build_switch(Path(directory))
+            if switch is None:
+                return
+        for library in asked.libraries:
+            if importlib.util.find_spec(library) is None:
+                print(f"\n{library} is not installed here, so nothing of it is measured")
             else:
-                # The least disturbed quarter: differences of medians are mostly of what else the
-                # machine did.
-                times = sweeps_of(library, make(), asked.sweeps)
-                found = {v: statistics.quantiles(of, n=4)[0] for v, of in times.items()}
-            print(line(name, found), flush=True)
+                show(library, asked, switch)
 
 
 if __name__ == "__main__":

@@ -16,12 +16,14 @@ class Small:
         method: what is called.
         given: one row, or what holds it: its shape is what a span by hand says.
         arguments: the method's; absent = the row.
+        layers: how many of them are watched; `torch_layers.snapshots` has its hooks in them.
     """
 
     model: Any
     method: str
     given: Any
     arguments: tuple[Any, ...] = ()
+    layers: int = 0
 
     def call(self) -> Any:
         return getattr(self.model, self.method)(*(self.arguments or (self.given,)))
@@ -108,6 +110,14 @@ def lightgbm_booster() -> Small:
     return Small(classifier.model.booster_, "predict", classifier.given)
 
 
+def catboost_classifier(method: str) -> Small:
+    import catboost
+
+    x, y = rows()
+    told = {"iterations": 5, "thread_count": 1, "verbose": False, "allow_writing_files": False}
+    return Small(catboost.CatBoostClassifier(**told).fit(x, y), method, x[:1])
+
+
 def onnxruntime_session() -> Small:
     import numpy as np
     import onnxruntime
@@ -137,14 +147,19 @@ def onnxruntime_session() -> Small:
     return Small(session, "run", x, (None, {"x": x}))
 
 
-def torch_layers(count: int) -> Small:
+def torch_layers(count: int, *, watched: bool = False) -> Small:
     import torch
+
+    from inferspan.torch_layers import snapshots
 
     torch.set_num_threads(1)
     torch.set_grad_enabled(False)
     torch.manual_seed(0)
     layers = [torch.nn.Linear(10, 10) for _ in range(count - 1)] + [torch.nn.Linear(10, 1)]
-    return Small(torch.nn.Sequential(*layers).eval(), "__call__", torch.zeros(1, 10))
+    model = torch.nn.Sequential(*layers).eval()
+    if watched:
+        snapshots(model, ["*"])
+    return Small(model, "__call__", torch.zeros(1, 10), layers=count if watched else 0)
 
 
 LIBRARIES: Final[dict[str, dict[str, Maker]]] = {
@@ -166,10 +181,15 @@ LIBRARIES: Final[dict[str, dict[str, Maker]]] = {
         "predict_proba": lambda: lightgbm_classifier("predict_proba"),
         "Booster.predict": lightgbm_booster,
     },
+    "catboost": {
+        "predict": lambda: catboost_classifier("predict"),
+        "predict_proba": lambda: catboost_classifier("predict_proba"),
+    },
     "onnxruntime": {"run": onnxruntime_session},
     "torch": {
         "two layers": lambda: torch_layers(2),
         "thirty layers": lambda: torch_layers(30),
+        "thirty layers, all watched": lambda: torch_layers(30, watched=True),
     },
 }
 """A library → its models by name; each needs what it is called after."""
