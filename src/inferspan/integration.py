@@ -62,6 +62,8 @@ class Description:
     """The score from which the positive class is answered."""
     columns: tuple[str, ...] = ()
     """Names of the features, in the order of an array's columns."""
+    answers_per_row: int = 1
+    """How many there are; of several none is recorded, but for the labels of a set."""
     form: str | None = None
     """What else decides how its answers are read, in the library's words: an objective."""
 

@@ -226,6 +226,11 @@ def _array(array: NDArray[Any], rule: OutputRule, input_rows: int | None) -> Col
         return read_indicators(array, rule)
     if array.ndim == 2 and not rule.numeric and not rule.ragged and array.dtype.kind == "f":
         return read_probabilities(array, rule)
+    if array.ndim == 2 and rule.numeric:
+        raise Misfit(
+            f"{array.shape[1]} numbers per row, and a prediction has one; give one of them: "
+            "output=lambda returned: returned[:, 0]"
+        )
     raise Misfit(
         f"an array of shape {'x'.join(map(str, array.shape))} and type {array.dtype.kind!r}; "
         f"return one answer per row, {MAPPER}"

@@ -10,7 +10,9 @@ pipelines and searches of what they end in. Steps of pipelines and column transf
 unions, votes, stacks and chains, and the models within calibrated, multi-output and thresholded
 ones are its stages; trees of a forest are not. Task and classes are the model's own. Where its
 classes are 0 and 1, or -1 and 1, the positive one is 1, as for the metrics of scikit-learn;
-otherwise `positive` has to be declared. Cross-validation, searches and scorers leave nothing.
+otherwise `positive` has to be declared. Several outputs per row are the labels of one prediction
+where each is 0 or 1, and otherwise not recorded, which the span says. Cross-validation, searches
+and scorers leave nothing.
 """
 
 from __future__ import annotations
@@ -78,6 +80,7 @@ def describe(model: Any) -> Description:
         positive=positive,
         threshold=_threshold(model) if task == semconv.BINARY else None,
         columns=_columns(model),
+        answers_per_row=1 if task == semconv.MULTILABEL else _answers_per_row(model),
     )
 
 
@@ -85,7 +88,9 @@ def read(description: Description, method: str) -> Reading:
     """How answers are read: `decision_function` says a class only by the rule for two of them."""
     classes = description.classes
     output: Callable[[Any], object] | None = None
-    if description.task == semconv.MULTILABEL:
+    if description.answers_per_row > 1:
+        output = partial(_refused, description.answers_per_row)
+    elif description.task == semconv.MULTILABEL:
         output = partial(_sets, classes, method)
     elif method == "decision_function":
         # Outliers are those below zero, the second of two classes is above.
@@ -137,6 +142,24 @@ def _labels(model: Any) -> tuple[object, ...]:
     if getattr(model, "multilabel_", False) is True and found is not None:
         return tuple(np.asarray(found).tolist())
     return ()
+
+
+def _answers_per_row(model: Any) -> int:
+    """How many a model says that there are; some show it in their answers only."""
+    classes = getattr(model, "classes_", None)
+    count: Any = getattr(model, "n_outputs_", 1)  # of a network that classifies, its classes
+    if classes is not None:
+        count = len(classes) if isinstance(classes, list) else 1
+    elif type(model).__module__ == _ONE_PER_OUTPUT[0]:
+        count = len(getattr(model, "estimators_", None) or ())
+    return count if isinstance(count, int) else 1
+
+
+def _refused(count: int, answer: Any) -> object:
+    raise Misfit(
+        f"{count} answers per row, and a prediction has one; for one of them call "
+        "inferspan.wrap(model, model='…', output=lambda answer: answer[:, 0])"
+    )
 
 
 def _name(model: Any) -> str:

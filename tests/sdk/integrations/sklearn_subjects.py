@@ -16,6 +16,7 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.naive_bayes import GaussianNB
 from sklearn.neighbors import KNeighborsRegressor
+from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
@@ -47,6 +48,7 @@ SUBJECTS = [
     _subject("forest", RandomForestClassifier(10, random_state=0), IRIS, BOTH),
     _subject("boosting", HistGradientBoostingClassifier(max_iter=5), CANCER, BOTH),
     _subject("bayes", GaussianNB(), IRIS, BOTH),
+    _subject("network", MLPClassifier((4,), solver="lbfgs", max_iter=2_000), IRIS, BOTH),
     _subject("svc", SVC(), IRIS, ("predict", "decision_function")),
     _subject("regression", LinearRegression(), DIABETES, ("predict",)),
     _subject("neighbours", KNeighborsRegressor(), DIABETES, ("predict",)),

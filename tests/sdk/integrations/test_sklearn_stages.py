@@ -14,6 +14,7 @@ from sklearn.ensemble import (
     BaggingClassifier,
     IsolationForest,
     RandomForestClassifier,
+    RandomForestRegressor,
     StackingClassifier,
     VotingClassifier,
 )
@@ -21,6 +22,7 @@ from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import FixedThresholdClassifier, GridSearchCV
 from sklearn.multiclass import OneVsRestClassifier
 from sklearn.multioutput import ClassifierChain, MultiOutputClassifier, MultiOutputRegressor
+from sklearn.neighbors import KNeighborsClassifier, KNeighborsRegressor
 from sklearn.pipeline import FeatureUnion, Pipeline
 from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, StandardScaler
 
@@ -32,6 +34,15 @@ X, Y = load_breast_cancer(return_X_y=True, as_frame=True)
 X = X.iloc[:, :4]
 LABELS = make_multilabel_classification(100, n_features=4, n_classes=3, random_state=0)
 Tree = list[tuple[str, "Tree"]]
+OUTPUTS = (
+    semconv.OUTPUT_CLASS,
+    semconv.OUTPUT_SCORE,
+    semconv.OUTPUT_VALUE,
+    semconv.OUTPUT_CLASSES_PREDICTED,
+    semconv.OUTPUT_SCORES,
+    semconv.OUTPUT_VALUES,
+    semconv.OUTPUT_PROBABILITIES,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -198,11 +209,48 @@ def test_labels_of_several_outputs_are_sets(model: Any, spans: CapturedSpans) ->
         assert rows == expected
 
 
-def test_several_numbers_per_row_are_not_recorded_and_said(spans: CapturedSpans) -> None:
-    x, y = LABELS
-    MultiOutputRegressor(Ridge()).fit(x, y).predict(x[:2])
+SEVERAL_NUMBERS = np.column_stack([LABELS[0][:, 0] * 2, LABELS[0][:, 1] - 1])
+SEVERAL_CLASSES = np.column_stack([LABELS[1].sum(1), LABELS[1][:, 0] + 1])
+
+
+@pytest.mark.parametrize(
+    ("model", "y", "method"),
+    [
+        (MultiOutputRegressor(Ridge()), SEVERAL_NUMBERS, "predict"),
+        (RandomForestRegressor(3), SEVERAL_NUMBERS, "predict"),
+        (Ridge(), SEVERAL_NUMBERS, "predict"),
+        (KNeighborsRegressor(), SEVERAL_NUMBERS, "predict"),
+        (MultiOutputClassifier(linear()), SEVERAL_CLASSES, "predict"),
+        (MultiOutputClassifier(linear()), SEVERAL_CLASSES.astype(float), "predict"),
+        (MultiOutputClassifier(linear()), SEVERAL_CLASSES, "predict_proba"),
+        (RandomForestClassifier(3), SEVERAL_CLASSES, "predict"),
+        (KNeighborsClassifier(), SEVERAL_CLASSES, "predict_proba"),
+    ],
+    ids=lambda given: type(given).__name__ if hasattr(given, "fit") else str(given)[:13],
+)
+@pytest.mark.parametrize("rows", [1, 2, 5])
+def test_several_outputs_per_row_are_not_recorded_and_said(
+    model: Any, y: Any, method: str, rows: int, spans: CapturedSpans
+) -> None:
+    x = LABELS[0]
+    getattr(model.fit(x, y), method)(x[:rows])
     attributes = dict(spans.prediction().attributes or {})
-    assert "output:an array of shape 2x3" in str(attributes[semconv.CAPTURE_DROPPED])
+    (said,) = attributes[semconv.CAPTURE_DROPPED]  # type: ignore[misc]
+    assert "per row, and a prediction has one" in str(said)
+    assert not [name for name in attributes if name in OUTPUTS]
+
+
+def test_one_of_several_outputs_is_recorded_where_it_is_asked_for(spans: CapturedSpans) -> None:
+    x = LABELS[0]
+    model = MultiOutputRegressor(Ridge()).fit(x, SEVERAL_NUMBERS)
+    price = inferspan.wrap(
+        model, model="price", task="regression", output=lambda answer: answer[:, 0]
+    )
+    answer = price.predict(x[:4])
+    assert answer.shape == (4, 2)
+    attributes = dict(spans.prediction("price").attributes or {})
+    assert attributes[semconv.OUTPUT_VALUES] == tuple(answer[:, 0])
+    assert [stage.name for stage in spans.stages] == ["output 0 price", "output 1 price"]
 
 
 @pytest.mark.parametrize("method", ["predict", "decision_function"])
