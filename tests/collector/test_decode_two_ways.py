@@ -6,6 +6,7 @@ import pytest
 from damage import damaged
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 from otlp_requests import log_requests, trace_requests
 from two_ways import WAYS, assert_same, facts
 
@@ -118,3 +119,17 @@ def test_senders_that_differ_in_one_place_are_told_apart() -> None:
                 request.resource_spans[0].scope_spans.append(scopes[1])
                 del request.resource_spans[1]
             assert_same(decode_traces, request.SerializeToString(), NOW_NS)
+
+
+@pytest.mark.parametrize("text", ["two\nlines", "\0", "\x85", "k" * 1_025])
+@pytest.mark.parametrize("beside", [True, False])
+def test_a_failed_call_may_have_any_text_that_is_refused(text: str, beside: bool) -> None:
+    names = [semconv.ERROR_TYPE, semconv.MODEL_NAME, semconv.MODEL_VERSION, semconv.MODEL_VARIANT]
+    names += [semconv.OUTPUT_CLASS, semconv.TASK_TYPE, semconv.OPERATION_NAME]
+    for name in [*names, semconv.OUTPUT_POSITIVE_CLASS, semconv.SLICE_PREFIX + "country"]:
+        spans = [prediction_span("bad", {name: text})]
+        if beside:
+            spans.append(prediction_span("good", {semconv.ERROR_TYPE: "Timeout"}))
+        for span in spans:
+            span.status.code = Status.STATUS_CODE_ERROR
+        assert_same(decode_traces, traces_request(spans).SerializeToString(), NOW_NS)

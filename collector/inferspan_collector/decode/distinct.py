@@ -91,8 +91,7 @@ class Meanings:
         if absent not in self._tables:
             self._tables[absent] = self._table(absent)
         table, texts, some_bad = self._tables[absent]
-        coded = table[codes]
-        return Strings(coded, texts), coded == _BAD if some_bad else None
+        return _without_bad(table[codes], texts, some_bad)
 
     def _table(self, absent: str | None) -> tuple[Int32, tuple[str, ...], bool]:
         seen: dict[str, int] = {}
@@ -134,7 +133,8 @@ class Meanings:
             coded[rows] = [seen.setdefault(text, len(seen)) for text in said]
             actual[rows] = values[rows]
             texts = tuple(seen)
-        return Strings(coded, texts), actual, coded == _BAD if some_bad else None
+        truth, bad = _without_bad(coded, texts, some_bad)
+        return truth, actual, bad
 
     def _truths(self) -> _Truths:
         seen: dict[str, int] = {}
@@ -145,6 +145,17 @@ class Meanings:
             numbers.append(number)
         codes = np.array([*table, -1], np.int32)
         return codes, np.array([*numbers, math.nan]), tuple(seen), _BAD in table
+
+
+def _without_bad(
+    coded: Int32, texts: tuple[str, ...], some_bad: bool
+) -> tuple[Strings, Bool | None]:
+    """A column in which what was refused is absent, and which rows were; writes in `coded`."""
+    if not some_bad:
+        return Strings(coded, texts), None
+    bad = coded == _BAD
+    coded[bad] = -1
+    return Strings(coded, texts), bad
 
 
 _NOTHING: Final = Meanings(())
