@@ -113,6 +113,17 @@ def census() -> Rows:
     )  # fmt: skip
 
 
+def housing() -> Rows:
+    """Real features, of whole blocks of houses in California: later ones are elsewhere."""
+    reference, analysis, truths = nannyml.load_modified_california_housing_dataset()
+    return Rows(
+        "housing", reference, analysis.merge(truths, on="id"), "clf_target", "y_pred",
+        semconv.BINARY, 1_944,
+        ["MedInc", "HouseAge", "AveRooms", "AveBedrms", "Population", "AveOccup", "Latitude"],
+        scores={"1": "y_pred_proba"},
+    )  # fmt: skip
+
+
 def cards() -> Rows:
     """Synthetic: three classes."""
     reference, analysis, truths = nannyml.load_synthetic_multiclass_classification_dataset()

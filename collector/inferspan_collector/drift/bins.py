@@ -25,6 +25,12 @@ from inferspan_collector.drift.counts import (
 
 QUANTILES: Final = 1_024
 """Into how many parts of equal weight the reference is cut, for what reads its cumulative form."""
+MANY: Final = 256
+"""Of more distinct values than these a window is likely to hold others, between them."""
+WIDEST: Final = 1 / 512
+"""Of the reference's range: no fine bin between two such parts is wider, for few values lie far
+apart in the tails, and where in a wide bin they lie would not be known. Not where there are `MANY`
+distinct values or fewer."""
 CATEGORIES_MAX: Final = 1_000
 """Categories of a reference with a bin of their own, the most frequent ones; the rest are
 `__other__`, in the reference as in the windows."""
@@ -172,12 +178,28 @@ def freeze_numbers(values: Float64) -> NumberBins | None:
         cuts = np.unique(np.quantile(finite, steps, method="inverted_cdf"))
     inner = cuts[(cuts > coarse[0]) & (cuts < coarse[-1])]
     edges = np.union1d(coarse, inner)
+    if len(distinct) > MANY:
+        edges = _without_wide_bins(edges)
     above = np.nextafter(edges[-1], np.inf)
     if np.isfinite(above):
         # Doane's last edge is the greatest value itself, in one bin with the value before it.
         edges = np.append(edges, above)
     at_edges &= bool(np.isfinite(above))
     return NumberBins(edges, np.searchsorted(edges, coarse[:-1]).astype(np.int64), at_edges)
+
+
+def _without_wide_bins(edges: Float64) -> Float64:
+    """The same edges, and others evenly between those of bins wider than `WIDEST`."""
+    with np.errstate(over="ignore"):
+        widths, widest = np.diff(edges), (edges[-1] - edges[0]) * WIDEST
+    if not np.isfinite(widest) or widest <= 0:
+        return edges
+    parts = np.maximum(1, np.ceil(widths / widest)).astype(np.int64)
+    firsts = np.cumsum(parts) - parts
+    place = np.arange(parts.sum()) - np.repeat(firsts, parts)
+    between = np.repeat(edges[:-1], parts) + np.repeat(widths / parts, parts) * place
+    finer: Float64 = np.union1d(edges, between)
+    return finer
 
 
 def freeze_categories(texts: Sequence[str | None]) -> CategoryBins | None:
