@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
+import subprocess
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -110,6 +114,17 @@ class Outside:
         )
         points = [point for one in answer["metrics"] for point in one["metricPoints"]]
         return float(points[-1]["gaugeValue"]["doubleValue"]) if points else None
+
+    def examined(self) -> list[dict[str, Any]]:
+        """What `inferspan doctor` says of the whole set, asked as the example's host would."""
+        url = self._stack.url
+        command = (Path(sys.executable).with_name("inferspan"), "doctor", MODEL, "--json")
+        command += ("--api", self.api, "--gateway", f"{url('gateway', '8888')}/metrics")
+        command += ("--jaeger", url("jaeger", "16686"), "--prometheus", url("prometheus", "9090"))
+        variables = {"OTEL_EXPORTER_OTLP_ENDPOINT": url("gateway", "4318")}
+        done = subprocess.run(command, env=os.environ | variables, capture_output=True, text=True)
+        found: list[dict[str, Any]] = json.loads(done.stdout)
+        return found
 
     def mistakes(self) -> dict[str, dict[str, Any]]:
         """Trace id → its evaluation span, of all that Jaeger finds as incorrect."""

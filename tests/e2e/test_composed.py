@@ -245,6 +245,20 @@ def fault(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fault]:
         yield Fault(stack)
 
 
+def check_doctor(outside: Outside) -> None:
+    """The whole set is well but for the label that was refused; each part has its lines."""
+    found = outside.examined()
+    wrong = [each for each in found if each["state"] == "WRONG"]
+    assert [each["name"].partition(" ")[0] for each in wrong] == ["inferspan_refused_records"]
+    well = {(each["part"], each["name"]) for each in found if each["state"] == "ok"}
+    scraped = f"{outside.api}/metrics scrape"
+    assert {
+        ("gateway", "otlphttp/inferspan sent_spans"), ("jaeger", "Monitor"),
+        ("jaeger", "Monitor, latency"), ("jaeger", "Model Quality"), ("prometheus", scraped),
+        ("prometheus", "inferspan_quality_score"), ("prometheus", "exemplars"),
+    } <= well  # fmt: skip
+
+
 def test_a_fault_is_seen_everywhere(fault: Fault) -> None:
     outside = Outside(fault.stack)
     errors = outside.monitor_errors(TWIN)
@@ -252,6 +266,7 @@ def test_a_fault_is_seen_everywhere(fault: Fault) -> None:
     check_dashboards(outside)
     check_alert(outside)
     check_drop(outside)
+    check_doctor(outside)
     check_everywhere(outside, fault.truth)
 
 

@@ -21,6 +21,8 @@ _MONITOR: Final = {
     "lookback": "86400000", "step": "60000", "ratePer": "600000",
 }  # fmt: skip
 _DAY_SECONDS: Final = 86_400
+_MINUTE_MS: Final = 60_000
+"""A point counts the whole minutes before it: the one after the present has the present minute."""
 _QUESTIONS: Final = "/jaeger/prometheus/api/v1/query_range"
 _OTHER_NAMES: Final = re.compile(rf"(\w+) is not ({promql.NAMESPACE}\w+)")
 """How inferspan refuses a question for its metric's name; Jaeger passes the words on."""
@@ -105,7 +107,8 @@ def _monitor(where: str, api: str, quality: Sequence[str], now_ms: int) -> Itera
 
 def _measured(where: str, measure: str, service: str, now_ms: int) -> Answer:
     """What the tab Monitor is shown of a service, of the last day."""
-    parameters = {**_MONITOR, "endTs": str(now_ms), "spanKind": "server", "service": service}
+    end = str(now_ms + _MINUTE_MS)
+    parameters = {**_MONITOR, "endTs": end, "spanKind": "server", "service": service}
     if measure == "latencies":
         parameters["quantile"] = "0.95"
     return ask(f"{where}/api/metrics/{measure}", parameters)
@@ -141,7 +144,8 @@ def _no_points(api: str, asked: Sequence[str], now_ms: int) -> Finding:
     question = promql.MonitorQuery("calls", tuple(asked), frozenset(("SERVER",)), 600.0, False)
     parameters = {
         "query": promql.render(question, asked),
-        "start": str(now_ms // 1000 - _DAY_SECONDS), "end": str(now_ms // 1000), "step": "60",
+        "start": str(now_ms // 1000 - _DAY_SECONDS), "end": str((now_ms + _MINUTE_MS) // 1000),
+        "step": "60",
     }  # fmt: skip
     own = ask(f"{api}{_QUESTIONS}", parameters)
     seen = f"no points of {', '.join(asked)}, span kind server, in a day"

@@ -15,7 +15,9 @@ PART: Final = "prometheus"
 DEFAULT: Final = "http://127.0.0.1:9090"
 COUNTER: Final = "inferspan_quality_outcomes_total"
 GAUGE: Final = "inferspan_quality_score"
-_COPIES: Final = f"count by (service, environment, model, version, outcome, target) ({COUNTER}) > 1"
+_OWN: Final = "environment, service, model, version, variant, target, outcome, predicted, actual"
+"""All labels that we give it: those of a scrape tell copies apart."""
+_COPIES: Final = f"count by ({_OWN}) ({COUNTER}) > 1"
 _RESETS: Final = f"sum(resets({COUNTER}[1d]))"
 _SPANMETRICS: Final = (
     'count({__name__=~"traces_span_metrics_calls(_total)?",service_name=~".+-quality"})'
