@@ -72,7 +72,7 @@ def feature_columns(
     """Tell declared features that are numbers now from those that are text.
 
     Args:
-        features: name → value, or a list of one value per row.
+        features: name → value, or a list of one value per row; of a single prediction of one.
         rows: rows of a batch; None = a single prediction. Batches are row-major.
         bytes_max: what numbers and texts may take together.
 
@@ -87,15 +87,18 @@ def feature_columns(
     for name, value in features.items():
         kind = type(value)
         if rows is None and kind is float:
-            numeric[name] = [value if value == value else math.nan]  # type: ignore[list-item]
+            numeric[name] = [value]  # type: ignore[list-item]
             continue
-        column = value if isinstance(value, list) and rows is not None else [value]
+        # Models are given their one row as a table, too: then the column is a list of one.
+        column = value if isinstance(value, list) else [value]
         if rows is not None and len(column) == 1 != rows:
             column = column * rows
-        if len(column) != (rows or 1):
+        if rows is None and len(column) != 1:
             dropped.append(
-                f"feature {name}:{len(column)} values for {rows or 1} rows; give one per row"
+                f"feature {name}:{len(column)} values of a call that is one prediction; give one"
             )
+        elif len(column) != (rows or 1):
+            dropped.append(f"feature {name}:{len(column)} values for {rows} rows; give one per row")
         elif (length := _too_long(column, text_bytes_max)) is not None:
             said = f"{length:,} characters, at most {text_bytes_max:,} bytes are recorded"
             dropped.append(f"feature {name}:{said}; give a category")

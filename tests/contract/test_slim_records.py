@@ -55,8 +55,12 @@ numbers = inferspan.predict(model="numbers", task="regression", slices=["country
     lambda country, given: answer(given)
 )
 named_rows = inferspan.predict(
-    model="rows", task="binary_classification", prediction_id="ids", slices=["country"]
-)(lambda ids, country, given: answer(given))
+    model="rows",
+    task="binary_classification",
+    prediction_id="ids",
+    slices=["country"],
+    features=["amount", "kind"],
+)(lambda ids, country, amount, kind, given: answer(given))
 sets = inferspan.predict(model="sets", task="multilabel_classification")(answer)
 tables = inferspan.predict(model="tables", task="regression")(lambda table, given: answer(given))
 probabilities = inferspan.predict(
@@ -73,7 +77,9 @@ def batches(draw: st.DrawFn) -> Call:
     size = draw(st.integers(0, 4))
     ids = draw(rows_of(TEXTS, size))
     given = draw(rows_of(CLASSES, size) | st.just(Failed))
-    return named_rows, (ids, draw(rows_of(CLASSES, size)), given)
+    amount = draw(rows_of(st.floats(allow_nan=False) | st.none(), size))
+    kind = draw(rows_of(TEXTS, size))
+    return named_rows, (ids, draw(rows_of(CLASSES, size)), amount, kind, given)
 
 
 CALLS: st.SearchStrategy[Call] = st.one_of(

@@ -15,7 +15,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 import scipy.sparse
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.proto.trace.v1.trace_pb2 import TracesData
@@ -255,6 +255,7 @@ def test_numeric_features_come_back_as_they_went(columns: list[list[float | None
     np.testing.assert_array_equal(numbers, np.array(expected, float))
 
 
+@example({"a": -math.nan})
 @given(
     st.dictionaries(
         st.text("abc", min_size=1, max_size=2),
@@ -263,7 +264,8 @@ def test_numeric_features_come_back_as_they_went(columns: list[list[float | None
 )
 def test_features_of_one_row_are_those_of_a_batch_of_one(features: dict[str, object]) -> None:
     columns = {name: [value] for name, value in features.items()}
-    assert pack_features(features, None, 6144) == pack_features(columns, 1, 6144)
+    packed = pack_features(features, None, 6144)
+    assert packed == pack_features(columns, 1, 6144) == pack_features(columns, None, 6144)
 
 
 def test_features_that_cannot_be_packed_are_named() -> None:
@@ -272,8 +274,10 @@ def test_features_that_cannot_be_packed_are_named() -> None:
         semconv.FEATURE_CATEGORY_NAMES: '["c"]',
         semconv.FEATURE_CATEGORY_VALUES: ["x"],
     }
-    said = "neither number nor text; give one of them"
-    assert dropped == [f"feature a:{said}", f"feature b:{said}"]
+    assert dropped == [
+        "feature a:neither number nor text; give one of them",
+        "feature b:2 values of a call that is one prediction; give one",
+    ]
     assert pack_features({"a": "x" * 24, "b": 1.5}, None, 23) == (
         {semconv.FEATURE_NAMES: '["b"]', semconv.FEATURE_DATA: struct.pack("<d", 1.5)},
         ["feature a:24 characters, at most 23 bytes are recorded; give a category"],

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from sklearn.base import BaseEstimator, ClassifierMixin, RegressorMixin, clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_breast_cancer, load_iris
@@ -25,7 +27,7 @@ from sklearn.preprocessing import StandardScaler
 import inferspan
 from inferspan import semconv
 from inferspan.instrumenting import instrument_installed
-from inferspan.testing import CapturedSpans
+from inferspan.testing import CapturedSpans, capture_spans
 
 X, Y = load_breast_cancer(return_X_y=True)
 X = StandardScaler().fit_transform(X)[:, :6]
@@ -177,6 +179,44 @@ def test_options_tell_models_and_rows_apart(spans: CapturedSpans) -> None:
     old = tuple(np.where(frame["age"][3:5] > 0, "yes", "no").tolist())
     assert attributes[semconv.SLICE_PREFIX + "old"] == old
     assert "income" in attributes[semconv.FEATURE_NAMES]
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba"])
+@pytest.mark.parametrize("given", ["frame", "array"])
+def test_all_that_is_declared_of_one_row_is_recorded(
+    spans: CapturedSpans, given: str, method: str
+) -> None:
+    frame = pd.DataFrame(X[:, :2], columns=["amount", "hour"])
+    model = LogisticRegression().fit(frame, Y)
+    inferspan.instrument(
+        "sklearn", features=["amount"], slices=["hour"], prediction_id=lambda x: ["order-7"]
+    )
+    with warnings.catch_warnings():  # that an array has no names
+        warnings.simplefilter("ignore")
+        getattr(model, method)(frame[7:8] if given == "frame" else X[7:8, :2])
+    attributes = attributes_of(spans)
+    assert semconv.CAPTURE_DROPPED not in attributes
+    assert attributes[semconv.PREDICTION_ID] == "order-7"
+    assert attributes[semconv.SLICE_PREFIX + "hour"] == repr(float(X[7, 1]))
+    assert attributes[semconv.FEATURE_NAMES] == '["amount"]'
+    assert np.frombuffer(attributes[semconv.FEATURE_DATA], "<f8").tolist() == [X[7, 0]]
+
+
+def test_slim_records_of_one_row_hold_all_that_is_declared() -> None:
+    frame = pd.DataFrame(X[:, :2], columns=["amount", "hour"], index=[f"o{i}" for i in range(569)])
+    model = LogisticRegression().fit(frame, Y)
+    inferspan.instrument("sklearn", features=["amount"], slices=["hour"], prediction_id="index")
+    with capture_spans(sampler=ALWAYS_OFF) as spans:
+        for row in (3, 5):
+            model.predict_proba(frame[row : row + 1])
+        (record,) = spans.records
+    found = dict(record.attributes or {})
+    hours = tuple(repr(float(X[row, 1])) for row in (3, 5))
+    assert found[semconv.RECORD_IDS] == ("o3", "o5")
+    assert found[semconv.RECORD_SLICE_PREFIX + "hour"] == hours
+    assert found[semconv.RECORD_FEATURE_NAMES] == '["amount"]'
+    amounts = np.frombuffer(found[semconv.RECORD_FEATURE_DATA], "<f8")
+    assert amounts.tolist() == X[[3, 5], 0].tolist()
 
 
 def test_what_a_name_function_raises_stays_away_from_the_caller(
