@@ -66,7 +66,6 @@ READ_ONLY = {
     "ENTITY_ID",
     "PHASE_QUEUE_DURATION",
     "PHASE_PREPROCESS_DURATION",
-    "PHASE_COMPUTE_DURATION",
     "PHASE_POSTPROCESS_DURATION",
     # Log events, which our SDK does not send.
     "EVENT_NAME",
