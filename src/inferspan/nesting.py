@@ -64,28 +64,34 @@ class _Call:
             kwargs: by name.
             caller: frames between this one and who calls the model.
         """
-        if not state.in_force or not args:
+        if not args:
             return None
         model = args[0]
         known = state.models.get(id(model))
         context = attaching.current()
-        running, owner = None, None
+        running: Any = None
+        owner: Any = None
         if context:
-            running = cast("Running | None", context.get(CURRENT_KEY))
+            running = context.get(CURRENT_KEY)
             if running is not None and running.ended:
                 running = None
             if running is not None:
                 # As `_owner_of`, without its frame: most calls here are a model's of its own
                 # methods, and these are as they would be without us.
-                within = context.get(_WITHIN)
-                if isinstance(within, tuple) and within[0] is running:
+                within: Any = context.get(_WITHIN)
+                if within is not None and within[0] is running:
                     owner = within[1]
                 else:
-                    owner = getattr(running.plan, "owner", None)
+                    try:
+                        owner = running.plan.owner
+                    except AttributeError:  # of a batch, or of what another process began
+                        owner = None
                 if owner is model or (owner is known and owner is not None):
                     return None
-            if _is_quiet(context):
+            if context.get(_QUIET) or context.get(_SUPPRESSED):
                 return None
+        if not state.in_force:
+            return None
         # As `served.known`, without its frames.
         if known is None or known.model() is not model or known.epoch is not state.epoch:
             known = served.known(model)
@@ -96,7 +102,10 @@ class _Call:
         if running is not None:
             if not running.recording:
                 return None
-            name = _stage_name(owner, model, known)
+            name = None
+            if owner is not None:
+                whole = owner if type(owner) is served.Served else served.known(owner)
+                name = whole.part_name(model, known)
             if name is None and not internal:
                 name = known.name
             return self._as_stage(name, running, known, args, kwargs, context) if name else None
@@ -208,14 +217,6 @@ def _is_body(frame: FrameType, how: Composed) -> bool:
 def _is_composed(owner: object) -> bool:
     by = owner.by if isinstance(owner, served.Served) else served.responsible(type(owner))
     return by is not None and by.integration.composed is not None
-
-
-def _stage_name(owner: object, model: object, known: served.Served) -> str | None:
-    """What a model is called within the one that is running; None where it is no part of it."""
-    if owner is None:
-        return None
-    whole = owner if isinstance(owner, served.Served) else served.known(owner)
-    return whole.part_name(model, known)
 
 
 def _admitted(running: Running) -> bool:
