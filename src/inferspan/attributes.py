@@ -7,6 +7,7 @@ to be harmless, so a hostile or enormous argument costs as little as a small one
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from typing import Any, Final, cast
 
@@ -30,6 +31,7 @@ ITEMS_MAX: Final = 64
 """Elements of a sequence shown in JSON; larger arrays travel as packed bytes."""
 
 _INT_MAX: Final = 2**63 - 1
+_CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SIZED: Final[dict[type, str]] = {
     kind: kind.__name__ for kind in (list, tuple, dict, set, frozenset, str, bytes, bytearray)
 }
@@ -49,6 +51,23 @@ def text(value: str, length_max: int | None = None) -> str:
     return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
 
 
+def one_line(value: str) -> str:
+    """Make text that may stand in a list or a log: control characters become `?`."""
+    return value if value.isprintable() else _CONTROL.sub("?", value)
+
+
+def name_fault(name: str, length_max: int = NAME_LENGTH_MAX) -> str | None:
+    """What keeps a text from being the name of a model, version, target or environment; None where
+    nothing does. Collectors hold to the same rule.
+    """
+    if len(name) > length_max:
+        return f"has {len(name)} characters; give at most {length_max}"
+    if not name.isprintable() and _CONTROL.search(name):
+        remedy = "strip it" if name != name.strip() else "leave it out"
+        return f"holds a control character, such as a line break; {remedy}"
+    return None
+
+
 def integer(value: int) -> int | str:
     """OTLP integers have 64 bits with sign; a larger one is written as decimal text."""
     return value if -_INT_MAX - 1 <= value <= _INT_MAX else _huge(value)
@@ -60,10 +79,14 @@ def _huge(value: int) -> str:
 
 
 def type_name(kind: type) -> str:
-    """A type's name with its module, `builtins` left out; `object` for one that hides its name."""
+    """A type's name with its module, `builtins` left out; `object` for one that hides its name.
+
+    On one line, as collectors refuse others: whoever makes classes may name them as they like.
+    """
     try:
         module, name = kind.__module__, kind.__qualname__
-        return text(name if module == "builtins" else f"{module}.{name}", TEXT_LENGTH_MAX)
+        full = name if module == "builtins" else f"{module}.{name}"
+        return one_line(text(full, TEXT_LENGTH_MAX))
     except Exception as error:  # of a metaclass
         if from_outside(error):
             raise

@@ -11,7 +11,7 @@ from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from inferspan import semconv, settings
 from inferspan.arguments import Parameters, SourceName, named_sources
-from inferspan.attributes import CLASS_LENGTH_MAX, NAME_LENGTH_MAX, Attributes, text
+from inferspan.attributes import CLASS_LENGTH_MAX, NAME_LENGTH_MAX, Attributes, name_fault, text
 from inferspan.containment import errors
 from inferspan.features import FEATURES_MAX
 from inferspan.output_columns import Misfit, OutputRule, class_of
@@ -226,10 +226,12 @@ def _checked_name(what: str, value: object) -> str | None:
     if value is None:
         return None
     written = semconv.class_text(value)
-    if not written or len(written) > NAME_LENGTH_MAX:
+    if not written:
         raise ValueError(
             f"{what}={value!r:.150}: must be a text of 1 to {NAME_LENGTH_MAX} characters"
         )
+    if (fault := name_fault(written)) is not None:
+        raise ValueError(f"{what}={value!r:.150} {fault}")
     return written
 
 

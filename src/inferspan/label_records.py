@@ -13,8 +13,8 @@ import numpy as np
 from inferspan import semconv
 from inferspan.attributes import (
     CLASS_LENGTH_MAX,
-    NAME_LENGTH_MAX,
     Attributes,
+    name_fault,
     text,
     type_name,
 )
@@ -59,10 +59,12 @@ def check_options(model: str | None, kind: str, annotator_kind: str | None, acti
         The model's name.
 
     Raises:
-        ValueError: no model, or a choice that does not exist.
+        ValueError: no model, one that no prediction can have, or a choice that does not exist.
     """
     if not isinstance(model, str) or not model:
         raise ValueError(f"model={model!r}: a label names its model; write model='…'")
+    if (fault := name_fault(model)) is not None:
+        raise ValueError(f"model={model!r:.150} {fault}")
     checked_choice("kind", kind, semconv.TARGET_KINDS)
     checked_choice("action", action, semconv.LABEL_ACTIONS)
     if annotator_kind is not None:
@@ -267,7 +269,9 @@ def _name(what: str, value: object) -> str:
         raise RefusedLabel(
             f"name {what}", f"{what} is a {type_name(type(value))} or empty; give a text"
         )
-    return text(written, NAME_LENGTH_MAX)
+    if (fault := name_fault(written)) is not None:
+        raise RefusedLabel(f"name {what}", f"{what} {fault}")
+    return text(written)
 
 
 def _count(what: str, value: object) -> int:

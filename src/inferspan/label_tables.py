@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import itertools
 import logging
@@ -153,10 +154,16 @@ def label_table(
 
     Raises:
         ValueError: a column that the table lacks, a wrong option, or nothing says where labels go.
-        TypeError: `table` is none of the above.
+        TypeError: `table` is none of the above, or a column is not named by a text.
     """
     check_options(model, kind, annotator_kind, semconv.LABEL_ACTIONS[0])
-    wanted = [name for name in (prediction_id, actual, time, index, item_id) if name is not None]
+    columns = (prediction_id, actual, time, index, item_id)
+    wanted = [name for name in columns if name is not None]
+    for name in wanted:
+        if not isinstance(name, str):
+            raise TypeError(
+                f"the column {name!r:.80} is a {type(name).__name__}; name it by a text"
+            )
     rows = table_rows(table, wanted)
     details = LabelDetails(
         model=model,
@@ -166,33 +173,25 @@ def label_table(
         annotator_kind=annotator_kind,
         version=version,
     )
-    records = (
-        _record(
-            _cell(row, prediction_id),
-            _cell(row, actual),
-            replace(
-                details,
-                time=_cell(row, time),
-                index=_cell(row, index),
-                item_id=_cell(row, item_id),
-            ),
-        )
-        for row in rows
-    )
-    report = _send_all(records)
+    report = _send_all(_record(row, columns, details) for row in rows)
     loud = (report.refused or report.failed) and not settings.current().disabled
     level = logging.WARNING if loud else logging.INFO
     say(level, "inferspan: labels of %s: %s", model, report)
     return report
 
 
-def _record(prediction: object, value: object, details: LabelDetails) -> Attributes | RefusedLabel:
+def _record(
+    row: object, columns: Sequence[str | None], details: LabelDetails
+) -> Attributes | RefusedLabel:
+    """The label of a row; the columns are those of `label_table`, in its order."""
     try:
         with reading():
+            prediction, value, time, index, item_id = (_cell(row, column) for column in columns)
             missing = is_missing(value)
         if missing:
             return MissingTruth("no value", "the row has no truth yet")
-        return read_record(prediction, value, details)
+        told = replace(details, time=time, index=index, item_id=item_id)
+        return read_record(prediction, value, told)
     except RefusedLabel as refusal:
         return refusal
 
@@ -254,7 +253,7 @@ def _send(labels: Iterable[Attributes]) -> tuple[int, Counter[str]]:
     return sender.sent, +why_failed
 
 
-def table_rows(table: Any, columns: Sequence[str]) -> Iterator[Mapping[str, object]]:
+def table_rows(table: Any, columns: Sequence[str]) -> Iterator[object]:
     """Iterate over the rows of any kind of table, as mappings of the wanted columns.
 
     Raises:
@@ -313,20 +312,30 @@ def _zipped(columns: Mapping[str, list[object]]) -> Iterator[Mapping[str, object
     return (dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True))
 
 
-def _checked_rows(rows: Iterable[Any], wanted: Sequence[str]) -> Iterator[Mapping[str, object]]:
-    checked = map(_checked_row, rows)
-    first = list(itertools.islice(checked, CHUNK_ROWS))
-    if first:
+def _checked_rows(rows: Iterable[Any], wanted: Sequence[str]) -> Iterator[object]:
+    left = iter(rows)
+    first = list(itertools.islice(left, CHUNK_ROWS))
+    if first and not any(isinstance(row, Mapping) for row in first):
+        raise TypeError(_no_mapping(first[0]))
+    if keys := list(dict.fromkeys(key for row in first for key in _keys(row))):
         # A key that no row has is misspelt; one that a row lacks is a missing value.
-        _check_columns(wanted, list(dict.fromkeys(str(key) for row in first for key in row)))
-    return itertools.chain(first, checked)
+        _check_columns(wanted, keys)
+    return itertools.chain(first, left)
 
 
-def _checked_row(row: Any) -> Mapping[str, object]:
+def _keys(row: object) -> list[str]:
+    """A row's keys; none of one that cannot be read, which is refused when its turn comes."""
+    with contextlib.suppress(RefusedLabel), reading():
+        if isinstance(row, Mapping):
+            return [str(key) for key in row]
+    return []
+
+
+def _no_mapping(row: object) -> str:
+    return f"a row is a {type(row).__name__}; give mappings of column to value"
+
+
+def _cell(row: object, column: str | None) -> Any:
     if not isinstance(row, Mapping):
-        raise TypeError(f"a row is a {type(row).__name__}; give mappings of column to value")
-    return row
-
-
-def _cell(row: Mapping[str, object], column: str | None) -> object:
+        raise RefusedLabel("row", _no_mapping(row))
     return None if column is None else row.get(column)

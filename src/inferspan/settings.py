@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from inferspan import semconv
+from inferspan.attributes import CLASS_LENGTH_MAX, name_fault
 
 ENDPOINT_VARIABLE: Final = "INFERSPAN_ENDPOINT"
 HEADERS_VARIABLE: Final = "INFERSPAN_HEADERS"
@@ -205,6 +206,8 @@ def _check_text(name: str, value: object) -> None:
             f"configure({name}={value!r:.80}): must be a text that is not empty; leave it out, or "
             f"write {name}='…'"
         )
+    if isinstance(value, str) and (fault := name_fault(value, CLASS_LENGTH_MAX)) is not None:
+        raise ValueError(f"configure({name}={value!r:.80}) {fault}")
 
 
 def _said(

@@ -374,6 +374,8 @@ inferspan.label("parent", 1, model="fraud")
         ({"endpoint": 4318}, r"configure\(endpoint=…\) is 4318: must be the http"),
         ({"service_name": " "}, r"configure\(service_name=' '\): must be a text that is not empty"),
         ({"service_version": 7}, r"configure\(service_version=7\): must be a text .* write serv"),
+        ({"environment": "prod\n"}, "holds a control character, such as a line break; strip it"),
+        ({"service_name": "two\tparts"}, "holds a control character, .*; leave it out"),
         ({"environment": ""}, "must be a text that is not empty; leave it out"),
     ],
 )

@@ -155,6 +155,8 @@ def test_user_callables_that_raise_are_said_and_harmless(spans: CapturedSpans) -
         ({"slices": {"a.b": "amount"}}, "'a.b' must be a name without a dot"),
         ({"features": ["amuont"]}, "did you mean 'amount'"),
         ({"model": ""}, "must be a text of 1 to 128 characters"),
+        ({"model": "k" * 129}, "has 129 characters; give at most 128"),
+        ({"version": "2\n"}, "holds a control character, such as a line break; strip it"),
         ({"model": 3}, "model=3: must be a text such as 'fraud'"),
         ({"positive": object()}, "must be a string, boolean or number"),
         ({"output": "label"}, "must be a callable"),

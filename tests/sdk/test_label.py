@@ -338,6 +338,8 @@ def test_times_that_name_no_moment_are_refused(time: object, rule: str) -> None:
         ({"model": "m", "kind": "truth"}, "kind is 'truth': must be one of ground_truth"),
         ({"model": "m", "action": "drop"}, "action is 'drop': must be one of upsert, delete"),
         ({"model": "m", "annotator_kind": "human"}, "must be one of HUMAN, LLM"),
+        ({"model": "two\nlines"}, "holds a control character, such as a line break; leave it out"),
+        ({"model": "k" * 129}, "has 129 characters; give at most 128"),
     ],
 )
 def test_wrong_options_raise(options: dict[str, object], rule: str) -> None:
@@ -356,6 +358,10 @@ def test_wrong_options_raise(options: dict[str, object], rule: str) -> None:
         {"index": "first"},
         {"text": 3},
         {"source": ""},
+        {"source": "two\nlines"},
+        {"target": "t\n"},
+        {"target": "t" * 129},
+        {"version": "2\n"},
         {"id": ""},
         {"time": "soon"},
         {"item_id": ""},

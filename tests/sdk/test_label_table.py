@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -149,6 +150,32 @@ def test_what_is_no_table_is_said(
     with pytest.raises(error, match=said):
         inferspan.label_table(table, model="m")
     assert spans.labels == []
+
+
+def test_a_column_is_named_by_a_text(spans: CapturedSpans) -> None:
+    with pytest.raises(TypeError, match="the column 0 is a int; name it by a text"):
+        inferspan.label_table(pd.DataFrame([["a", 1]]), model="m", prediction_id=0)  # type: ignore[arg-type]
+
+
+class Detached(dict[str, object]):
+    """A row that raises whenever it is looked at, as those of databases may."""
+
+    def get(self, key: object, default: object = None) -> object:
+        raise RuntimeError("detached")
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("detached")
+
+
+@pytest.mark.parametrize("good", [1, 3_000])
+@pytest.mark.parametrize("bad", [Detached(), None, ("a", 1)])
+def test_one_row_that_raises_or_is_none_is_refused_alone(
+    spans: CapturedSpans, good: int, bad: object
+) -> None:
+    rows: list[Any] = [{"prediction_id": f"p{n}", "actual": 1} for n in range(good)]
+    report = inferspan.label_table([*rows, bad, rows[0]], model="m")
+    assert (report.sent, report.refused) == (good + 1, 1)
+    assert "detached" not in str(report)
 
 
 def test_one_row_that_cannot_be_read_does_not_end_the_table(spans: CapturedSpans) -> None:

@@ -39,6 +39,21 @@ def attributes_of(spans: CapturedSpans) -> Mapping[str, Any]:
     return record.attributes or {}
 
 
+def test_the_type_of_an_error_stands_on_one_line() -> None:
+    failure = type("Two\nlines\x1b[31m", (Exception,), {"__module__": "builtins"})
+
+    @inferspan.predict(model="m", task="regression")
+    def fails() -> float:
+        raise failure
+
+    with capture_spans(sampler=ALWAYS_OFF) as spans, pytest.raises(failure):
+        fails()
+    assert attributes_of(spans)[semconv.RECORD_ERROR_TYPES] == ("Two?lines?[31m",)
+    with capture_spans() as spans, pytest.raises(failure):
+        fails()
+    assert (spans.prediction("m").attributes or {})[semconv.ERROR_TYPE] == "Two?lines?[31m"
+
+
 def test_unsampled_calls_leave_one_record_with_a_column_for_each_thing_that_counts() -> None:
     with capture_spans(sampler=ALWAYS_OFF) as spans:
         score(93.0, "NL")
