@@ -50,8 +50,8 @@ class Stream:
             self._intervals.add(took)
 
     def left(self, error: BaseException) -> None:
-        """The consumer threw this into the body; by a GeneratorExit it leaves."""
-        self._left = isinstance(error, GeneratorExit)
+        """The consumer threw this into the body."""
+        self._left = self._left or _leaves(error)
 
     def returned(self, value: object) -> None:
         """The body came to its end."""
@@ -69,7 +69,7 @@ class Stream:
         if self._scope is None or self._scope.ended:
             return
         self.note(completed=False)
-        if self._left and isinstance(error, GeneratorExit):
+        if self._left and _leaves(error):
             self._scope.end()
         else:
             self._scope.fail(error)
@@ -93,6 +93,18 @@ class Stream:
             attributes[semconv.STREAM_INTERVAL_P50] = min(p50, longest)
             attributes[semconv.STREAM_INTERVAL_P99] = min(p99, longest)
             attributes[semconv.STREAM_INTERVAL_MAX] = longest
+
+
+def _leaves(error: BaseException) -> bool:
+    """Whether nobody wants more of a stream that is given this where it waits for its consumer.
+
+    A cancellation comes there only in place of closing: a loop that ends closes what was left by
+    tasks, and cancels those that have not begun. What a stream awaits is cancelled elsewhere.
+    """
+    if isinstance(error, GeneratorExit):
+        return True
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and isinstance(error, asyncio.CancelledError)
 
 
 def drive_generator(later: Later) -> Generator[Any, Any, Any]:

@@ -254,6 +254,41 @@ def test_a_stream_that_is_left_is_closed_once_and_ends_its_span(
     assert [told for told in caplog.records if told.levelno >= logging.ERROR] == []
 
 
+@pytest.mark.parametrize("waits", [0, 1, 2])
+@pytest.mark.parametrize("turns_left", [0, 1])
+def test_a_stream_that_is_left_as_its_loop_ends(
+    trace: Wrap, captured: Captured, waits: int, turns_left: int
+) -> None:
+    """The loop closes it by a task that it cancels, and then closes it once more."""
+
+    async def tokens(ended: list[type]) -> AsyncIterator[int]:
+        try:
+            yield 1
+            yield 2
+        except BaseException as error:
+            ended.append(type(error))
+            raise
+        finally:
+            for _ in range(waits):
+                await asyncio.sleep(0)
+
+    def run(function: Callable[[list[type]], AsyncIterator[int]]) -> list[type]:
+        ended: list[type] = []
+
+        async def main() -> None:
+            async for _ in function(ended):
+                break
+            for _ in range(turns_left):
+                await asyncio.sleep(0)
+
+        asyncio.run(main())
+        return ended
+
+    assert run(trace(tokens)) == run(tokens)
+    (span,) = captured()
+    assert not span.failed
+
+
 def test_a_stream_that_is_forgotten_after_its_loop(trace: Wrap, captured: Captured) -> None:
     def forgotten(function: Callable[[], AsyncIterator[int]]) -> list[str]:
         async def main(loop: asyncio.AbstractEventLoop) -> AsyncIterator[int]:
