@@ -26,15 +26,18 @@ PLACES_MAX: Final = 1024
 """Places and one-time warnings that are remembered; beyond it, they share one."""
 
 _OTHER: Final = "__other__"
+_RAISING_NO_EXCEPTIONS: Final = frozenset(("builtins", "asyncio", "pyo3_runtime"))
+"""Whose classes that are no `Exception` may come out of a call without a frame of Python."""
 
 
 def from_outside(error: BaseException) -> bool:
-    """Whether an error is none of ours: an interrupt, or what a signal handler raised.
+    """Whether an error is none of ours: an interrupt, what a signal handler raised, or what another
+    thread did to end this one.
 
     The one judge of it: whoever keeps an error raises it again where this says so. Looks at the
     frames that the error came through, so ask where it was caught.
     """
-    if isinstance(error, KeyboardInterrupt):
+    if isinstance(error, KeyboardInterrupt) or _is_injected(error):
         return True
     # Python runs handlers in no other.
     if threading.current_thread() is not threading.main_thread():
@@ -45,6 +48,24 @@ def from_outside(error: BaseException) -> bool:
             return True
         traceback = traceback.tb_next
     return False
+
+
+def _is_injected(error: BaseException) -> bool:
+    """Whether another thread raised it here, as limits of time in worker pools do.
+
+    Such a class is no `Exception`, so that nobody keeps it by mistake, and nothing that we or
+    OpenTelemetry run raises one of others: what a value's own code raises has a frame of its own.
+    """
+    home = type(error).__module__
+    if isinstance(error, Exception) or home.partition(".")[0] in _RAISING_NO_EXCEPTIONS:
+        return False
+    frames = error.__traceback__
+    if frames is None:
+        return False
+    while frames.tb_next is not None:
+        frames = frames.tb_next
+    name = frames.tb_frame.f_globals.get("__name__", "")
+    return name.partition(".")[0] in ("inferspan", "opentelemetry")
 
 
 def _handles_a_signal(frame: FrameType) -> bool:

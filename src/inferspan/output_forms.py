@@ -272,6 +272,10 @@ def _table(table: Any, rule: OutputRule, input_rows: int | None) -> Columns:
             "call in smaller batches, or return the columns of the answer"
         )
     columns: dict[Any, Any] = foreign.columns_of(table)
+    if len(columns) < shape[1]:
+        raise Misfit(
+            f"a table of {shape[1]} columns with {len(columns)} names; name each column once"
+        )
     if any(part in columns for part in _PARTS):
         if rule.ragged and "label" in columns:
             return read_sets(listed(columns["label"]), rule)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import threading
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 
@@ -41,6 +44,27 @@ def test_a_warning_is_given_once(caplog: pytest.LogCaptureFixture) -> None:
         log.warn_once("key", "message")
         log.warn_once("key", "message")
     assert [record.getMessage() for record in caplog.records] == ["message"]
+
+
+class TimeLimit(BaseException):
+    """What worker pools raise in a thread that has taken too long."""
+
+
+def test_what_another_thread_raises_in_this_one_ends_it(spans: CapturedSpans) -> None:
+    # A function without a frame of Python: what it injects is raised in ours, as by a timer.
+    inject = partial(
+        ctypes.pythonapi.PyThreadState_SetAsyncExc,
+        ctypes.c_ulong(threading.get_ident()),
+        ctypes.py_object(TimeLimit),
+    )
+
+    @inferspan.predict(model="m", task="binary_classification", output=inject)
+    def scores() -> str:
+        return "fraud"
+
+    with pytest.raises(TimeLimit):
+        scores()
+    assert spans.prediction("m").end_time
 
 
 def test_places_are_bounded() -> None:
