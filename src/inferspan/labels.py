@@ -121,6 +121,8 @@ class PredictionRef:
             raise ValueError("no prediction id")
         if not isinstance(model, str) or not model or not isinstance(version, str | None):
             raise ValueError("model and version are texts")
+        for name in (model, version or ""):
+            name.encode()  # half a surrogate pair could never be written again
         if type(flags) is not int or not 0 <= flags < 1 << 8:
             raise ValueError("no trace flags")
         span = SpanContext(

@@ -261,13 +261,15 @@ def _checked_url(what: str, url: str | None) -> str | None:
         return None
     try:
         parts = urlsplit(url if isinstance(url, str) else "")
-        fits = parts.scheme in ("http", "https") and bool(parts.hostname)
-    except ValueError:  # of brackets that do not close
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        # A path is added to it, which would become part of them.
+        fits = fits and not (parts.query or parts.fragment)
+    except ValueError:  # of brackets that do not close, or a port above 65,535
         fits = False
     if not fits:
         raise ValueError(
-            f"{what} is {url!r:.150}: must be the http(s) URL of an OTLP/HTTP receiver, "
-            "such as http://127.0.0.1:4318"
+            f"{what} is {url!r:.150}: must be the http(s) URL of an OTLP/HTTP receiver without "
+            "query, such as http://127.0.0.1:4318"
         )
     return url
 

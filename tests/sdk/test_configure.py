@@ -370,6 +370,8 @@ inferspan.label("parent", 1, model="fraud")
     [
         ({"endpoint": "localhost:4318"}, r"configure\(endpoint=…\) is 'localhost:4318': must be"),
         ({"endpoint": "http://"}, "such as http://127.0.0.1:4318"),
+        ({"endpoint": "http://localhost:4318/?x=1"}, "without query"),
+        ({"endpoint": "http://localhost:99999"}, "without query"),
         ({"capture": "everything"}, "must be one of shapes, values, none"),
         ({"endpoint": 4318}, r"configure\(endpoint=…\) is 4318: must be the http"),
         ({"service_name": " "}, r"configure\(service_name=' '\): must be a text that is not empty"),

@@ -167,6 +167,7 @@ def token_of(*fields: object) -> str:
         token_of(17, "m", None, "1", "1", 1),
         token_of("a", "", None, "1", "1", 1),
         token_of("a", "m", 7, "1", "1", 1),
+        token_of("a", "m\ud800", None, "1", "1", 1),
         token_of("a", "m", None, "-1", "1", 1),
         token_of("a", "m", None, "1" * 33, "1", 1),
         token_of("a", "m", None, "1", "1" * 17, 1),
