@@ -158,7 +158,8 @@ def test_offline_figures_stand_beside_live_ones(store: FilledStore, tmp_path: Pa
     assert baseline["cross_validation"]["accuracy"] == {
         "mean": pytest.approx(0.6), "std": pytest.approx(0.1), "folds": 2,
     }  # fmt: skip
-    shares = np.array([w["metrics"]["accuracy"]["value"] for w in quality["windows"]])
+    # Of so few windows of that length, ten parts of the file are learnt from.
+    shares = np.array([part.mean() for part in np.split(rows.said == rows.true, 10)])
     assert baseline["figures"]["accuracy"]["value"] == pytest.approx(shares.mean())
     for window in quality["windows"]:
         accuracy = window["metrics"]["accuracy"]

@@ -67,18 +67,18 @@ def test_a_configured_reference_needs_no_parameter(store: FilledStore) -> None:
 
 def test_each_group_has_thresholds_of_its_own(store: FilledStore) -> None:
     pairs = [("fraud", "fraud"), ("legit", "fraud")]
-    for hour in range(2):
+    for hour in range(5):
         store.add(
             *labelled_predictions(
                 pairs,
-                first=10_000 + 2 * hour,
+                first=700 + 2 * hour,
                 start=HOUR_START_NS + hour * HOUR_NS,
                 version="8",
             )
         )
     body = quality(store, f"?every=1h&by=version&reference_to={UNTIL}")
     eights = [window for window in body["windows"] if window["group"] == {"version": "8"}]
-    assert [window["metrics"]["accuracy"]["lower_threshold"] for window in eights] == [0.5, 0.5]
+    assert [window["metrics"]["accuracy"]["lower_threshold"] for window in eights] == [0.5] * 5
 
 
 def test_without_a_reference_an_answer_has_no_thresholds(store: FilledStore) -> None:
@@ -87,8 +87,9 @@ def test_without_a_reference_an_answer_has_no_thresholds(store: FilledStore) -> 
     assert "alert" not in body["windows"][0]["metrics"]["accuracy"]
 
 
-def test_one_window_teaches_nothing(store: FilledStore) -> None:
-    body = quality(store, f"?every=1h&reference_to={rfc3339(HOUR_START_NS + HOUR_NS)}")
+@pytest.mark.parametrize("hours", [1, 4])
+def test_too_few_windows_teach_nothing(store: FilledStore, hours: int) -> None:
+    body = quality(store, f"?every=1h&reference_to={rfc3339(HOUR_START_NS + hours * HOUR_NS)}")
     for window in body["windows"]:
         accuracy = window["metrics"]["accuracy"]
         assert (accuracy["lower_threshold"], accuracy["upper_threshold"]) == (None, None)

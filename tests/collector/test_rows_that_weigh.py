@@ -9,19 +9,21 @@ from typing import Any
 import numpy as np
 import pytest
 from asking import FilledStore, ask
-from foreseen import HOUR_NS, HOUR_START_NS, REFERENCE, get
+from foreseen import HOUR_NS, HOUR_START_NS, get
 from records import Label, Prediction
 from test_metrics_arrivals import scraped, value
 
 from inferspan_collector.config import Config, Model, Publish
 from inferspan_collector.publish import api, prometheus
 from inferspan_collector.publish.metrics.row_figures import RowFigures
+from inferspan_collector.publish.parameters import rfc3339
 
 HOURS, HOURLY = 10, 200
 CONFIG = Config(
     models={"fraud": Model(costs={"fraud": {"legit": 100.0}, "legit": {"fraud": 3.0}})},
     publish=Publish(quality_windows=("1h", "1d")),
 )
+REFERENCE = f"&reference_to={rfc3339(HOUR_START_NS + HOURS * HOUR_NS)}"
 NOW_NS = HOUR_START_NS + HOURS * HOUR_NS - 1
 """The last hour is the newest one."""
 

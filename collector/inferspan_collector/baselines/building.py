@@ -90,15 +90,16 @@ def built(file: FileRows, told: Told) -> document.Baseline:
 def windows_of(rows: int, window_rows: int | None) -> tuple[Int64, int]:
     """(the window of each row, how many): windows of so many rows, or ten of one size.
 
-    What is left over at the end belongs to the last window.
+    Ten as well where windows of so many rows would be fewer: too few to learn thresholds from. What
+    is left over at the end belongs to the last window.
 
     Raises:
         FileUnusable: there would be too many.
     """
-    if window_rows is None:
+    if window_rows is None or rows // window_rows < PARTS:
         n = min(PARTS, rows)
         return np.arange(rows, dtype=np.int64) * n // rows, n
-    n = max(1, rows // window_rows)
+    n = rows // window_rows
     if n > WINDOWS_MAX:
         raise FileUnusable(
             f"--window-rows {window_rows} makes {n:,} windows of {rows:,} rows; {WINDOWS_MAX:,} "

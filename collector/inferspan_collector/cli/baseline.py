@@ -83,7 +83,7 @@ _Tolerance = Annotated[
 ]
 _WindowRows = Annotated[
     int | None,
-    _option(None, "Of a window, as many as live ones have; else a tenth.", _COLUMNS, min=1),
+    _option(None, "As many as live windows have, if ten fit; else a tenth.", _COLUMNS, min=1),
 ]
 _List = Annotated[bool, typer.Option("--list", help="Those of the model, the newest first.")]
 _Remove = Annotated[int | None, typer.Option(metavar="NUMBER", help="Remove this one.")]

@@ -34,7 +34,8 @@ LEAST: Final = 0.0
 BLOCK_CELLS: Final = 1 << 17
 """Windows × fine bins that are worked on at once: a megabyte of doubles."""
 PARTS: Final = 10
-"""Windows that a reference is cut into where its own are fewer than two."""
+"""Windows that a reference is cut into where its own are fewer: the spread of two or three says
+little, and one window in three of a model that is as it was would alert."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,8 +150,7 @@ def reference_of(
     Args:
         column: its values, N rows.
         windows: int64[N]: the window of each row, 0 … n - 1, rising.
-        n: how many windows; of one alone nothing could be learnt, so then `PARTS` parts of equal
-            size are taken instead.
+        n: how many windows; thresholds are learnt from them as `to_learn_from` says.
         weight: float64[N]: for how many rows each stands; None = one. Bins lie where they would
             without.
 
@@ -160,10 +160,25 @@ def reference_of(
     bins = column.freeze()
     if bins is None:
         return None
-    if n < 2:
-        windows, n = np.arange(len(windows)) * PARTS // max(1, len(windows)), PARTS
-    counts = column.count(bins, windows, n, weight)
+    counts = column.count(bins, *to_learn_from(windows, n), weight)
     return Reference(bins, counts.together(), counts)
+
+
+def to_learn_from(windows: Int64, n: int) -> tuple[Int64, int]:
+    """The windows of a reference that thresholds are learnt from.
+
+    Args:
+        windows: int64[N]: the window of each row that says something, 0 … n - 1, rising.
+        n: how many windows.
+
+    Returns:
+        The same where `PARTS` windows or more hold a row; else the rows cut into `PARTS` parts of
+        equal size, which are shorter than the windows and so vary more: thresholds are then wide
+        rather than narrow.
+    """
+    if len(np.unique(windows)) >= PARTS:
+        return windows, n
+    return np.arange(len(windows)) * PARTS // max(1, len(windows)), PARTS
 
 
 def references_of(rows: RowColumns, windows: Int64, n: int) -> dict[str, Reference]:

@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from inferspan_collector.drift.counts import Float64
 
 DEVIATIONS: Final = 3.0
-WINDOWS_MIN: Final = 2
-"""Of fewer reference windows nothing is learnt: one has no spread, and everything would alert."""
+WINDOWS_MIN: Final = 5
+"""Of fewer reference windows nothing is learnt. Were windows as like each other as chance makes
+them, one in three would be beyond 3 deviations of two, one in six of three, one in fourteen of
+five, one in forty of ten."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ import numpy as np
 
 from inferspan_collector.config import Model
 from inferspan_collector.drift.counts import Float64, Int64
-from inferspan_collector.drift.passes import PARTS, references_of
 from inferspan_collector.drift.passes import Reference as ColumnReference
+from inferspan_collector.drift.passes import references_of, to_learn_from
 from inferspan_collector.estimates.foresight import Foresight
 from inferspan_collector.estimates.learnt_once import LEARNT
 from inferspan_collector.estimates.realised import realised_windows
@@ -81,11 +81,10 @@ class ReferenceRows:
         return LEARNT(self.rows, positive)
 
     def truths(self, foresight: Foresight) -> dict[str, Float64]:
-        """What became true of its windows, or of ten parts of it where there are fewer than two."""
-        rows, n, places = self.rows, self.windows, self.places
-        if n < 2:
-            places, n = np.arange(len(rows)) * PARTS // max(1, len(rows)), PARTS
-        return realised_windows(rows, places, n, foresight)
+        """What became true of its windows, or of ten parts of it where fewer hold labels."""
+        labelled = self.rows.correct >= -1
+        places, n = to_learn_from(self.places[labelled], self.windows)
+        return realised_windows(self.rows.take(labelled), places, n, foresight)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from inferspan_collector.drift.thresholds import Thresholds, learnt
 
 
-@given(st.lists(st.floats(0, 1), min_size=2, max_size=30), st.floats(0, 5))
+@given(st.lists(st.floats(0, 1), min_size=5, max_size=30), st.floats(0, 5))
 def test_mean_and_deviations_of_the_windows(values: list[float], deviations: float) -> None:
     thresholds = learnt(np.array(values), deviations)
     spread = deviations * np.std(values)
@@ -19,13 +19,13 @@ def test_mean_and_deviations_of_the_windows(values: list[float], deviations: flo
 
 
 def test_a_threshold_that_cannot_be_crossed_is_none() -> None:
-    thresholds = learnt(np.array([0.0, 0.1]), least=0.0, greatest=1.0)
+    thresholds = learnt(np.array([0.0, 0.1] * 3), least=0.0, greatest=1.0)
     assert thresholds == Thresholds(low=None, high=pytest.approx(0.2))
-    assert learnt(np.array([0.0, 1.0]), least=0.0, greatest=1.0) == Thresholds()
+    assert learnt(np.array([0.0, 1.0] * 3), least=0.0, greatest=1.0) == Thresholds()
 
 
-@pytest.mark.parametrize("values", [[], [0.5], [0.5, np.nan], [np.inf, 0.5]])
-def test_nothing_is_learnt_of_fewer_than_two_windows(values: list[float]) -> None:
+@pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.6, 0.5, 0.4], [0.1, 0.2, 0.3, 0.4, np.inf]])
+def test_nothing_is_learnt_of_fewer_than_five_windows(values: list[float]) -> None:
     assert learnt(np.array(values)) == Thresholds()
 
 
