@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 import numpy as np
 
-from inferspan.attributes import NAME_LENGTH_MAX, TEXT_LENGTH_MAX, is_table, text, type_name
+from inferspan.annotations import (
+    LISTED_MAX,
+    fields_of,
+    listed,
+    may_be_table,
+    may_have_members,
+    missing_field,
+)
+from inferspan.attributes import TEXT_LENGTH_MAX, is_table, text, type_name
 
 Arguments = tuple[Any, ...]
 Keywords = Mapping[str, Any]
@@ -19,16 +27,12 @@ ABSENT: Final = object()
 """Read where the call does not hold the value."""
 
 _COLLECTING: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_COLUMNS_SHOWN: Final = 20
-"""Columns of a table that a warning lists."""
 _NEARLY: Final = 0.8
 """Ratio of likeness (difflib) from which a name is taken for a misspelt parameter."""
-_WITHOUT_MEMBERS: Final = ("str", "int", "float", "bool", "bytes", "list", "tuple", "set", "None")
 _INDEX: Final = "index"
 """What names the index of a data frame that has no column of this name."""
-_TABLE_ANNOTATIONS: Final = ("DataFrame", "Mapping", "dict", "Dict", "TypedDict")
-_TABLE_PARAMETERS: Final = ("df", "X", "x_df", "frame", "table", "rows", "row", "batch", "data")
-"""What an argument without annotation is called where people pass data frames."""
+_FIELDLESS: Final = (str, bytes, int, float, list, set, np.ndarray, np.generic, type(None))
+"""Elements of lists of which no field is meant, whatever attributes they have."""
 
 
 class Source(Protocol):
@@ -86,7 +90,9 @@ class Argument:
 
 
 class Column:
-    """A column of a data frame (or its `index`), a key of a mapping or an attribute."""
+    """A column of a data frame (or its `index`), a key of a mapping or an attribute; of a list of
+    such mappings or objects those of each.
+    """
 
     __slots__ = ("argument", "name")
 
@@ -108,6 +114,8 @@ class Column:
             return getattr(owner, _INDEX, ABSENT) if self.name == _INDEX else ABSENT
         if isinstance(owner, Mapping):
             return owner.get(self.name, ABSENT)
+        if type(owner) is list or type(owner) is tuple:
+            return _of_each(owner, self.name)
         return getattr(owner, self.name, ABSENT)
 
     def absence(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
@@ -120,12 +128,36 @@ class Column:
             return f"{self.name!r} of {own!r} holds a {type_name(type(held))}"
         if is_table(owner):
             return f"{own!r} has no column {self.name!r}"
-        return f"{own!r} is a {type_name(type(owner))} without {self.name!r}"
+        one, held_as = _first_of(owner), type_name(type(owner))
+        if one is not owner:
+            held_as += f" of {type_name(type(one))}"
+        return f"{own!r} is a {held_as} without {self.name!r}"
 
     def beside(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
-        """List the columns of a table that lacks it."""
+        """List the columns of a table, or the fields of an object, that lacks it."""
         owner = self.argument.read(arguments, keywords, bound)
-        return f"{self.argument.name!r} has {_columns_of(owner)}" if is_table(owner) else ""
+        if is_table(owner):
+            return f"{self.argument.name!r} has {_columns_of(owner)}"
+        kind = type(_first_of(owner))
+        known = fields_of(kind)
+        return "" if known is None else f"{type_name(kind)} has {listed(known)}"
+
+
+def _first_of(owner: object) -> object:
+    return owner[0] if type(owner) in (list, tuple) and owner else owner  # type: ignore[index]
+
+
+def _of_each(owners: Sequence[object], name: str) -> object:
+    """The field of each element, None where one lacks it; `ABSENT` where all do."""
+    if owners and (isinstance(owners[0], _FIELDLESS) or type(owners[0]) is tuple):
+        return ABSENT
+    found = [
+        one.get(name, ABSENT) if isinstance(one, Mapping) else getattr(one, name, ABSENT)
+        for one in owners
+    ]
+    if owners and all(value is ABSENT for value in found):
+        return ABSENT
+    return [None if value is ABSENT else value for value in found]
 
 
 class PlacedColumn(Column):
@@ -215,6 +247,7 @@ class Parameters:
         self.binds = inspect.isfunction(function) or isinstance(function, classmethod)
         """Whether the signature still holds `self` or `cls`."""
         raw = function.__func__ if isinstance(function, (classmethod, staticmethod)) else function
+        self._function: Any = raw
         try:
             signature = inspect.signature(raw)  # type: ignore[arg-type]  # wrapt only wraps callables
         except (TypeError, ValueError):
@@ -240,7 +273,7 @@ class Parameters:
             name: the name or callable.
 
         Raises:
-            ValueError: the signature has no such name.
+            ValueError: the signature has no such name, or the class of an argument no such field.
         """
         if callable(name):
             return Computed(name)
@@ -250,7 +283,13 @@ class Parameters:
             )
         owner, dot, column = name.partition(".")
         if (argument := self._argument(owner)) is not None:
-            return Column(argument, column) if dot else argument
+            if not dot:
+                return argument
+            if (said := missing_field(self._function, owner, column)) is not None:
+                raise ValueError(
+                    f"{what}={name!r}: {said} Or give a callable, {what}=lambda *args, **kwargs: …"
+                )
+            return Column(argument, column)
         if not dot and (argument := self._table()) is not None:
             found = self._column(argument, name)
             return (
@@ -283,7 +322,7 @@ class Parameters:
     def _table(self) -> Argument | None:
         if self._columns is not None and (first := self.first()) is not None:
             return self._argument(first)
-        tables = [n for n, p in (self._known or {}).items() if _may_be_table(n, p)]
+        tables = [n for n, p in (self._known or {}).items() if may_be_table(n, p)]
         return self._argument(tables[0]) if len(tables) == 1 else None
 
     def _column(self, table: Argument, name: str) -> Column:
@@ -300,7 +339,7 @@ class Parameters:
         names = [known for known in self._known if known not in ("self", "cls")]
         owner, _, column = name.rpartition(".")
         close = self._close_to(owner or name, 0.6)
-        owners = [n for n, p in self._known.items() if n in names and _may_have_members(n, p)]
+        owners = [n for n, p in self._known.items() if n in names and may_have_members(n, p)]
         said = f"{what}={name!r}: {self._label}({', '.join(names)}) has no such argument"
         said += f"; did you mean {close!r}?" if close else "."
         if owners:
@@ -319,81 +358,6 @@ class Parameters:
 
 
 def _columns_of(table: Any) -> str:
-    names = list(table.columns[: _COLUMNS_SHOWN + 1])
-    shown = [text(n, 64) if type(n) is str else type_name(type(n)) for n in names[:_COLUMNS_SHOWN]]
-    more = ", …" if len(names) > _COLUMNS_SHOWN else ""
-    return text(", ".join(shown), TEXT_LENGTH_MAX) + more
-
-
-def _written(annotation: object) -> str:
-    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", "")
-
-
-def _may_have_members(name: str, parameter: inspect.Parameter) -> bool:
-    """Whether a parameter is a table, or is annotated as an object of some class."""
-    if parameter.annotation is parameter.empty or parameter.kind in _COLLECTING:
-        return _may_be_table(name, parameter)
-    plain = _written(parameter.annotation).partition("[")[0].partition(" ")[0]
-    return plain not in _WITHOUT_MEMBERS
-
-
-def _may_be_table(name: str, parameter: inspect.Parameter) -> bool:
-    if parameter.kind in _COLLECTING:
-        return False
-    if parameter.annotation is parameter.empty:
-        return name in _TABLE_PARAMETERS
-    written = _written(parameter.annotation)
-    return any(table in written for table in _TABLE_ANNOTATIONS)
-
-
-def named_sources(
-    parameters: Parameters,
-    what: str,
-    names: Iterable[str] | Mapping[str, SourceName] | Callable[..., object] | None,
-) -> tuple[tuple[tuple[str, Source], ...], Source | None]:
-    """Resolve an option that names several values.
-
-    Args:
-        parameters: of the decorated function.
-        what: the option, for errors.
-        names: names; or a mapping from what each is called to its name or callable; or one
-            callable whose answer is a mapping.
-
-    Returns:
-        Name and source of each value, and the source of a mapping of further ones.
-
-    Raises:
-        ValueError: the signature lacks a name, two values have one name, or the option is no list
-            of texts.
-    """
-    if names is None:
-        return (), None
-    if callable(names):
-        return (), Computed(names)
-    if isinstance(names, str):
-        raise ValueError(f"{what}={names!r}: must be a list of names; write {what}=[{names!r}]")
-    if not isinstance(names, Iterable):
-        raise ValueError(f"{what}={names!r:.80}: must be a list of names, a mapping or a callable")
-    if isinstance(names, Mapping):
-        if not all(isinstance(name, str) for name in names):
-            raise ValueError(f"{what}={names!r:.150}: must have texts as keys, {{'name': source}}")
-        # A copy, and without half surrogate pairs, which no exporter can carry.
-        called = [(text(name, NAME_LENGTH_MAX), source) for name, source in names.items()]
-    else:
-        called = [(_own_name(what, name), name) for name in names]
-    seen: dict[str, object] = {}
-    for name, source in called:
-        if name in seen:
-            raise ValueError(
-                f"{what}: {seen[name]!r} and {source!r} are both called {name!r}; give each a name "
-                f"of its own, {what}={{'one': {seen[name]!r}, 'other': {source!r}}}"
-            )
-        seen[name] = source
-    return tuple((name, parameters.source(what, source)) for name, source in called), None
-
-
-def _own_name(what: str, name: object) -> str:
-    """A column is called by its own name: `order.country` is the slice `country`."""
-    if not isinstance(name, str):
-        raise ValueError(f"{what} holds {name!r:.80}: must hold names of arguments or columns")
-    return text(name.rpartition(".")[2], NAME_LENGTH_MAX)
+    columns = table.columns[: LISTED_MAX + 1]
+    names = [text(name, 64) if type(name) is str else type_name(type(name)) for name in columns]
+    return text(listed(names), TEXT_LENGTH_MAX)

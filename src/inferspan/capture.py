@@ -6,7 +6,7 @@ Pure functions of a plan's parts; what cannot be recorded is told to `drop`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from itertools import islice
+from itertools import chain, islice
 from typing import Any, Final, Protocol
 
 from inferspan import foreign, semconv
@@ -169,8 +169,11 @@ def _names_in(source: Source, call: Call) -> tuple[str, ...]:
     column = source.column if isinstance(source, KeywordOrColumn) else source
     if not isinstance(column, Column):
         return source.names
-    aliases = foreign.field_aliases(type(column.argument.read(*call)))
-    return (*source.names, *aliases.get(column.name, ()))
+    owner = column.argument.read(*call)
+    each = owner if type(owner) is list or type(owner) is tuple else (owner,)
+    kinds = dict.fromkeys(map(type, each))
+    aliases = [foreign.field_aliases(kind).get(column.name, ()) for kind in kinds]
+    return (*source.names, *chain.from_iterable(aliases))
 
 
 def input_rows(call: Call) -> int | None:
@@ -289,14 +292,18 @@ def add_json(
 
 
 def slice_texts(value: object, rows: int | None) -> str | list[str] | None:
-    """A slice's value as text, or one per row of a batch; None where it is neither."""
+    """A slice's value as text, or one per row of a batch; empty where it is missing: then a
+    prediction belongs to no such slice. None where it is neither.
+    """
     if isinstance(value, list):
-        if len(value) != (rows or 1):
+        if len(value) != (1 if rows is None else rows):
             return None
         words = [text(semconv.class_text(item) or "", SLICE_LENGTH_MAX) for item in value]
         return words[0] if rows is None or len(set(words)) == 1 else words
     written = semconv.class_text(value)
-    return None if written is None else text(written, SLICE_LENGTH_MAX)
+    if written is None:
+        return "" if foreign.is_missing(value) else None
+    return text(written, SLICE_LENGTH_MAX)
 
 
 def rows_of(ids: list[Any] | None, output: Output | None) -> int | None:

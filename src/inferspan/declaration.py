@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from inferspan import semconv, settings
-from inferspan.arguments import Parameters, SourceName, named_sources
+from inferspan.arguments import Computed, Parameters, Source, SourceName
 from inferspan.attributes import CLASS_LENGTH_MAX, NAME_LENGTH_MAX, Attributes, name_fault, text
 from inferspan.containment import errors
 from inferspan.features import FEATURES_MAX
@@ -125,8 +125,8 @@ class Declaration:
             ValueError: the signature lacks a name that was declared.
         """
         model = self.model or text(default_model, NAME_LENGTH_MAX)
-        slices, more_slices = named_sources(parameters, "slices", self.slices)
-        features, more_features = named_sources(parameters, "features", self.features)
+        slices, more_slices = _named_sources(parameters, "slices", self.slices)
+        features, more_features = _named_sources(parameters, "features", self.features)
         _check_slices([key for key, _ in slices])
         if len(features) > FEATURES_MAX:
             raise ValueError(f"features: {len(features)} names, at most {FEATURES_MAX}; name fewer")
@@ -180,6 +180,59 @@ class Declaration:
                 f"inferspan: {model} declares no task, so only equality or numeric error is "
                 "computed of it; declare task='binary_classification', 'regression', …",
             )
+
+
+def _named_sources(
+    parameters: Parameters,
+    what: str,
+    names: Iterable[str] | Mapping[str, SourceName] | Callable[..., object] | None,
+) -> tuple[tuple[tuple[str, Source], ...], Source | None]:
+    """Resolve an option that names several values.
+
+    Args:
+        parameters: of the decorated function.
+        what: the option, for errors.
+        names: names; or a mapping from what each is called to its name or callable; or one
+            callable whose answer is a mapping.
+
+    Returns:
+        Name and source of each value, and the source of a mapping of further ones.
+
+    Raises:
+        ValueError: the signature lacks a name, two values have one name, or the option is no list
+            of texts.
+    """
+    if names is None:
+        return (), None
+    if callable(names):
+        return (), Computed(names)
+    if isinstance(names, str):
+        raise ValueError(f"{what}={names!r}: must be a list of names; write {what}=[{names!r}]")
+    if not isinstance(names, Iterable):
+        raise ValueError(f"{what}={names!r:.80}: must be a list of names, a mapping or a callable")
+    if isinstance(names, Mapping):
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError(f"{what}={names!r:.150}: must have texts as keys, {{'name': source}}")
+        # A copy, and without half surrogate pairs, which no exporter can carry.
+        called = [(text(name, NAME_LENGTH_MAX), source) for name, source in names.items()]
+    else:
+        called = [(_own_name(what, name), name) for name in names]
+    seen: dict[str, object] = {}
+    for name, source in called:
+        if name in seen:
+            raise ValueError(
+                f"{what}: {seen[name]!r} and {source!r} are both called {name!r}; give each a name "
+                f"of its own, {what}={{'one': {seen[name]!r}, 'other': {source!r}}}"
+            )
+        seen[name] = source
+    return tuple((name, parameters.source(what, source)) for name, source in called), None
+
+
+def _own_name(what: str, name: object) -> str:
+    """A column is called by its own name: `order.country` is the slice `country`."""
+    if not isinstance(name, str):
+        raise ValueError(f"{what} holds {name!r:.80}: must hold names of arguments or columns")
+    return text(name.rpartition(".")[2], NAME_LENGTH_MAX)
 
 
 def refuse_unknown(what: str, given: Iterable[str], known: Collection[str]) -> None:

@@ -83,6 +83,8 @@ def feature_columns(
     numeric: dict[str, list[float]] = {}
     texts: dict[str, list[str]] = {}
     dropped: list[str] = []
+    if rows == 0:
+        return numeric, texts, dropped
     text_bytes_max = min(bytes_max, TEXT_BYTES_MAX)
     for name, value in features.items():
         kind = type(value)

@@ -90,7 +90,7 @@ class FeedbackRules:
                 '{"prediction_id": "…", "label": "fraud"}'
             )
         try:
-            refuse_unknown(where, verdict, _MEMBERS)
+            refuse_unknown("a verdict", verdict, _MEMBERS)
             options = self._options(verdict)
             model, action = options["model"], options.get("action", "upsert")
             check_options(model, self.kind, options["annotator_kind"], action)

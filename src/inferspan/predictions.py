@@ -291,13 +291,13 @@ class PredictionCall(SpanScope):
                     self._drop(f"slice {name}", "a key must be a name without a dot")
                 elif words is None:
                     self._drop(f"slice {name}", "no text or number per prediction; give one")
-                else:
+                elif words:
                     attributes[semconv.SLICE_PREFIX + name] = words
             if self._features:
                 self._complete_features(attributes, rows)
         if rows is not None:
             attributes[semconv.PREDICTION_COUNT] = rows
-        if self._ids is not None:
+        if self._ids is not None and rows != 0:
             with _IDENTITY:
                 ids = capture.row_ids(self._ids, rows or 1, key, self._drop)
                 if ids is not None:

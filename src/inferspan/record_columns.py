@@ -190,7 +190,7 @@ def _add_slices(found: Attributes, rows: Sequence[Row], counts: list[int]) -> No
         for row, count in zip(rows, counts, strict=True):
             words = None
             if key in row[SLICES]:
-                words = slice_texts(row[SLICES][key], rows_of(row[IDS], row[OUTPUT]))
+                words = slice_texts(row[SLICES][key], rows_of(row[IDS], row[OUTPUT])) or None
             column.extend(words if isinstance(words, list) else repeat(words, count))
         if any(word is not None for word in column):
             names, codes = code_dictionary(column)

@@ -315,7 +315,7 @@ GOOD = {"prediction_id": "order-17", "label": "fraud", "model": "fraud"}
         ([GOOD, 7], "verdict 1 is a int: must be an object"),
         ([GOOD, {**GOOD, "model": "other"}], "must be one of fraud, churn"),
         ({"prediction_id": "order-17", "label": "fraud"}, "model=None: must be one of"),
-        ({**GOOD, "lable": 1}, "did you mean 'label'?"),
+        ({**GOOD, "lable": 1}, "verdict 0: a verdict has no option 'lable'; did you mean 'label'?"),
         ({**GOOD, "label": None}, "absence is no label"),
         ({**GOOD, "label": {"a": 1}}, "a dict is no label"),
         ({**GOOD, "prediction_id": ""}, "the prediction's id is empty"),
