@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import grpc
 import pytest
 from collector_process import inferspan
 from doctored import (
@@ -92,6 +94,7 @@ def test_what_is_no_gateway_says_so(served: tuple[Answers, str]) -> None:
          'inferspan_held_bytes_limit{part="recent_ids"} 100', None, ""),
         ('inferspan_published_evaluations_total{result="rejected"} 2',
          "inferspan_published_evaluations", "14318"),
+        ('inferspan_folded_values_total{label="metrics:slice"} 8', None, ""),
         ("\n".join(f'inferspan_quality_score{{model="m{i}"}} 1' for i in range(10_001)),
          "series on /metrics", "limits.classes"),
     ],
@@ -293,6 +296,33 @@ def test_servers_that_nobody_named_may_be_missing(monkeypatch: pytest.MonkeyPatc
         monkeypatch.setattr(module, "DEFAULT", NOWHERE)
     found = [*gateway.examine(None), *jaeger.examine(None, NOWHERE, 0), *prometheus.examine(None)]
     assert [finding.state for finding in found] == [UNKNOWN] * 3
+
+
+def test_an_endpoint_that_code_may_have_set_is_not_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sender, "DEFAULT", NOWHERE)
+    found = [*sender.examine({})]
+    assert wrongs(found) == []
+    assert found[-1].state == UNKNOWN
+    assert "configure(endpoint=…)" in found[-1].fix
+
+
+def test_the_port_of_grpc_is_said_to_be_it() -> None:
+    server = grpc.server(ThreadPoolExecutor(1))
+    url = f"http://127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    server.start()
+    try:
+        done = inferspan("report", "fraud", "--api", url)
+    finally:
+        server.stop(None)
+    assert "that may be the gRPC port" in done.stderr
+    assert done.stderr.rstrip("\n").isprintable()
+
+
+def test_the_environment_names_the_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("INFERSPAN_API", NOWHERE)
+    for command in (["report", "fraud"], ["doctor"], ["labels", "status", "--model", "fraud"]):
+        done = inferspan(*command)
+        assert NOWHERE in done.stdout + done.stderr, command
 
 
 def test_the_command_ends_with_what_is_wrong() -> None:

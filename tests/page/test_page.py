@@ -349,6 +349,12 @@ def test_a_part_stands_in_a_page_of_its_own_for_who_has_no_script(filled: Shown)
     assert "feature.radius" in text(html)
 
 
+def test_one_is_a_prediction(page: Shown) -> None:
+    page.store.add(Prediction())
+    assert "1 prediction," in text(page.whole("/"))
+    assert "1 predictions" not in text(page.whole("/models/fraud"))
+
+
 def test_what_is_loaded_stays_small(filled: Shown) -> None:
     for url in ("/", f"/models/{TRIAGE}?by=hospital", "/models/demand?every=5m"):
         html = filled.whole(url)

@@ -114,7 +114,7 @@ def baseline(
     show_list: _List = False,
     remove: _Remove = None,
     dry_run: _DryRun = False,
-    api: Annotated[str, typer.Option("--api", metavar="URL")] = DEFAULT_API,
+    api: Annotated[str, typer.Option("--api", metavar="URL", envvar="INFERSPAN_API")] = DEFAULT_API,
     token: TokenOption = None,
     token_file: TokenFileOption = None,
     as_json: _Json = False,

@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote, urlencode, urlsplit
 
+from inferspan_collector.cli.printable import printable
+
 DEFAULT_API = "http://127.0.0.1:4319"
 TIMEOUT_SECONDS = 30.0
 REASON_LENGTH_MAX = 300
@@ -159,7 +161,7 @@ def expect_success(answer: Answer) -> Answer:
         reason = next((str(text) for text in said if text), "no reason given")
     except (ValueError, AttributeError):
         reason = answer.body.decode("utf-8", "replace").strip() or "no reason given"
-    reason = reason[:REASON_LENGTH_MAX]
+    reason = printable(reason[:REASON_LENGTH_MAX])
     if answer.status == 404 and "/v1/traces" in reason:
         reason += "; this is its OTLP port: the API is on another, 4319 unless `serve` was told"
     raise Refused(answer.status, f"{answer.status}: {reason}")
@@ -175,4 +177,7 @@ def _reason(error: Exception) -> str:
             f"its certificate is not trusted: {error.verify_message}; SSL_CERT_FILE names a file "
             "of authorities to trust"
         )
-    return str(error) or type(error).__name__
+    if isinstance(error, http.client.BadStatusLine):
+        # An HTTP/2 server sends its settings at once, as bytes.
+        return "what answers is no HTTP/1.1; that may be the gRPC port"
+    return printable(str(error) or type(error).__name__)

@@ -51,7 +51,7 @@ def compare(
     average: Annotated[
         str | None, typer.Option(metavar="KIND", help="binary, macro, micro or weighted.")
     ] = None,
-    api: Annotated[str, typer.Option("--api", metavar="URL")] = DEFAULT_API,
+    api: Annotated[str, typer.Option("--api", metavar="URL", envvar="INFERSPAN_API")] = DEFAULT_API,
     token: TokenOption = None,
     token_file: TokenFileOption = None,
     as_json: Annotated[

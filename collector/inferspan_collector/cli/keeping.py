@@ -42,7 +42,9 @@ Example:
 """
 BACKUP_SECONDS_MAX = 6 * 3600.0
 _CODES = (Exit.OK, Exit.FAILED, Exit.USAGE, Exit.UNREACHABLE)
-_Api = Annotated[str, typer.Option("--api", metavar="URL", help="The collector's API.")]
+_Api = Annotated[
+    str, typer.Option("--api", metavar="URL", envvar="INFERSPAN_API", help="The collector's API.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="The result as JSON on standard output.")]
 
 

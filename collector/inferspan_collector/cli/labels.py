@@ -53,7 +53,9 @@ MODELS_SHOWN_MAX = 20
 
 app = typer.Typer(no_args_is_help=True, help="The truth that arrives later.")
 
-_Api = Annotated[str, typer.Option("--api", metavar="URL", help="The collector's API.")]
+_Api = Annotated[
+    str, typer.Option("--api", metavar="URL", envvar="INFERSPAN_API", help="The collector's API.")
+]
 _Json = Annotated[bool, typer.Option("--json", help="The summary as JSON on standard output.")]
 
 

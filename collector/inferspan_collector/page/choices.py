@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import quote, urlencode
 
-from inferspan_collector.page.asking import Json, Question
+from inferspan_collector.page.asking import MODELS, Json, Question
 from inferspan_collector.publish.parameters import (
     MINUTES,
     BadParameter,
@@ -89,6 +89,14 @@ class Choice:
         }
         times = {"from_": str(self.start * 60), "to_": str(self.end * 60)}
         return Question.of(self.model, endpoint, **{**times, **narrowed, **parameters})
+
+    def sliced(self, endpoint: str) -> str | None:
+        """The address of the API's answer for the chosen slice alone; None where none is chosen."""
+        if self.slice_value is None:
+            return None
+        slice_of = {f"slice.{self.slice_key}": self.slice_value}
+        asked = self.ask(endpoint, every=self.every, **slice_of).parameters
+        return f"{MODELS}/{quote(self.model, safe='')}/{endpoint}?{urlencode(asked)}"
 
     def url(self, part: str | None = None, **changes: str | None) -> str:
         """The address of this choice with some parameters changed; None leaves one out.

@@ -63,6 +63,11 @@ def count(n: float | None) -> str:
     return NOTHING if n is None else f"{n:,.0f}"
 
 
+def counted(n: float, noun: str) -> str:
+    """So many of a thing, `1 prediction`, `1,200 predictions`; `noun` takes an s."""
+    return f"{count(n)} {noun}" if n == 1 else f"{count(n)} {noun}s"
+
+
 def seconds(value: float | None) -> str:
     """A duration, from microseconds to days, with three digits."""
     if value is None or not math.isfinite(value):

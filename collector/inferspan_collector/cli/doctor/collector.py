@@ -101,8 +101,8 @@ def _waiting(found: Samples, asked: str | None) -> Iterator[Finding]:
     if sum(concerned.values()):
         yield wrong(
             PART, name, _labels_of(concerned), "0",
-            "their ids match no prediction: compare one with `…/predictions`; is INFERSPAN_ID_KEY "
-            "set on one side only?",
+            "their id, model, environment or version matches no prediction: compare one with "
+            "`…/predictions`; is INFERSPAN_ID_KEY set on one side only?",
         )  # fmt: skip
     else:
         of = "" if asked is None else f" of {asked}"
@@ -142,7 +142,7 @@ def _room(found: Samples) -> Iterator[Finding]:
         )  # fmt: skip
     if not full:
         used = sum(held.values())
-        yield right(PART, "memory", f"{used / 1e6:,.0f} MB held, every part within its limit")
+        yield right(PART, "memory", f"{_megabytes(used)} held, every part within its limit")
     free = total(found, "inferspan_store_disk_free_bytes")
     if free < DISK_FREE_BYTES_MIN:
         yield wrong(
@@ -152,6 +152,10 @@ def _room(found: Samples) -> Iterator[Finding]:
         )  # fmt: skip
     else:
         yield right(PART, "disk", f"{free / 1e9:,.0f} GB free")
+
+
+def _megabytes(held: float) -> str:
+    return f"{held / 1e6:,.0f} MB" if held >= 1e6 else "less than 1 MB"
 
 
 def _evaluations(found: Samples) -> Iterator[Finding]:

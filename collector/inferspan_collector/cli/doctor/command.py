@@ -47,7 +47,7 @@ def doctor(
     model: Annotated[
         str | None, typer.Argument(metavar="[MODEL]", help="Its figures, too.")
     ] = None,
-    api: Annotated[str, typer.Option("--api", metavar="URL")] = DEFAULT_API,
+    api: Annotated[str, typer.Option("--api", metavar="URL", envvar="INFERSPAN_API")] = DEFAULT_API,
     gateway: Annotated[
         str | None, typer.Option(metavar="URL", help="Where the gateway shows its metrics.")
     ] = None,

@@ -48,7 +48,8 @@ def examine(client: Client, model: str) -> Iterator[Finding]:
     else:
         yield unknown(
             PART, "drift of features", "none are recorded",
-            "declare them: inferspan.predict(features=…)",
+            "declare them: features=… of inferspan.predict, inferspan.instrument or "
+            "INFERSPAN_INSTRUMENT; if they are, the SDK's log says why they were left out",
         )  # fmt: skip
     if windows[0]["latency"].get("objective") is None:
         yield unknown(PART, "latency objective", "none", f"set models.{model}.latency_objective_ms")
@@ -91,7 +92,9 @@ def _axis(axis: str | None, model: str, lag_seconds: float) -> Iterator[Finding]
             f"set models.{model}.time_axis: label_arrival, and it shows them when they come",
         )  # fmt: skip
     elif axis is not None:
-        yield right(PART, "Jaeger's Monitor", f"{model} stands where its predictions were made")
+        yield right(
+            PART, "Jaeger's Monitor", f"a Jaeger shows {model} where its predictions were made"
+        )
 
 
 def _spellings(window: Mapping[str, Any], model: str) -> Iterator[Finding]:

@@ -13,6 +13,11 @@ from inferspan_collector.cli.doctor.finding import Finding, right, unknown, wron
 PART: Final = "sender"
 DEFAULT: Final = "http://127.0.0.1:4318"
 PATH: Final = "/v1/traces"
+_NOT_SET: Final = "OTEL_EXPORTER_OTLP_ENDPOINT (not set)"
+_IN_CODE: Final = (
+    "start a collector with `inferspan serve`; where configure(endpoint=…) says another, nothing "
+    "is wrong: examine it with INFERSPAN_ENDPOINT=…"
+)
 _GRPC_PORT, _HTTP_PORT = 4317, 4318
 _EXPORT: Final = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 _ALWAYS: Final = ("", "always_on", "parentbased_always_on")
@@ -97,7 +102,7 @@ def _endpoint(environment: Mapping[str, str]) -> tuple[str, str]:
     for name in ("OTEL_EXPORTER_OTLP_ENDPOINT", "INFERSPAN_ENDPOINT"):
         if environment.get(name):
             return environment[name].rstrip("/") + PATH, name
-    return DEFAULT + PATH, "OTEL_EXPORTER_OTLP_ENDPOINT (not set)"
+    return DEFAULT + PATH, _NOT_SET
 
 
 def _port(url: str) -> int | None:
@@ -120,6 +125,9 @@ def _http(url: str, name: str, port: int, environment: Mapping[str, str]) -> Ite
     answer = ask(url, body=b"", headers=_headers(environment))
     if answer.status == 200:
         yield right(PART, name, f"{url} takes spans")
+        return
+    if name == _NOT_SET and not answer.there:
+        yield unknown(PART, name, f"{url}: {answer.said()}", _IN_CODE)
         return
     fix = _FIXES.get(answer.status, "start a collector with `inferspan serve`, or correct it")
     yield wrong(PART, name, f"{url}: {answer.said()}", "HTTP 200", fix)

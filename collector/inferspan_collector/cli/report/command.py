@@ -70,7 +70,7 @@ def report(
     fail_on_alert: Annotated[
         bool, typer.Option("--fail-on-alert", help="End with 1 where something alerts.")
     ] = False,
-    api: Annotated[str, typer.Option("--api", metavar="URL")] = DEFAULT_API,
+    api: Annotated[str, typer.Option("--api", metavar="URL", envvar="INFERSPAN_API")] = DEFAULT_API,
     token: TokenOption = None,
     token_file: TokenFileOption = None,
 ) -> None:

@@ -38,7 +38,7 @@ def view(answers: Mapping[str, Any], choice: Choice, around: Surroundings) -> di
         "reference": answer["reference"],
         "changes": answer["error_changes"][::-1][:CHANGES_MAX],
         "notes": answer["notes"],
-        "narrowed": choice.slice_value is not None,
+        "narrowed": choice.sliced("drift"),
     }
 
 

@@ -68,7 +68,7 @@ def view(answers: Mapping[str, Any], choice: Choice, around: Surroundings) -> di
         "windows": windows[::-1],
         "read": {"expected": expected, "true": true},
         "notes": answer["notes"],
-        "narrowed": choice.slice_value is not None,
+        "narrowed": choice.sliced("estimates"),
     }
 
 

@@ -75,9 +75,9 @@ def _table(key: str, windows: list[Json], choice: Choice) -> Json:
 
 def _row(key: str, name: str, window: Json, choice: Choice) -> Json:
     value = window["group"].get(key)
-    figure: Json = window["metrics"].get(name) or {"value": None, "n": 0}
+    figure: Json | None = window["metrics"].get(name)
     bar = None
-    if figure["value"] is not None and name in wording.WITHIN_ONE:
+    if figure is not None and figure["value"] is not None and name in wording.WITHIN_ONE:
         said = f"{wording.label(name)} {wording.number(figure['value'], name)}"
         bar = bars.share(said, figure["value"], figure.get("low"), figure.get("high"))
     narrowed, parameter = (
