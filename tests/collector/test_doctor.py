@@ -87,7 +87,8 @@ def test_what_is_no_gateway_says_so(served: tuple[Answers, str]) -> None:
         ('inferspan_duplicate_predictions_total{kind="superseded"} 1',
          "inferspan_duplicate_predictions superseded", "one prediction id"),
         ('inferspan_duplicate_predictions_total{kind="retry"} 9', None, ""),
-        ('inferspan_join_pending{model="fraud"} 9', "inferspan_join_pending", "INFERSPAN_ID_KEY"),
+        ('inferspan_join_pending{model="fraud"} 9', "inferspan_join_pending",
+         "model, environment or version"),
         ('inferspan_held_bytes{part="journal"} 95\ninferspan_held_bytes_limit{part="journal"} 100',
          "inferspan_held_bytes journal", "does not keep up"),
         ('inferspan_held_bytes{part="recent_ids"} 95\n'
@@ -147,6 +148,22 @@ def test_a_jaeger_that_is_set_is_not_said_to_be_missing(served: tuple[Answers, s
         with Client(url) as client:
             (finding,) = (f for f in collector.examine(client) if f.name == "evaluation spans")
         assert said in finding.seen
+
+
+def test_what_metrics_leave_out_and_a_little_memory_are_said_as_they_are(
+    served: tuple[Answers, str],
+) -> None:
+    answers, url = served
+    answers["/readyz"] = JSONResponse({})
+    folded = 'inferspan_folded_values_total{label="metrics:slice"} 8\n'
+    answers["/metrics"] = PlainTextResponse(f"{COLLECTOR}{folded}")
+    with Client(url) as client:
+        found = {finding.name: finding for finding in collector.examine(client)}
+    shown = found["inferspan_folded_values metrics:slice"]
+    assert (shown.state, shown.seen) == (UNKNOWN, "8")
+    assert "the API has all" in shown.fix
+    assert "refusals" not in found
+    assert found["memory"].seen == "less than 1 MB held, every part within its limit"
 
 
 def test_a_full_disk_is_seen(served: tuple[Answers, str]) -> None:

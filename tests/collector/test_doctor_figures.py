@@ -86,3 +86,14 @@ def test_where_jaegers_monitor_shows_a_model_and_whether_its_labels_are_in_time_
     store.close()
     assert found.state == state
     assert ("models.fraud.time_axis: label_arrival" in found.fix) == (state == UNKNOWN)
+
+
+def test_features_that_are_not_there_may_have_been_left_out(tmp_path: Path) -> None:
+    store = FilledStore(tmp_path)
+    store.add(*labelled_later(40, lag_minutes=1))
+    client = cast(Client, InProcess(store))
+    (found,) = [f for f in figures.examine(client, "fraud") if f.name == "drift of features"]
+    store.close()
+    assert found.state == UNKNOWN
+    for remedy in ("inferspan.predict", "INFERSPAN_INSTRUMENT", "the SDK's log says why"):
+        assert remedy in found.fix
