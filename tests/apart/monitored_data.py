@@ -53,6 +53,13 @@ class Rows:
         return -(-len((self.reference, self.analysis)[part]) // self.chunk)
 
     @property
+    def learns_alike(self) -> bool:
+        """Whether thresholds are NannyML's: of fewer than ten windows of a reference we learn none,
+        or from ten parts of it.
+        """
+        return self.hours(0) >= 10
+
+    @property
     def ends(self) -> dict[str, str]:
         """Parameters of a question about the analysis, measured against the reference."""
         cut = rfc3339(self.start_ns + self.hours(0) * HOUR_NS)
