@@ -19,7 +19,7 @@ from inferspan_collector.store.row_columns import RowColumns
 
 MODELS, PER_WINDOW = 8, 300
 Kind = Callable[[np.random.Generator, int], RowColumns]
-FEW = 0.05
+FEW = 0.07
 """Of windows, or of windows x figures of drift; with thresholds of two windows it was a third."""
 
 
@@ -74,7 +74,7 @@ def estimates_alert(known: ReferenceRows, windows: list[RowColumns]) -> list[boo
     ]
 
 
-@pytest.mark.parametrize("windows", [1, 2, 3, 5, 9, 12])
+@pytest.mark.parametrize("windows", [1, 2, 3, 5, 7, 8, 9, 12])
 @pytest.mark.parametrize("kind", [even, rare, numbers])
 def test_estimates_of_healthy_models(kind: Kind, windows: int) -> None:
     alerting = []
@@ -87,7 +87,7 @@ def test_estimates_of_healthy_models(kind: Kind, windows: int) -> None:
     assert np.mean(alerting) < FEW
 
 
-@pytest.mark.parametrize("windows", [1, 2, 3, 5, 9, 12])
+@pytest.mark.parametrize("windows", [1, 2, 3, 5, 7, 8, 9, 12])
 def test_drift_of_healthy_models(windows: int) -> None:
     alerts = []
     for seed in range(MODELS):

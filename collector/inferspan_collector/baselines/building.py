@@ -16,7 +16,7 @@ from inferspan_collector.baselines.file_rows import FileRows, FileUnusable
 from inferspan_collector.baselines.fits import fit_of
 from inferspan_collector.baselines.frozen_columns import column_of
 from inferspan_collector.batches import Int64, Strings
-from inferspan_collector.drift.passes import PARTS, references_of
+from inferspan_collector.drift.passes import PARTS, WINDOWS_ENOUGH, references_of
 from inferspan_collector.estimates.foresight import Foresight, foresight
 from inferspan_collector.estimates.realised import realised_windows
 from inferspan_collector.quality import quality_figures
@@ -90,13 +90,13 @@ def built(file: FileRows, told: Told) -> document.Baseline:
 def windows_of(rows: int, window_rows: int | None) -> tuple[Int64, int]:
     """(the window of each row, how many): windows of so many rows, or ten of one size.
 
-    Ten as well where windows of so many rows would be fewer: too few to learn thresholds from. What
-    is left over at the end belongs to the last window.
+    Ten as well where windows of so many rows would be fewer than eight: too few to learn thresholds
+    from. What is left over at the end belongs to the last window.
 
     Raises:
         FileUnusable: there would be too many.
     """
-    if window_rows is None or rows // window_rows < PARTS:
+    if window_rows is None or rows // window_rows < WINDOWS_ENOUGH:
         n = min(PARTS, rows)
         return np.arange(rows, dtype=np.int64) * n // rows, n
     n = rows // window_rows

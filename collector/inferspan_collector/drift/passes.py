@@ -33,9 +33,11 @@ LEAST: Final = 0.0
 """No share is less."""
 BLOCK_CELLS: Final = 1 << 17
 """Windows × fine bins that are worked on at once: a megabyte of doubles."""
+WINDOWS_ENOUGH: Final = 8
+"""Windows of a reference whose spread says enough: by the t-distribution one window in thirty of a
+model that is as it was alerts then, and one in three where two windows were learnt from."""
 PARTS: Final = 10
-"""Windows that a reference is cut into where its own are fewer: the spread of two or three says
-little, and one window in three of a model that is as it was would alert."""
+"""Windows that a reference is cut into where its own are fewer than `WINDOWS_ENOUGH`."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -172,11 +174,11 @@ def to_learn_from(windows: Int64, n: int) -> tuple[Int64, int]:
         n: how many windows.
 
     Returns:
-        The same where `PARTS` windows or more hold a row; else the rows cut into `PARTS` parts of
-        equal size, which are shorter than the windows and so vary more: thresholds are then wide
-        rather than narrow.
+        The same where `WINDOWS_ENOUGH` windows or more hold a row; else the rows cut into `PARTS`
+        parts of equal size, which are shorter than the windows and so vary more: thresholds are
+        then wide rather than narrow.
     """
-    if len(np.unique(windows)) >= PARTS:
+    if len(np.unique(windows)) >= WINDOWS_ENOUGH:
         return windows, n
     return np.arange(len(windows)) * PARTS // max(1, len(windows)), PARTS
 
