@@ -117,5 +117,5 @@ def _own_bases(kind: type) -> list[type]:
 
 
 def _has(kind: type, name: str) -> bool:
-    """Whether objects of a class have a field, property or constant of this name."""
+    """Whether objects of a class have a field, property, method or constant of this name."""
     return name in (fields_of(kind) or ()) or hasattr(kind, name)

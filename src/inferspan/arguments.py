@@ -106,7 +106,9 @@ class Column:
         return (self.name,)
 
     def read(self, arguments: Arguments, keywords: Keywords, bound: int) -> object:
-        """Read the column: a list of its values where the argument is a data frame."""
+        """Read the column of a data frame, as its library gives it, or of a mapping; the fields of
+        the objects of a list, or the one of an object.
+        """
         owner = self.argument.read(arguments, keywords, bound)
         if is_table(owner):
             if self.name in owner.columns:  # type: ignore[attr-defined]
@@ -119,7 +121,7 @@ class Column:
         return getattr(owner, self.name, ABSENT)
 
     def absence(self, arguments: Arguments, keywords: Keywords, bound: int) -> str:
-        """Say that the owner lacks it, with the columns that it has, or what it holds."""
+        """Say that the owner lacks it, or what it holds."""
         owner, own = self.argument.read(arguments, keywords, bound), self.argument.name
         if owner is ABSENT:
             return f"{self.name!r} is a column of {own!r}, which the call does not have"

@@ -71,10 +71,14 @@ class Drop(Protocol):
         """
 
 
-def said_by(option: str, error: Exception) -> str:
-    """Why user code that an option named gave nothing; messages of others may quote inputs."""
+def said_by(option: str | None, error: Exception) -> str:
+    """Why user code that an option named gave nothing, or an integration (None) that read an
+    answer; messages of others may quote inputs.
+    """
     if isinstance(error, (Misfit, ColumnTooLong)):
         return str(error)
+    if option is None:
+        return f"reading the answer raised {type_name(type(error))}"
     return f"{option} raised {type_name(type(error))}; make it accept what the call is given"
 
 

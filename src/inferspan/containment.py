@@ -2,9 +2,9 @@
 
 An error inside inferspan costs a span some of its content, never a call its answer. It is counted
 by place and logged at most once a minute per place. What comes from outside passes through: a
-KeyboardInterrupt, and whatever the user's signal handlers raise, which Python runs between any two
-steps of ours. Other SystemExits and GeneratorExits end here, too: a value raised them that only we
-looked at.
+KeyboardInterrupt, whatever the user's signal handlers raise, which Python runs between any two
+steps of ours, and what another thread raises here to end this one. Other SystemExits and
+GeneratorExits end here, too: a value raised them that only we looked at.
 """
 
 from __future__ import annotations
@@ -59,12 +59,12 @@ def _is_injected(error: BaseException) -> bool:
     home = type(error).__module__
     if isinstance(error, Exception) or home.partition(".")[0] in _RAISING_NO_EXCEPTIONS:
         return False
-    frames = error.__traceback__
-    if frames is None:
+    traceback = error.__traceback__
+    if traceback is None:
         return False
-    while frames.tb_next is not None:
-        frames = frames.tb_next
-    name = frames.tb_frame.f_globals.get("__name__", "")
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    name = traceback.tb_frame.f_globals.get("__name__", "")
     return name.partition(".")[0] in ("inferspan", "opentelemetry")
 
 

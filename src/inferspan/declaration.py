@@ -185,7 +185,7 @@ class Declaration:
 def _named_sources(
     parameters: Parameters,
     what: str,
-    names: Iterable[str] | Mapping[str, SourceName] | Callable[..., object] | None,
+    names: Names | None,
 ) -> tuple[tuple[tuple[str, Source], ...], Source | None]:
     """Resolve an option that names several values.
 

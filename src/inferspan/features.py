@@ -18,7 +18,7 @@ from inferspan.foreign import is_missing
 FEATURES_MAX: Final = 256
 """Declared features of one model."""
 FEATURE_VALUES_MAX: Final = 65_536
-"""Values of all features of one call: a row of ten numbers, or 6,553 such rows."""
+"""Values of all features of one call: ten features of 6,553 rows."""
 FEATURE_BYTES_MAX: Final = 8 * FEATURE_VALUES_MAX
 """What they may take together, numbers and texts."""
 TEXT_BYTES_MAX: Final = 3 * 1024

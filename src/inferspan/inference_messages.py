@@ -80,7 +80,7 @@ def of_raw(raw: bytes, datatype: str) -> Any:
     """The values of a tensor in bytes, in a row.
 
     Raises:
-        Misfit: a type that numpy has not.
+        Misfit: a type that numpy has not, or texts that end before their last does.
     """
     if datatype != BYTES:
         if datatype not in _TYPES:
@@ -92,4 +92,8 @@ def of_raw(raw: bytes, datatype: str) -> Any:
         at += _LENGTH
         texts.append(raw[at : at + length])
         at += length
+    if at > len(raw):
+        raise Misfit(
+            f"texts of {at:,} bytes, of which {len(raw):,} came; look whether the answer was cut"
+        )
     return np.array(texts, object)

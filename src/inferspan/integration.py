@@ -143,7 +143,7 @@ class Reading:
     def takes_more(self) -> bool:
         """Whether a call takes more than a span around it."""
         others = (self.called_back, self.streamer, self.postponed, self.carried)
-        return others != (None, None, None, None)
+        return any(one is not None for one in others)
 
 
 _POSITIVE_BY_DEFAULT: Final = ([0, 1], [-1, 1])

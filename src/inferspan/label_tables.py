@@ -29,9 +29,6 @@ from inferspan.labels import read_record, reading, send_label
 from inferspan.providers import label_exporter, label_provider, labels_of
 from inferspan.span_queue import SpanQueue
 
-Table = Mapping[str, Sequence[object]] | Iterable[Mapping[str, object]]
-"""A mapping of columns, or rows that are mappings; data frames are accepted too."""
-
 CHUNK_ROWS: Final = 2048
 """Labels that wait for export at a time."""
 PROBE_ROWS: Final = 128

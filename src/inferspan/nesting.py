@@ -39,6 +39,7 @@ _DECIDE: Final = "decide what a call is"
 _CALLER: Final = 2
 """Frames between who calls a model and the method here that asks for it."""
 _HUSH: Final = Contained("leave what is quiet")
+_FORGET: Final = Contained("forget what a model was")
 
 Way = SpanScope | Wrapper | None
 """How a call runs: under a span that has begun, as a wrapper has it, or as it would without us."""
@@ -368,13 +369,16 @@ def quiet(entry: object) -> Any:
 
     @wraps(function)
     def quiet_call(model: Any, /, *args: Any, **kwargs: Any) -> Any:
-        within = _is_quiet(attaching.current())
+        within = False
+        with _HUSH:
+            within = _is_quiet(attaching.current())
         try:
             if within:
                 return function(model, *args, **kwargs)
             return _quietly(function, None, (model, *args), kwargs)
         finally:
             # What was known of the model, its classes for one, may be otherwise now.
-            served.fitted(model, alone=within)
+            with _FORGET:
+                served.fitted(model, alone=within)
 
     return quiet_call

@@ -181,7 +181,8 @@ class PredictionCall(SpanScope):
         except Exception as error:
             if from_outside(error):
                 raise
-            self._drop("output", said_by("output=", error))
+            option = None if self.plan.output is None else "output="
+            self._drop("output", said_by(option, error))
         return UNREAD
 
     def read(self, value: object) -> None:

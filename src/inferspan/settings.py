@@ -10,7 +10,7 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from inferspan import semconv
-from inferspan.attributes import CLASS_LENGTH_MAX, name_fault
+from inferspan.attributes import name_fault
 
 ENDPOINT_VARIABLE: Final = "INFERSPAN_ENDPOINT"
 HEADERS_VARIABLE: Final = "INFERSPAN_HEADERS"
@@ -32,6 +32,8 @@ _DISABLED_VARIABLE: Final = "OTEL_SDK_DISABLED"
 OTLP_ENDPOINTS: Final = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT")
 _READ: Final = ("OTEL_", "INFERSPAN_")
 _TRACES_PATH: Final = "/v1/traces"
+_TEXT_LENGTH_MAX: Final = 1024
+"""Characters of the name of a service or environment: collectors refuse longer ones."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -206,7 +208,7 @@ def _check_text(name: str, value: object) -> None:
             f"configure({name}={value!r:.80}): must be a text that is not empty; leave it out, or "
             f"write {name}='…'"
         )
-    if isinstance(value, str) and (fault := name_fault(value, CLASS_LENGTH_MAX)) is not None:
+    if isinstance(value, str) and (fault := name_fault(value, _TEXT_LENGTH_MAX)) is not None:
         raise ValueError(f"configure({name}={value!r:.80}) {fault}")
 
 

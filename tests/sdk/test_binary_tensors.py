@@ -45,6 +45,11 @@ def answer(path: str, headers: Mapping[str, str], body: bytes) -> Answer:
     raw = b"".join(packed(name) for name in NAMES if name in in_bytes)
     if "broken" in in_bytes:
         raw = raw[:3]
+    if "cut" in in_bytes:  # within its only text
+        outputs[:] = [{"name": "label", "datatype": "BYTES", "shape": [1]}]
+        raw = (9).to_bytes(4, "little") + b"fra"
+        outputs[0]["parameters"] = {"binary_data_size": len(raw)}
+        told = json.dumps({"outputs": outputs}).encode()
     return Answer(200, told + raw, {"Inference-Header-Content-Length": str(len(told))})
 
 
@@ -69,8 +74,12 @@ def test_the_answer_is_found_behind_the_json(
     assert list(said[semconv.OUTPUT_CLASSES_PREDICTED]) == LABELS  # type: ignore[arg-type]
 
 
-def test_bytes_that_are_missing_are_no_answer(address: str, spans: CapturedSpans) -> None:
-    url = f"{address}/v2/models/label-broken/infer"
+@pytest.mark.parametrize("name", ["label-broken", "label-cut"])
+def test_bytes_that_are_missing_are_no_answer(
+    address: str, spans: CapturedSpans, name: str
+) -> None:
+    url = f"{address}/v2/models/{name}/infer"
     assert open_inference.traced(httpx.post)(url, json={}).status_code == 200
-    said = spans.prediction("label-broken").attributes or {}
+    said = spans.prediction(name).attributes or {}
     assert semconv.CAPTURE_DROPPED in said
+    assert not {semconv.OUTPUT_CLASS, semconv.OUTPUT_CLASSES_PREDICTED} & set(said)
