@@ -9,8 +9,11 @@ import typing
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final, Union
 
-_COLLECTING: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-_WITHOUT_MEMBERS: Final = ("str", "int", "float", "bool", "bytes", "list", "tuple", "set", "None")
+COLLECTING: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+"""Kinds of `*args` and `**kwargs`."""
+_WITHOUT_MEMBERS: Final = frozenset(
+    ("str", "int", "float", "bool", "bytes", "list", "tuple", "set", "None", "NoneType")
+)
 _TABLE_ANNOTATIONS: Final = ("DataFrame", "Mapping", "dict", "Dict", "TypedDict")
 _TABLE_PARAMETERS: Final = ("df", "X", "x_df", "frame", "table", "rows", "row", "batch", "data")
 """What an argument without annotation is called where people pass data frames."""
@@ -19,17 +22,21 @@ LISTED_MAX: Final = 20
 """Names that a message lists."""
 
 
-def may_have_members(name: str, parameter: inspect.Parameter) -> bool:
-    """Whether a parameter is a table, or is annotated as an object of some class."""
-    if parameter.annotation is parameter.empty or parameter.kind in _COLLECTING:
+def may_have_members(
+    function: Callable[..., object], name: str, parameter: inspect.Parameter
+) -> bool:
+    """Whether a parameter is a table, or may be an object of some class, or a list of them."""
+    if parameter.annotation is parameter.empty or parameter.kind in COLLECTING:
         return may_be_table(name, parameter)
+    if classes := _classes_of(_annotation(function, name)):
+        return any(kind.__name__ not in _WITHOUT_MEMBERS for kind in classes)
     plain = _written(parameter.annotation).partition("[")[0].partition(" ")[0]
     return plain not in _WITHOUT_MEMBERS
 
 
 def may_be_table(name: str, parameter: inspect.Parameter) -> bool:
     """Whether a parameter is a data frame or mapping, by its annotation or else by its name."""
-    if parameter.kind in _COLLECTING:
+    if parameter.kind in COLLECTING:
         return False
     if parameter.annotation is parameter.empty:
         return name in _TABLE_PARAMETERS
@@ -95,7 +102,7 @@ def _classes_of(annotation: object) -> tuple[type, ...]:
     if origin in (Union, types.UnionType):
         parts = [_classes_of(each) for each in inner if each is not type(None)]
         return tuple(kind for part in parts for kind in part) if all(parts) else ()
-    if origin in _LISTS or (origin is tuple and inner[1:] == (...,)):
+    if inner and (origin in _LISTS or (origin is tuple and inner[1:] == (...,))):
         return _classes_of(inner[0])
     return (annotation,) if isinstance(annotation, type) else ()
 

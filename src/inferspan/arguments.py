@@ -9,6 +9,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 
 from inferspan.annotations import (
+    COLLECTING,
     LISTED_MAX,
     fields_of,
     listed,
@@ -26,7 +27,6 @@ SourceName = str | Callable[..., object]
 ABSENT: Final = object()
 """Read where the call does not hold the value."""
 
-_COLLECTING: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _NEARLY: Final = 0.8
 """Ratio of likeness (difflib) from which a name is taken for a misspelt parameter."""
 _INDEX: Final = "index"
@@ -314,7 +314,7 @@ class Parameters:
 
     def _argument(self, name: str) -> Argument | None:
         for position, (known, parameter) in enumerate((self._known or {}).items()):
-            if known != name or parameter.kind in _COLLECTING:
+            if known != name or parameter.kind in COLLECTING:
                 continue
             default = ABSENT if parameter.default is parameter.empty else parameter.default
             named_only = parameter.kind is parameter.KEYWORD_ONLY
@@ -338,10 +338,11 @@ class Parameters:
                 f"{what}={name!r}: the signature of {self._label} cannot be read; give a callable "
                 f"instead, {what}=lambda *args, **kwargs: …"
             )
-        names = [known for known in self._known if known not in ("self", "cls")]
+        names = [n for n in self._known if n not in ("self", "cls")]
         owner, _, column = name.rpartition(".")
         close = self._close_to(owner or name, 0.6)
-        owners = [n for n, p in self._known.items() if n in names and may_have_members(n, p)]
+        known = [(n, p) for n, p in self._known.items() if n in names]
+        owners = [n for n, p in known if may_have_members(self._function, n, p)]
         said = f"{what}={name!r}: {self._label}({', '.join(names)}) has no such argument"
         said += f"; did you mean {close!r}?" if close else "."
         if owners:
@@ -352,7 +353,7 @@ class Parameters:
 
     def _close_to(self, name: str, likeness: float) -> str | None:
         """The parameter that `name` may be a misspelling of."""
-        named = [n for n, p in (self._known or {}).items() if p.kind not in _COLLECTING]
+        named = [n for n, p in (self._known or {}).items() if p.kind not in COLLECTING]
         import difflib  # only for what is misspelt
 
         close = difflib.get_close_matches(name, named, 1, likeness)

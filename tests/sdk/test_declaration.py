@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
@@ -202,6 +203,41 @@ def test_a_column_is_proposed_where_an_argument_may_have_one() -> None:
     for function, written in ((tables, "left.key"), (one_object, "order.key")):
         with pytest.raises(ValueError, match=rf"written '{written}'\. Or give a callable"):
             inferspan.predict(prediction_id="key")(function)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [list[Order], tuple[Order, ...], Sequence[Order], list[Order] | None, "list[Order]"],
+    ids=str,
+)
+def test_a_field_of_listed_objects_is_proposed(annotation: object) -> None:
+    def score(orders: object) -> str:
+        return "a"
+
+    score.__annotations__["orders"] = annotation
+    with pytest.raises(ValueError, match=r"written 'orders\.amount'\. Or give a callable"):
+        inferspan.predict(features=["amount"])(score)
+
+
+def test_a_list_whose_elements_are_not_annotated_may_hold_objects() -> None:
+    def score(orders: typing.List) -> str:  # type: ignore[type-arg]  # noqa: UP006
+        return "a"
+
+    inferspan.predict(features=["orders.amount"])(score)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [str | None, "str | None", list[float], list, tuple[int, str], int | list[str], None, "None"],
+    ids=str,
+)
+def test_no_field_of_plain_values_is_proposed(annotation: object) -> None:
+    def score(x: object) -> str:
+        return "a"
+
+    score.__annotations__["x"] = annotation
+    with pytest.raises(ValueError, match=r"no such argument\. Give a callable"):
+        inferspan.predict(features=["amount"])(score)
 
 
 def test_a_keyword_of_kwargs_is_found_and_a_misspelt_parameter_is_not_taken_for_one(
