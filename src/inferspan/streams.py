@@ -98,8 +98,9 @@ class Stream:
 def _leaves(error: BaseException) -> bool:
     """Whether nobody wants more of a stream that is given this where it waits for its consumer.
 
-    A cancellation comes there only in place of closing: a loop that ends closes what was left by
-    tasks, and cancels those that have not begun. What a stream awaits is cancelled elsewhere.
+    A cancellation comes there only in place of closing, or of a block whose generator is a context
+    manager: the consumer left in either case. A loop that ends closes what was left by tasks, and
+    cancels those that have not begun. What a stream awaits is cancelled elsewhere.
     """
     if isinstance(error, GeneratorExit):
         return True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import gc
 import time
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator
@@ -353,44 +352,3 @@ def test_a_generation_that_does_not_stream(spans: CapturedSpans) -> None:
     attributes = spans[0].attributes or {}
     assert attributes[semconv.GEN_AI_REQUEST_MODEL] == "llm"
     assert semconv.GEN_AI_RESPONSE_TIME_TO_FIRST_CHUNK not in attributes
-
-
-def stays(spans: CapturedSpans) -> Generator[int, None, str]:
-    try:
-        yield 1
-    except GeneratorExit:
-        yield 2
-    return "fraud"
-
-
-def leaves(spans: CapturedSpans) -> Generator[int, None, str]:
-    with contextlib.suppress(GeneratorExit):
-        yield 1
-    return "fraud"
-
-
-def test_a_body_that_stays_is_completed_and_one_that_leaves_gave_no_answer(
-    spans: CapturedSpans,
-) -> None:
-    traced = inferspan.predict(model="m", task="binary_classification")
-    staying = traced(stays)(spans)
-    assert [next(staying), staying.throw(GeneratorExit())] == [1, 2]
-    assert list(staying) == []
-    leaving = traced(leaves)(spans)
-    next(leaving)
-    leaving.close()
-    stayed, left = [dict(span.attributes or {}) for span in spans]
-    assert (stayed[semconv.STREAM_COMPLETED], stayed[semconv.OUTPUT_CLASS]) == (True, "fraud")
-    assert left[semconv.STREAM_COMPLETED] is False
-    assert semconv.OUTPUT_CLASS not in left
-
-
-def test_an_exit_that_nobody_asked_for_is_an_error(spans: CapturedSpans) -> None:
-    @predict
-    def tokens() -> Iterator[int]:
-        yield 1
-        raise GeneratorExit
-
-    with pytest.raises(GeneratorExit):
-        list(tokens())
-    assert spans[0].status.status_code is StatusCode.ERROR
