@@ -122,12 +122,16 @@ def read_declared(
     """Read the declared slices or features; columns become lists now, for the call may change them.
 
     Args:
-        option: `slices` or `features`.
-        sources: name → where it stands.
-        more: gives a mapping of further ones.
-        redactor: sees every value.
-        call: the call.
-        drop: is told what is missing.
+        option: `slices` or `features`: whose limits hold, and what messages name.
+        sources: a name, and where its value stands; they win over `more`.
+        more: gives a mapping of further ones; what goes beyond the option's limit is not read.
+        redactor: judges every value, by its own name and by those it has where it stands.
+        call: what the function is called with.
+        drop: is told what is missing or beyond a limit, and what raised.
+
+    Returns:
+        Name → value, a list where it is a column, without what the call does not hold; empty where
+        reading raised, or features hold more than `FEATURE_VALUES_MAX` values.
     """
     found: dict[str, object] = {}
     names_within: dict[str, tuple[str, ...]] = {}
@@ -147,7 +151,11 @@ def read_declared(
                 if redactor is not None:
                     names_within[name] = _names_in(source, call)
             else:
-                drop(f"{option.rstrip('s')} {name}", source.absence(*call), source.beside(*call))
+                drop(
+                    f"{option.removesuffix('s')} {name}",
+                    source.absence(*call),
+                    source.beside(*call),
+                )
         values = 0
         for name, value in found.items():
             if redactor is not None:
@@ -183,6 +191,7 @@ def _names_in(source: Source, call: Call) -> tuple[str, ...]:
 def input_rows(call: Call) -> int | None:
     """Rows of the input, where they are evident, without describing it."""
     arguments = call[0]
+    # The usual call is read here: a frame costs as much as an attribute.
     array = arguments[0] if len(arguments) == 1 and not call[1] else _input_of(call)
     return None if type(array) in _ROWLESS or array is ABSENT else row_count(array)
 
@@ -194,6 +203,7 @@ def describe_input(call: Call, attributes: Attributes) -> int | None:
         Its rows, where they are evident.
     """
     arguments = call[0]
+    # The usual call is read here: a frame costs as much as an attribute.
     array = arguments[0] if len(arguments) == 1 and not call[1] else _input_of(call)
     if type(array) is list:
         attributes[semconv.INPUT_SHAPE] = str(len(array))
@@ -209,8 +219,6 @@ def describe_input(call: Call, attributes: Attributes) -> int | None:
 def _input_of(call: Call) -> object:
     """The argument that is the input: the first that has a shape, or the only one."""
     arguments, keywords, _ = call
-    if len(arguments) == 1 and not keywords:
-        return arguments[0]
     values = (*arguments, *keywords.values())[:_ARGUMENTS_MAX]
     array = next((value for value in values if shape_of(value)), ABSENT)
     return values[0] if array is ABSENT and len(values) == 1 else array

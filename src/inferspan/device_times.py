@@ -63,12 +63,11 @@ _waiting: Final = _Waiting()
 
 
 def later(interval: Interval) -> None:
-    """Say how long it took once that is known, and now what is known by now of those before."""
+    """Keep an interval until the device has passed it; write those that it has passed by now."""
     with _waiting.lock:
         if not _waiting.registered:
             _waiting.registered = True
             before_flush(settle)
-            os.register_at_fork(after_in_child=_forget)
         _waiting.intervals.append(interval)
         full = len(_waiting.intervals) > WAITING_MAX
         if full:
@@ -111,7 +110,11 @@ def _write(interval: Interval) -> None:
     span.end(interval.start_ns + int(seconds * 1e9))
 
 
-def _forget() -> None:
-    """In a forked child: the marks are its parent's."""
+def _after_fork() -> None:
+    # The marks are the parent's.
     _waiting.lock = threading.RLock()
     _waiting.intervals.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)

@@ -10,12 +10,10 @@ import numpy as np
 
 from inferspan import semconv
 from inferspan.arguments import Arguments, Keywords
-from inferspan.output_columns import Misfit, array_of
+from inferspan.output_columns import SUM_ROUNDING, Misfit, array_of
 
 _EVEN: Final = 0.5
 """Above it a label holds, where several may: nothing in a model's configuration says another."""
-_SUM_ROUNDING: Final = 0.01
-"""How far the probabilities of one input may sum to something else than 1."""
 _SOFTMAX: Final = "softmax"
 _PROBLEMS: Final = {
     "regression": semconv.REGRESSION,
@@ -159,6 +157,6 @@ def _best(one: Any) -> object:
     )
     # In one order, whatever the scores: a list of classes is written once for all calls.
     found = dict(sorted((str(name), float(score)) for name, score in pairs))
-    if abs(sum(found.values()) - 1.0) > _SUM_ROUNDING:
+    if abs(sum(found.values()) - 1.0) > SUM_ROUNDING:
         return max(found, key=found.__getitem__)  # each was judged by itself
     return {"probabilities": found}

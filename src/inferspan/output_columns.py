@@ -25,6 +25,8 @@ RANKING: Final = "ranking"
 CLASS_TASKS: Final = (semconv.BINARY, semconv.MULTICLASS, semconv.MULTILABEL)
 ROUNDING: Final = 1e-6
 """How far a probability in float32 may lie above 1."""
+SUM_ROUNDING: Final = 0.01
+"""How far the probabilities of one prediction may sum to something else than 1."""
 MAPPER: Final = "or map it: @inferspan.predict(output=lambda returned: {'label': …})"
 """The remedy that always works."""
 _UNTYPED_TASKS: Final = ("embedding", "detection", "generation")

@@ -15,6 +15,7 @@ from inferspan.output_columns import (
     CLASS_TASKS,
     MAPPER,
     ROWS_MAX,
+    SUM_ROUNDING,
     Columns,
     Misfit,
     OutputRule,
@@ -45,8 +46,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _PARTS: Final = ("label", "score", "value", "probabilities")
-_SUM_ROUNDING: Final = 0.01
-"""How far the probabilities of one prediction may sum to something else than 1."""
 _COLUMNS_MAX: Final = 4096
 """Columns of a table that is looked at."""
 
@@ -242,7 +241,7 @@ def _is_one_row(numbers: Any, rule: OutputRule, input_rows: int | None) -> bool:
     if rule.operation != "predict_proba" or len(numbers) != len(rule.classes):
         return False
     if input_rows is None:  # by chance there may be as many rows as classes
-        return not abs(float(np.sum(numbers)) - 1.0) > _SUM_ROUNDING
+        return not abs(float(np.sum(numbers)) - 1.0) > SUM_ROUNDING
     return input_rows == 1
 
 

@@ -34,8 +34,8 @@ _ROWS: Final = Contained("write slices and features")
 _RECORD: Final = "leave a slim record"
 INPUT: Final = "capture the input"
 _BUILT_LATE: Final = "stages:the span was built at the call's end, without input, stages, snapshots"
-_SAMPLED: Final = TraceFlags.SAMPLED
-_FLAGS: Final = 3
+SAMPLED: Final = TraceFlags.SAMPLED
+FLAGS: Final = 3
 """Where a `SpanContext`, which is a tuple, has its flags: the property costs a frame."""
 _NOTHING: Final[dict[str, object]] = {}
 
@@ -88,7 +88,7 @@ class PredictionCall(SpanScope):
         self._span_context = span_context = span.get_span_context()
         if REQUEST_KEY in parent:
             identify_in_request(self, parent)
-        if not recording or told.records == "all" or not span_context[_FLAGS] & _SAMPLED:
+        if not recording or told.records == "all" or not span_context[FLAGS] & SAMPLED:
             self._buffer = buffer_in_force(told)
         if recording or self._buffer is not None:
             try:

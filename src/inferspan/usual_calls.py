@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 from numpy import ndarray
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanKind, TraceFlags, get_tracer_provider
+from opentelemetry.trace import SpanKind, get_tracer_provider
 
 from inferspan import attaching, capture, semconv, settings, spans
 from inferspan.arguments import Arguments, Keywords
@@ -24,7 +24,7 @@ from inferspan.output_usual import USUAL, read_mapping
 from inferspan.outputs import Output
 from inferspan.plain_json import plain_answer, plain_vector
 from inferspan.plans import UNREAD, PredictionPlan
-from inferspan.predictions import INPUT, PredictionCall
+from inferspan.predictions import FLAGS, INPUT, SAMPLED, PredictionCall
 from inferspan.providers import state
 from inferspan.sampling import SPAN_KEY, unbegun
 from inferspan.served_requests import REQUEST_KEY
@@ -33,9 +33,6 @@ from inferspan.spans import CAPTURE, END, NO_CONTEXT, SpanScope
 if TYPE_CHECKING:
     from inferspan.calls import Start
 
-_FLAGS: Final = 3
-"""Where a `SpanContext`, which is a tuple, has its flags: the property costs a frame."""
-_SAMPLED: Final = TraceFlags.SAMPLED
 _INTERNAL: Final = SpanKind.INTERNAL
 _LISTS_MAX: Final = 1_024
 _LISTS: Final = tuple((str(length), "list") for length in range(_LISTS_MAX))
@@ -204,7 +201,7 @@ def starter(plan: PredictionPlan) -> Start:
             span = unbegun(parent, error)
         # Of OpenTelemetry's SDK, which has no others that record.
         context = span.get_span_context() if isinstance(span, ReadableSpan) else None
-        if context is None or not context[_FLAGS] & _SAMPLED:
+        if context is None or not context[FLAGS] & SAMPLED:
             return PredictionCall(plan, arguments, keywords, bound, (parent, start_ns, span))
         call: UsualCall = UsualCall()
         # Read at the end of each call: found on the class, they would cost twice as much.
