@@ -19,8 +19,8 @@ _warm_store = functools.cache(warming.warm)
 
 
 def warm() -> None:
-    """Make everything ready. The first time on a machine some fifteen seconds on two cores, twenty
-    on one, more where they are busy; one second later.
+    """Make everything ready. The first time on a machine some twenty seconds on two cores, a few
+    more on one, and many where they are busy; one second later.
 
     A process of its own compiles the decoders, two thirds of the work, while the store's code is
     compiled here: Numba compiles one function at a time in a process. Should it fail, they are
