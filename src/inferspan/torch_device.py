@@ -12,7 +12,6 @@ are compiled or captured, in predictions that are not sampled and outside of the
 from __future__ import annotations
 
 from contextvars import ContextVar
-from types import TracebackType
 from typing import Any, Final
 
 import torch
@@ -21,6 +20,7 @@ from inferspan import spans
 from inferspan.containment import Contained
 from inferspan.device_times import Interval, later
 from inferspan.predictions import PredictionCall, current_call
+from inferspan.torch_hooks import Hooks, module_of
 
 _Begun = tuple[object, PredictionCall, int, Any, Any]
 """A module, the prediction that it is called in, when (Unix ns), its stream and the first event."""
@@ -29,30 +29,7 @@ _BEGIN: Final = Contained("mark what a device begins")
 _END: Final = Contained("mark what a device ends")
 
 
-class DeviceTimes:
-    """Hooks in a module; `remove()`, or the end of a `with` block, takes them out."""
-
-    def __init__(self, handles: list[Any]) -> None:
-        self._handles = handles
-
-    def remove(self) -> None:
-        """Take the hooks out; once more does nothing."""
-        while self._handles:
-            self._handles.pop().remove()
-
-    def __enter__(self) -> DeviceTimes:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.remove()
-
-
-def timed(model: torch.nn.Module) -> DeviceTimes:
+def timed(model: torch.nn.Module) -> Hooks:
     """Have predictions say how long the device worked on a module's calls in them.
 
     Args:
@@ -64,10 +41,8 @@ def timed(model: torch.nn.Module) -> DeviceTimes:
     Raises:
         TypeError: no module.
     """
-    module = getattr(model, "__wrapped__", model)
-    if not isinstance(module, torch.nn.Module):
-        raise TypeError(f"timed() got a {type(model).__name__}: must be a torch.nn.Module")
-    return DeviceTimes(
+    module = module_of("timed", model)
+    return Hooks(
         [
             module.register_forward_pre_hook(_begin, with_kwargs=True),
             module.register_forward_hook(_end, always_call=True),

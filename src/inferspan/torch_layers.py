@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
-from types import TracebackType
 from typing import Any, Final
 
 import torch
 
 from inferspan.containment import errors
 from inferspan.decorators import snapshot
+from inferspan.torch_hooks import Hooks, module_of
 
 LAYERS_MAX: Final = 64
 """Layers of one model that are watched: each is an event on the span of every prediction."""
@@ -27,29 +27,13 @@ _SHOWN: Final = 10
 """Names of layers that an error lists."""
 
 
-class LayerSnapshots:
+class LayerSnapshots(Hooks):
     """Hooks in the layers of a model; `remove()`, or the end of a `with` block, takes them out."""
 
     def __init__(self, names: list[str], handles: list[Any]) -> None:
+        super().__init__(handles)
         self.names = names
         """The layers that are watched."""
-        self._handles = handles
-
-    def remove(self) -> None:
-        """Take the hooks out; once more does nothing."""
-        while self._handles:
-            self._handles.pop().remove()
-
-    def __enter__(self) -> LayerSnapshots:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.remove()
 
 
 def snapshots(
@@ -74,9 +58,7 @@ def snapshots(
         TypeError: no module, or a single text in place of a list.
         ValueError: no layer, or more than 64, are meant.
     """
-    module = getattr(model, "__wrapped__", model)
-    if not isinstance(module, torch.nn.Module):
-        raise TypeError(f"snapshots() got a {type(model).__name__}: must be a torch.nn.Module")
+    module = module_of("snapshots", model)
     if isinstance(layers, str):
         raise TypeError(f"layers={layers!r}: must be a list of patterns; write layers=[{layers!r}]")
     if _is_graph(module):

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import inferspan
 from inferspan import semconv
-from inferspan.testing import CapturedSpans, capture_spans
+from inferspan.testing import CapturedSpans
 
 with warnings.catch_warnings(action="ignore"):  # of MLflow, at import, to its own users
     import mlflow.pyfunc
@@ -44,12 +44,6 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None
     monkeypatch.chdir(tmp_path)
     yield
     inferspan.uninstrument()
-
-
-@pytest.fixture
-def spans() -> Iterator[CapturedSpans]:
-    with capture_spans() as caught:
-        yield caught
 
 
 def loaded(path: Path, **options: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -10,23 +9,12 @@ import pytest
 
 import inferspan
 from inferspan import semconv
-from inferspan.testing import CapturedSpans, capture_spans
+from inferspan.testing import CapturedSpans
 from sdk.integrations.sentence_transformers_subjects import PAIRS, TEXTS, pairs, sentences
 
+pytestmark = pytest.mark.usefixtures("uninstrumented")
 JUDGED = ["no", "maybe", "yes"]
 OTHERS = ("torch", "transformers")
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    yield
-    inferspan.uninstrument()
-
-
-@pytest.fixture
-def spans() -> Iterator[CapturedSpans]:
-    with capture_spans() as caught:
-        yield caught
 
 
 def found(spans: CapturedSpans) -> dict[str, Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,8 +12,9 @@ import tensorflow as tf
 
 import inferspan
 from inferspan import semconv
-from inferspan.testing import CapturedSpans, capture_spans, record_contained_errors
+from inferspan.testing import CapturedSpans
 
+pytestmark = pytest.mark.usefixtures("contained_errors")
 ROWS = [[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]]
 CLASSES = ["cat", "dog"]
 PROBABLE: dict[str, Any] = {
@@ -23,19 +23,6 @@ PROBABLE: dict[str, Any] = {
     "operation": "predict_proba",
     "classes": CLASSES,
 }
-
-
-@pytest.fixture
-def spans() -> Iterator[CapturedSpans]:
-    with capture_spans() as caught:
-        yield caught
-
-
-@pytest.fixture(autouse=True)
-def contained_errors() -> Iterator[list[BaseException]]:
-    with record_contained_errors() as collected:
-        yield collected
-    assert collected == []
 
 
 def attributes_of(spans: CapturedSpans) -> dict[str, Any]:

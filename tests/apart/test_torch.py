@@ -6,7 +6,6 @@ import copy
 import io
 import logging
 import pickle
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -37,12 +36,6 @@ def wrapped(net: Any, **options: Any) -> Any:
     return inferspan.wrap(
         net, model="iris", task="multiclass_classification", classes=CLASSES, **options
     )
-
-
-@pytest.fixture
-def spans() -> Iterator[CapturedSpans]:
-    with capture_spans() as caught:
-        yield caught
 
 
 def events(spans: CapturedSpans) -> list[dict[str, Any]]:

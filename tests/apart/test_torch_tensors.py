@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,8 +10,9 @@ import torch
 
 import inferspan
 from inferspan import semconv
-from inferspan.testing import CapturedSpans, capture_spans, record_contained_errors
+from inferspan.testing import CapturedSpans
 
+pytestmark = pytest.mark.usefixtures("contained_errors")
 ROWS = [[0.25, 0.75], [0.5, 0.5], [1.0, 0.0]]
 PROBABLE: dict[str, Any] = {
     "model": "net",
@@ -20,19 +20,6 @@ PROBABLE: dict[str, Any] = {
     "operation": "predict_proba",
     "classes": ["cat", "dog"],
 }
-
-
-@pytest.fixture
-def spans() -> Iterator[CapturedSpans]:
-    with capture_spans() as caught:
-        yield caught
-
-
-@pytest.fixture(autouse=True)
-def contained_errors() -> Iterator[list[BaseException]]:
-    with record_contained_errors() as collected:
-        yield collected
-    assert collected == []
 
 
 def attributes_of(spans: CapturedSpans) -> dict[str, Any]:

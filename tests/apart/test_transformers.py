@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +13,10 @@ from transformers import pipeline
 
 import inferspan
 from inferspan import semconv
-from inferspan.testing import CapturedSpans, capture_spans
+from inferspan.testing import CapturedSpans
 from sdk.integrations.tiny_transformers import classifier, encoder, tagger, teller, tokenizer
 
+pytestmark = pytest.mark.usefixtures("uninstrumented")
 TEXTS = ["the film was good", "the film was bad", "a king"]
 MOODS = ["negative", "positive"]
 TOPICS = ["war", "love", "law"]
@@ -25,18 +25,6 @@ IDS = torch.arange(5, 19).reshape(2, 7)
 
 def piped(task: str, model: Any, **options: Any) -> Any:
     return pipeline(task, model=model, tokenizer=tokenizer(), device="cpu", **options)
-
-
-@pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    yield
-    inferspan.uninstrument()
-
-
-@pytest.fixture
-def spans() -> Iterator[CapturedSpans]:
-    with capture_spans() as caught:
-        yield caught
 
 
 def found(spans: CapturedSpans) -> dict[str, Any]:

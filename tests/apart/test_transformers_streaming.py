@@ -30,12 +30,6 @@ def _restored() -> Iterator[None]:
     inferspan.uninstrument()
 
 
-@pytest.fixture
-def spans() -> Iterator[CapturedSpans]:
-    with capture_spans() as caught:
-        yield caught
-
-
 def told(spans: CapturedSpans) -> dict[str, Any]:
     return dict(spans.prediction().attributes or {})
 

@@ -12,7 +12,7 @@ from opentelemetry.trace import StatusCode
 
 import inferspan
 from inferspan import semconv
-from inferspan.testing import CapturedSpans, capture_spans
+from inferspan.testing import CapturedSpans
 from sdk.conformance.comparing import complaints_of
 from sdk.conformance.scopes import CASES, Body, Reader, told
 
@@ -22,12 +22,6 @@ SHAPES: dict[str, Callable[..., Any]] = {
     "@predict": inferspan.predict(model="m", task="binary_classification"),
     "@stage": inferspan.stage("step"),
 }
-
-
-@pytest.fixture
-def spans() -> Any:
-    with capture_spans() as caught:
-        yield caught
 
 
 @pytest.mark.parametrize("shape", SHAPES)
