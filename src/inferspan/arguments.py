@@ -35,6 +35,11 @@ _FIELDLESS: Final = (str, bytes, int, float, list, set, np.ndarray, np.generic, 
 """Elements of lists of which no field is meant, whatever attributes they have."""
 
 
+def first_given(arguments: Arguments, keywords: Keywords) -> Any:
+    """The first argument of a call, by whatever name; None where it has none."""
+    return arguments[0] if arguments else next(iter(keywords.values()), None)
+
+
 class Source(Protocol):
     """Reads one declared value from a call."""
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from numpy import ndarray
 
-from inferspan.arguments import Arguments, Keywords
+from inferspan.arguments import Arguments, Keywords, first_given
 from inferspan.attributes import type_name
 from inferspan.calls import Start
 from inferspan.containment import Contained, errors
@@ -93,7 +93,7 @@ class _Chunks(SpanScope):
 
 def _rows(args: Arguments, kwargs: Keywords) -> int:
     """Rows of the first argument, by whatever name; 0 where they are not evident."""
-    given = args[0] if args else next(iter(kwargs.values()), None)
+    given = first_given(args, kwargs)
     if type(given) is list:
         return len(given)
     shape = getattr(given, "shape", None)

@@ -25,8 +25,6 @@ TEXT_BYTES_MAX: Final = 3 * 1024
 """Of one text; a category is shorter."""
 _NUMBERS: Final = (bool, int, float)
 _SINGLE: Final = frozenset((str, bool, int, float, type(None)))
-_LISTS: Final = ("to_pylist", "to_list", "tolist")
-"""Methods that give the elements as Python objects, None for what is missing."""
 
 
 class ColumnTooLong(ValueError):
@@ -57,7 +55,7 @@ def as_column(value: object, rows_max: int) -> list[object] | None:
     if len(lengths) != 1 or foreign.on_accelerator(value) is not None:
         return None
     _check_length(lengths[0], rows_max)
-    convert = next(name for name in _LISTS if hasattr(kind, name))
+    convert = next(name for name in foreign.LIST_METHODS if hasattr(kind, name))
     return list(getattr(value, convert)())
 
 

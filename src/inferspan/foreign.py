@@ -20,6 +20,8 @@ _LIBRARIES: Final = frozenset(
 )
 _TYPES_MAX: Final = 1024
 """Types that are remembered; further ones are looked at every time."""
+LIST_METHODS: Final = ("to_pylist", "to_list", "tolist")
+"""Methods that give the elements as Python objects, None for what is missing."""
 _NESTED_BYTES_MAX: Final = 1 << 20
 """What the elements of a column may take to be turned into Python objects."""
 _libraries: dict[type, str] = {}
@@ -171,7 +173,7 @@ def plain_of(value: Any) -> object:
         raise TypeError(f"{size} bytes are more than {_NESTED_BYTES_MAX}")
     if library == "tensorflow":
         return value.numpy().tolist()
-    for name in ("to_pylist", "to_list", "tolist"):
+    for name in LIST_METHODS:
         if library and hasattr(type(value), name):
             return getattr(value, name)()
     raise TypeError(f"{type(value)} has no list of its elements")

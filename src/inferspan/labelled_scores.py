@@ -9,7 +9,7 @@ from typing import Any, Final, Self
 import numpy as np
 
 from inferspan import semconv
-from inferspan.arguments import Arguments, Keywords
+from inferspan.arguments import Arguments, Keywords, first_given
 from inferspan.output_columns import SUM_ROUNDING, Misfit, array_of
 
 _EVEN: Final = 0.5
@@ -67,7 +67,7 @@ def scored_answer(labels: Labels, arguments: Arguments, keywords: Keywords, answ
     Raises:
         Misfit: several labels may hold, and not all scores were asked for.
     """
-    given = arguments[0] if arguments else next(iter(keywords.values()), None)
+    given = first_given(arguments, keywords)
     applied = function_name(keywords.get("function_to_apply")) or labels.applied
     if not isinstance(given, list):
         return _read(labels, applied, [_row(answer)])[0]
@@ -85,7 +85,7 @@ def candidate_answer(arguments: Arguments, keywords: Keywords, answer: Any) -> o
     """
     if keywords.get("multi_label"):
         raise Misfit("multi_label=True gives scores, and no class; map it by a decorated function")
-    given = arguments[0] if arguments else next(iter(keywords.values()), None)
+    given = first_given(arguments, keywords)
     several = isinstance(given, list) and isinstance(answer, list)
     found = [_best(one) for one in (answer if several else [answer])]
     return found if several else found[0]

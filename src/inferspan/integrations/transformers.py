@@ -23,7 +23,7 @@ from types import GeneratorType
 from typing import Any, Final
 
 from inferspan import semconv
-from inferspan.arguments import Arguments, Keywords
+from inferspan.arguments import Arguments, Keywords, first_given
 from inferspan.attributes import NAME_LENGTH_MAX, text
 from inferspan.integration import Description, Integration, Reading, Supported
 from inferspan.integrations.torch import COMPOSED as OF_TORCH
@@ -145,7 +145,7 @@ def name_of(config: Any) -> str:
 
 
 def _postponed(arguments: Arguments, keywords: Keywords) -> bool:
-    given = arguments[0] if arguments else next(iter(keywords.values()), None)
+    given = first_given(arguments, keywords)
     data: Any = sys.modules.get("torch.utils.data")
     return isinstance(given, GeneratorType) or (
         data is not None and isinstance(given, data.Dataset)
