@@ -11,15 +11,15 @@ from typing import Final
 
 import numpy as np
 
+from inferspan import semconv
 from inferspan_collector.batches import Bool, Strings
 
-RANKING: Final = "ranking"
 RANK: Final = "rank"
 
 
 def is_ranking(task: str | None, operation: str | None) -> bool:
     """Whether what a model answers is a ranking: by its task, else by what it did."""
-    return task == RANKING or operation == RANK
+    return task == semconv.RANKING or operation == RANK
 
 
 def rankings(task: Strings, operation: Strings) -> Bool:

@@ -21,7 +21,6 @@ ROWS_MAX: Final = 65_536
 """Rows of one batch call whose outputs are recorded; entries of one set or ranking."""
 ELEMENTS_MAX: Final = 1 << 22
 """Numbers of a matrix of probabilities that are looked at (some 10 milliseconds)."""
-RANKING: Final = "ranking"
 CLASS_TASKS: Final = (semconv.BINARY, semconv.MULTICLASS, semconv.MULTILABEL)
 ROUNDING: Final = 1e-6
 """How far a probability in float32 may lie above 1."""
@@ -29,7 +28,7 @@ SUM_ROUNDING: Final = 0.01
 """How far the probabilities of one prediction may sum to something else than 1."""
 MAPPER: Final = "or map it: @inferspan.predict(output=lambda returned: {'label': …})"
 """The remedy that always works."""
-_UNTYPED_TASKS: Final = ("embedding", "detection", "generation")
+_UNTYPED_TASKS: Final = (semconv.EMBEDDING, semconv.DETECTION, semconv.GENERATION)
 _UNTYPED_OPERATIONS: Final = ("embed", "transform", "detect", "generate")
 
 
@@ -72,7 +71,7 @@ class OutputRule:
             return "untyped"
         if self.task in semconv.NUMERIC_TASKS:
             return "number"
-        several = self.task in (semconv.MULTILABEL, RANKING) or self.operation == "rank"
+        several = self.task in (semconv.MULTILABEL, semconv.RANKING) or self.operation == "rank"
         return "set" if several else "class"
 
     def _answers(self) -> tuple[str, str] | None:

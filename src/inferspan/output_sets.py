@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from inferspan import semconv
 from inferspan.output_columns import (
-    RANKING,
     ROWS_MAX,
     Columns,
     Misfit,
@@ -57,7 +57,7 @@ def read_named_scores(given: Mapping[Any, Any], rule: OutputRule) -> Columns:
     Raises:
         Misfit: other values; of probabilities per class nothing says which classes are answered.
     """
-    if rule.task == RANKING or rule.operation == "rank":
+    if rule.task == semconv.RANKING or rule.operation == "rank":
         scores = floats_of(list(given.values()))
         order = sorted(range(len(scores)), key=lambda at: -scores[at])
         names = list(given)

@@ -32,9 +32,6 @@ SCOPE_PROCESSOR: Final = "inferspan.processor"
 SERVICE_NAME: Final = "service.name"
 SERVICE_VERSION: Final = "service.version"
 DEPLOYMENT_ENVIRONMENT_NAME: Final = "deployment.environment.name"
-VCS_REVISION: Final = "vcs.ref.head.revision"
-DATASET_VERSION: Final = "inferspan.dataset.version"
-EXPERIMENT_RUN_ID: Final = "inferspan.experiment.run_id"
 
 # --- the prediction span ------------------------------------------------------------------------
 
@@ -282,10 +279,13 @@ BINARY: Final = "binary_classification"
 MULTICLASS: Final = "multiclass_classification"
 MULTILABEL: Final = "multilabel_classification"
 REGRESSION: Final = "regression"
+RANKING: Final = "ranking"
 FORECASTING: Final = "forecasting"
+DETECTION: Final = "detection"
+EMBEDDING: Final = "embedding"
 GENERATION: Final = "generation"
 TASKS: Final = (
-    BINARY, MULTICLASS, MULTILABEL, REGRESSION, "ranking", FORECASTING, "detection", "embedding",
+    BINARY, MULTICLASS, MULTILABEL, REGRESSION, RANKING, FORECASTING, DETECTION, EMBEDDING,
     GENERATION,
 )  # fmt: skip
 NUMERIC_TASKS: Final = (REGRESSION, FORECASTING)

@@ -7,8 +7,9 @@ from typing import Any, Final
 import duckdb
 import numpy as np
 
+from inferspan import semconv
 from inferspan_collector.batches import Int8, UInt64
-from inferspan_collector.several_classes import RANK, RANKING
+from inferspan_collector.several_classes import RANK
 from inferspan_collector.store import keys
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.compiled.rows import EXCEPTIONAL, KEYLESS, MAYBE_COLD, ORDINARY
@@ -24,7 +25,7 @@ _CHUNK: Final = 500_000
 _RANKED: Final = f"""
 SELECT
     series_id,
-    coalesce(task = '{RANKING}', FALSE) OR coalesce(operation = '{RANK}', FALSE) AS ranked
+    coalesce(task = '{semconv.RANKING}', FALSE) OR coalesce(operation = '{RANK}', FALSE) AS ranked
 FROM series
 """
 _PREDICTIONS: Final = f"""

@@ -25,7 +25,7 @@ from inferspan.arguments import Arguments, Keywords
 from inferspan.integration import Description, Integration, Reading, Supported
 from inferspan.integrations.torch import COMPOSED as OF_TORCH
 from inferspan.integrations.transformers import name_of
-from inferspan.output_columns import RANKING, array_of
+from inferspan.output_columns import array_of
 
 SUPPORTED: Final = Supported("sentence-transformers", "5", "7")
 METHODS: Final = {
@@ -45,7 +45,7 @@ def describe(model: Any) -> Description:
     config = getattr(within, "config", None)
     of_pairs = any(kind.__name__ == _OF_PAIRS for kind in type(model).__mro__)
     classes = _labels(model, config) if of_pairs else ()
-    task = None if of_pairs else "embedding"
+    task = None if of_pairs else semconv.EMBEDDING
     if classes:
         task = semconv.BINARY if len(classes) == 2 else semconv.MULTICLASS
     return Description(
@@ -60,7 +60,7 @@ def describe(model: Any) -> Description:
 def read(description: Description, method: str) -> Reading | None:
     """How answers are read: by the method, and the labels that a cross-encoder has."""
     if method == "rank":
-        return Reading(output=_ranking, task=RANKING)
+        return Reading(output=_ranking, task=semconv.RANKING)
     if method == "predict":
         return Reading(answer=partial(_scores, description.classes))
     return Reading()

@@ -58,7 +58,11 @@ _OPERATIONS: Final = {
     "ZeroShotObjectDetectionPipeline": _DETECT,
 }
 """What further pipelines do, and what derives from them."""
-_TASKS: Final = {_GENERATE: semconv.GENERATION, _EMBED: "embedding", _DETECT: "detection"}
+_TASKS: Final = {
+    _GENERATE: semconv.GENERATION,
+    _EMBED: semconv.EMBEDDING,
+    _DETECT: semconv.DETECTION,
+}
 _HEADS: Final = tuple(f"For{of}Classification" for of in ("Audio", "Image", "Sequence", "Video"))
 """How classes of models end whose logits are one per class."""
 _STREAMER: Final = "streamer"

@@ -23,14 +23,14 @@ from typing import Final
 
 import numpy as np
 
+from inferspan import semconv
 from inferspan_collector.batches import Strings
 from inferspan_collector.quality.figure import Figure, Question
 from inferspan_collector.quality.intervals import wilson_share
 from inferspan_collector.quality.judged import Judged
 from inferspan_collector.quality.means import NO_ROWS, Mean
-from inferspan_collector.several_classes import RANKING
 
-TASKS: Final = frozenset([RANKING])
+TASKS: Final = frozenset([semconv.RANKING])
 FIGURES: Final = (
     "ndcg_at_5",
     "ndcg_at_10",
