@@ -18,6 +18,13 @@ _DECODERS: Final = "from inferspan_collector import decode; decode.warm()"
 _warm_store = functools.cache(warming.warm)
 
 
+def usable_cores() -> int:
+    """Cores that this process may run on: a cpuset or `taskset` leaves it fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 def warm() -> None:
     """Make everything ready. The first time on a machine some twenty seconds on two cores, a few
     more on one, and many where they are busy; one second later.
@@ -26,7 +33,7 @@ def warm() -> None:
     compiled here: Numba compiles one function at a time in a process. Should it fail, they are
     compiled here after all.
     """
-    if decode.is_compiled() or (os.cpu_count() or 1) < 2 or not sys.executable:
+    if decode.is_compiled() or usable_cores() < 2 or not sys.executable:
         _warm_store()
     else:
         with subprocess.Popen(

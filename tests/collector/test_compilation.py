@@ -30,6 +30,15 @@ kept = decode.is_compiled()
 warming.warm()
 print(int(kept), sum(scan.stats.cache_hits.values()))
 """
+CONFINED = """
+import os
+
+from inferspan_collector import warming
+
+may = os.sched_getaffinity(0)
+os.sched_setaffinity(0, {min(may)})
+print(len(may), warming.usable_cores())
+"""
 INNER = """
 from inferspan_collector.compilation import part
 
@@ -106,3 +115,9 @@ def test_a_first_start_leaves_the_decoders_to_another_process(tmp_path: Path) ->
     kept = str(tmp_path / "kept")
     for was_there in (0, 1):
         assert run(program, NUMBA_CACHE_DIR=kept) == (was_there, 1)
+
+
+def test_cores_that_a_process_may_not_use_are_not_counted(tmp_path: Path) -> None:
+    program = tmp_path / "confined.py"
+    program.write_text(CONFINED)
+    assert run(program) == (len(os.sched_getaffinity(0)), 1)
