@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable, Iterable, Sequence
@@ -14,7 +15,9 @@ COLLECTING: Final = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEY
 _WITHOUT_MEMBERS: Final = frozenset(
     ("str", "int", "float", "bool", "bytes", "list", "tuple", "set", "None", "NoneType")
 )
-_TABLE_ANNOTATIONS: Final = ("DataFrame", "Mapping", "dict", "Dict", "TypedDict")
+_TABLES: Final = frozenset(("dict", "defaultdict", "Table", "RecordBatch"))
+_TABLE_ENDINGS: Final = ("DataFrame", "Mapping", "Dict")
+"""How names of classes end that are tables: `GeoDataFrame`, `TypedDict`."""
 _TABLE_PARAMETERS: Final = ("df", "X", "x_df", "frame", "table", "rows", "row", "batch", "data")
 """What an argument without annotation is called where people pass data frames."""
 _LISTS: Final = (list, Sequence)
@@ -41,7 +44,9 @@ def may_be_table(name: str, parameter: inspect.Parameter) -> bool:
     if parameter.annotation is parameter.empty:
         return name in _TABLE_PARAMETERS
     written = _written(parameter.annotation)
-    return any(table in written for table in _TABLE_ANNOTATIONS)
+    return any(
+        word in _TABLES or word.endswith(_TABLE_ENDINGS) for word in re.findall(r"\w+", written)
+    )
 
 
 def missing_field(function: Callable[..., object], parameter: str, field: str) -> str | None:

@@ -8,6 +8,7 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
+from inferspan import foreign
 from inferspan.annotations import (
     COLLECTING,
     LISTED_MAX,
@@ -95,8 +96,8 @@ class Argument:
 
 
 class Column:
-    """A column of a data frame (or its `index`), a key of a mapping or an attribute; of a list of
-    such mappings or objects those of each.
+    """A column of a data frame (or its `index`) or Arrow table, a key of a mapping or an attribute;
+    of a list of such mappings or objects those of each.
     """
 
     __slots__ = ("argument", "name")
@@ -116,8 +117,8 @@ class Column:
         """
         owner = self.argument.read(arguments, keywords, bound)
         if is_table(owner):
-            if self.name in owner.columns:  # type: ignore[attr-defined]
-                return owner[self.name]  # type: ignore[index]
+            if (column := foreign.column_of(owner, self.name)) is not None:
+                return column
             return getattr(owner, _INDEX, ABSENT) if self.name == _INDEX else ABSENT
         if isinstance(owner, Mapping):
             return owner.get(self.name, ABSENT)
@@ -271,9 +272,9 @@ class Parameters:
 
         A plain name is a parameter; `frame.column` is a column (or key, or attribute) of one. A
         plain name that is no parameter is a column where one parameter is evidently a table: by
-        its annotation (DataFrame, Mapping, dict), or without one by its usual name (df, X …). With
-        a `**kwargs`, a name that is no parameter is looked for among the call's keywords first;
-        without an evident table it must not look like a misspelt parameter.
+        its annotation (DataFrame, Table, Mapping, dict), or without one by its usual name (df, X
+        …). With a `**kwargs`, a name that is no parameter is looked for among the call's keywords
+        first; without an evident table it must not look like a misspelt parameter.
 
         Args:
             what: the option that named it, for the error.
@@ -366,6 +367,6 @@ class Parameters:
 
 
 def _columns_of(table: Any) -> str:
-    columns = table.columns[: LISTED_MAX + 1]
+    columns = foreign.column_names(table)[: LISTED_MAX + 1]
     names = [text(name, 64) if type(name) is str else type_name(type(name)) for name in columns]
     return text(listed(names), TEXT_LENGTH_MAX)

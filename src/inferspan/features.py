@@ -35,7 +35,8 @@ def as_column(value: object, rows_max: int) -> list[object] | None:
     """A column's values as a list of Python objects; None where `value` is a single value.
 
     Args:
-        value: list, tuple, 1-D array, tensor on the CPU, series or Arrow array.
+        value: list, tuple, array or tensor on the CPU of shape (n,) or (n, 1), series or Arrow
+            array.
         rows_max: a longer one is refused.
 
     Raises:
@@ -52,11 +53,12 @@ def as_column(value: object, rows_max: int) -> list[object] | None:
     lengths = foreign.shape_of(value)
     if lengths is None:
         lengths = (len(value),)  # type: ignore[arg-type]  # an Arrow array
-    if len(lengths) != 1 or foreign.on_accelerator(value) is not None:
+    is_column = len(lengths) == 1 or (len(lengths) == 2 and lengths[1] == 1)
+    if not is_column or foreign.on_accelerator(value) is not None:
         return None
     _check_length(lengths[0], rows_max)
-    convert = next(name for name in foreign.LIST_METHODS if hasattr(kind, name))
-    return list(getattr(value, convert)())
+    elements = foreign.elements_of(value)
+    return list(elements) if len(lengths) == 1 else [one for (one,) in elements]
 
 
 def _check_length(length: int, rows_max: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
@@ -167,16 +168,49 @@ def plain_of(value: Any) -> object:
     Raises:
         TypeError: not of a known library, or too many bytes.
     """
-    library = library_of(type(value))
     size = getattr(value, "nbytes", 0)
     if isinstance(size, int) and size > _NESTED_BYTES_MAX:
         raise TypeError(f"{size} bytes are more than {_NESTED_BYTES_MAX}")
-    if library == "tensorflow":
+    if not library_of(type(value)):
+        raise TypeError(f"{type(value)} is of no library that is known")
+    return elements_of(value)
+
+
+def elements_of(value: Any) -> Any:
+    """The elements of an array, tensor, series or Arrow array as Python objects, nested as they
+    are, however many.
+
+    Raises:
+        TypeError: it has no list of them.
+    """
+    if library_of(type(value)) == "tensorflow":
         return value.numpy().tolist()
     for name in LIST_METHODS:
-        if library and hasattr(type(value), name):
+        if hasattr(type(value), name):
             return getattr(value, name)()
     raise TypeError(f"{type(value)} has no list of its elements")
+
+
+def column_names(table: Any) -> Sequence[Any]:
+    """What the columns of a data frame or Arrow table are called, in their order."""
+    # An Arrow table's `columns` are the values themselves.
+    named: Sequence[Any] = (
+        table.schema.names if library_of(type(table)) == "pyarrow" else table.columns
+    )
+    return named
+
+
+def column_of(table: Any, name: str) -> Any:
+    """A column of a data frame or Arrow table as its library gives it; None where it has none.
+
+    Of several that are called the same, a table of them all.
+    """
+    if library_of(type(table)) != "pyarrow":
+        return table[name] if name in table.columns else None
+    places = table.schema.get_all_field_indices(name)
+    if len(places) > 1:
+        return table.select(places)
+    return table.column(places[0]) if places else None
 
 
 def columns_of(table: Any) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any, Final, Self
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
-from inferspan import semconv, settings
+from inferspan import foreign, semconv, settings
 from inferspan.answers import Rejection, undelivered
 from inferspan.attributes import Attributes, is_table
 from inferspan.containment import say
@@ -133,7 +133,8 @@ def label_table(
     whose truth is missing (None, NaN, NaT) is skipped and counted: it has none yet.
 
     Args:
-        table: a data frame (pandas, polars), a mapping of columns, or an iterable of mappings.
+        table: a data frame (pandas, polars), an Arrow table, a mapping of columns, or an iterable
+            of mappings.
         model: the model's name.
         prediction_id: column of the predictions' ids.
         actual: column of what turned out to be true; see `inferspan.label` for its values.
@@ -271,9 +272,7 @@ def table_rows(table: Any, columns: Sequence[str]) -> Iterator[object]:
 def _column_names(table: Any) -> list[str]:
     if isinstance(table, Mapping):
         return [str(name) for name in table]
-    # An Arrow table's `columns` are the values themselves, not their names.
-    named = getattr(table, "column_names", None)
-    return [str(name) for name in (named if isinstance(named, list) else table.columns)]
+    return [str(name) for name in foreign.column_names(table)]
 
 
 def _check_columns(wanted: Sequence[str], present: Sequence[str]) -> None:
@@ -295,7 +294,7 @@ def _values(name: str, column: Any) -> list[object]:
         raise ValueError(
             f"column {name!r} is a {type(column).__name__}; give a list with one value for each row"
         )
-    for method in ("to_pylist", "tolist", "to_list"):
+    for method in foreign.LIST_METHODS:
         if (convert := getattr(column, method, None)) is not None:
             return list(convert())
     return list(column)

@@ -7,7 +7,7 @@ Neither is installed here: these stand-ins have the module, the attributes and t
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import numpy as np
@@ -228,6 +228,17 @@ def test_probabilities_of_a_tensor_are_read(spans: CapturedSpans, tensor: Any) -
     assert attributes[semconv.OUTPUT_CLASSES_PREDICTED] == ("dog", "cat", "cat")
     assert attributes[semconv.OUTPUT_PROBABILITIES] == tuple(np.ravel(ROWS))
     assert not {"torch", "tensorflow"} & sys.modules.keys()
+
+
+@pytest.mark.parametrize("amounts", [[0.25, 0.75], [[0.25], [0.75]]], ids=["(n,)", "(n, 1)"])
+@pytest.mark.parametrize("kind", [TorchTensor, EagerTensor])
+def test_a_tensor_is_a_column_of_a_feature(
+    spans: CapturedSpans, kind: Callable[[Any], Any], amounts: Any
+) -> None:
+    options: dict[str, Any] = {"model": "net", "task": "regression", "features": ["amount"]}
+    inferspan.predict(**options)(lambda amount: [1.0, 2.0])(kind(amounts))
+    found: Any = (spans[0].attributes or {})[semconv.FEATURE_DATA]
+    assert np.frombuffer(found, "<f8").tolist() == [0.25, 0.75]
 
 
 def test_an_answer_on_an_accelerator_is_not_waited_for_and_the_remedy_works(

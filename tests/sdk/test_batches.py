@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -123,6 +124,52 @@ def test_ids_that_do_not_fit_the_outputs_are_left_out(spans: CapturedSpans) -> N
     assert attributes[semconv.CAPTURE_DROPPED] == (
         "prediction_id:2 ids for 3 outputs; give as many",
     )
+
+
+TWO_ROWS = {"id": ["a", "b"], "site": ["x", "y"], "amount": [1.0, None]}
+TABLES = {
+    "pandas": pd.DataFrame(TWO_ROWS),
+    "polars": pl.DataFrame(TWO_ROWS),
+    "Arrow table": pa.table(TWO_ROWS),
+    "Arrow record batch": pa.RecordBatch.from_pydict(TWO_ROWS),
+    "arrays of one column": {
+        "id": np.array([["a"], ["b"]]),
+        "site": pd.DataFrame({"site": ["x", "y"]}).to_numpy(),
+        "amount": np.array([[1.0], [math.nan]]),
+    },
+}
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)
+def test_columns_of_a_table_are_read_by_their_names(spans: CapturedSpans, table: Any) -> None:
+    @inferspan.predict(
+        model="m", task="regression", prediction_id="id", slices=["site"], features=["amount"]
+    )
+    def score(df):  # type: ignore[no-untyped-def]  # as in a notebook
+        return [0.5, 0.25]
+
+    score(table)
+    attributes = spans[0].attributes or {}
+    assert semconv.CAPTURE_DROPPED not in attributes
+    assert attributes[semconv.PREDICTION_IDS] == ("a", "b")
+    assert attributes[semconv.SLICE_PREFIX + "site"] == ("x", "y")
+    numbers = np.frombuffer(attributes[semconv.FEATURE_DATA], "<f8")  # type: ignore[call-overload]
+    np.testing.assert_array_equal(numbers, [1.0, math.nan])
+
+
+def test_columns_that_an_arrow_table_lacks_or_has_twice_are_said(
+    spans: CapturedSpans, caplog: pytest.LogCaptureFixture
+) -> None:
+    table = pa.table([[1.0], [2.0], [3.0]], names=["amount", "count", "count"])
+    options: dict[str, Any] = {"model": "twice", "task": "regression"}
+    inferspan.predict(**options, features=["amount", "count", "size"])(lambda table: 0.5)(table)
+    attributes = spans[0].attributes or {}
+    assert attributes[semconv.FEATURE_NAMES] == '["amount"]'
+    assert attributes[semconv.CAPTURE_DROPPED] == (
+        "feature size:'table' has no column 'size'",
+        "feature count:neither number nor text; give one of them",
+    )
+    assert "('table' has amount, count, count)" in caplog.text
 
 
 def test_a_long_slice_is_cut(spans: CapturedSpans) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+import pyarrow as pa
 import pytest
 
 import inferspan
@@ -216,6 +217,38 @@ def test_a_field_of_listed_objects_is_proposed(annotation: object) -> None:
 
     score.__annotations__["orders"] = annotation
     with pytest.raises(ValueError, match=r"written 'orders\.amount'\. Or give a callable"):
+        inferspan.predict(features=["amount"])(score)
+
+
+@pytest.mark.parametrize(
+    "annotation",
+    [
+        pa.Table,
+        "pa.Table | None",
+        pa.RecordBatch,
+        pd.DataFrame,
+        dict[str, float],
+        "Mapping[str, X]",
+    ],
+    ids=str,
+)
+def test_a_plain_name_is_a_column_where_an_argument_is_annotated_as_a_table(
+    annotation: object,
+) -> None:
+    def score(orders: object, limit: float) -> str:
+        return "a"
+
+    score.__annotations__["orders"] = annotation
+    inferspan.predict(features=["amount"])(score)
+
+
+@pytest.mark.parametrize("annotation", ["Prediction", "Predictor | None", "TableOfContents"])
+def test_a_name_that_only_holds_the_name_of_a_table_annotates_none(annotation: str) -> None:
+    def score(orders: object, limit: float) -> str:
+        return "a"
+
+    score.__annotations__["orders"] = annotation
+    with pytest.raises(ValueError, match="has no such argument"):
         inferspan.predict(features=["amount"])(score)
 
 

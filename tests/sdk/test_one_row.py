@@ -31,9 +31,12 @@ TABLES: dict[str, Any] = {
     "pandas": pd.DataFrame([ROW]),
     "slice of a longer frame": pd.DataFrame([ROW, ROW])[:1],
     "polars": pl.DataFrame([ROW]),
+    "Arrow table": pa.Table.from_pylist([ROW]),
+    "Arrow record batch": pa.RecordBatch.from_pylist([ROW]),
     "mapping of Arrow arrays": {name: pa.array([value]) for name, value in ROW.items()},
     "mapping of lists": {name: [value] for name, value in ROW.items()},
     "mapping of arrays": {name: np.array([value]) for name, value in ROW.items()},
+    "mapping of arrays of one column": {n: np.array([[value]]) for n, value in ROW.items()},
     "mapping of tuples": {name: (value,) for name, value in ROW.items()},
     "mapping": ROW,
 }
