@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING
 
 from inferspan.current import current_prediction
 from inferspan.decorators import predict, snapshot, stage
-from inferspan.labels import PredictionRef as PredictionRef
-from inferspan.labels import label
 from inferspan.providers import configure, flush
+from inferspan.references import PredictionRef as PredictionRef
 
 if TYPE_CHECKING:
     from inferspan.batching import batch
     from inferspan.instrumenting import instrument, uninstrument
     from inferspan.label_tables import label_table
+    from inferspan.labels import label
     from inferspan.wrapping import wrap
 
 __all__ = [
@@ -36,6 +36,7 @@ __all__ = [
 _LATER = {
     "batch": "inferspan.batching",
     "instrument": "inferspan.instrumenting",
+    "label": "inferspan.labels",
     "label_table": "inferspan.label_tables",
     "uninstrument": "inferspan.instrumenting",
     "wrap": "inferspan.wrapping",

@@ -22,10 +22,10 @@ from inferspan import semconv, settings, spans
 from inferspan.attributes import Attributes, text, type_name
 from inferspan.containment import Contained, errors
 from inferspan.current import entered, made_current
-from inferspan.labels import PredictionRef
 from inferspan.predictions import PredictionCall
 from inferspan.providers import prediction_tracer
 from inferspan.redaction import Redactor
+from inferspan.references import PredictionRef
 from inferspan.sampling import forced
 from inferspan.spans import SpanScope
 

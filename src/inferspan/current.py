@@ -8,8 +8,8 @@ from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from inferspan.containment import Contained
-from inferspan.labels import PredictionRef
 from inferspan.redaction import Redactor
+from inferspan.references import PredictionRef
 
 CURRENT_KEY: Final = otel_context.create_key("inferspan-prediction")
 """Where a context keeps the innermost `Running`."""

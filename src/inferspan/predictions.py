@@ -16,11 +16,11 @@ from inferspan.containment import Contained, errors, from_outside
 from inferspan.current import CURRENT_KEY, running
 from inferspan.features import pack_features
 from inferspan.identity import new_record_id
-from inferspan.labels import PredictionRef, Taken
 from inferspan.outputs import Output, read_output
 from inferspan.plans import UNREAD, PredictionPlan
 from inferspan.providers import prediction_tracer
 from inferspan.records import RecordBuffer, buffer_in_force
+from inferspan.references import PredictionRef, Taken
 from inferspan.sampling import SPAN_KEY, start_late, start_prediction
 from inferspan.served_requests import REQUEST_KEY, identify_in_request
 from inferspan.spans import CAPTURE, NO_CONTEXT, SpanScope

@@ -27,7 +27,7 @@ from opentelemetry.trace import (
 
 from inferspan.containment import Contained, errors
 from inferspan.current import current_prediction, made_current
-from inferspan.labels import PredictionRef
+from inferspan.references import PredictionRef
 
 PREDICTION_HEADER: Final = "inferspan-prediction"
 """Holds `PredictionRef.to_token()` of the current prediction."""
