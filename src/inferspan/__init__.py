@@ -34,19 +34,19 @@ __all__ = [
 
 # Loaded by whoever uses them: most processes need none, and would wait for them at their start.
 _LATER = {
-    "batch": "inferspan.batching",
-    "instrument": "inferspan.instrumenting",
-    "label": "inferspan.labels",
-    "label_table": "inferspan.label_tables",
-    "uninstrument": "inferspan.instrumenting",
-    "wrap": "inferspan.wrapping",
+    "batch": ".batching",
+    "instrument": ".instrumenting",
+    "label": ".labels",
+    "label_table": ".label_tables",
+    "uninstrument": ".instrumenting",
+    "wrap": ".wrapping",
 }
 
 
 def __getattr__(name: str) -> object:
     if name not in _LATER:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    globals()[name] = value = getattr(import_module(_LATER[name]), name)
+    globals()[name] = value = getattr(import_module(_LATER[name], __name__), name)
     return value
 
 
