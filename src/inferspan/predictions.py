@@ -11,7 +11,6 @@ from opentelemetry.trace import Span, StatusCode, TraceFlags
 from inferspan import attaching, capture, semconv, settings, spans
 from inferspan.arguments import Arguments, Keywords
 from inferspan.attributes import TEXT_LENGTH_MAX, Attributes, text, type_name
-from inferspan.capture import said_by
 from inferspan.containment import Contained, errors, from_outside
 from inferspan.current import CURRENT_KEY, running
 from inferspan.features import pack_features
@@ -31,13 +30,13 @@ _DROPPED_MAX: Final = 32
 """Reasons on one span."""
 _IDENTITY: Final = Contained("read the prediction id")
 _ROWS: Final = Contained("write slices and features")
-_RECORD: Final = "leave a slim record"
+RECORD: Final = "leave a slim record"
 INPUT: Final = "capture the input"
 _BUILT_LATE: Final = "stages:the span was built at the call's end, without input, stages, snapshots"
 SAMPLED: Final = TraceFlags.SAMPLED
 FLAGS: Final = 3
 """Where a `SpanContext`, which is a tuple, has its flags: the property costs a frame."""
-_NOTHING: Final[dict[str, object]] = {}
+NOTHING: Final[dict[str, object]] = {}
 
 
 Started = tuple[Context, int, Span]
@@ -59,7 +58,7 @@ class PredictionCall(SpanScope):
     _ids: list[Any] | None = None
     _output: Output | None = None
     _input_rows: int | None = None
-    _slices = _features = _NOTHING
+    _slices = _features = NOTHING
     _error_type: str | None = None
     _marked = False
     _buffer: RecordBuffer | None = None
@@ -182,7 +181,7 @@ class PredictionCall(SpanScope):
             if from_outside(error):
                 raise
             option = None if self.plan.output is None else "output="
-            self._drop("output", said_by(option, error))
+            self._drop("output", capture.said_by(option, error))
         return UNREAD
 
     def read(self, value: object) -> None:
@@ -252,7 +251,7 @@ class PredictionCall(SpanScope):
         self._call = self._output = None
         if self.plan.declares:
             self._ids = None
-            self._slices = self._features = _NOTHING
+            self._slices = self._features = NOTHING
 
     # --- before the call: what the function may change while it runs ---
 
@@ -316,12 +315,14 @@ class PredictionCall(SpanScope):
             capture.add_json("input", members, self.plan.redactor, attributes, self.dropped)
 
     def _finish(self) -> None:
-        end_ns = spans.now_ns()
+        self._finish_at(spans.now_ns())
+
+    def _finish_at(self, end_ns: int) -> None:
         if self._buffer is not None:
             try:
                 self._leave_record(self._buffer, max(0, end_ns - self.start_ns))
             except BaseException as error:
-                errors.contain(_RECORD, error)
+                errors.contain(RECORD, error)
         self._write_and_end(end_ns)
 
     def _leave_record(self, buffer: RecordBuffer, duration_ns: int) -> None:

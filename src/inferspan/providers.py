@@ -25,10 +25,10 @@ from inferspan.span_queue import SpanQueue
 FLUSH_SECONDS: Final = 5.0
 FLUSH_SECONDS_MAX: Final = 86_400.0
 
-Tracing = tuple[trace.TracerProvider | None, trace.Tracer, bool]
-"""A provider, its tracer of predictions, and whether that is OpenTelemetry's own, which leaves
-sampling to another than us."""
-_NO_TRACING: Final[Tracing] = (None, trace.NoOpTracer(), False)
+Tracing = tuple[trace.TracerProvider | None, trace.Tracer, bool, bool]
+"""A provider, its tracer of predictions, whether that is OpenTelemetry's own and leaves sampling to
+another than us, and whether it is and leaves it to us."""
+_NO_TRACING: Final[Tracing] = (None, trace.NoOpTracer(), False, False)
 
 
 class _State:
@@ -200,11 +200,9 @@ def tracing() -> Tracing:
     known = state.tracing
     if provider is not known[0]:
         tracer = provider.get_tracer(semconv.SCOPE_PREDICTIONS, _version(), semconv.SCHEMA_URL)
-        usual = (
-            # One that stands before OpenTelemetry's may want its arguments by name.
-            type(tracer) is Tracer and type(tracer.sampler) is not RatioSampler
-        )
-        state.tracing = known = (provider, tracer, usual)
+        # One that stands before OpenTelemetry's may want its arguments by name.
+        ours = type(tracer) is Tracer and type(tracer.sampler) is RatioSampler
+        state.tracing = known = (provider, tracer, type(tracer) is Tracer and not ours, ours)
     if type(provider) is trace.ProxyTracerProvider:
         _say_that_there_is_no_provider()
     return known

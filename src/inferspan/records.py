@@ -81,13 +81,17 @@ class RecordBuffer:
 
     def append(self, row: Row) -> None:
         """Take one call; costs the caller a tuple."""
-        waiting = self._waiting
         rows = _room_of(row)
         if rows and not self._has_room(rows):
             return
         output = row[OUTPUT]
         if output is not None and output.probabilities is not None:
             row = self._with_what_is_kept(row, output)
+        self.append_single(row)
+
+    def append_single(self, row: Row) -> None:
+        """Take one call of one prediction without columns, or one that has room already."""
+        waiting = self._waiting
         if len(waiting) >= CALLS_WAITING_MAX:
             self._push_out()
         waiting.append(row)

@@ -50,6 +50,8 @@ SPAN_KEY: Final = next(iter(set_span_in_context(INVALID_SPAN, Context())))
 _BEGIN: Final = "begin a span"
 _FORCED: Final = otel_context.create_key("inferspan-sampled")
 _LIMIT: Final = TraceIdRatioBased.TRACE_ID_LIMIT
+_RANDOM: Final = TraceFlags(TraceFlags.RANDOM_TRACE_ID)
+_NO_FLAGS: Final = TraceFlags(TraceFlags.DEFAULT)
 
 
 class Allowance:
@@ -228,14 +230,12 @@ def _generator_of(tracer: Tracer) -> SettableIds:
 
 def _unsampled(ids: SettableIds, trace_id: int, parent: SpanContext | None) -> Span:
     """What stands for a span that is not sampled: its ids."""
-    if parent is not None:
-        flags: int = parent.trace_flags & ~TraceFlags.SAMPLED
+    if parent is None:
+        flags, state = _RANDOM if ids.is_trace_id_random() else _NO_FLAGS, None
     else:
-        flags = TraceFlags.RANDOM_TRACE_ID if ids.is_trace_id_random() else TraceFlags.DEFAULT
-    state = None if parent is None else parent.trace_state
-    return NonRecordingSpan(
-        SpanContext(trace_id, ids.new_span_id(), False, TraceFlags(flags), state)
-    )
+        flags = TraceFlags(parent.trace_flags & ~TraceFlags.SAMPLED)
+        state = parent.trace_state
+    return NonRecordingSpan(SpanContext(trace_id, ids.new_span_id(), False, flags, state))
 
 
 def start_late(

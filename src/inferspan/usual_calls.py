@@ -29,6 +29,7 @@ from inferspan.providers import state
 from inferspan.sampling import SPAN_KEY, unbegun
 from inferspan.served_requests import REQUEST_KEY
 from inferspan.spans import CAPTURE, END, NO_CONTEXT, SpanScope
+from inferspan.unsampled_calls import begin_sampled_by_us
 
 if TYPE_CHECKING:
     from inferspan.calls import Start
@@ -179,9 +180,9 @@ def starter(plan: PredictionPlan) -> Start:
 
     def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
         told = settings.latest
-        provider, tracer, usual = state.tracing
+        provider, tracer, usual, ours = state.tracing
         if (
-            not usual
+            not (usual or ours)
             or told is None
             or not told.usual
             or provider is not (state.predictions or get_tracer_provider())
@@ -191,6 +192,9 @@ def starter(plan: PredictionPlan) -> Start:
         if REQUEST_KEY in parent:  # which has an id for it, and wants to know it
             return PredictionCall(plan, arguments, keywords, bound)
         start_ns = spans.now_ns()
+        if ours:
+            called = (arguments, keywords, bound)
+            return begin_sampled_by_us(plan, told, called, tracer, parent, start_ns)
         try:
             # By position: matching names costs as much as a frame. No attributes and links yet; an
             # exception is ours to record.
@@ -206,8 +210,7 @@ def starter(plan: PredictionPlan) -> Start:
         call: UsualCall = UsualCall()
         # Read at the end of each call: found on the class, they would cost twice as much.
         call._id = call._gathered = call._noted = call._dropped = None
-        call.plan = plan
-        call._settings = told
+        call.plan, call._settings = plan, told
         call._policy = policy = plan.capture or told.capture
         call._parent = parent
         call.start_ns = start_ns

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import inferspan
 from inferspan import semconv, settings
 from inferspan.plain_json import plain_answer, plain_object
+from inferspan.sampling import RatioSampler
 from inferspan.testing import capture_spans
 
 TASKS = (None, "binary_classification", "multiclass_classification", "regression", "generation")
@@ -107,6 +108,64 @@ def test_both_ways_map_an_answer_once(policy: str) -> None:
         call = partial(score, [1.0])
         assert span_of(True, call) == span_of(False, call), name
         assert len(mapped) == 4
+
+
+def record_of(usual: bool, call: Callable[..., object], *arguments: object) -> dict[str, object]:
+    """The slim record of one call that is not sampled, in either way, but for ids and times."""
+    # Whoever says a ratio of its own leaves the usual way.
+    ratio = None if usual else 0.0
+    with capture_spans(sampler=RatioSampler(0.0 if usual else 1.0)) as spans:
+        traced = call(ratio)
+        for _ in range(2):  # the first call of a provider is not yet a usual one
+            traced(*arguments)
+            (record,) = spans.records
+            spans.clear()
+    attributes = dict(record.attributes or {})
+    for name in OWN_TO_A_CALL:
+        attributes.pop(name, None)
+    return attributes
+
+
+OWN_TO_A_CALL = (
+    semconv.RECORD_TRACE_IDS,
+    semconv.RECORD_SPAN_IDS,
+    semconv.RECORD_IDS,
+    semconv.RECORD_DURATIONS,
+)
+
+
+@pytest.mark.parametrize("policy", semconv.CAPTURE_POLICIES)
+@pytest.mark.parametrize("task", TASKS)
+def test_both_ways_leave_the_same_record(policy: str, task: str | None) -> None:
+    for (given_name, arguments), (name, answer) in product(INPUTS.items(), ANSWERS.items()):
+
+        def decorated(ratio: float | None, answer: object = answer) -> Callable[..., object]:
+            return inferspan.predict(model="m", task=task, capture=policy, sample_ratio=ratio)(
+                lambda x=None, y=None: answer
+            )
+
+        fast = record_of(True, decorated, *arguments)
+        assert fast == record_of(False, decorated, *arguments), (given_name, name)
+
+
+@pytest.mark.parametrize("usual", [True, False])
+def test_a_mapping_of_a_call_that_is_not_sampled_is_asked_once(usual: bool) -> None:
+    for name, answer in ANSWERS.items():
+        mapped = []
+
+        def mapping(returned: object, mapped: list[object] = mapped) -> object:
+            mapped.append(returned)
+            if returned is None:
+                raise ValueError("nothing to map")
+            return returned
+
+        def decorated(ratio: float | None, answer: object = answer, mapping: Any = mapping) -> Any:
+            return inferspan.predict(model="m", task=TASKS[1], output=mapping, sample_ratio=ratio)(
+                lambda x: answer
+            )
+
+        assert record_of(usual, decorated, [1.0])
+        assert len(mapped) == 2, name
 
 
 def test_both_ways_write_the_same_failure() -> None:
