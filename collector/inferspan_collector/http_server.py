@@ -245,6 +245,8 @@ class _Protocol(HttpToolsProtocol):
     transport_name: str
     patience: Patience
 
+    _running: RequestResponseCycle
+    """The request that is being answered; `cycle` is the last that was read."""
     _let_in = False
     _head_since: float | None = None
     """When the head that we wait for began; None while none is awaited."""
@@ -280,12 +282,22 @@ class _Protocol(HttpToolsProtocol):
             self._turn_away(431, "head_too_large", rule)
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
-        """A client that says it sends no more may still read the answer to a whole request."""
-        cycle = self.cycle
-        if cycle is None or cycle.more_body or cycle.response_complete or self.scheme == "https":
+        """A client that says it sends no more may still read the answers to its whole requests."""
+        last = self.cycle
+        if last is None or last.response_complete or self.scheme == "https":
             return None
-        cycle.keep_alive = False
+        if last.more_body:
+            if not self.pipeline:
+                return None
+            # Of several, the last will never be whole.
+            self.pipeline.popleft()
+            last = self.cycle = self.pipeline[0][0] if self.pipeline else self._running
+        last.keep_alive = False
         return True
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_begin(self) -> None:
         self._between = False

@@ -134,6 +134,8 @@ class UploadConnection(asyncio.BufferedProtocol):
         self._began = self._heard = 0.0
         self._idle_since: float | None = None
         self._keep = True
+        self._ended = False
+        """Whether the client has said that it sends no more."""
         self._later = b""
         self._paused = False
         self._unread = self._held_back = False
@@ -151,11 +153,9 @@ class UploadConnection(asyncio.BufferedProtocol):
         self._other.connection_lost(exc)
 
     def eof_received(self) -> bool | None:
-        """Who has said all may still read the answer to a whole request."""
-        if self._upload is None:
-            return self._other.eof_received()
-        self._keep = False
-        return self._filled == self._length
+        """Who has said all may still read the answers to all its whole requests."""
+        self._ended = True
+        return self._has_more_to_answer()
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -168,7 +168,7 @@ class UploadConnection(asyncio.BufferedProtocol):
         self._other.resume_writing()
         if self._held_back:
             self._held_back = False
-            self._transport.resume_reading()
+            self._read_on()
             self._go_on()
 
     def get_buffer(self, sizehint: int) -> memoryview | bytearray:
@@ -257,11 +257,12 @@ class UploadConnection(asyncio.BufferedProtocol):
         self._upload = None
         if self._transport.is_closing():
             return
+        last = not (whole and self._keep) or (self._ended and not self._later)
         lines = [b"%b: %b\r\n" % pair for pair in (*self._other.default_headers, *headers)]
-        if not (whole and self._keep):
+        if last:
             lines.append(b"connection: close\r\n")
         self._transport.write(b"".join((STATUS_LINE[status], *lines, b"\r\n", body)))
-        if not (whole and self._keep):
+        if last:
             self._transport.close()
             return
         self._idle_since = self._loop.time()
@@ -279,12 +280,25 @@ class UploadConnection(asyncio.BufferedProtocol):
             return
         if self._paused:
             self._paused = False
-            self._transport.resume_reading()
+            self._read_on()
         later, self._later = self._later, b""
         if self._upload is not None:
             self._wait_with(later)
         elif later:
             self._received(later, len(later))
+        if self._ended and not self._has_more_to_answer():
+            self._transport.close()
+
+    def _has_more_to_answer(self) -> bool:
+        """Whether there is a whole request, or what may be one, once no more comes."""
+        if self._upload is not None:
+            return self._filled == self._length
+        return bool(self._later or self._other.eof_received())
+
+    def _read_on(self) -> None:
+        # Its end would be read again.
+        if not self._ended:
+            self._transport.resume_reading()
 
 
 class _Head:

@@ -121,20 +121,26 @@ FORMS = (ordinary, chunked, refused_by_its_head, without_a_body)
         st.tuples(st.sampled_from(FORMS), st.binary(max_size=300)), min_size=1, max_size=6
     ),
     cuts=st.sets(st.integers(1, 2_000), max_size=8),
+    ending=st.sampled_from([None, b"", b"POST", ordinary(b"cut")[:-1]]),
 )
 def test_whatever_comes_in_whatever_pieces_is_answered_in_order(
-    shared: tuple[Echo, str], requests, cuts: set[int]
+    shared: tuple[Echo, str], requests, cuts: set[int], ending: bytes | None
 ) -> None:
+    """`ending`: what is sent of one more before that half of the connection is closed."""
     shared[0].holding = False  # whatever test ran before
-    sent = b"".join(form(body) for form, body in requests)
+    sent = b"".join(form(body) for form, body in requests) + (ending or b"")
     places = [0, *sorted(cut for cut in cuts if cut < len(sent)), len(sent)]
     with connected(shared[1]) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         for start, end in pairwise(places):
             connection.sendall(sent[start:end])
+        if ending is not None:
+            connection.shutdown(socket.SHUT_WR)
         answers = _Answers(connection)
         for form, body in requests:
             assert answers.next() == (200, b"" if form is without_a_body else body)
+        if ending is not None:
+            assert connection.recv(1) == b""
 
 
 class _Answers:
@@ -210,6 +216,27 @@ def test_a_sender_that_has_said_all_still_reads_its_answer(echo: tuple[Echo, str
             other.sendall(RELEASE)
             assert answer_on(other)[0] == 200
         assert answer_on(connection) == (200, b"late")
+        assert connection.recv(1) == b""
+
+
+@pytest.mark.parametrize("second", FORMS)
+def test_a_sender_that_has_said_all_reads_the_answers_to_all_of_it(
+    echo: tuple[Echo, str], second
+) -> None:
+    server, url = echo
+    server.holding = True
+    with connected(url) as connection:
+        connection.sendall(ordinary(b"abc") + second(b"d" * LATER_BYTES_MAX) + chunked(b"e"))
+        connection.shutdown(socket.SHUT_WR)
+        wait_until(lambda: len(server.taken) == 1, 20)
+        server.holding = False
+        with connected(url) as other:
+            other.sendall(RELEASE)
+            assert answer_on(other)[0] == 200
+        answers = _Answers(connection)
+        assert answers.next() == (200, b"late")
+        body = b"" if second is without_a_body else b"d" * LATER_BYTES_MAX
+        assert [answers.next(), answers.next()] == [(200, body), (200, b"e")]
         assert connection.recv(1) == b""
 
 
