@@ -265,9 +265,9 @@ class Refusal:
     """One span, log record or line that was refused; its neighbours are not."""
 
     signal: str
-    """`predictions`, `slim_records` or `labels`: the record is left out. `slices`, `features`,
-    `phases`: those of predictions or stages that were taken are. `durations`: a prediction was
-    taken, its duration counts as 0."""
+    """`predictions`, `slim_records` or `labels`: the record is left out. `calls`: one of a slim
+    record that was taken is. `slices`, `features`, `phases`: those of predictions or stages that
+    were taken are. `durations`: a prediction was taken, its duration counts as 0."""
     reason: str
     """A short code of a fixed set, fit for a counter's label: `missing_model`."""
     message: str

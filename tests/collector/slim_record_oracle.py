@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -15,7 +15,13 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from feature_rows import FEATURE_COLUMNS, features_of
 from inferspan import semconv
 from inferspan_collector.batches import PredictionBatch
-from inferspan_collector.decode.attributes import Attributes, RefusedRecord, checked_text
+from inferspan_collector.decode.attributes import (
+    Attributes,
+    RefusedRecord,
+    checked_id,
+    checked_name,
+    checked_text,
+)
 from inferspan_collector.decode.predictions import (
     CLOCK_SKEW_MAX_NS,
     TIME_MAX_NS,
@@ -37,8 +43,15 @@ class Refused(Exception):
     """The record is to be refused."""
 
 
-def read_rows(span: Span, received_ns: int, size_bytes: int) -> list[dict[str, Any]]:
+UNFIT = "<unfit>"
+"""Stands for a text that cannot be kept: its call is to be left out."""
+
+
+def read_rows(span: Span, received_ns: int, size_bytes: int) -> tuple[list[dict[str, Any]], int]:
     """The rows of a record that came in a request of `size_bytes`, without its resource.
+
+    Returns:
+        The rows, and how many calls were left out.
 
     Raises:
         Refused: it breaks a rule; `RefusedRecord` where that is one of every attribute's.
@@ -66,7 +79,7 @@ def read_rows(span: Span, received_ns: int, size_bytes: int) -> list[dict[str, A
     slices = record.slices(total)
     probabilities = record.probabilities(total, declared["task"])
     ids = record.ids(count, total)
-    rows: list[dict[str, Any]] = []
+    rows, calls = [], []
     for call in range(count):
         trace = trace_ids[16 * call : 16 * call + 16]
         own = span_ids[8 * call : 8 * call + 8]
@@ -78,6 +91,7 @@ def read_rows(span: Span, received_ns: int, size_bytes: int) -> list[dict[str, A
             shared = ids is None or len(ids) == count
             named = ids and ids[call if shared else number]
             _check(bool(named) or shared)
+            calls.append(call)
             rows.append(
                 declared
                 | {
@@ -102,7 +116,14 @@ def read_rows(span: Span, received_ns: int, size_bytes: int) -> list[dict[str, A
                     "features": {},
                 }
             )
-    return rows
+    return _fit(rows, calls)
+
+
+def _fit(rows: list[dict[str, Any]], calls: list[int]) -> tuple[list[dict[str, Any]], int]:
+    """The rows of calls all of whose texts can be kept, and how many calls are others."""
+    unfit = {call for call, row in zip(calls, rows, strict=True) if UNFIT in repr(row)}
+    _check(not unfit or unfit != set(calls))
+    return [r for call, r in zip(calls, rows, strict=True) if call not in unfit], len(unfit)
 
 
 def rows_of(batch: PredictionBatch) -> list[dict[str, Any]]:
@@ -132,6 +153,14 @@ def rows_of(batch: PredictionBatch) -> list[dict[str, Any]]:
         }
         for row in range(len(batch))
     ]
+
+
+def class_text(value: Any) -> str | None:
+    """A class, as it is compared."""
+    if isinstance(value, float):
+        return semconv.class_text(value)
+    text = checked_text("", value)
+    return None if text is None else semconv.class_text(text)
 
 
 class _Record:
@@ -195,8 +224,22 @@ class _Record:
         numbers = [number for (number,) in struct.iter_unpack(f"<{letter}", raw)]
         return [number if math.isfinite(number) else None for number in numbers]
 
+    def texts(self, name: str, check: Callable[[Any], str | None]) -> list[str | None] | None:
+        """A list, each entry by itself."""
+        values = self.attributes.value(name)
+        _check(values is None or isinstance(values, list))
+        if values is None:
+            return None
+        found: list[str | None] = []
+        for value in values:  # type: ignore[union-attr]
+            try:
+                found.append(check(value))
+            except RefusedRecord:
+                found.append(UNFIT)
+        return found
+
     def coded(self, name: str, codes_name: str, count: int) -> list[str | None] | None:
-        texts = self.attributes.class_texts(name)
+        texts = self.texts(name, class_text)
         codes = self.unsigned(codes_name, count, (1, 2, 4))
         _check(codes is not None or texts is None)
         if codes is None:
@@ -207,7 +250,7 @@ class _Record:
 
     def errors(self, count: int) -> list[str | None]:
         name = semconv.RECORD_ERROR_TYPES
-        if (texts := self.attributes.texts(name)) is not None:
+        if (texts := self.texts(name, lambda value: checked_name("", value))) is not None:
             texts = [text or "_OTHER" for text in texts]
         codes = self.unsigned(semconv.RECORD_ERROR_TYPE_CODES, count, (1, 2, 4))
         _check(codes is not None or texts is None)
@@ -276,7 +319,7 @@ class _Record:
                 value[first : first + 16].hex() for first in range(0, len(value), 16)
             ]
         else:
-            found = self.attributes.id_texts(semconv.RECORD_IDS)
+            found = self.texts(semconv.RECORD_IDS, lambda value: checked_id("", value))
         _check(found is None or len(found) in (count, total))
         return found
 

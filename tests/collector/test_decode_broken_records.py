@@ -63,14 +63,12 @@ REFUSED: list[tuple[str, Sequence[Call], str, Any, str]] = [
     ("too few ids", TWO, semconv.RECORD_IDS, ["x"], "length_mismatch"),
     ("ids of 15 bytes", TWO, semconv.RECORD_IDS, bytes(30), "length_mismatch"),
     ("ids of one text", TWO, semconv.RECORD_IDS, "xy", "bad_type"),
-    ("an id that is a number", TWO, semconv.RECORD_IDS, ["x", 1.5], "bad_type"),
     ("an empty id of a row", NO_IDS, semconv.MODEL_VERSION, "1", "missing_id"),
     ("classes without codes", TWO, semconv.RECORD_CLASS_CODES, None, "missing_column"),
     ("codes without classes", TWO, semconv.RECORD_CLASSES, None, "bad_code"),
     ("codes cut", TWO, semconv.RECORD_CLASS_CODES, b"\x01", "length_mismatch"),
     ("a code past the end", TWO, semconv.RECORD_CLASS_CODES, b"\x01\x03", "bad_code"),
     ("classes of bytes", TWO, semconv.RECORD_CLASSES, b"ab", "bad_type"),
-    ("a class too long", TWO, semconv.RECORD_CLASSES, ["a" * 1025, "b"], "text_too_long"),
     ("sets cut", SETS, semconv.RECORD_CLASS_OFFSETS, pack("I", [0, 3]), "length_mismatch"),
     ("sets that fall", SETS, semconv.RECORD_CLASS_OFFSETS, pack("I", [0, 3, 2]), "bad_offsets"),
     ("sets from 1", SETS, semconv.RECORD_CLASS_OFFSETS, pack("I", [1, 2, 3]), "bad_offsets"),
@@ -124,6 +122,58 @@ def test_what_breaks_a_rule_is_refused_alone(
     assert len(refusal.message) < 400
     assert decoded.predictions.prediction_id.objects().tolist() == ["before", "after"]
     assert decoded.slim_records == 2
+
+
+FAILED = [Call("x", error_type="OSError"), Call("y", [Row("b")], span=2, error_type="KeyError")]
+BATCH = [Call("x", [Row("a"), Row("b")]), Call("y", [Row("a")], span=2)]
+IDS_OF_ROWS = [Call(None, [Row("a", prediction_id="x"), Row("b", prediction_id="y")])]
+IDS_OF_ROWS += [Call(None, [Row("a", prediction_id="z")], span=2)]
+SLICE = semconv.RECORD_SLICE_PREFIX + "k"
+UNFIT: list[tuple[str, Sequence[Call], str, Any, str, str]] = [
+    ("error too long", FAILED, semconv.RECORD_ERROR_TYPES, ["a" * 1025, "K"], "text_too_long", "y"),
+    ("error of two lines", FAILED, semconv.RECORD_ERROR_TYPES, ["K", "a\nb"], "bad_text", "x"),
+    ("error of a number", FAILED, semconv.RECORD_ERROR_TYPES, ["K", 0.5], "bad_type", "x"),
+    ("a class too long", TWO, semconv.RECORD_CLASSES, ["a" * 1025, "b"], "text_too_long", "y"),
+    ("a class of bytes", TWO, semconv.RECORD_CLASSES, ["a", b"b"], "bad_type", "x"),
+    ("a class of a batch", BATCH, semconv.RECORD_CLASSES, ["a", b"b"], "bad_type", "y"),
+    ("a class of a set", [*SETS, Call("y", [Row(("a",))], span=2)], semconv.RECORD_CLASSES,
+     ["a", b"b"], "bad_type", "y"),
+    ("a slice too long", TWO, SLICE, ["v" * 1025], "text_too_long", "y"),
+    ("an id that is a number", TWO, semconv.RECORD_IDS, ["x", 1.5], "bad_type", "x"),
+    ("an id of a row", IDS_OF_ROWS, semconv.RECORD_IDS, ["x", 1.5, "z"], "bad_type", "z"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("calls", "name", "value", "reason", "left"),
+    [case[1:] for case in UNFIT],
+    ids=[case[0] for case in UNFIT],
+)
+def test_a_text_that_cannot_be_kept_costs_its_own_call(
+    calls: Sequence[Call], name: str, value: Any, reason: str, left: str
+) -> None:
+    decoded = decode(slim_record(calls, {name: value}))
+    assert [(r.signal, r.reason) for r in decoded.refused] == [("calls", reason)]
+    assert name in decoded.refused[0].message
+    assert set(decoded.predictions.prediction_id.objects()) == {left}
+    assert decoded.slim_records == 1
+    check_as_the_oracle(slim_record(calls, {name: value}))
+
+
+def test_where_no_call_is_left_the_record_is_refused() -> None:
+    bad = slim_record(TWO, {semconv.RECORD_CLASSES: [b"a", b"b"]})
+    decoded = decode(bad, slim_record([Call("after")]))
+    assert [(r.signal, r.reason) for r in decoded.refused] == [("slim_records", "bad_type")]
+    assert decoded.predictions.prediction_id.objects().tolist() == ["after"]
+
+
+def test_a_call_that_is_left_out_is_no_skewed_clock() -> None:
+    late = Call("late", [Row("late")], span=2, start_ns=NOW_NS + 3_600 * 10**9)
+    decoded = decode(slim_record([Call("x", [Row("a")]), late]))
+    assert decoded.clock_skewed == 1
+    bad = {semconv.RECORD_CLASSES: ["a", b"late"]}
+    decoded = decode(slim_record([Call("x", [Row("a")]), late], bad))
+    assert (len(decoded.predictions), decoded.clock_skewed) == (1, 0)
 
 
 def test_a_batch_may_take_a_byte_a_row_but_not_less() -> None:
@@ -260,6 +310,7 @@ def check_as_the_oracle(record: Span) -> None:
     found = rows_of(decoded.predictions)
     assert [found[0]["prediction_id"], found[-1]["prediction_id"]] == ["before", "after"]
     refused = [r for r in decoded.refused if r.signal == "slim_records"]
+    left_out = sum(r.signal == "calls" for r in decoded.refused)
     try:
         expected = read_rows(record, NOW_NS, len(request.SerializeToString()))
     except REFUSALS:
@@ -267,14 +318,14 @@ def check_as_the_oracle(record: Span) -> None:
         assert len(found) == 2
     else:
         assert refused == []
-        assert found[1:-1] == expected
+        assert (found[1:-1], left_out) == expected
 
 
 @settings(max_examples=80, deadline=None)
 @given(records)
 def test_a_record_is_the_rows_that_the_oracle_reads(calls: list[Call]) -> None:
     record = slim_record(calls, {semconv.TASK_TYPE: semconv.MULTICLASS})
-    assert len(read_rows(record, NOW_NS, 1_000)) == sum(len(call.rows) for call in calls)
+    assert len(read_rows(record, NOW_NS, 1_000)[0]) == sum(len(call.rows) for call in calls)
     check_as_the_oracle(record)
 
 
@@ -289,7 +340,20 @@ def test_a_broken_record_is_read_as_the_oracle_reads_it_or_refused(
     check_as_the_oracle(record)
 
 
-WRONG = [b"", "x", True, 2**62, -1, 0.5, [1, "a", 0.5, True], [None], ["", "x"], b"\1" * 16]
+WRONG = [
+    b"",
+    "x",
+    ["a" * 1025, "b"],
+    ["a\nb", "a", "b"],
+    True,
+    2**62,
+    -1,
+    0.5,
+    [1, "a", 0.5, True],
+    [None],
+    ["", "x"],
+    b"\1" * 16,
+]
 
 
 def mutate(record: Span, chance: random.Random) -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -44,6 +45,39 @@ def shown(value: object) -> str:
     """A value as an error message shows it: short, whatever came in."""
     text = repr(value)
     return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+@dataclass(frozen=True, slots=True)
+class Entries:
+    """The texts of a list, each checked by itself."""
+
+    texts: list[str | None]
+    """None where an entry is absent, or unfit."""
+    unfit: Mapping[int, RefusedRecord]
+    """Place → why that entry cannot be kept."""
+
+    @classmethod
+    def of(cls, values: Iterable[Value], check: Callable[[Value], str | None]) -> Entries:
+        """Check each value."""
+        texts: list[str | None] = []
+        unfit: dict[int, RefusedRecord] = {}
+        for place, value in enumerate(values):
+            try:
+                texts.append(check(value))
+            except RefusedRecord as fault:
+                texts.append(None)
+                unfit[place] = fault
+        return cls(texts, unfit)
+
+    def all(self) -> list[str | None]:
+        """The texts of a list that is kept as a whole.
+
+        Raises:
+            RefusedRecord: an entry is unfit.
+        """
+        for fault in self.unfit.values():
+            raise fault
+        return self.texts
 
 
 class Attributes:
@@ -87,11 +121,7 @@ class Attributes:
 
     def class_text(self, name: str) -> str | None:
         """A class, normalised as labels are; NaN and infinities read as absent."""
-        value = self.value(name)
-        if isinstance(value, float):
-            return semconv.class_text(value)
-        text = checked_text(name, value)
-        return None if text is None else semconv.class_text(text)
+        return _class_text(name, self.value(name))
 
     def number(self, name: str) -> float:
         """A number; NaN where it is absent or not finite."""
@@ -102,33 +132,33 @@ class Attributes:
         value = self.value(name)
         return None if value is None else _integer(name, value)
 
-    def class_texts(self, name: str) -> list[str | None] | None:
+    def class_entries(self, name: str) -> Entries | None:
         """A list of classes; absent entries are None."""
-        values = self._list(name)
-        if values is None:
-            return None
-        return [
-            semconv.class_text(value)
-            if isinstance(value, float)
-            else semconv.class_text(checked_text(name, value))
-            for value in values
-        ]
+        return self._entries(name, lambda value: _class_text(name, value))
 
-    def id_texts(self, name: str) -> list[str | None] | None:
+    def class_texts(self, name: str) -> list[str | None] | None:
+        """The same, where no entry may be unfit."""
+        entries = self.class_entries(name)
+        return None if entries is None else entries.all()
+
+    def id_entries(self, name: str) -> Entries | None:
         """A list of ids, as `checked_id` writes them; absent entries are None."""
         found = self._values.get(name)
         if found is not None and found.WhichOneof("value") == "array_value":
             texts = [item.string_value for item in found.array_value.values]
             # What nearly all ids are needs no look at each of them; what is no text reads as empty.
             if all(texts) and "".join(texts).isascii() and max(map(len, texts), default=0) <= _ID:
-                return [*texts]
-        values = self._list(name)
-        return None if values is None else [checked_id(name, value) for value in values]
+                return Entries([*texts], {})
+        return self._entries(name, lambda value: checked_id(name, value))
 
-    def texts(self, name: str) -> list[str | None] | None:
+    def id_texts(self, name: str) -> list[str | None] | None:
+        """The same, where no entry may be unfit."""
+        entries = self.id_entries(name)
+        return None if entries is None else entries.all()
+
+    def name_entries(self, name: str) -> Entries | None:
         """A list of names; absent entries are None."""
-        values = self._list(name)
-        return None if values is None else [checked_name(name, value) for value in values]
+        return self._entries(name, lambda value: checked_name(name, value))
 
     def numbers(self, name: str) -> list[float] | None:
         """A list of numbers; absent entries and those not finite are NaN."""
@@ -139,6 +169,10 @@ class Attributes:
         """A list of integers."""
         values = self._list(name)
         return None if values is None else [_integer(name, value) for value in values]
+
+    def _entries(self, name: str, check: Callable[[Value], str | None]) -> Entries | None:
+        values = self._list(name)
+        return None if values is None else Entries.of(values, check)
 
     def _list(self, name: str) -> list[Value] | None:
         value = self.value(name)
@@ -199,6 +233,13 @@ def checked_text(name: str, value: object, length_max: int | None = TEXT_LENGTH_
             "bad_text", f"{name} = {value!a:.80} holds half a surrogate pair; send valid Unicode"
         )
     return value
+
+
+def _class_text(name: str, value: Value) -> str | None:
+    if isinstance(value, float):
+        return semconv.class_text(value)
+    text = checked_text(name, value)
+    return None if text is None else semconv.class_text(text)
 
 
 def _finite(name: str, value: Value) -> float:

@@ -209,6 +209,9 @@ class Found:
             self._refused.append(Refusal("slim_records", refused.reason, str(refused)))
             return
         batch = with_record_features(record.batch, attributes, self._refused)
+        if record.refused is not None:
+            batch = batch.take(record.refused.kept)
+            self._refused += record.refused.refusals()
         self._records.append(replace(record, batch=batch))
         self._say_surplus(record.surplus_slices, attributes)
 

@@ -1,11 +1,11 @@
 """A slim record → a batch, column by column: no Python object per row, but of ids sent as texts.
 
-A record is taken or refused as a whole; the records beside it are not touched.
+A record is taken or refused as a whole, but for calls with a text that is unfit (`unfit_calls`);
+the records beside it are not touched.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,13 +26,12 @@ from inferspan_collector.batches import (
     UInt8,
     UInt64,
 )
-from inferspan_collector.decode.attributes import Attributes, RefusedRecord
+from inferspan_collector.decode.attributes import Attributes, Entries, RefusedRecord
 from inferspan_collector.decode.packed_columns import (
     TIME_WIDTHS,
     Coded,
     coded,
     contexts,
-    distinct_rows,
     finite,
     flags,
     packed,
@@ -48,15 +47,15 @@ from inferspan_collector.decode.predictions import (
     read_declared,
     slice_keys,
 )
+from inferspan_collector.decode.record_classes import RecordClasses
 from inferspan_collector.decode.record_probabilities import RecordProbabilities
-from inferspan_collector.several_classes import class_set_text, is_ranking, ranking_text
+from inferspan_collector.decode.unfit_calls import Refused, UnfitCalls, texts_of
+from inferspan_collector.several_classes import is_ranking
 from inferspan_collector.text_columns import NO_STRINGS, NO_TEXTS
 
+_SLICES: Final = (semconv.RECORD_SLICE_PREFIX, semconv.RECORD_SLICE_CODES_PREFIX)
 ROW_WEIGHT: Final = 512
 """So many bytes of sets, or of lists of classes, count as one row more: codes stand for them."""
-_CODE_WEIGHT: Final = 16
-"""Bytes that an entry of a set takes beside its text, while sets are compared."""
-_CHUNK: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +67,8 @@ class SlimRecord:
     """Rows whose time was ahead of us and has been clamped."""
     surplus_slices: list[str]
     """Slices that were left out because of their name or their number."""
+    refused: Refused | None
+    """Calls whose rows, still in the batch, are to be left out."""
 
 
 def read_slim_record(
@@ -91,24 +92,23 @@ def read_slim_record(
     """
     declared = read_declared(span, attributes)
     calls = _read_calls(span, attributes)
-    rows = calls.rows
-    classes = _read_classes(attributes, rows, is_ranking(declared.task, declared.operation))
+    rows, unfit = calls.rows, calls.unfit
+    ranking = is_ranking(declared.task, declared.operation)
+    classes = RecordClasses.read(attributes, rows, ranking, unfit)
     score = finite(attributes, semconv.RECORD_SCORES, rows)
     value = finite(attributes, semconv.RECORD_VALUES, rows)
     probable = RecordProbabilities.read(attributes, rows, declared.task)
-    keys, surplus = slice_keys(
-        attributes, semconv.RECORD_SLICE_PREFIX, semconv.RECORD_SLICE_CODES_PREFIX
-    )
-    slices = _read_slices(attributes, keys, rows)
+    keys, surplus = slice_keys(attributes, *_SLICES)
+    slices = _read_slices(attributes, keys, rows, unfit)
     ids = _read_ids(attributes, calls)
     # Whatever takes more memory than the record's own bytes comes after this.
     weight = classes.weight + (probable.weight if probable else 0)
     reserve(rows + weight // ROW_WEIGHT)
+    refused = unfit.refused()
     listed, doubles = probable.columns() if probable else (NO_STRINGS, NO_TEXTS)
     place = calls.place_within_call()
     start = calls.per_row(calls.start)
     skewed = start > received_ns + CLOCK_SKEW_MAX_NS
-    error_type = calls.error_type
     constant = Strings.constant
     batch = PredictionBatch(
         environment=constant(origin.environment, rows),
@@ -129,7 +129,7 @@ def read_slim_record(
         start_time=start,
         duration=calls.per_row(calls.duration),
         received=np.full(rows, received_ns, np.int64),
-        error_type=Strings(calls.per_row(error_type.codes), error_type.values),
+        error_type=Strings(calls.per_row(calls.error_type.codes), calls.error_type.values),
         predicted=classes.predicted(),
         score=np.full(rows, np.nan) if score is None else score,
         value=np.full(rows, np.nan) if value is None else value,
@@ -138,7 +138,8 @@ def read_slim_record(
         probability_classes=listed,
         probabilities=doubles,
     )
-    return SlimRecord(batch, int(skewed.sum()), surplus)
+    taken = skewed if refused is None else skewed & refused.kept
+    return SlimRecord(batch, int(taken.sum()), surplus, refused)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,6 +156,7 @@ class _Calls:
     start: Int64
     duration: Int64
     error_type: Strings
+    unfit: UnfitCalls
 
     def __len__(self) -> int:
         return len(self.span)
@@ -186,6 +188,7 @@ def _read_calls(span: Span, attributes: Attributes) -> _Calls:
     trace = contexts(attributes, semconv.RECORD_TRACE_IDS, count, 16)
     start, duration = _read_times(span, attributes, count)
     row_counts = _read_row_counts(attributes, count)
+    unfit = UnfitCalls(count, row_counts)
     return _Calls(
         rows=count if row_counts is None else int(row_counts.sum(dtype=np.uint64)),
         row_counts=row_counts,
@@ -194,7 +197,8 @@ def _read_calls(span: Span, attributes: Attributes) -> _Calls:
         kind=_read_kinds(attributes, count),
         start=start,
         duration=duration,
-        error_type=_read_errors(attributes, count),
+        error_type=_read_errors(attributes, count, unfit),
+        unfit=unfit,
     )
 
 
@@ -244,23 +248,29 @@ def _read_times(span: Span, attributes: Attributes, count: int) -> tuple[Int64, 
     return times[0] + first, times[1]
 
 
-def _read_errors(attributes: Attributes, count: int) -> Strings:
+def _read_errors(attributes: Attributes, count: int, unfit: UnfitCalls) -> Strings:
     name = semconv.RECORD_ERROR_TYPES
-    texts = attributes.texts(name)
-    if texts is not None:
-        texts = [text or OTHER_ERROR for text in texts]
+    entries = attributes.name_entries(name)
+    texts = None if entries is None else [text or OTHER_ERROR for text in entries.texts]
     column = coded(attributes, semconv.RECORD_ERROR_TYPE_CODES, count, name, texts)
-    return Strings.constant(None, count) if column is None else column.strings()
+    if column is None:
+        return Strings.constant(None, count)
+    unfit.of_calls(column.codes, entries)
+    return column.strings()
 
 
-def _read_slices(attributes: Attributes, keys: Sequence[str], rows: int) -> dict[str, Coded]:
+def _read_slices(
+    attributes: Attributes, keys: Sequence[str], rows: int, unfit: UnfitCalls
+) -> dict[str, Coded]:
     slices = {}
     for key in keys:
         name = semconv.RECORD_SLICE_PREFIX + key
         codes_name = semconv.RECORD_SLICE_CODES_PREFIX + key
-        column = coded(attributes, codes_name, rows, name, attributes.class_texts(name))
+        entries = attributes.class_entries(name)
+        column = coded(attributes, codes_name, rows, name, texts_of(entries))
         if column is not None:
             slices[key] = column
+            unfit.of_rows(column.codes, entries)
     return slices
 
 
@@ -273,7 +283,7 @@ class _Ids:
 
 def _read_ids(attributes: Attributes, calls: _Calls) -> _Ids:
     """Ids, as for spans: a call that names none is known by its span; a row may not do that."""
-    name = semconv.RECORD_IDS
+    name, entries = semconv.RECORD_IDS, None
     if attributes.holds_bytes(name):
         raw = required(attributes, name)
         if len(raw) % 16:
@@ -281,8 +291,8 @@ def _read_ids(attributes: Attributes, calls: _Calls) -> _Ids:
                 "length_mismatch", f"{name} has {len(raw)} bytes; ids in bytes need 16 each"
             )
         ids = _texts_of(_digits(raw, 16))
-    elif (texts := attributes.id_texts(name)) is not None:
-        ids = Texts.of(texts)
+    elif (entries := attributes.id_entries(name)) is not None:
+        ids = Texts.of(entries.texts)
     else:
         return _Ids(_own_ids(attributes), of_calls=True)
     if len(ids) not in (len(calls), calls.rows):
@@ -292,12 +302,19 @@ def _read_ids(attributes: Attributes, calls: _Calls) -> _Ids:
             "many as either",
         )
     of_calls = len(ids) == len(calls)
+    (calls.unfit.of_calls if of_calls else calls.unfit.of_rows)(None, entries)
     if not ids.lengths().all():
-        if not of_calls:
+        if of_calls:
+            given, own = ids.objects(), _own_ids(attributes).objects()
+            ids = Texts.of(np.where(ids.lengths() == 0, own, given))
+        elif _is_one_absent(ids, entries):
             raise RefusedRecord("missing_id", f"{name} has an empty entry: give each row an id")
-        given, own = ids.objects(), _own_ids(attributes).objects()
-        ids = Texts.of(np.where(ids.lengths() == 0, own, given))
     return _Ids(ids, of_calls)
+
+
+def _is_one_absent(ids: Texts, entries: Entries | None) -> bool:
+    """Whether an id is empty that is not an unfit one."""
+    return int((ids.lengths() == 0).sum()) > (0 if entries is None else len(entries.unfit))
 
 
 def _own_ids(attributes: Attributes) -> Texts:
@@ -317,79 +334,3 @@ def _texts_of(characters: UInt8) -> Texts:
     """Each row of a matrix as a text."""
     count, width = characters.shape
     return Texts(characters.reshape(-1), np.arange(count + 1, dtype=np.int64) * width)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Classes:
-    """The classes of the rows: one each, or a set each."""
-
-    rows: int
-    column: Coded | None
-    """None where no row has an answer."""
-    offsets: NDArray[np.uint32] | None = None
-    """Where each row's set begins, and one more for the end; None where rows are no sets."""
-    ranking: bool = False
-    """Whether the order of a row's classes says something."""
-
-    @property
-    def weight(self) -> int:
-        """Bytes that the texts of sets take; their codes may have taken far less."""
-        if self.column is None or self.offsets is None:
-            return 0
-        lengths = np.array(
-            [0, *(len(json.dumps(text, ensure_ascii=False)) for text in self.column.texts)],
-            np.int64,
-        )
-        codes = self.column.codes
-        characters = sum(
-            int(lengths[codes[first : first + _CHUNK]].sum())
-            for first in range(0, len(codes), _CHUNK)
-        )
-        return characters + len(codes) * _CODE_WEIGHT
-
-    def predicted(self) -> Strings:
-        """The class of each row as text, or its set as one."""
-        if self.column is None:
-            return Strings.constant(None, self.rows)
-        if self.offsets is None:
-            return self.column.strings()
-        texts: list[str | None] = []
-        numbers = np.empty(self.rows, np.int32)
-        lengths = np.diff(self.offsets)
-        by_length = np.argsort(lengths, kind="stable")
-        ends = np.flatnonzero(np.diff(lengths[by_length])) + 1
-        for rows in np.split(by_length, ends) if self.rows else ():
-            length = int(lengths[rows[0]])
-            places = self.offsets[rows].astype(np.int64)[:, None] + np.arange(length)
-            distinct, inverse = distinct_rows(self.column.codes[places])
-            numbers[rows] = inverse + len(texts) + 1
-            texts += [
-                self._text([self.column.texts[c - 1] if c else None for c in row])
-                for row in distinct.tolist()
-            ]
-        return Coded(numbers, texts).strings()
-
-    def _text(self, entries: list[str | None]) -> str | None:
-        """A row as text; None where its one entry says that there was no answer."""
-        as_text = ranking_text if self.ranking else class_set_text
-        return None if entries == [None] else as_text(t for t in entries if t is not None)
-
-
-def _read_classes(attributes: Attributes, rows: int, ranking: bool) -> _Classes:
-    name, codes_name = semconv.RECORD_CLASSES, semconv.RECORD_CLASS_CODES
-    texts = attributes.class_texts(name)
-    raw = packed(attributes, semconv.RECORD_CLASS_OFFSETS)
-    if raw is None:
-        return _Classes(rows, coded(attributes, codes_name, rows, name, texts))
-    offsets: NDArray[np.uint32] = unsigned(semconv.RECORD_CLASS_OFFSETS, raw, rows + 1, (4,))
-    if offsets[0] != 0 or (offsets[1:] < offsets[:-1]).any():
-        raise RefusedRecord(
-            "bad_offsets",
-            f"{semconv.RECORD_CLASS_OFFSETS} must rise from 0 to the entries of {codes_name}",
-        )
-    column = coded(attributes, codes_name, int(offsets[-1]), name, texts)
-    if column is None:
-        raise RefusedRecord(
-            "missing_column", f"{codes_name} is missing: {semconv.RECORD_CLASS_OFFSETS} needs it"
-        )
-    return _Classes(rows, column, offsets, ranking)
