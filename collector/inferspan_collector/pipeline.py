@@ -20,8 +20,9 @@ from typing import Any, Final, Self, TypeVar
 import duckdb
 
 from inferspan_collector import failpoints
+from inferspan_collector.appending import Appender
 from inferspan_collector.applying import Applier, Request, fatal, refusal
-from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, StageBatch
+from inferspan_collector.batches import Decoded, LabelBatch
 from inferspan_collector.config import Config
 from inferspan_collector.journal.journal import Entry, Journal
 from inferspan_collector.queues import Errand, Queues, Work
@@ -83,6 +84,7 @@ class Pipeline:
         telemetry.add(LOGS_CUT, self._journal.cuts)
         self._applier = Applier(self._writer, self._journal, telemetry)
         self._queues = Queues(config.limits, applied, time.perf_counter, arriving)
+        self._appender = Appender(self._queues, self._journal, telemetry)
         self._stored = StoreReader(database, config)
         self._reader = StoreReader(_UpToDate(database, self.catch_up), config)
         self._copying = threading.Lock()
@@ -253,32 +255,7 @@ class Pipeline:
     def _run_journal(self) -> None:
         while (group := self._queues.next_kept()) is not None:
             with self._telemetry.timed("journal"):
-                self._keep(group)
-
-    def _keep(self, group: list[Request]) -> None:
-        size = sum(kept.size for kept in group)
-        try:
-            self._queues.check_store()
-            entry = self._journal.append(
-                PredictionBatch.concat([k.decoded.predictions for k in group]),
-                LabelBatch.concat([k.decoded.labels for k in group]),
-                StageBatch.concat([k.decoded.stages for k in group if len(k.decoded.stages)]),
-            )
-        except Exception as error:
-            told = error
-            if not isinstance(error, Overloaded):
-                logger.error("the journal cannot be written: %s", error)
-                told = refusal(error, of="journal")
-            if not isinstance(error, Overloaded | OSError):
-                self._telemetry.add(CONTAINED, where="journal")
-            self._queues.give_back(size)
-            for kept in group:
-                kept.done.set_exception(told)
-            return
-        failpoints.reach("journal-synced")
-        self._queues.acknowledged(entry, size, counted=size)
-        for kept in group:
-            kept.done.set_result(None)
+                self._appender.keep(group)
 
     def _run_writer(self) -> None:
         tidying = False

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 from records import START_NS, Label, Prediction, decoded
 
-from inferspan_collector.batches import Decoded
+from inferspan_collector.batches import Decoded, Strings
 from inferspan_collector.config import Config, load
 from inferspan_collector.driver import Driver
 from inferspan_collector.journal import segment
@@ -24,7 +24,13 @@ from inferspan_collector.store.database import Database, StoreError
 from inferspan_collector.store.forgetting import ToForget
 from inferspan_collector.store.writer import Writer
 from inferspan_collector.submission import Overloaded, Unstorable
-from inferspan_collector.telemetry import COMMIT_FAILURES, COMMITS, SET_ASIDE, Telemetry
+from inferspan_collector.telemetry import (
+    COMMIT_FAILURES,
+    COMMITS,
+    CONTAINED,
+    SET_ASIDE,
+    Telemetry,
+)
 from waiting import wait_until
 
 DEADLINE_SECONDS = 30.0
@@ -102,6 +108,23 @@ def test_a_full_queue_refuses_and_says_when_to_come_again(tmp_path: Path) -> Non
     clock.open.set()
     assert writing.result(DEADLINE_SECONDS).predictions == 1
     assert queued.result(DEADLINE_SECONDS).predictions == 0
+    pipeline.close()
+
+
+def test_a_request_that_cannot_be_written_down_is_refused_alone_and_for_good(
+    tmp_path: Path,
+) -> None:
+    pipeline = make(tmp_path, lambda: START_NS, group_milliseconds=200)
+    good = [decoded(Prediction(f"order-{n}", span=n + 1)) for n in range(3)]
+    half_a_pair = Strings.constant("\ud800", 1)
+    bad = replace(good[1], predictions=replace(good[1].predictions, operation=half_a_pair))
+    kept = [pipeline.keep(request, "http") for request in (good[0], bad, good[2])]
+
+    assert kept[0].result(DEADLINE_SECONDS) is kept[2].result(DEADLINE_SECONDS) is None
+    with pytest.raises(Unstorable, match="surrogates not allowed"):
+        kept[1].result(DEADLINE_SECONDS)
+    assert pipeline._telemetry.get(CONTAINED, where="journal") == 1
+    assert counted(pipeline) == 2
     pipeline.close()
 
 

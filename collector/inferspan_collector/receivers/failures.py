@@ -1,7 +1,8 @@
 """What a sender is told when its request fails: one ladder for every transport.
 
 What may pass is 503 (UNAVAILABLE), whatever its cause: senders of OTLP try that again and nothing
-else, so any other answer would lose their data.
+else, so any other answer would lose their data. What cannot pass is never 503: it would come again
+for ever, before everything that its sender has behind it.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from inferspan_collector.decode import MalformedRequest
+from inferspan_collector.decode import UNDECODABLE, MalformedRequest
 from inferspan_collector.receivers.access import Denied
 from inferspan_collector.receivers.bodies import ClientDisconnected, RefusedBody
 from inferspan_collector.submission import Overloaded, Unstorable
@@ -24,6 +25,16 @@ RETRY_AFTER_SECONDS: Final = 1
 
 _log = logging.getLogger(__name__)
 _Answer = TypeVar("_Answer")
+
+
+class Undecodable(Exception):
+    """A request at which our own code fails, however often it is sent: 400."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__(
+            f"the request cannot be read: {type(error).__name__}; this is a defect of the "
+            "collector, whose log says more"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,9 @@ def _failure(error: Exception) -> Failure | None:
     if isinstance(error, Unstorable):
         rule, remedy = "what a request holds can be stored", "correct it"
         return Failure(400, "unstorable", message, message, rule, remedy)
+    if isinstance(error, Undecodable):
+        remedy = "report it, and send in another form what this request holds"
+        return Failure(400, UNDECODABLE, message, remedy=remedy)
     if isinstance(error, Overloaded):
         return _come_again(message, error.reason, error.retry_after_seconds)
     return None

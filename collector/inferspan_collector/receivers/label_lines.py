@@ -7,10 +7,11 @@ import difflib
 import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NoReturn
 
+from inferspan_collector.decode import PASSING, UNDECODABLE
 from inferspan_collector.decode.attributes import RefusedRecord, shown
 from inferspan_collector.decode.columns import LabelRow
 from inferspan_collector.decode.label_records import read_label
@@ -48,6 +49,16 @@ class Line:
     reason: str = ""
     """As `Refusal.reason`."""
     error: str = ""
+    defect: Exception | None = None
+    """What our own code failed with at this line, if it did."""
+
+    def undecodable(self, defect: Exception) -> Line:
+        """The same line, refused for that."""
+        message = (
+            f"the line cannot be read: {type(defect).__name__}; this is a defect of the collector, "
+            "whose log says more: report it, and send this label in another form"
+        )
+        return replace(self, label=None, reason=UNDECODABLE, error=message, defect=defect)
 
 
 def read_lines(body: bytes, *, ndjson: bool, received_ns: int) -> list[Line]:
@@ -103,6 +114,10 @@ def _line(number: int, read: object, received_ns: int) -> Line:
         label = read_label(fields, _SPELLED, received_ns)
     except RefusedRecord as refused:
         return Line(number, label_id, None, refused.reason, str(refused))
+    except PASSING:
+        raise
+    except Exception as defect:
+        return Line(number, label_id, None).undecodable(defect)
     return Line(number, label.label_id, label)
 
 

@@ -13,11 +13,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from inferspan_collector.batches import Decoded, PredictionBatch, Refusal
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Refusal
 from inferspan_collector.config import Limits
 from inferspan_collector.decode.columns import label_batch
+from inferspan_collector.decode.in_parts import read_in_parts
 from inferspan_collector.problems import problem
 from inferspan_collector.receivers import bodies, inflating
+from inferspan_collector.receivers.defects import Defects
 from inferspan_collector.receivers.failures import Failure, answered
 from inferspan_collector.receivers.intake import committed, count
 from inferspan_collector.receivers.label_lines import (
@@ -84,6 +86,7 @@ class _Receiver:
     ) -> None:
         self._sink = sink
         self._telemetry = telemetry
+        self._defects = Defects(telemetry, TRANSPORT)
         self._limit = limits.request_bytes
         self._budget = budget
         self._pending = pending
@@ -122,19 +125,37 @@ class _Receiver:
         return await asyncio.to_thread(_response, request.lines, results)
 
     def _read(self, headers: bodies.Headers, body: bytes) -> _Request:
-        content = inflating.inflated(body, headers.encoding, self._limit)
-        received_ns = self._sink.now_ns()
-        lines = _lines(bytes(content), headers.media_type == NDJSON, received_ns)
-        labels = [line.label for line in lines if line.label is not None]
+        with self._defects.refusing():
+            content = inflating.inflated(body, headers.encoding, self._limit)
+            received_ns = self._sink.now_ns()
+            lines = _lines(bytes(content), headers.media_type == NDJSON, received_ns)
+            batch = _batch(lines, received_ns)
+        for line in lines:
+            if line.defect is not None:
+                self._defects.note(line.defect, f"line {line.number} of it was refused")
         refused = (line for line in lines if line.label is None)
         decoded = Decoded(
             predictions=PredictionBatch.empty(),
-            labels=label_batch(labels, received_ns),
+            labels=batch,
             refused=tuple(Refusal("labels", line.reason, line.error) for line in refused),
-            clock_skewed=sum(label.skewed for label in labels),
+            clock_skewed=sum(line.label.skewed for line in lines if line.label is not None),
             size_bytes=len(content),
         )
         return _Request(lines, decoded)
+
+
+def _batch(lines: list[Line], received_ns: int) -> LabelBatch:
+    """The labels of all lines that have one; those that make none for a defect are refused."""
+    taken = [place for place, line in enumerate(lines) if line.label is not None]
+
+    def stacked(some: Sequence[int]) -> LabelBatch:
+        labels = (lines[place].label for place in some)
+        return label_batch([label for label in labels if label is not None], received_ns)
+
+    batch, blamed = read_in_parts(taken, stacked)
+    for place, defect in blamed.items():
+        lines[taken[place]] = lines[taken[place]].undecodable(defect)
+    return batch
 
 
 def _dry_run(scope: Scope) -> bool:

@@ -23,7 +23,9 @@ from inferspan_collector.decode import (
     Content,
     Mapper,
     decode_logs,
+    decode_logs_in_parts,
     decode_traces,
+    decode_traces_in_parts,
     decode_traces_together,
 )
 
@@ -32,7 +34,7 @@ REJECTING: Final = ("predictions", "slim_records", "labels")
 
 
 class Decode(Protocol):
-    """`decode_traces` or `decode_logs`."""
+    """`decode_traces`, `decode_logs`, or the same of them that ends in `_in_parts`."""
 
     def __call__(
         self, body: Content, *, json: bool, received_ns: int, reserve: Callable[[int], None]
@@ -58,6 +60,9 @@ class Signal:
     service: str
     """Of gRPC; the method is `Export`."""
     decode: Decode
+    in_parts: Decode
+    """The same of a request at which `decode` fails by a defect: slower, and without what is to
+    blame."""
     refusing: Callable[[int, str], Message]
     """The answer that says how many records were rejected, and why the first."""
     together: Together | None = None
@@ -89,6 +94,7 @@ SIGNALS: Final = (
         "/v1/traces",
         "opentelemetry.proto.collector.trace.v1.TraceService",
         decode_traces,
+        decode_traces_in_parts,
         _refusing_spans,
         decode_traces_together,
     ),
@@ -96,6 +102,7 @@ SIGNALS: Final = (
         "/v1/logs",
         "opentelemetry.proto.collector.logs.v1.LogsService",
         decode_logs,
+        decode_logs_in_parts,
         _refusing_records,
     ),
 )
@@ -109,6 +116,7 @@ def signals(mapper: Mapper | None) -> tuple[Signal, ...]:
     mapped = replace(
         traces,
         decode=partial(decode_traces, mapper=mapper),
+        in_parts=partial(decode_traces_in_parts, mapper=mapper),
         together=partial(decode_traces_together, mapper=mapper),
     )
     return mapped, logs

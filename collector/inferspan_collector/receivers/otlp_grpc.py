@@ -25,6 +25,7 @@ from inferspan_collector.listening import AddressTaken, holder
 from inferspan_collector.receivers.access import EVERYBODY, INGEST, LABELS, Access, Denied, Rights
 from inferspan_collector.receivers.bodies import Budget, too_large
 from inferspan_collector.receivers.calls_together import CallsTogether
+from inferspan_collector.receivers.defects import Defects
 from inferspan_collector.receivers.failures import Failure, failure_of
 from inferspan_collector.receivers.intake import committed_within, count, outcome, permitted
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
@@ -87,6 +88,7 @@ class GrpcReceiver:
     ) -> None:
         self._sink = sink
         self._telemetry = telemetry
+        self._defects = Defects(telemetry, TRANSPORT)
         self._limit = limits.request_bytes
         self._budget = budget
         self._address = address
@@ -224,7 +226,9 @@ class GrpcReceiver:
             self._budget.holding(len(body)),
             self._budget.making_rows(len(body)) as reserve,
         ):
-            return signal.decode(body, json=False, received_ns=self._sink.now_ns(), reserve=reserve)
+            return self._defects.decoded(
+                signal, body, json=False, received_ns=self._sink.now_ns(), reserve=reserve
+            )
 
     def _begin_together(
         self, key: tuple[Signal, Rights], some: Sequence[bytes], stored: Future[bytes | None]
@@ -236,7 +240,7 @@ class GrpcReceiver:
             rights,
             sink=self._sink,
             pending=self._pending,
-            telemetry=self._telemetry,
+            defects=self._defects,
             transport=TRANSPORT,
         )
         if kept is None:

@@ -12,6 +12,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
@@ -22,9 +23,10 @@ from inferspan_collector.config import Limits
 from inferspan_collector.decode import Content
 from inferspan_collector.receivers import bodies, inflating
 from inferspan_collector.receivers.access import EVERYBODY, INGEST, LABELS, Access, Denied
+from inferspan_collector.receivers.defects import Defects, is_defect
 from inferspan_collector.receivers.failures import answered
 from inferspan_collector.receivers.intake import committed, count, permitted
-from inferspan_collector.receivers.otlp import SIGNALS, Signal
+from inferspan_collector.receivers.otlp import SIGNALS, Decode, Signal
 from inferspan_collector.receivers.otlp_exchange import (
     JSON,
     PROTOBUF,
@@ -90,6 +92,7 @@ class _Receiver:
     ) -> None:
         self.sink = sink
         self.telemetry = telemetry
+        self.defects = Defects(telemetry, TRANSPORT)
         self.budget = budget
         self.pending = pending
         self._limit = limits.request_bytes
@@ -177,11 +180,15 @@ class _Receiver:
         try:
             with self._attended():
                 most = min(INFLATED_AT_ONCE_BYTES, self._limit)
-                return self._decode(asked, self._inflated(body, asked.encoding, most), len(body))
+                content = self._inflated(body, asked.encoding, most)
+                return self._decode(asked, content, len(body), asked.signal.decode)
         except bodies.RefusedBody as error:
             if error.status != 413:
                 raise
-        # Much more than it seemed, or a bomb: nobody else waits for that.
+        except Exception as error:
+            if not is_defect(error):
+                raise
+        # Much more than it seemed, a bomb, or read in parts: nobody else waits for that.
         return None
 
     def decoded_together(self, asked: Asked, some: Sequence[Content]) -> Decoded | None:
@@ -225,7 +232,9 @@ class _Receiver:
 
     def decoded(self, asked: Asked, body: Content) -> Decoded:
         """Decode in a thread."""
-        return self._decode(asked, self._inflated(body, asked.encoding, self._limit), len(body))
+        with self.defects.refusing():
+            content = self._inflated(body, asked.encoding, self._limit)
+        return self._decode(asked, content, len(body), partial(self.defects.decoded, asked.signal))
 
     def _inflated(self, body: Content, encoding: str, limit: int) -> Content:
         if encoding == "identity":
@@ -233,11 +242,9 @@ class _Receiver:
         with self.telemetry.timed("inflate"):
             return inflating.inflated(body, encoding, limit)
 
-    def _decode(self, asked: Asked, content: Content, body_bytes: int) -> Decoded:
+    def _decode(self, asked: Asked, content: Content, body_bytes: int, decode: Decode) -> Decoded:
         with self.telemetry.timed("decode"), self.budget.making_rows(body_bytes) as reserve:
-            return asked.signal.decode(
-                content, json=asked.json, received_ns=self.sink.now_ns(), reserve=reserve
-            )
+            return decode(content, json=asked.json, received_ns=self.sink.now_ns(), reserve=reserve)
 
     async def stored(self, asked: Asked, decoded: Decoded) -> Answer:
         """Have it stored, and answer."""

@@ -19,6 +19,7 @@ from inferspan_collector import http_uploads
 from inferspan_collector.batches import Decoded
 from inferspan_collector.decode import Content
 from inferspan_collector.receivers import bodies
+from inferspan_collector.receivers.defects import Defects
 from inferspan_collector.receivers.failures import CLIENT_CLOSED, answered, failure_of
 from inferspan_collector.receivers.intake import outcome, permitted
 from inferspan_collector.receivers.otlp_exchange import TRANSPORT, Answer, Asked, failed
@@ -37,6 +38,7 @@ class Receiving(Protocol):
 
     sink: Sink
     telemetry: Telemetry
+    defects: Defects
     budget: bodies.Budget
     pending: PendingLabels
     uploads: Together
@@ -99,7 +101,7 @@ class Together:
             asked.rights,
             sink=receiver.sink,
             pending=receiver.pending,
-            telemetry=receiver.telemetry,
+            defects=receiver.defects,
             transport=TRANSPORT,
         )
         if kept is None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, Final
@@ -10,11 +9,11 @@ from typing import Any, Final
 from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Limits
 from inferspan_collector.receivers.access import Rights
+from inferspan_collector.receivers.defects import Defects
 from inferspan_collector.receivers.failures import is_expected
 from inferspan_collector.receivers.intake import permitted
 from inferspan_collector.receivers.pending_labels import PendingLabels
 from inferspan_collector.submission import Sink
-from inferspan_collector.telemetry import CONTAINED, Telemetry
 
 ONE_BY_ONE_SECONDS: Final = 1.0
 """How long each is read by itself once some that came together could not be read as one."""
@@ -22,7 +21,6 @@ _TOGETHER_BYTES: Final = 1_500_000
 """More rows do not fit into the processor's cache."""
 _ROW_WEIGHT: Final = 16
 """How much more a body may weigh in the queue than its bytes, for short rows."""
-_log = logging.getLogger(__name__)
 
 
 def bytes_max(limits: Limits) -> int:
@@ -36,7 +34,7 @@ def kept_as_one(
     *,
     sink: Sink,
     pending: PendingLabels,
-    telemetry: Telemetry,
+    defects: Defects,
     transport: str,
 ) -> tuple[Decoded, Future[Any]] | None:
     """Have several requests stored as one.
@@ -46,7 +44,7 @@ def kept_as_one(
         rights: of their senders, which are the same.
         sink: takes their rows.
         pending: limits the labels that wait.
-        telemetry: counts.
+        defects: counts those of ours.
         transport: how they came.
 
     Returns:
@@ -63,6 +61,5 @@ def kept_as_one(
         return decoded, sink.keep(decoded, transport)
     except Exception as error:
         if not is_expected(error):
-            telemetry.add(CONTAINED, where=transport)
-            _log.error("requests could not be read as one", exc_info=error)
+            defects.note(error, "it and those that came with it are read one by one instead")
         return None
