@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -22,20 +24,24 @@ from inferspan import semconv
 
 RETRY_SECONDS = 300
 """How long an exporter may try to deliver a batch, by its own settings."""
-EXPORTS_MAX = 3
+DELIVERY_SECONDS = 1_800.0
+"""How long one batch is tried in all, export after export: on a machine that is busy with other
+things a collector may die several times before an exporter comes through."""
+PAUSE_SECONDS = 0.1
+"""Between two exports of a batch."""
 
 
 class Exporting:
     """An application that makes predictions and exports them by OpenTelemetry alone."""
 
     def __init__(self, exporter: SpanExporter, ledger: Ledger) -> None:
-        self._exporter = exporter
+        self._noting = _Noting(exporter, self._note)
         self._ledger = ledger
         self._made: dict[int, Prediction] = {}
         self._provider = TracerProvider(shutdown_on_exit=False)
         self._provider.add_span_processor(
             BatchSpanProcessor(
-                _Noting(exporter, self._note),
+                self._noting,
                 max_queue_size=100_000,
                 schedule_delay_millis=100,
                 max_export_batch_size=64,
@@ -73,7 +79,7 @@ class Exporting:
 
     def close(self) -> None:
         """End the threads; what is not exported yet is lost."""
-        self._exporter.shutdown()
+        self._noting.shutdown()
         self._provider.shutdown()
 
     def _note(self, spans: Sequence[ReadableSpan]) -> None:
@@ -82,7 +88,10 @@ class Exporting:
 
 
 class _Noting(SpanExporter):
-    """Exports as the exporter does, and again where it gives up: it tries six times and no more."""
+    """Exports as the exporter does, and again where that gives up, after six tries in a minute.
+
+    What exports for others holds on until the batch is delivered, or it is shut down.
+    """
 
     def __init__(
         self,
@@ -91,13 +100,16 @@ class _Noting(SpanExporter):
     ) -> None:
         self._exporter = exporter
         self._note = note
+        self._ended = threading.Event()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        for _ in range(EXPORTS_MAX):
-            if self._exporter.export(spans) is SpanExportResult.SUCCESS:
-                self._note(spans)
-                return SpanExportResult.SUCCESS
-        return SpanExportResult.FAILURE
+        deadline = time.monotonic() + DELIVERY_SECONDS
+        while self._exporter.export(spans) is not SpanExportResult.SUCCESS:
+            if self._ended.wait(PAUSE_SECONDS) or time.monotonic() > deadline:
+                return SpanExportResult.FAILURE
+        self._note(spans)
+        return SpanExportResult.SUCCESS
 
     def shutdown(self) -> None:
+        self._ended.set()
         self._exporter.shutdown()
