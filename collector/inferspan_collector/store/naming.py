@@ -8,7 +8,7 @@ records here too, and its rules hold for these labels as they are.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -109,11 +109,15 @@ class Naming:
             new=frozenset(place for (place,) in new),
         )
 
-    def drop_old(self, before_ns: int) -> None:
-        """Erase what was received before a time, in transactions of their own."""
+    def drop_old(self, before_ns: int, step_rows: int) -> Iterator[int]:
+        """Erase what was received before a time, so many rows in each transaction; yields those."""
         for table in ("named_predictions", "named_labels", "waiting_labels"):
             by_name = "label_row < 0 AND " if table == "waiting_labels" else ""
-            self._cursor.execute(f"DELETE FROM {table} WHERE {by_name}received < ?", [before_ns])
+            old = f"SELECT rowid FROM {table} WHERE {by_name}received < $before LIMIT $rows"
+            erase = f"DELETE FROM {table} WHERE rowid IN ({old})"
+            given = {"before": before_ns, "rows": step_rows}
+            while rows := self._cursor.execute(erase, given).fetchall()[0][0]:
+                yield int(rows)
 
     def _note_waiting(
         self, labels: LabelBatch, new: frozenset[int], rows: Sequence[tuple[Any, ...]]

@@ -5,8 +5,9 @@ Beyond it no label joins them, whether they are still there or not, so a figure 
 when exactly a row left. Cells of minutes are folded into cells of hours, and these leave at last.
 Nothing here changes a figure of a window whose cells are kept.
 
-Each step is a transaction of its own, in the writer's thread: some ten milliseconds over
-122,880 rows, whatever the size of the file, for rows lie in the order of receipt.
+Each step is a transaction of its own, in the writer's thread, and erases `STEP_ROWS` rows at most:
+so many hold up what waits for the store, whatever the size of the file, for rows lie in the order
+of receipt. `benchmarks/bench_keeping.py` says for how long.
 """
 
 from __future__ import annotations
@@ -77,8 +78,9 @@ _logger = logging.getLogger(__name__)
 class Step:
     """What one step did: rows that left a table. `cells` that were folded are not counted."""
 
-    table: Literal["predictions", "labels", "stage_runs", "cells", "free"]
-    """`free`: unused blocks were overwritten."""
+    table: Literal["predictions", "labels", "names", "stage_runs", "cells", "free"]
+    """`names`: by which labels of entities and responses find predictions; `free`: unused blocks
+    were overwritten."""
     rows: int
     reason: Reason
     last_prediction: int = 0
@@ -158,7 +160,8 @@ class Retention:
     def _by_age(self, now_ns: int) -> Generator[Step]:
         self._remembered.drop_expired(now_ns)
         before = now_ns - self._rows_ns
-        self._naming.drop_old(before)
+        for rows in self._naming.drop_old(before, STEP_ROWS):
+            yield Step("names", rows, "age")
         yield from self._erase(before, "age")
         yield from self._fold((now_ns - self._minutes_ns) // (60 * MINUTE_NS) * 60)
         yield from self._drop_cells((now_ns - self._hours_ns) // (60 * MINUTE_NS) * 60)
