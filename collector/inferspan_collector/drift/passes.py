@@ -30,7 +30,7 @@ from inferspan_collector.drift.thresholds import Thresholds, learnt
 from inferspan_collector.store.row_columns import RowColumns
 
 LEAST: Final = 0.0
-"""No share is less."""
+"""No distance and no share is less."""
 BLOCK_CELLS: Final = 1 << 17
 """Windows × fine bins that are worked on at once: a megabyte of doubles."""
 WINDOWS_ENOUGH: Final = 8
@@ -72,6 +72,11 @@ class Course:
 def figures() -> frozenset[str]:
     """The names of all distances and checks."""
     return frozenset((*METHODS, *CHECKS))
+
+
+def range_of(name: str) -> tuple[float, float | None]:
+    """Least and greatest value of a distance or a check; None: there is no greatest one."""
+    return LEAST, METHODS[name].LIMIT if name in METHODS else 1.0
 
 
 def is_column(name: str) -> bool:
@@ -208,7 +213,8 @@ def _figures(reference: Reference, windows: Counts) -> Iterator[tuple[str, Float
         if name in METHODS:
             yield name, values, _too_far(name, before[name], reference.bins)
         else:
-            yield name, values, learnt(before[name], least=LEAST, greatest=1.0)
+            least, greatest = range_of(name)
+            yield name, values, learnt(before[name], least=least, greatest=greatest)
 
 
 def _values(reference: Reference, windows: Counts) -> dict[str, Float64]:
@@ -236,4 +242,4 @@ def _too_far(name: str, before: Float64, bins: Bins) -> Thresholds:
     law = critical(name, bins)
     if law is not None:
         return Thresholds(high=law)
-    return replace(learnt(before, greatest=METHODS[name].LIMIT), low=None)
+    return replace(learnt(before, greatest=range_of(name)[1]), low=None)

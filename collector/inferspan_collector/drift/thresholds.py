@@ -1,8 +1,8 @@
 """How far is too far: learnt from the windows of the reference, or said.
 
 Learnt: mean ± 3·std (ddof 0) of what the windows of the reference themselves give, NannyML's
-default (`StandardDeviationThreshold`). A threshold at or beyond a limit of the figure can never be
-crossed and is none.
+default (`StandardDeviationThreshold`). A threshold beyond a limit of the figure stands at that
+limit, as there: nothing crosses it, for values alert strictly outside.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ def learnt(
     Args:
         reference: float64[R]; what is not finite is left out.
         deviations: how many standard deviations either way.
-        least: the least value that the figure can have; a lower threshold there or below is none.
+        least: the least value that the figure can have: no lower threshold is less.
         greatest: likewise its greatest one.
 
     Returns:
@@ -71,6 +71,6 @@ def learnt(
     mean, spread = float(finite.mean()), float(finite.std())
     low, high = mean - deviations * spread, mean + deviations * spread
     return Thresholds(
-        low=None if least is not None and low <= least else low,
-        high=None if greatest is not None and high >= greatest else high,
+        low=low if least is None else max(low, least),
+        high=high if greatest is None else min(high, greatest),
     )

@@ -13,6 +13,7 @@ from inferspan_collector.page.asking import Json
 from inferspan_collector.page.choices import Choice
 from inferspan_collector.quality.main_figure import FALLBACK
 from inferspan_collector.quality.main_figure import main_figure as first_known
+from inferspan_collector.quality.ranges import WITHIN_ONE, Range, range_of
 
 BARE_HEIGHT: Final = 36
 
@@ -96,7 +97,7 @@ def sparkline(
 
 def edges(name: str) -> dict[str, float]:
     """The ends that a figure's axis has."""
-    return {"least": 0.0, "greatest": 1.0} if name in wording.WITHIN_ONE else {}
+    return {"least": 0.0, "greatest": 1.0} if name in WITHIN_ONE else {}
 
 
 def limits(windows: Sequence[Json], read: Callable[[Json], Json | None], name: str) -> list[Limit]:
@@ -106,13 +107,24 @@ def limits(windows: Sequence[Json], read: Callable[[Json], Json | None], name: s
     )
 
 
-def limits_of(figure: Mapping[str, Any] | None, name: str) -> list[Limit]:
-    """The thresholds that a figure says of itself, if it does."""
-    figure = figure or {}
+def limits_of(
+    figure: Mapping[str, Any] | None, name: str, ends: Range | None = None
+) -> list[Limit]:
+    """The thresholds that a figure says of itself, if it does, and that it can cross.
+
+    Args:
+        figure: as the API has it.
+        name: of the figure.
+        ends: between which values it lies; None = as a figure of quality of that name does.
+    """
+    figure, (least, greatest) = figure or {}, ends or range_of(name)
     return [
         Limit(figure[key], f"{word} threshold {wording.number(figure[key], name)}", word == "lower")
-        for key, word in (("lower_threshold", "lower"), ("upper_threshold", "upper"))
-        if figure.get(key) is not None
+        for key, word, end in (
+            ("lower_threshold", "lower", least),
+            ("upper_threshold", "upper", greatest),
+        )
+        if figure.get(key) not in (None, end)
     ]
 
 

@@ -18,10 +18,6 @@ SHARES: Final = frozenset(
     )
 )  # fmt: skip
 """Figures that are written in percent."""
-WITHIN_ONE: Final = SHARES - {
-    name for name in SHARES if name.endswith("percentage_error")
-} | {"roc_auc", "average_precision", "brier_score"}  # fmt: skip
-"""Figures from 0 to 1: no axis goes beyond."""
 NOTHING: Final = "–"
 
 

@@ -24,6 +24,7 @@ from inferspan_collector.publish.learning import constants
 from inferspan_collector.publish.quality_json import figure_json
 from inferspan_collector.publish.references import Reference
 from inferspan_collector.publish.windowed import Windowed, answered
+from inferspan_collector.quality.ranges import range_of
 from inferspan_collector.store.row_columns import RowColumns
 from inferspan_collector.submission import Queries
 
@@ -87,11 +88,11 @@ def thresholds_of(
     constants of the configuration.
     """
     said = constants(section)
-    greatest = 1.0 if foreseen.method == "cbpe" else None
-    return {
-        name: said.get(name) or learnt(values, least=0.0, greatest=greatest)
-        for name, values in reference.truths(foreseen).items()
-    }
+    found = {}
+    for name, values in reference.truths(foreseen).items():
+        least, greatest = range_of(name)
+        found[name] = said.get(name) or learnt(values, least=least, greatest=greatest)
+    return found
 
 
 def _window_json(

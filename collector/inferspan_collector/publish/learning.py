@@ -21,27 +21,13 @@ from inferspan_collector.publish import known_baselines
 from inferspan_collector.publish.known_baselines import KnownBaseline
 from inferspan_collector.publish.parameters import minute, rfc3339
 from inferspan_collector.quality import names
-from inferspan_collector.quality.business import costs
-from inferspan_collector.quality.measures import errors, evaluations
+from inferspan_collector.quality.ranges import range_of
 from inferspan_collector.quality.short_names import SHORT_NAMES
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.reader import Reader
 
 MINUTES_PARAMETERS: Final = ("reference_from", "reference_to")
 PARAMETERS: Final = (*MINUTES_PARAMETERS, known_baselines.PARAMETER)
-SIGNED: Final = frozenset(
-    (
-        "matthews_corrcoef",
-        "cohen_kappa",
-        "r2_score",
-        "bias",
-        "score_mean",
-        *costs.FIGURES,
-        *errors.QUANTILES,
-        *evaluations.QUANTILES,
-    )
-)
-"""Figures that may fall below 0; of all others no lower threshold of 0 or less can be crossed."""
 
 
 def reference_minutes(
@@ -212,8 +198,8 @@ def reference_json(minutes: tuple[int | None, int | None], windows: int) -> dict
 
 def _learnt(name: str, values: Sequence[float] | Float64) -> Thresholds:
     # Of a team's own figures nothing is known.
-    signed = name in SIGNED or name not in _ours()
-    return learnt(np.array(values), least=None if signed else 0.0)
+    least, greatest = range_of(name) if name in _ours() else (None, None)
+    return learnt(np.array(values), least=least, greatest=greatest)
 
 
 @cache

@@ -18,10 +18,13 @@ def test_mean_and_deviations_of_the_windows(values: list[float], deviations: flo
     assert thresholds.high == pytest.approx(np.mean(values) + spread, abs=1e-12)
 
 
-def test_a_threshold_that_cannot_be_crossed_is_none() -> None:
+def test_a_threshold_stands_where_the_figure_ends_at_the_furthest() -> None:
     thresholds = learnt(np.array([0.0, 0.1] * 3), least=0.0, greatest=1.0)
-    assert thresholds == Thresholds(low=None, high=pytest.approx(0.2))
-    assert learnt(np.array([0.0, 1.0] * 3), least=0.0, greatest=1.0) == Thresholds()
+    assert thresholds == Thresholds(low=0.0, high=pytest.approx(0.2))
+    ends = learnt(np.array([0.0, 1.0] * 3), least=0.0, greatest=1.0)
+    assert ends == Thresholds(0.0, 1.0)
+    # Where nothing is beyond it, so that nothing alerts.
+    assert not ends.alerts(np.array([0.0, 0.5, 1.0])).any()
 
 
 @pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.6, 0.5, 0.4], [0.1, 0.2, 0.3, 0.4, np.inf]])

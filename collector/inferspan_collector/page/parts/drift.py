@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from inferspan_collector.drawing.lines import Line, Point
+from inferspan_collector.drift.passes import range_of
 from inferspan_collector.page import pictures, wording
 from inferspan_collector.page.asking import Json, Question
 from inferspan_collector.page.choices import Choice
@@ -63,7 +64,7 @@ def _column(name: str, column: Json, windows: list[Json], choice: Choice) -> Jso
         )
         for window, value, alert in zip(windows, figure["values"], figure["alerts"], strict=False)
     ]
-    limits = pictures.limits_of(figure, loudest)
+    limits = pictures.limits_of(figure, loudest, range_of(loudest))
     said = f"{wording.label(loudest)} of {name} over time"
     values = [value for value in figure["values"] if value is not None]
     return {
@@ -72,8 +73,7 @@ def _column(name: str, column: Json, windows: list[Json], choice: Choice) -> Jso
         "figure": loudest,
         "picture": pictures.sparkline(said, Line("main", points), choice, *limits),
         "value": values[-1] if values else None,
-        "upper": figure["upper_threshold"],
-        "lower": figure["lower_threshold"],
+        "threshold": limits[-1].value if limits else None,
         "alerts": sum(figure["alerts"]),
         "alerting": [each for each in figures if newest_alert(figures[each]) >= 0],
         "last_alert": newest_alert(figure),

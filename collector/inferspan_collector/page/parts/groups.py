@@ -11,6 +11,7 @@ from inferspan_collector.page import pictures, wording
 from inferspan_collector.page.asking import MODELS, Json, Question
 from inferspan_collector.page.choices import Choice
 from inferspan_collector.page.parts import Surroundings
+from inferspan_collector.quality.ranges import WITHIN_ONE
 
 TITLE: Final = "Versions and slices"
 GROUPS_MAX: Final = 30
@@ -77,7 +78,7 @@ def _row(key: str, name: str, window: Json, choice: Choice) -> Json:
     value = window["group"].get(key)
     figure: Json | None = window["metrics"].get(name)
     bar = None
-    if figure is not None and figure["value"] is not None and name in wording.WITHIN_ONE:
+    if figure is not None and figure["value"] is not None and name in WITHIN_ONE:
         said = f"{wording.label(name)} {wording.number(figure['value'], name)}"
         bar = bars.share(said, figure["value"], figure.get("low"), figure.get("high"))
     narrowed, parameter = (
