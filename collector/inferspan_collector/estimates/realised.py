@@ -3,8 +3,8 @@ to.
 
 From single rows, so that both speak of the same ones; a row that weighs counts as what it weighs,
 scikit-learn's `sample_weight`. Shares have Wilson's intervals of as many rows as the weights are
-worth, areas Hanley's and McNeil's, mean errors those of a mean. Means over classes have the means
-of their intervals, as estimates have: wide rather than narrow.
+worth, areas DeLong's, as the quality's figures have, mean errors those of a mean. Means over
+classes have the means of their intervals, as estimates have: wide rather than narrow.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 
 from inferspan_collector.batches import Bool, Int64
 from inferspan_collector.estimates.boosted_trees import Float64
-from inferspan_collector.estimates.confidence_based import Binary, Multiclass, roc_auc
+from inferspan_collector.estimates.confidence_based import Binary, Multiclass
 from inferspan_collector.estimates.direct_loss import (
     ERROR_MAX,
     FIGURES,
@@ -29,6 +29,7 @@ from inferspan_collector.estimates.direct_loss import (
 from inferspan_collector.estimates.foresight import Foresight
 from inferspan_collector.quality.figure import Figure
 from inferspan_collector.quality.intervals import Z, effective_n, wilson_share
+from inferspan_collector.quality.one_against_rest import OneAgainstRest
 from inferspan_collector.store.row_columns import RowColumns
 
 _NONE: Final = "no label has joined yet"
@@ -107,16 +108,26 @@ def _of_class(predicted: Bool, actual: Bool, score: Float64, weight: Float64) ->
     concerned = predicted | actual
     shared = _share(predicted & actual, concerned, weight)
     scored = np.isfinite(score)
-    area = roc_auc(score[scored], actual[scored].astype(np.float64), weight[scored])
+    area = OneAgainstRest.of(_within_one(score[scored]), actual[scored], weight[scored]).area()
     return {
         "precision": _share(actual, predicted, weight),
         "recall": _share(predicted, actual, weight),
         "specificity": _share(~predicted, ~actual, weight),
         "f1": _as_f1(shared),
-        "roc_auc": Figure.missing("both classes are needed")
-        if area.value is None
-        else Figure(area.value, int(scored.sum()), area.low, area.high),
+        "roc_auc": area,
     }
+
+
+def _within_one(score: Float64) -> Float64:
+    """Scores that order rows as these do, from 0 to 1; probabilities as they are.
+
+    Margins lie anywhere, and an area knows their order alone.
+    """
+    if ((score >= 0) & (score <= 1)).all():
+        return score
+    distinct, place = np.unique(score, return_inverse=True)
+    found: Float64 = place / len(distinct)
+    return found
 
 
 def _share(hit: Bool, among: Bool, weight: Float64) -> Figure:

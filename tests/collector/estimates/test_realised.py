@@ -16,6 +16,7 @@ from inferspan_collector.estimates.foresight import Foresight
 from inferspan_collector.estimates.outlook import outlooks
 from inferspan_collector.estimates.realised import realised
 from inferspan_collector.quality.figure import Figure
+from inferspan_collector.quality.one_against_rest import OneAgainstRest
 from inferspan_collector.store.feature_blocks import Features
 from inferspan_collector.store.row_columns import UNLABELLED, Probabilities, RowColumns
 
@@ -141,6 +142,28 @@ def test_several_classes(n: int, seed: int, kinds: int) -> None:
     for name, value in exact.items():
         is_it(found[name], value, name)
         bounded(found[name], name)
+
+
+@given(
+    st.lists(st.tuples(scores, st.booleans(), weights), min_size=1, max_size=40),
+    st.sampled_from([1.0, 7.0]),
+)
+def test_an_area_is_as_sure_as_that_of_the_quality_whatever_scores_are(
+    drawn: list[tuple[float, bool, float]], spread: float
+) -> None:
+    score, weight = (np.array([row[k] for row in drawn]) for k in (0, 2))
+    true = np.array([row[1] for row in drawn], bool)
+    texts = np.array(["no", "yes"], np.object_)[true.astype(int)]
+    # Margins order rows as probabilities do.
+    rows = rows_of(
+        len(drawn), BINARY, score=(score - 0.5) * spread if spread > 1 else score,
+        predicted=texts, actual=texts, correct=np.ones(len(drawn), np.int8), weight=weight,
+    )  # fmt: skip
+    found = realised(rows, Foresight(None, "cbpe", "yes", Binary(AS_GIVEN)))["roc_auc"]
+    distinct = {float(each) for each in rows.score}
+    assert found == OneAgainstRest.of(score, true, weight).area() or len(distinct) < len(
+        {float(each) for each in score}
+    )
 
 
 numbers = st.floats(-0.9, 1e6) | st.sampled_from([0.0, -5.0, 1e308, -1e308, np.inf, np.nan])
