@@ -19,8 +19,8 @@ Cost: 16 bytes per class and occupied bin, some 0.5 µs a row and class.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -29,7 +29,7 @@ from inferspan.semconv import MULTICLASS
 from inferspan_collector.batches import Float64
 from inferspan_collector.quality.calibration import Calibration
 from inferspan_collector.quality.exact_sums import ExactSum, exact_sums
-from inferspan_collector.quality.figure import WEIGHTED, Figure, Question
+from inferspan_collector.quality.figure import MICRO, WEIGHTED, Figure, Question
 from inferspan_collector.quality.intervals import wilson_share
 from inferspan_collector.quality.judged import Judged, is_text
 from inferspan_collector.quality.means import NO_MEAN, NO_WEIGHTS, Mean, Weights
@@ -148,20 +148,35 @@ class State:
             for name, one in sorted(self.classes.items())
         }
 
-    def _average(self, figure: object, question: Question) -> Figure:
+    def _average(self, figure: Callable[[OneAgainstRest], Figure], question: Question) -> Figure:
+        n = self.weights.rows
+        if question.average == MICRO:
+            return self._pooled(figure)
         parts = []
         for _, one in sorted(self.classes.items()):
-            found: Figure = figure(one)  # type: ignore[operator]
+            found = figure(one)
             if found.value is not None:
                 weight = float(one.positives.total) if question.average == WEIGHTED else 1.0
                 parts.append((weight, found.value, found.low or 0.0, found.high or 0.0))
-        n = self.weights.rows
         if not parts:
             return Figure.missing("the labelled rows hold one class only", n)
         columns = np.array(parts)
         weight = columns[:, 0] / columns[:, 0].sum()
         value, low, high = (float(weight @ columns[:, column]) for column in (1, 2, 3))
         return Figure(min(1.0, value), n, min(low, value), min(1.0, max(high, value)))
+
+    def _pooled(self, figure: Callable[[OneAgainstRest], Figure]) -> Figure:
+        """Of every (row, class) pair as one row of two classes."""
+        pooled = OneAgainstRest()
+        for _, one in sorted(self.classes.items()):
+            pooled += one
+        if pooled.negatives.rows:
+            # The pairs of a row err together: all of its others are worth one row, and as a row is
+            # on both sides, the variance is at most twice the sum of theirs.
+            pooled = replace(
+                pooled, positives=_half(pooled.positives), negatives=_half(self.weights)
+            )
+        return replace(figure(pooled), n=self.weights.rows)
 
     def _top(self, k: int) -> Figure:
         if len(self.classes) <= k:
@@ -173,6 +188,11 @@ class State:
         value = hits.over(self.weights.total)
         low, high = wilson_share(value, self.weights.effective())
         return Figure(value, self.weights.rows, low, high)
+
+
+def _half(weights: Weights) -> Weights:
+    """The same rows, worth half as many."""
+    return replace(weights, squares=weights.squares + weights.squares)
 
 
 def _ranks(matrix: Float64, is_it: np.ndarray, weight: Float64) -> dict[int, ExactSum]:

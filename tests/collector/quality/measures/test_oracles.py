@@ -180,23 +180,32 @@ def test_probabilities_of_classes(
     assert "always among" in (found["top_3_accuracy"].reason or "")
 
 
-@pytest.mark.parametrize("average", ["macro", "weighted"])
+@pytest.mark.parametrize("average", ["macro", "micro", "weighted"])
 def test_one_against_the_rest(average: str) -> None:
     random = np.random.default_rng(5)
     truth = random.integers(0, 3, 3000)
+    weight = random.choice([0.25, 1.0, 3.0], 3000)
     margin = random.normal(size=(3000, 3)) + 1.5 * np.eye(3)[truth]
     matrix = np.exp(margin) / np.exp(margin).sum(axis=1, keepdims=True)
     made = judged(
         actual=[CLASSES[t] for t in truth],
         probabilities=matrix.tolist(),
         classes=CLASSES[:3],
+        weight=weight.tolist(),
     )
     question = Question(average)
     found = class_scores.State.of(made, question).figures(question)
-    expected = metrics.roc_auc_score(truth, matrix, multi_class="ovr", average=average)
+    about = {"average": average, "sample_weight": weight}
+    expected = metrics.roc_auc_score(np.eye(3)[truth], matrix, **about)
     assert value(found["roc_auc"]) == pytest.approx(expected, **EXACT)
-    expected = metrics.average_precision_score(np.eye(3)[truth], matrix, average=average)
+    expected = metrics.average_precision_score(np.eye(3)[truth], matrix, **about)
     assert value(found["average_precision"]) == pytest.approx(expected, **EXACT)
+    for name in ("roc_auc", "average_precision"):
+        figure = found[name]
+        assert figure.n == 3000
+        assert figure.low is not None
+        assert figure.high is not None
+        assert 0 < figure.low < value(figure) < figure.high < 1
 
 
 set_rows = st.lists(st.tuples(sets, sets, weights), min_size=1, max_size=30)
