@@ -32,7 +32,7 @@ from inferspan.spans import SpanScope, begun
 
 _QUIET: Final = otel_context.create_key("inferspan-quiet")
 """Set in a context in which nothing is a prediction."""
-_WITHIN: Final = otel_context.create_key("inferspan-within")
+WITHIN_KEY: Final = otel_context.create_key("inferspan-within")
 """Where a context keeps the prediction and, of its stages, the innermost's model."""
 _SUPPRESSED: Final = otel_context._SUPPRESS_INSTRUMENTATION_KEY
 _DECIDE: Final = "decide what a call is"
@@ -45,7 +45,7 @@ Way = SpanScope | Wrapper | None
 """How a call runs: under a span that has begun, as a wrapper has it, or as it would without us."""
 
 
-class _Call:
+class TracedCall:
     """What a replaced method refers to. In another process, where a class was sent by value, it
     is nothing: there nobody instrumented it.
     """
@@ -79,7 +79,7 @@ class _Call:
             if running is not None:
                 # As `_owner_of`, without its frame: most calls here are a model's of its own
                 # methods, and these are as they would be without us.
-                within: Any = context.get(_WITHIN)
+                within: Any = context.get(WITHIN_KEY)
                 if within is not None and within[0] is running:
                     owner = within[1]
                 else:
@@ -201,7 +201,7 @@ class _Nothing:
 
 def _owner_of(running: Running, context: Context) -> object:
     """The model that is running, or what is known of it; None where there is only a function."""
-    within = context.get(_WITHIN)
+    within = context.get(WITHIN_KEY)
     if isinstance(within, tuple) and within[0] is running:
         return within[1]
     return getattr(running.plan, "owner", None)
@@ -237,7 +237,7 @@ class _ModelStage(StageScope):
         self.span = span = begun(text(f"{name} {running.plan.model}"), context, start_ns)
         self.recording = recording = span.is_recording()
         within = (running, known)
-        self.context = Context({**context, SPAN_KEY: span, _WITHIN: within})
+        self.context = Context({**context, SPAN_KEY: span, WITHIN_KEY: within})
         if recording and context.get(SPAN_KEY) is not getattr(running, "span", None):
             self._name_owner(running)
 
@@ -288,7 +288,7 @@ def traced(name: str, entry: object) -> Any:
 
 
 def _traced_function(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    call = _Call(name, function)
+    call = TracedCall(name, function)
 
     @wraps(function)
     def traced_call(*args: Any, **kwargs: Any) -> Any:
@@ -319,7 +319,7 @@ def composed(how: Composed) -> Callable[[str, object], Any]:
 def _composed_function(
     name: str, function: Callable[..., Any], how: Composed, compiling: Callable[[], bool]
 ) -> Callable[..., Any]:
-    call = _Call(name, function)
+    call = TracedCall(name, function)
 
     @wraps(function)
     def traced_call(*args: Any, **kwargs: Any) -> Any:
