@@ -5,7 +5,7 @@ https://github.com/kserve/open-inference-protocol
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,6 +27,14 @@ class RemoteTensor:
 
     shape: tuple[int, ...]
     dtype: str
+
+
+def told_tensors(given: Iterable[Mapping[str, Any]] | None) -> dict[str, RemoteTensor]:
+    """The tensors that a message in JSON tells of, by name, wherever their values are."""
+    return {
+        str(one["name"]): RemoteTensor(tuple(map(int, one["shape"])), str(one["datatype"]))
+        for one in given or ()
+    }
 
 
 def answering(names: Sequence[str]) -> int:

@@ -8,7 +8,6 @@ No HTTP library is patched: what is traced is the one function that you name.
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -17,32 +16,27 @@ from functools import partial, update_wrapper
 from typing import Any, Final, ParamSpec, TypeVar, cast
 from urllib.parse import unquote, urlsplit
 
-import numpy as np
 from opentelemetry.trace import SpanKind
 
-from inferspan import inference_messages
+from inferspan import inference_bodies, inference_messages
 from inferspan.arguments import Arguments, Keywords, Parameters
 from inferspan.asking import asking
 from inferspan.attributes import NAME_LENGTH_MAX, text
 from inferspan.calls import CallShape, Wrapper, wrapper_of
 from inferspan.containment import Contained
 from inferspan.declaration import Declaration, options_known
-from inferspan.inference_tensors import RemoteTensor, answering, by_row, kept_as
+from inferspan.inference_tensors import told_tensors
 from inferspan.integration import Asked
-from inferspan.output_columns import Misfit
 from inferspan.sent_headers import SentHeaders, SentMetadata
 from inferspan.usual_calls import starter
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
-BODY_BYTES_MAX: Final = 1 << 22
-"""Bytes of an answer that are read for its outputs."""
 _PATH: Final = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?/infer/?\Z")
 _FAILED: Final = 400
-_BINARY: Final = "inference-header-content-length"
-"""How long the JSON is that comes before tensors in bytes."""
-_BINARY_SIZE: Final = "binary_data_size"
+_TOLD: Final = "inferspan-told"
+"""Under which name a call is handed what its request says: in bytes it is read once."""
 _READ: Final = Contained("read a request to a model server")
 _STATUS: Final = Contained("read the status of a model server's answer")
 
@@ -69,7 +63,7 @@ def traced(
     capture: str | None = None,
     sample_ratio: float | None = None,
 ) -> Callable[P, R]:
-    """Trace what is asked of model servers by a function that posts JSON.
+    """Trace what is asked of model servers by a function that posts.
 
     A call whose URL is `…/v2/models/NAME[/versions/VERSION]/infer` is a prediction of that model,
     of kind CLIENT: where the server records the same prediction under the same id, the server's
@@ -77,11 +71,13 @@ def traced(
     or its client has such headers itself. The id is the `id` of the request's JSON, where it has
     one. Shapes and types of the inputs are seen; the answer is the one output there is, or the one
     that is called `label` or `predict`; one that is streamed is not read. A status of 400 or above
-    has failed. Other calls pass as they are.
+    has failed. Other calls pass as they are. A request may be given in bytes (`content` or `data`),
+    tensors following its JSON or within it; of that up to 64 KiB are read.
 
     Args:
         post: `post` of `requests`, of one of its sessions, or of a client of `httpx`, plain or of
-            asyncio; or whatever takes a URL first, and `json` and `headers` by name.
+            asyncio; or whatever takes a URL first, and by name `headers` and the body, as `json` or
+            in bytes.
         model: what the model is called; absent = as the URL says.
         version: absent = as the URL says.
         task: this and the options below are as in `inferspan.predict`: they are the server's
@@ -127,20 +123,23 @@ class _Posting:
         )
 
     def _made(self, declared: Declaration, source: Any, asked: Asked) -> Wrapper:
-        return _recorded(declared, self.shape, source, asked, inputs=_inputs, answer=_answer)
+        return _recorded(
+            declared, self.shape, source, asked, inputs=_inputs, answer=inference_bodies.answer
+        )
 
     def call(self) -> Callable[..., Any]:
         """What stands in the place of a plain function."""
 
         def sending(*args: Any, **kwargs: Any) -> Any:
+            del kwargs[_TOLD]
             return _checked(self._post(*args, **self._headers.added(kwargs)))
 
         def call(*args: Any, **kwargs: Any) -> Any:
-            wrapper = self._chosen(args, kwargs)
+            wrapper, told = self._chosen(args, kwargs)
             if wrapper is None:
                 return self._post(*args, **kwargs)
             try:
-                return wrapper(sending, None, args, kwargs)
+                return wrapper(sending, None, args, {**kwargs, _TOLD: told})
             except RefusedInference as refused:
                 return refused.response
 
@@ -150,24 +149,29 @@ class _Posting:
         """What stands in the place of a coroutine function."""
 
         async def sending(*args: Any, **kwargs: Any) -> Any:
+            del kwargs[_TOLD]
             return _checked(await self._post(*args, **self._headers.added(kwargs)))
 
         async def call(*args: Any, **kwargs: Any) -> Any:
-            wrapper = self._chosen(args, kwargs)
+            wrapper, told = self._chosen(args, kwargs)
             if wrapper is None:
                 return await self._post(*args, **kwargs)
             try:
-                return await wrapper(sending, None, args, kwargs)
+                return await wrapper(sending, None, args, {**kwargs, _TOLD: told})
             except RefusedInference as refused:
                 return refused.response
 
         return call
 
-    def _chosen(self, args: Arguments, kwargs: Keywords) -> Wrapper | None:
+    def _chosen(
+        self, args: Arguments, kwargs: Keywords
+    ) -> tuple[Wrapper | None, Mapping[str, Any]]:
+        """What runs a call, where it asks a model, and what its request says."""
         with _READ:
             if args and _found(args[0]) is not None:
-                return self._unnamed if _id(*args, **kwargs) is None else self._named
-        return None
+                told = inference_bodies.said(kwargs)
+                return self._unnamed if told.get("id") is None else self._named, told
+        return None, {}
 
 
 @options_known
@@ -311,20 +315,12 @@ def _asked(arguments: Arguments, keywords: Keywords) -> Asked:
     )
 
 
-def _body(keywords: Keywords) -> Mapping[str, Any]:
-    body = keywords.get("json")
-    return body if isinstance(body, Mapping) else {}
-
-
 def _id(*arguments: Any, **keywords: Any) -> object:
-    return _body(keywords).get("id")
+    return keywords[_TOLD].get("id")
 
 
 def _inputs(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
-    return {
-        str(given["name"]): RemoteTensor(tuple(map(int, given["shape"])), str(given["datatype"]))
-        for given in _body(keywords).get("inputs") or ()
-    }
+    return told_tensors(keywords[_TOLD].get("inputs"))
 
 
 def _checked(response: Any) -> Any:
@@ -336,36 +332,3 @@ def _checked(response: Any) -> Any:
     if refused is not None:
         raise refused
     return response
-
-
-def _is_unread(keywords: Keywords, response: Any) -> bool:
-    """Whether the answer is still to be read by the caller, who would find nothing after us."""
-    # Of requests, whose sessions may stream without the call saying so, and of httpx.
-    consumed = ("_content_consumed", "is_stream_consumed")
-    return bool(keywords.get("stream")) or any(
-        getattr(response, name, True) is False for name in consumed
-    )
-
-
-def _answer(arguments: Arguments, keywords: Keywords, response: Any) -> object:
-    if _is_unread(keywords, response):
-        raise Misfit("a streamed answer is not read: it is the caller's")
-    if len(response.content) > BODY_BYTES_MAX:
-        raise Misfit(f"{len(response.content):,} bytes: at most {BODY_BYTES_MAX:,} are read")
-    length = next((v for name, v in response.headers.items() if name.lower() == _BINARY), None)
-    body = response.json() if length is None else json.loads(response.content[: int(length)])
-    outputs = body["outputs"]
-    at = answering([output["name"] for output in outputs])
-    output = outputs[at]
-    if length is not None and _BINARY_SIZE in output.get("parameters", {}):
-        # What lies in bytes follows the JSON, in the order of the outputs.
-        begins = int(length) + sum(_binary_size(before) for before in outputs[:at])
-        raw = response.content[begins : begins + _binary_size(output)]
-        values = inference_messages.of_raw(raw, output["datatype"])
-    else:
-        values = np.array(output["data"], kept_as(output["datatype"]))
-    return by_row(values.reshape(output["shape"]))
-
-
-def _binary_size(output: Mapping[str, Any]) -> int:
-    return int(output.get("parameters", {}).get(_BINARY_SIZE, 0))
