@@ -110,6 +110,16 @@ class CalledBack:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SentAlong:
+    """How a client's method takes what goes along with a request."""
+
+    position: int
+    """Where `headers` stand, from 0."""
+    pairs: bool
+    """Whether they are pairs, as gRPC's metadata; else a mapping."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """How the answers of one method are read. None of these functions may hold the model."""
 
@@ -133,6 +143,8 @@ class Reading:
     asked: Callable[[Arguments, Keywords], Asked] | None = None
     """Of a client of remote models: the call's arguments → which of them it asks. Its span is one
     of kind CLIENT, for the server may record the same prediction."""
+    sent: SentAlong | None = None
+    """With `asked`, of a coroutine function: how trace and id go along to the server."""
     carried: Callable[[Arguments, Keywords], Iterable[tuple[str, str]]] | None = None
     """Of a server's model, whose method is a coroutine function: the call's arguments → headers of
     who asked. They count where no middleware took them, as in another process."""

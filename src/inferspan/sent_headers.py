@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Set
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import propagate
 
@@ -13,6 +13,10 @@ from inferspan.arguments import Arguments
 from inferspan.containment import Contained
 from inferspan.current import current_prediction
 from inferspan.served_requests import PREDICTION_ID_HEADER, header_text, is_sendable
+
+if TYPE_CHECKING:
+    from inferspan.calls import Wrapper
+    from inferspan.integration import SentAlong
 
 HEADERS: Final = "headers"
 METADATA: Final = "metadata"
@@ -41,9 +45,9 @@ class SentHeaders:
                 given = list(given)
                 keywords = {**keywords, HEADERS: given}
             of_client = getattr(self._client, HEADERS, None)
-            said = _names(given) | _names(of_client if isinstance(of_client, Mapping) else None)
-            own = {name: value for name, value in _carried().items() if name.lower() not in said}
-            return {**keywords, HEADERS: _joined(given, own)} if own else keywords
+            said = _names(of_client if isinstance(of_client, Mapping) else None)
+            headers = _with_missing(given, said)
+            return keywords if headers is given else {**keywords, HEADERS: headers}
         return keywords
 
 
@@ -70,6 +74,47 @@ class SentMetadata:
             metadata = _with_own(keywords.get(METADATA, self._preset))
             return arguments, {**keywords, METADATA: metadata}
         return arguments, keywords
+
+
+def sending_along(traced: Wrapper, how: SentAlong) -> Wrapper:
+    """Have calls of a coroutine function send their prediction's trace and id along.
+
+    Args:
+        traced: runs a call.
+        how: how it takes headers.
+    """
+
+    def call(
+        wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
+    ) -> Any:
+        async def send(*arguments: Any, **keywords: Any) -> Any:
+            given, named = _sent(how, arguments, keywords)
+            return await wrapped(*given, **named)
+
+        return traced(send, instance, args, kwargs)
+
+    return call
+
+
+def _sent(
+    how: SentAlong, arguments: Arguments, keywords: dict[str, Any]
+) -> tuple[Arguments, dict[str, Any]]:
+    """A call's arguments, with headers of the prediction that is running."""
+    with _SEND:
+        placed = how.position < len(arguments)
+        given = arguments[how.position] if placed else keywords.get(HEADERS)
+        headers = _with_own(given) if how.pairs else _with_missing(given)
+        if placed:
+            return (*arguments[: how.position], headers, *arguments[how.position + 1 :]), keywords
+        return arguments, {**keywords, HEADERS: headers}
+    return arguments, keywords
+
+
+def _with_missing(headers: Any, elsewhere: Set[str] = frozenset()) -> Any:
+    """Headers, with those of the prediction that neither they nor others say themselves."""
+    said = _names(headers) | elsewhere
+    own = {name: value for name, value in _carried().items() if name.lower() not in said}
+    return _joined(headers, own) if own else headers
 
 
 def _with_own(metadata: Any) -> tuple[Any, ...]:

@@ -27,6 +27,7 @@ from inferspan.declaration import Declaration
 from inferspan.integration import Asked, Description, Integration, Reading
 from inferspan.output_columns import Misfit, class_of
 from inferspan.request_headers import in_request_of
+from inferspan.sent_headers import sending_along
 from inferspan.usual_calls import starter
 
 _DEPTH_MAX: Final = 8
@@ -289,6 +290,8 @@ def _wrapper(start: Start, reading: Reading, shape: CallShape, name: str) -> Wra
     if reading.called_back is not None:
         return calling_back(start, reading.called_back)
     wrapper = wrapper_of(shape, start, False)
+    if reading.sent is not None:
+        wrapper = sending_along(wrapper, reading.sent)
     if reading.streamer is not None:
         from inferspan.streamers import streaming_to  # loads asyncio
 

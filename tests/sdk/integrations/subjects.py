@@ -67,7 +67,10 @@ class Subject:
 
 
 APART: Final = frozenset(
-    ("mlflow", "mlserver", "sentence_transformers", "torch", "transformers", "tritonclient")
+    (
+        *("kserve", "mlflow", "mlserver"),
+        *("sentence_transformers", "torch", "transformers", "tritonclient"),
+    )
 )
 """Cannot be installed beside the others: `make test-integrations` runs what is in tests/apart."""
 _TOGETHER: Final = " ".join(library for library in available() if library not in APART)
