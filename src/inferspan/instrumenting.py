@@ -201,11 +201,15 @@ def uninstrument(library: str | None = None, /) -> None:
         load(library)
     with _lock:
         for name in [library] if library is not None else list(_wanted):
-            _wanted.pop(name, None)
+            gone = _wanted.pop(name, None)
             served.state.in_force = {
                 other: how for other, how in served.state.in_force.items() if other != name
             }
             patching.restore(name)
+            if gone is not None and gone.integration.gathering is not None:
+                from inferspan import gathering
+
+                gathering.restore(name)
         served.changed()
 
 
@@ -260,8 +264,19 @@ def _put_in_place(library: str) -> None:
         )
         served.state.in_force = {**served.state.in_force, library: made}
         served.changed()
-        composed = wanted.integration.composed
-        traced = nesting.traced if composed is None else nesting.composed(composed)
+        traced = _maker(library, wanted.integration)
         methods = {name: partial(traced, name) for name in wanted.integration.methods}
         quiet = dict.fromkeys(wanted.integration.quiet, nesting.quiet)
         patching.cover(library, classes, {**quiet, **methods})
+
+
+def _maker(library: str, integration: Integration) -> Callable[[str, object], Any]:
+    """What makes what stands in the place of a library's methods."""
+    if integration.composed is not None:
+        return nesting.composed(integration.composed)
+    if integration.gathering is not None:
+        from inferspan import gathering  # loads batches, which most processes have none of
+
+        gathering.cover(library, integration.gathering)
+        return gathering.answering(integration.gathering)
+    return nesting.traced

@@ -148,6 +148,8 @@ class Reading:
     carried: Callable[[Arguments, Keywords], Iterable[tuple[str, str]]] | None = None
     """Of a server's model, whose method is a coroutine function: the call's arguments → headers of
     who asked. They count where no middleware took them, as in another process."""
+    returned: Callable[[Any, str], None] | None = None
+    """With `carried`: puts the prediction's id among the headers that go back with an answer."""
     floats_are_classes: bool = False
     """Whether a float in the answer is a class."""
 
@@ -190,6 +192,33 @@ class Composed:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Gathering:
+    """Of a server that answers several requests by one call of a model.
+
+    Each request is a prediction while it waits, and the call is a batch that is linked to all.
+    Classes are asked for once the library is imported.
+    """
+
+    queues: Callable[[], tuple[type, ...]]
+    """Classes of what requests wait in."""
+    waits: str
+    """Their coroutine function that takes a request, and answers it."""
+    model: Callable[[Any], Any]
+    """What requests wait in → the model that is called."""
+    called: str
+    """The model's method that takes one request where none are gathered."""
+    method: str
+    """The name, among the integration's methods, under which a call that waits is read."""
+    batches: Callable[[], tuple[type, ...]]
+    """Classes of objects that each stand for one call of the model, and are made before it."""
+    together: Callable[[Any], tuple[object, Sequence[object]]]
+    """Such an object, once made → what the model is called with, and the requests in their order,
+    each the same object that waits."""
+    send: Callable[[Any, Mapping[str, str]], None]
+    """Puts headers into what the model is called with, which may be answered in another process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Integration:
     """A model library. Everything here is declared or pure; nothing of it keeps a state."""
 
@@ -215,6 +244,7 @@ class Integration:
     read: Callable[[Description, str], Reading | None]
     """The second extractor: of a description and a method's name; None: its calls are none."""
     composed: Composed | None = None
+    gathering: Gathering | None = None
     parts: Callable[[Any], Iterable[tuple[str, object]]] = no_parts
     """Models within a model whose calls are stages of its predictions, by their names; the name ''
     stands for a part whose own parts are meant."""

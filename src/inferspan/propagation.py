@@ -1,8 +1,8 @@
 """The trace and the current prediction → headers, and back: over queues, HTTP, threads, processes.
 
 The trace and the baggage travel as OpenTelemetry's configured propagators write them. The current
-prediction travels in a header of its own, `inferspan-prediction`: not in the baggage, which every
-instrumented client sends on to whomever it calls.
+prediction, or the batch of several, travels in a header of its own, `inferspan-prediction`: not in
+the baggage, which every instrumented client sends on to whomever it calls.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from contextvars import ContextVar, Token
 from itertools import islice
 from types import TracebackType
-from typing import Any, Final, Generic, Literal, ParamSpec, TypeVar, cast, overload
+from typing import Any, Final, Generic, Literal, ParamSpec, Self, TypeVar, cast, overload
+from urllib.parse import quote, unquote
 
 from opentelemetry import context as otel_context
 from opentelemetry import propagate
@@ -25,12 +26,15 @@ from opentelemetry.trace import (
     set_span_in_context,
 )
 
+from inferspan.attributes import NAME_LENGTH_MAX, text
 from inferspan.containment import Contained, errors
-from inferspan.current import current_prediction, made_current
+from inferspan.current import current_prediction, made_current, running
 from inferspan.references import PredictionRef
 
 PREDICTION_HEADER: Final = "inferspan-prediction"
-"""Holds `PredictionRef.to_token()` of the current prediction."""
+"""Holds `PredictionRef.to_token()` of the current prediction; in a batch the model instead."""
+_BATCH: Final = "batch:"
+"""Before the model of a batch, which is percent-encoded; no token has a colon."""
 HEADERS_MAX: Final = 1024
 """Headers of a carrier that are looked at."""
 VALUE_LENGTH_MAX: Final = 8192
@@ -81,6 +85,8 @@ def inject(carrier: Any = None, prediction: PredictionRef | None = None) -> Any:
             context = set_span_in_context(NonRecordingSpan(prediction.span_context), context)
         if prediction is not None:
             headers[PREDICTION_HEADER] = prediction.to_token()
+        elif (around := running()) is not None:
+            headers[PREDICTION_HEADER] = _BATCH + quote(around.plan.model, safe="")
         propagate.inject(headers, context)
     if carrier is None:
         return headers
@@ -132,7 +138,7 @@ def extract(carrier: Carrier) -> ExtractedContext:
     In the block of `with extract(headers):`, new spans are children of the sender's, and
     `current_prediction()` is the sender's prediction: its `.label(...)` works, and stages are named
     after its model. Snapshots do nothing, because what the sender declared to be redacted is not
-    known here.
+    known here. Of a sender in a batch, stages are the batch's, and there is no prediction.
 
     Names are read whatever their case; names and values may be bytes. What is missing stays as it
     is in the current context. Where the current span is in the sender's trace already, because an
@@ -210,26 +216,37 @@ class ArrivedFunction(Generic[P, T]):
         return ArrivedFunction, (self._function, self._headers)
 
 
-class CarriedPrediction:
-    """A prediction that runs in another process."""
+class CarriedBatch:
+    """A batch that runs in another process."""
 
     ended = False
     recording = False
     policy = "none"
     redactor = None
 
-    def __init__(self, reference: PredictionRef) -> None:
-        self._reference = reference
-        self.model = reference.model
+    def __init__(self, model: str) -> None:
+        self.model = model
 
     @property
-    def plan(self) -> CarriedPrediction:
+    def plan(self) -> Self:
         """What is known of the declaration: the model's name."""
         return self
 
     def records_messages(self) -> bool:
         """Never: it is not known whether the declaration allows it."""
         return False
+
+    def reference(self) -> PredictionRef | None:
+        """A batch is not one prediction."""
+        return None
+
+
+class CarriedPrediction(CarriedBatch):
+    """A prediction that runs in another process."""
+
+    def __init__(self, reference: PredictionRef) -> None:
+        super().__init__(reference.model)
+        self._reference = reference
 
     def reference(self) -> PredictionRef:
         """What was carried over."""
@@ -270,6 +287,9 @@ def _text(part: object) -> str | None:
 
 
 def _with_prediction(token: str, context: Context) -> Context:
+    if token.startswith(_BATCH):
+        model = text(unquote(token.removeprefix(_BATCH)), NAME_LENGTH_MAX)
+        return made_current(CarriedBatch(model), context)
     try:
         reference = PredictionRef.from_token(token)
     except ValueError as error:

@@ -298,7 +298,9 @@ def _wrapper(start: Start, reading: Reading, shape: CallShape, name: str) -> Wra
         wrapper = streaming_to(wrapper, reading.streamer)
     if reading.postponed is not None:
         wrapper = unless_postponed(wrapper, reading.postponed, name)
-    return wrapper if reading.carried is None else in_request_of(wrapper, reading.carried)
+    if reading.carried is not None:
+        wrapper = in_request_of(wrapper, reading.carried, reading.returned)
+    return wrapper
 
 
 def _is_made_of_others(by: Instrumented | None, model: object) -> bool:

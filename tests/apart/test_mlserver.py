@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import warnings
@@ -31,6 +32,8 @@ with warnings.catch_warnings(action="ignore"):  # of what old releases of MLServ
 
 X, Y = load_iris(return_X_y=True)
 MODEL = make_pipeline(StandardScaler(), LogisticRegression()).fit(X, Y)
+TOGETHER = 4
+"""Requests of a batch."""
 CLIENT = ("a" * 32, "b" * 16)
 TOLD = {
     "inferspan.task.type": "multiclass_classification",
@@ -38,7 +41,7 @@ TOLD = {
 }
 
 
-def write(folder: Path, workers: int) -> tuple[int, int]:
+def write(folder: Path, workers: int, batch: int) -> tuple[int, int]:
     """Settings of a server with one model; its ports for HTTP and gRPC."""
     http, rpc, metrics = free_ports(3)
     joblib.dump(MODEL, folder / "model.joblib")
@@ -55,6 +58,8 @@ def write(folder: Path, workers: int) -> tuple[int, int]:
         "name": "iris",
         "implementation": "mlserver_sklearn.SKLearnModel",
         "parameters": parameters,
+        "max_batch_size": batch,
+        "max_batch_time": 120 if batch else 0,  # as long as it takes until all are together
     }
     (folder / "settings.json").write_text(json.dumps(server))
     (folder / "model-settings.json").write_text(json.dumps(model))
@@ -62,9 +67,11 @@ def write(folder: Path, workers: int) -> tuple[int, int]:
 
 
 @contextmanager
-def mlserver(folder: Path, workers: int, otlp: Receiver) -> Iterator[tuple[str, str]]:
+def mlserver(
+    folder: Path, workers: int, otlp: Receiver, batch: int = 0
+) -> Iterator[tuple[str, str]]:
     """Addresses of MLServer, traced without a line; it has ended when the block is left."""
-    http, rpc = write(folder, workers)
+    http, rpc = write(folder, workers, batch)
     bin_ = Path(sys.executable).parent
     address = f"http://127.0.0.1:{http}"
     with serving(
@@ -113,6 +120,78 @@ def test_client_and_server_tell_of_one_prediction(workers: int, tmp_path: Path) 
     assert [span.name for span in stages] == ["LogisticRegression iris"]
 
 
+def test_an_id_that_a_worker_gives_goes_back_to_who_asked(tmp_path: Path) -> None:
+    with (
+        receiver() as otlp,
+        mlserver(tmp_path, 1, otlp) as (address, target),
+        grpc.insecure_channel(target) as channel,
+    ):
+        answer = httpx.post(f"{address}/v2/models/iris/infer", json=given())
+        _, call = GRPCInferenceServiceStub(channel).ModelInfer.with_call(given_to_grpc())
+    told = [answer.headers["X-Prediction-Id"], dict(call.trailing_metadata())["x-prediction-id"]]
+    served = [span for span in spans_of(otlp) if span.name == "predict iris"]
+    assert [attributes_of(span)[semconv.PREDICTION_ID] for span in served] == told
+
+
+def headers_of(n: int) -> dict[str, str]:
+    """Of a caller who has a trace and an id of its own."""
+    return {"traceparent": f"00-{n + 1:032x}-{n + 1:016x}-01", "X-Prediction-Id": f"order-{n}"}
+
+
+async def ask_together(address: str, target: str) -> None:
+    """Ask from several callers at once, of which the last speaks gRPC."""
+    async with (
+        httpx.AsyncClient(base_url=address, timeout=120) as client,
+        grpc.aio.insecure_channel(target) as channel,
+    ):
+
+        async def ask(n: int) -> None:
+            # Each has rows of its own, as many as its number and one more.
+            rows = X[50 * n : 50 * n + n + 1]
+            tensor = {"name": "x", "shape": list(rows.shape), "datatype": "FP64"}
+            body = {"inputs": [{**tensor, "data": rows.ravel().tolist()}]}
+            answer = await client.post("/v2/models/iris/infer", json=body, headers=headers_of(n))
+            assert answer.json()["outputs"][0]["data"] == MODEL.predict(rows).tolist()
+            assert answer.headers.get_list("X-Prediction-Id") == [f"order-{n}"]
+
+        async def ask_by_grpc(n: int) -> None:
+            metadata = tuple((name.lower(), said) for name, said in headers_of(n).items())
+            call = GRPCInferenceServiceStub(channel).ModelInfer(given_to_grpc(), metadata=metadata)
+            await call
+            assert dict(await call.trailing_metadata())["x-prediction-id"] == f"order-{n}"
+
+        await asyncio.gather(*map(ask, range(TOGETHER - 1)), ask_by_grpc(TOGETHER - 1))
+
+
+@pytest.mark.parametrize("workers", [0, 1], ids=["in the server", "in a worker"])
+def test_a_batch_is_linked_to_all_requests_that_were_gathered(workers: int, tmp_path: Path) -> None:
+    with (
+        receiver() as otlp,
+        mlserver(tmp_path, workers, otlp, TOGETHER) as (address, target),
+    ):
+        asyncio.run(ask_together(address, target))
+    spans = spans_of(otlp)
+    (batch,) = [span for span in spans if span.name == "batch iris"]
+    calls = {
+        attributes_of(span)[semconv.PREDICTION_ID]: span
+        for span in spans
+        if span.name == "predict iris"
+    }
+    assert sorted(calls) == [f"order-{n}" for n in range(TOGETHER)]
+    for n in range(TOGETHER):
+        found = attributes_of(call := calls[f"order-{n}"])
+        assert int(call.trace_id.hex(), 16) == n + 1
+        assert found[semconv.BATCH_SPAN_ID] == batch.span_id.hex()
+        assert found[semconv.MODEL_VERSION] == "3"
+    assert {link.span_id for link in batch.links} == {call.span_id for call in calls.values()}
+    said = attributes_of(calls["order-2"])[semconv.OUTPUT_CLASSES_PREDICTED].values
+    assert [text.string_value for text in said] == list(map(str, MODEL.predict(X[100:103])))
+    stages = [span for span in spans if span.name == "LogisticRegression iris"]
+    assert [span.parent_span_id for span in stages] == [batch.span_id] * (1 - workers)
+    # What a worker was asked by its server is no prediction of its own.
+    assert sum(span.name.startswith("predict ") for span in spans) == TOGETHER
+
+
 def test_over_grpc_trace_and_id_come_through(tmp_path: Path) -> None:
     metadata = (("traceparent", "00-{}-{}-01".format(*CLIENT)), ("x-prediction-id", "row-1"))
     with (
@@ -120,7 +199,9 @@ def test_over_grpc_trace_and_id_come_through(tmp_path: Path) -> None:
         mlserver(tmp_path, 0, otlp) as (_, target),
         grpc.insecure_channel(target) as channel,
     ):
-        GRPCInferenceServiceStub(channel).ModelInfer(given_to_grpc(), metadata=metadata)
+        infer = GRPCInferenceServiceStub(channel).ModelInfer
+        _, call = infer.with_call(given_to_grpc(), metadata=metadata)
+    assert dict(call.trailing_metadata())["x-prediction-id"] == "row-1"
     (served,) = [span for span in spans_of(otlp) if span.name == "predict iris"]
     assert served.trace_id.hex() == CLIENT[0]
     assert len(attributes_of(served)[semconv.OUTPUT_CLASSES_PREDICTED].values) == len(X)

@@ -230,8 +230,27 @@ def test_outside_of_a_prediction_only_the_trace_travels(spans: CapturedSpans) ->
     assert inject() == {}
     with inferspan.stage("nightly"):
         assert set(inject()) == {"traceparent"}
-    with inferspan.batch([]):
-        assert set(inject()) == {"traceparent"}
+
+
+@pytest.mark.parametrize("model", ["fraud", "Betrüger / 7"])
+def test_a_batch_goes_on_at_the_other_end(spans: CapturedSpans, model: str) -> None:
+    of_one = inside(inject)
+    with inferspan.batch([None], model=model):
+        headers = inject(of_one)
+
+    def work() -> dict[str, str]:
+        with extract(headers), inferspan.stage("rules"):
+            assert inferspan.current_prediction() is None
+            return inject()
+
+    with ThreadPoolExecutor(1) as pool:
+        again = pool.submit(work).result()
+    assert again[PREDICTION_HEADER] == headers[PREDICTION_HEADER]
+    (batch,) = [span for span in spans if span.name.startswith("batch")]
+    (stage,) = [span for span in spans if span.name.startswith("rules")]
+    assert stage.name == f"rules {model}"
+    assert stage.parent is not None
+    assert stage.parent.span_id == batch.context.span_id
 
 
 def test_a_task_that_outlives_its_prediction_carries_none(spans: CapturedSpans) -> None:
