@@ -51,15 +51,18 @@ def key_hashes(high: Any, low: Any, models: Any, positions: Any, secret: Any) ->
     """96 bits of each row's (id, model, index): uint64[N] and uint32[N]."""
     lows = np.empty(len(high), np.uint64)
     highs = np.empty(len(high), np.uint32)
-    for row in range(len(high)):
-        v0, v1, v2, v3 = sip.begun(secret[0], secret[1])
-        v0, v1, v2, v3 = sip.absorbed(v0, v1, v2, v3, high[row])
-        v0, v1, v2, v3 = sip.absorbed(v0, v1, v2, v3, low[row])
-        v0, v1, v2, v3 = sip.absorbed(v0, v1, v2, v3, models[row])
-        v0, v1, v2, v3 = sip.absorbed(v0, v1, v2, v3, np.uint64(positions[row]))
-        first, second = sip.ended(v0, v1, v2, v3)
-        lows[row] = first
-        highs[row] = np.uint32(second & np.uint64(0xFFFFFFFF))
+    state = np.empty(4 * sip.STRIP, np.uint64)
+    for first in range(0, len(high), sip.STRIP):
+        end = min(first + sip.STRIP, len(high))
+        sip.begin_strip(state, end - first, secret[0], secret[1])
+        sip.absorb_strip(state, high[first:end])
+        sip.absorb_strip(state, low[first:end])
+        sip.absorb_strip(state, models[first:end])
+        sip.absorb_strip(state, positions[first:end])
+        for row in range(end - first):
+            one, other = sip.ended_of_strip(state, row)
+            lows[first + row] = one
+            highs[first + row] = np.uint32(other & np.uint64(0xFFFFFFFF))
     return lows, highs
 
 
