@@ -2,7 +2,8 @@
 
 A transaction costs about as much for one request as for sixteen: a dozen statements and a sync of
 the disk. So while requests are being received, the next transaction waits for them; where none is,
-it begins after `limits.group_milliseconds`.
+it begins `limits.group_milliseconds` after its oldest request came, which may have been while the
+one before was written.
 """
 
 from __future__ import annotations
@@ -18,12 +19,20 @@ answered, is not seen before it is read."""
 
 
 def still_to_wait(
-    *, began: float, newest: float, now: float, arriving: bool, group_seconds: float
+    *,
+    began: float,
+    oldest: float,
+    newest: float,
+    now: float,
+    arriving: bool,
+    group_seconds: float,
 ) -> float:
     """Seconds to wait before the question is asked again; 0 = begin the transaction.
 
     Args:
-        began: when the first request of the group was there, in seconds of any clock.
+        began: since when there are requests, and nothing else is written: those whose requests were
+            written may send their next. In seconds of any clock.
+        oldest: when the first request of the group came.
         newest: when the latest request came.
         now: the time.
         arriving: whether requests are being received or decoded.
@@ -33,5 +42,6 @@ def still_to_wait(
     if left <= 0:
         return 0.0
     wanted = QUIET_SECONDS if arriving else 0.0
-    wanted = max(wanted, began + group_seconds - now, newest + QUIET_SECONDS - now)
+    heard = max(newest, began)
+    wanted = max(wanted, oldest + group_seconds - now, heard + QUIET_SECONDS - now)
     return min(left, wanted)

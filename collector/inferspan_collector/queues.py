@@ -51,6 +51,12 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
+class _Queued:
+    request: Request
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
 class _Acknowledged:
     entry: Entry
     size: int
@@ -81,9 +87,9 @@ class Queues:
         self._for_journal = threading.Condition(self._lock)
         self._for_writer = threading.Condition(self._lock)
         self._taken_over = threading.Condition(self._lock)
-        self._kept: deque[Request] = deque()
+        self._kept: deque[_Queued] = deque()
         self._backlog: deque[_Acknowledged] = deque()
-        self._requests: deque[Request] = deque()
+        self._requests: deque[_Queued] = deque()
         self._errands: deque[Errand] = deque()
         self._bytes = self._backlog_bytes = 0
         self._newest = 0.0
@@ -134,13 +140,13 @@ class Queues:
         self._add(request, self._requests, self._for_writer, transport)
 
     def _add(
-        self, request: Request, queue: deque[Request], taker: threading.Condition, transport: str
+        self, request: Request, queue: deque[_Queued], taker: threading.Condition, transport: str
     ) -> None:
         with self._lock:
             self._check_room(request.size, transport)
-            queue.append(request)
-            self._bytes += request.size
             self._newest = self._clock()
+            queue.append(_Queued(request, self._newest))
+            self._bytes += request.size
             # Woken by each, the taker would only take turns with who receives the next.
             if len(queue) == 1 or self._bytes >= self._limits.group_bytes:
                 taker.notify()
@@ -161,7 +167,7 @@ class Queues:
                 self._journal_ended = True
                 self._for_writer.notify()
                 return None
-            self._gather(self._for_journal)
+            self._gather(self._kept, self._for_journal)
             # What comes faster than the store takes it waits for its answer.
             self._for_journal.wait_for(
                 lambda: not self._backlog_full() or self._again_at or self.closing
@@ -212,7 +218,7 @@ class Queues:
                     break
                 self._for_writer.wait(patience)
             if self._requests:
-                self._gather(self._for_writer)
+                self._gather(self._requests, self._for_writer)
             requests = tuple(_taken(self._requests, self._limits.group_bytes))
             self._bytes -= sum(request.size for request in requests)
             entries: tuple[Entry, ...] = ()
@@ -258,12 +264,13 @@ class Queues:
                 condition.notify_all()
         return before
 
-    def _gather(self, taker: threading.Condition) -> None:
+    def _gather(self, queue: deque[_Queued], taker: threading.Condition) -> None:
         """Wait for more requests; called with the lock held."""
         began, group_seconds = self._clock(), self._limits.group_milliseconds / 1e3
         while not self.closing and self._bytes - self._backlog_bytes < self._limits.group_bytes:
             wait = still_to_wait(
                 began=began,
+                oldest=queue[0].since,
                 newest=self._newest,
                 now=self._clock(),
                 arriving=self._arriving(),
@@ -307,11 +314,11 @@ class Queues:
         return tuple(entries)
 
 
-def _taken(queue: deque[Request], most: int) -> list[Request]:
+def _taken(queue: deque[_Queued], most: int) -> list[Request]:
     """The oldest of a queue, so many bytes of them, or the first."""
     taken: list[Request] = []
     size = 0
     while queue and (not taken or size < most):
-        taken.append(queue.popleft())
+        taken.append(queue.popleft().request)
         size += taken[-1].size
     return taken

@@ -11,9 +11,21 @@ GROUP = 0.005
 SECONDS = st.floats(0, 1)
 
 
+def waits(*, oldest: float = 1.0, newest: float = 1.0, now: float, arriving: bool) -> float:
+    """Of a group that began at 1.0."""
+    return still_to_wait(
+        began=1.0,
+        oldest=oldest,
+        newest=newest,
+        now=now,
+        arriving=arriving,
+        group_seconds=GROUP,
+    )
+
+
 def test_a_lone_request_waits_as_long_as_configured() -> None:
     def wait(now: float) -> float:
-        return still_to_wait(began=1.0, newest=1.0, now=now, arriving=False, group_seconds=GROUP)
+        return waits(now=now, arriving=False)
 
     assert 0 < wait(1.0) <= GROUP
     assert wait(1.0 + GROUP / 2) > 0
@@ -22,20 +34,40 @@ def test_a_lone_request_waits_as_long_as_configured() -> None:
 
 def test_requests_under_way_are_waited_for() -> None:
     now = 1.0 + 2 * GROUP
-    assert still_to_wait(began=1.0, newest=1.0, now=now, arriving=True, group_seconds=GROUP) > 0
+    assert waits(now=now, arriving=True) > 0
 
 
 def test_the_next_request_may_not_have_been_seen_yet() -> None:
     now = 1.0 + 2 * GROUP
     newest = now - QUIET_SECONDS / 2
-    assert still_to_wait(began=1.0, newest=newest, now=now, arriving=False, group_seconds=GROUP) > 0
+    assert waits(newest=newest, now=now, arriving=False) > 0
 
 
-@given(began=SECONDS, newest=SECONDS, now=SECONDS, arriving=st.booleans(), group=SECONDS)
+def test_what_came_while_others_were_written_waits_for_their_senders_alone() -> None:
+    def wait(now: float) -> float:
+        return waits(oldest=0.9, newest=0.95, now=now, arriving=False)
+
+    assert 0 < wait(1.0) <= 1.01 * QUIET_SECONDS
+    assert wait(1.0 + 1.01 * QUIET_SECONDS) == 0
+
+
+@given(
+    began=SECONDS,
+    oldest=SECONDS,
+    newest=SECONDS,
+    now=SECONDS,
+    arriving=st.booleans(),
+    group=SECONDS,
+)
 def test_nobody_is_waited_for_beyond_the_limit(
-    began: float, newest: float, now: float, arriving: bool, group: float
+    began: float, oldest: float, newest: float, now: float, arriving: bool, group: float
 ) -> None:
     wait = still_to_wait(
-        began=began, newest=newest, now=now, arriving=arriving, group_seconds=group
+        began=began,
+        oldest=oldest,
+        newest=newest,
+        now=now,
+        arriving=arriving,
+        group_seconds=group,
     )
     assert 0 <= wait <= max(0.0, began + LONGEST * group - now)
