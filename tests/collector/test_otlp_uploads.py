@@ -1,4 +1,4 @@
-"""Uploads that become whole in one turn of the loop: read as one, and each answered for itself."""
+"""Uploads that become whole within moments: read as one, and each answered for itself."""
 
 from __future__ import annotations
 
@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 
 from inferspan import semconv
+from inferspan_collector import http_uploads
 from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Config, Limits
 from inferspan_collector.config.auth import HASH_PREFIX
 from inferspan_collector.decode import warm
+from inferspan_collector.gathering import QUIET_SECONDS
 from inferspan_collector.receivers import otlp_http
 from inferspan_collector.receivers.access import EVERYBODY, Access
 from inferspan_collector.receivers.bodies import Budget
@@ -76,17 +78,27 @@ class Receiver:
         loop = asyncio.get_running_loop()
         answers = [loop.create_future() for _ in sent]
         uploads = [
-            self._app.begin(_scope(token, encoding, path), len(body), _telling(answer))
-            for (body, token), answer in zip(sent, answers, strict=True)
+            self.begin(one, answer, encoding, path)
+            for one, answer in zip(sent, answers, strict=True)
         ]
-        for (body, _), upload in zip(sent, uploads, strict=True):
-            assert upload is not None
-            upload.memory[:] = body
         for upload in uploads:
-            assert upload is not None
             upload.whole()
         async with asyncio.timeout(20):
             return await asyncio.gather(*answers)
+
+    def begin(
+        self,
+        sent: Sent,
+        answer: asyncio.Future[tuple[int, bytes]],
+        encoding: str = "identity",
+        path: str = "/v1/traces",
+    ) -> http_uploads.Upload:
+        """One whose body is there and which is to be told that it is whole."""
+        body, token = sent
+        upload = self._app.begin(_scope(token, encoding, path), len(body), _telling(answer))
+        assert upload is not None
+        upload.memory[:] = body
+        return upload
 
     def rows(self) -> list[tuple[Sequence[str], Sequence[str]]]:
         """(ids of predictions, ids of labelled ones) of what the store was given, each time."""
@@ -237,3 +249,83 @@ def test_no_more_are_read_as_one_than_an_empty_queue_holds() -> None:
     assert len(rows) < 20
     # What a row weighs there at least, whatever its bytes.
     assert max(rows) * 512 <= limits.queue_bytes
+
+
+class InTurns:
+    """Uploads that become whole one after the other, by a clock that stands between them."""
+
+    def __init__(self, receiver: Receiver, *bodies: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        self._now = loop.time()
+        loop.time = lambda: self._now  # type: ignore[method-assign]
+        self.answers = [loop.create_future() for _ in bodies]
+        self._uploads = [
+            receiver.begin((body, ""), answer)
+            for body, answer in zip(bodies, self.answers, strict=True)
+        ]
+
+    async def whole(self, number: int) -> None:
+        """So many turns pass that what is to be stored now is."""
+        self._uploads[number].whole()
+        await self.wait(0.0)
+
+    async def wait(self, seconds: float) -> None:
+        self._now += seconds
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+
+def test_who_is_whole_waits_for_those_under_way() -> None:
+    receiver = Receiver()
+
+    async def post() -> None:
+        turns = InTurns(receiver, predictions("a"), predictions("b"), predictions("c"))
+        await turns.whole(0)
+        await turns.whole(1)
+        assert receiver.rows() == []
+        await turns.whole(2)
+        assert receiver.rows() == [(["a", "b", "c"], [])]
+
+    asyncio.run(post())
+
+
+def test_nobody_waits_for_one_that_does_not_come() -> None:
+    receiver = Receiver()
+
+    async def post() -> None:
+        turns = InTurns(receiver, predictions("a"), predictions("b"), predictions("slow"))
+        await turns.whole(0)
+        await turns.wait(QUIET_SECONDS / 2)
+        await turns.whole(1)
+        assert receiver.rows() == []
+        await turns.wait(QUIET_SECONDS + 0.001)
+        assert receiver.rows() == [(["a", "b"], [])]
+
+    asyncio.run(post())
+
+
+def test_nobody_waits_longer_than_a_group_does() -> None:
+    receiver = Receiver(limits=Limits(group_milliseconds=4))
+    bodies = [predictions(name) for name in "abcdefgh"]
+
+    async def post() -> None:
+        turns = InTurns(receiver, *bodies)
+        for number in range(7):
+            await turns.whole(number)
+            await turns.wait(0.75 * QUIET_SECONDS)
+        assert receiver.rows()[0][0][0] == "a"
+
+    asyncio.run(post())
+
+
+def test_there_being_enough_nobody_waits() -> None:
+    receiver = Receiver(limits=Limits(queue_bytes=1024 * 1024, request_bytes=1024 * 1024))
+    bodies = [predictions(*(f"{number}-{row}" for row in range(100))) for number in range(20)]
+
+    async def post() -> None:
+        turns = InTurns(receiver, *bodies)
+        for number in range(19):
+            await turns.whole(number)
+        assert 1 < len(receiver.rows()) < 10
+
+    asyncio.run(post())

@@ -100,7 +100,7 @@ class _Receiver:
         self._apart_until = 0.0
         self._signals = {signal.path: signal for signal in signals}
         self._waker: Waker | None = None
-        self.uploads = Together(self, bytes_max(limits))
+        self.uploads = Together(self, bytes_max(limits), limits.group_milliseconds / 1e3)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -208,7 +208,7 @@ class _Receiver:
         # Of all of them together: so many bombs are held at once as one may be.
         left = min(INFLATED_AT_ONCE_BYTES, self._limit)
         contents: list[Content] = []
-        with self._attended():
+        with self._attended(max(1.0, size / AT_ONCE_BYTES)):
             for body in some:
                 contents.append(self._inflated(body, asked.encoding, left))
                 left = max(0, left - len(contents[-1]))
@@ -221,13 +221,13 @@ class _Receiver:
         return asyncio.get_running_loop().time() < self._apart_until
 
     @contextlib.contextmanager
-    def _attended(self) -> Iterator[None]:
-        """See how long a decoding holds up whoever else is being received."""
+    def _attended(self, times: float = 1.0) -> Iterator[None]:
+        """See how long a decoding holds up whoever else is being received; it is of that many."""
         began = time.thread_time()
         try:
             yield
         finally:
-            if time.thread_time() - began > HELD_UP_SECONDS:
+            if time.thread_time() - began > HELD_UP_SECONDS * times:
                 self._apart_until = asyncio.get_running_loop().time() + APART_SECONDS
 
     def decoded(self, asked: Asked, body: Content) -> Decoded:

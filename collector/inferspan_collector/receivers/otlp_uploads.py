@@ -1,9 +1,9 @@
 """Uploads by OTLP/HTTP that need no task, and how those that come together are read as one.
 
 What a request costs by itself, however many spans it holds, is as much as a hundred spans cost.
-Under load several are whole in one turn of the loop: they are decoded and queued as if they were
-one, and each is answered. Whatever is not ordinary is read by itself, so that each sender hears of
-its own faults alone.
+Under load several are on their way at once: those that become whole within moments are decoded and
+queued as if they were one, and each is answered. Whatever is not ordinary is read by itself, so
+that each sender hears of its own faults alone.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import numpy as np
 from inferspan_collector import http_uploads
 from inferspan_collector.batches import Decoded
 from inferspan_collector.decode import Content
+from inferspan_collector.gathering import QUIET_SECONDS
 from inferspan_collector.receivers import bodies
 from inferspan_collector.receivers.defects import Defects
 from inferspan_collector.receivers.failures import CLIENT_CLOSED, answered, failure_of
@@ -28,8 +29,10 @@ from inferspan_collector.receivers.read_as_one import ONE_BY_ONE_SECONDS, kept_a
 from inferspan_collector.submission import Sink, Stopping
 from inferspan_collector.telemetry import REQUESTS, Telemetry
 
-COMPRESSED: Final = 8
+COMPRESSED: Final = 12
 """How often a compressed body may be its size: a guess, for that."""
+_TICK_SECONDS: Final = 0.001
+"""What the event loop's timers count in."""
 _NOTHING: Final = memoryview(b"")
 
 
@@ -63,27 +66,66 @@ class Receiving(Protocol):
 
 
 class Together:
-    """Takes the uploads that become whole in one turn of the event loop.
+    """Takes whole uploads, and has those stored as one that come within moments.
+
+    While other bodies are under way they are waited for, as the journal does that answers: until
+    none was whole for `QUIET_SECONDS`, or there is enough. Where none is under way nobody waits
+    beyond this turn of the event loop.
 
     Args:
         receiver: that they came to.
         most: bytes that are read as one.
+        seconds: how long the first waits at most.
     """
 
-    def __init__(self, receiver: Receiving, most: int) -> None:
+    def __init__(self, receiver: Receiving, most: int, seconds: float) -> None:
         self._receiver = receiver
         self._most = most
+        self._seconds = seconds
         self._whole: list[Upload] = []
+        self._size = 0
+        self._began = self._newest = 0.0
+        self._timer: asyncio.Handle | None = None
+        """What stores them in the end."""
+        self._soon = False
+        """That does so at the end of this turn."""
         self._one_by_one_until = 0.0
 
     def add(self, upload: Upload) -> None:
-        """Have a whole upload stored at the end of this turn."""
+        """Have a whole upload stored."""
+        size = _weight(upload)
+        if self._size + size > self._most and self._whole:
+            self._store()
+        loop = asyncio.get_running_loop()
+        self._newest = loop.time()
+        if not self._whole:
+            self._began = self._newest
         self._whole.append(upload)
-        if len(self._whole) == 1:
-            asyncio.get_running_loop().call_soon(self._store)
+        self._size += size
+        if not self._receiver.budget.bodies_under_way:
+            if not self._soon:
+                self._cancel()
+                self._timer, self._soon = loop.call_soon(self._store), True
+        elif self._timer is None:
+            self._timer = loop.call_later(min(QUIET_SECONDS, self._seconds), self._look)
+
+    def _look(self) -> None:
+        """Store them, unless more may come."""
+        loop = asyncio.get_running_loop()
+        left = min(self._newest + QUIET_SECONDS, self._began + self._seconds) - loop.time()
+        if left < _TICK_SECONDS or not self._receiver.budget.bodies_under_way:
+            self._store()
+        else:
+            self._timer = loop.call_later(left, self._look)
+
+    def _cancel(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer, self._soon = None, False
 
     def _store(self) -> None:
-        uploads, self._whole = self._whole, []
+        self._cancel()
+        uploads, self._whole, self._size = self._whole, [], 0
         now = asyncio.get_running_loop().time()
         for some in _alike([upload for upload in uploads if upload.waits], self._most):
             if len(some) > 1 and some[0].asked.signal.together and now >= self._one_by_one_until:
@@ -119,17 +161,22 @@ def _alike(uploads: Sequence[Upload], bytes_max: int) -> Iterator[list[Upload]]:
     for upload in uploads:
         asked = upload.asked
         kinds.setdefault((asked.signal.path, asked.encoding, asked.rights), []).append(upload)
-    for (_, encoding, _), alike in kinds.items():
-        most = bytes_max if encoding == "identity" else bytes_max // COMPRESSED
+    for alike in kinds.values():
         some: list[Upload] = []
         size = 0
         for upload in alike:
-            if some and size + len(upload.memory) > most:
+            if some and size + _weight(upload) > bytes_max:
                 yield some
                 some, size = [], 0
             some.append(upload)
-            size += len(upload.memory)
+            size += _weight(upload)
         yield some
+
+
+def _weight(upload: Upload) -> int:
+    """The bytes of a body, inflated, as far as that can be told before."""
+    size = len(upload.memory)
+    return size if upload.asked.encoding == "identity" else size * COMPRESSED
 
 
 def _end(
