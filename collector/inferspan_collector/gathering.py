@@ -1,9 +1,9 @@
 """How long a transaction waits for more requests: pure, times are arguments.
 
 A transaction costs about as much for one request as for sixteen: a dozen statements and a sync of
-the disk. So while requests are being received, the next transaction waits for them; where none is,
-it begins `limits.group_milliseconds` after its oldest request came, which may have been while the
-one before was written.
+the disk. So while many requests are being received, the next transaction waits for them; where few
+are, or none, it begins `limits.group_milliseconds` after its oldest request came, which may have
+been while the one before was written.
 """
 
 from __future__ import annotations
@@ -11,8 +11,12 @@ from __future__ import annotations
 from typing import Final
 
 LONGEST: Final = 5
-"""Times `limits.group_milliseconds` that requests under way are waited for: a slow sender holds up
-nobody for longer."""
+"""Times `limits.group_milliseconds` that many requests under way are waited for: a slow sender
+holds up nobody for longer."""
+LONG: Final = 2
+"""The same of few, and of those that may come."""
+MANY: Final = 0.25
+"""Requests under way by those that wait: fewer cost these more than all of them save."""
 QUIET_SECONDS: Final = 0.002
 """How long no request came where none is under way: what senders send next, once they are
 answered, is not seen before it is read."""
@@ -24,7 +28,8 @@ def still_to_wait(
     oldest: float,
     newest: float,
     now: float,
-    arriving: bool,
+    waiting: int,
+    arriving: int,
     group_seconds: float,
 ) -> float:
     """Seconds to wait before the question is asked again; 0 = begin the transaction.
@@ -35,13 +40,14 @@ def still_to_wait(
         oldest: when the first request of the group came.
         newest: when the latest request came.
         now: the time.
-        arriving: whether requests are being received or decoded.
+        waiting: requests of the group.
+        arriving: requests that are being received or decoded.
         group_seconds: `limits.group_milliseconds`.
     """
-    left = began + LONGEST * group_seconds - now
-    if left <= 0:
-        return 0.0
-    wanted = QUIET_SECONDS if arriving else 0.0
-    heard = max(newest, began)
-    wanted = max(wanted, oldest + group_seconds - now, heard + QUIET_SECONDS - now)
-    return min(left, wanted)
+    wanted = max(oldest + group_seconds, max(newest, began) + QUIET_SECONDS) - now
+    if arriving > 0 and arriving >= MANY * waiting:
+        wanted = max(wanted, QUIET_SECONDS)
+        left = began + LONGEST * group_seconds - now
+    else:
+        left = max(oldest + LONG * group_seconds, began + min(QUIET_SECONDS, group_seconds)) - now
+    return max(0.0, min(left, wanted))

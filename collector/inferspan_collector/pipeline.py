@@ -58,7 +58,7 @@ class Pipeline:
         config: limits, store and Jaeger sections are read.
         telemetry: where everything refused or folded is counted.
         clock: Unix ns; a test passes its own.
-        arriving: whether requests are being received, which are worth a wait.
+        arriving: how many requests are being received.
 
     Raises:
         JournalError: the journal beside the store cannot be read.
@@ -70,7 +70,7 @@ class Pipeline:
         config: Config,
         telemetry: Telemetry,
         clock: Callable[[], int] = time.time_ns,
-        arriving: Callable[[], bool] = lambda: False,
+        arriving: Callable[[], int] = lambda: 0,
     ) -> None:
         self._database = database
         self._telemetry = telemetry

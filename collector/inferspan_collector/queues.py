@@ -70,7 +70,7 @@ class Queues:
         limits: bytes and times.
         applied: the last sequence of the journal that the store has.
         clock: seconds of any monotonic clock.
-        arriving: whether requests are being received, which are worth a wait.
+        arriving: how many requests are being received.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class Queues:
         limits: Limits,
         applied: int,
         clock: Callable[[], float],
-        arriving: Callable[[], bool],
+        arriving: Callable[[], int],
     ) -> None:
         self._limits = limits
         self._clock = clock
@@ -272,6 +272,7 @@ class Queues:
                 began=began,
                 oldest=queue[0].since,
                 newest=self._newest,
+                waiting=len(queue),
                 now=self._clock(),
                 arriving=self._arriving(),
                 group_seconds=group_seconds,

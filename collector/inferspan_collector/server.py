@@ -172,7 +172,7 @@ class Collector:
         self.telemetry.add(LOGS_CUT, len(database.cuts))
         clock = {} if self._clock is None else {"clock": self._clock}
         pipeline = Pipeline(
-            database, config, self.telemetry, arriving=lambda: self._budget.held > 0, **clock
+            database, config, self.telemetry, arriving=lambda: self._budget.requests, **clock
         ).start()
         stack.push_async_callback(asyncio.to_thread, pipeline.close)
         if config.jaeger.otlp is not None:

@@ -133,7 +133,7 @@ def test_they_are_stored_as_one_and_each_is_answered() -> None:
     assert receiver.telemetry.get(ACCEPTED, signal="predictions") == 3
     assert receiver.telemetry.get(ACCEPTED, signal="labels") == 1
     assert receiver.telemetry.get(REQUESTS, code="200") == 3
-    assert receiver.budget.held == 0
+    assert (receiver.budget.held, receiver.budget.requests) == (0, 0)
 
 
 def test_logs_that_come_together_keep_no_spans_apart() -> None:
@@ -160,7 +160,7 @@ def test_a_bad_one_is_refused_and_harms_no_other() -> None:
     assert b"model" in answers[2][1]  # partial success: what of it was left out
     assert receiver.rows() == [(["a"], []), (["b"], [])]
     assert receiver.telemetry.get(REFUSED, signal="predictions") == 1
-    assert receiver.budget.held == 0
+    assert (receiver.budget.held, receiver.budget.requests) == (0, 0)
 
 
 def test_nobody_sends_labels_by_the_rights_of_others() -> None:
@@ -219,7 +219,7 @@ def test_what_there_is_no_room_for_is_not_read() -> None:
     answers = asyncio.run(receiver.post((predictions("a"), ""), (predictions("b"), "")))
     assert [status for status, _ in answers] == [503, 503]
     assert receiver.rows() == []
-    assert receiver.budget.held == 0
+    assert (receiver.budget.held, receiver.budget.requests) == (0, 0)
 
 
 def test_a_defect_in_reading_them_as_one_is_counted_and_costs_nobody_an_answer() -> None:

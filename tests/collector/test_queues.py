@@ -28,7 +28,7 @@ def request() -> Request:
 
 def test_what_came_while_the_disk_was_busy_has_waited_already() -> None:
     clock = Clock()
-    queues = Queues(Limits(group_milliseconds=100), 0, clock, lambda: False)
+    queues = Queues(Limits(group_milliseconds=100), 0, clock, lambda: 0)
     queues.keep(request(), "http")
     clock.now = before = 1.0
     assert len(queues.next_kept() or ()) == 1
@@ -37,7 +37,7 @@ def test_what_came_while_the_disk_was_busy_has_waited_already() -> None:
 
 def test_what_comes_while_nothing_is_written_waits_for_more() -> None:
     clock = Clock()
-    queues = Queues(Limits(group_milliseconds=10), 0, clock, lambda: False)
+    queues = Queues(Limits(group_milliseconds=10), 0, clock, lambda: 0)
     queues.keep(request(), "http")
     before = clock.now
     assert len(queues.next_kept() or ()) == 1

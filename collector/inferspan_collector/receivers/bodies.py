@@ -86,7 +86,7 @@ class Budget:
         self._limit = limit_bytes
         self._chunk_seconds = chunk_seconds
         self._body_seconds = body_seconds
-        self._held = 0
+        self._held = self._requests = 0
         self._lock = threading.Lock()
         self._reading: set[asyncio.Timeout] = set()
         self._uploads: set[Callable[[], None]] = set()
@@ -97,8 +97,8 @@ class Budget:
         """As much as may wait for the store, and in any case one request."""
         return cls(max(limits.queue_bytes, limits.request_bytes))
 
-    def take(self, count: int) -> None:
-        """Hold `count` bytes more.
+    def take(self, count: int, requests: int = 0) -> None:
+        """Hold `count` bytes more, of so many requests that held none before.
 
         Raises:
             Overloaded: that would be over the limit.
@@ -110,20 +110,22 @@ class Budget:
                     reason="requests_under_way",
                 )
             self._held += count
+            self._requests += requests
 
-    def give(self, count: int) -> None:
-        """Let go of bytes that were taken."""
+    def give(self, count: int, requests: int = 0) -> None:
+        """Let go of bytes that were taken, and of so many requests."""
         with self._lock:
             self._held -= count
+            self._requests -= requests
 
     @contextmanager
     def holding(self, count: int) -> Iterator[None]:
-        """Hold `count` bytes as long as the block lasts; raises as `take`."""
-        self.take(count)
+        """Hold `count` bytes of a request as long as the block lasts; raises as `take`."""
+        self.take(count, 1)
         try:
             yield
         finally:
-            self.give(count)
+            self.give(count, 1)
 
     @contextmanager
     def making_rows(self, body_bytes: int) -> Iterator[Callable[[int], None]]:
@@ -203,7 +205,7 @@ class Budget:
         """
         if self._stopping:
             raise Stopping()
-        self.take(count)
+        self.take(count, 1)
         self._uploads.add(give_up)
 
     def whole(self, give_up: Callable[[], None]) -> None:
@@ -227,6 +229,11 @@ class Budget:
     def held(self) -> int:
         """Bytes held now."""
         return self._held
+
+    @property
+    def requests(self) -> int:
+        """Requests that are being received or decoded."""
+        return self._requests
 
     @property
     def limit(self) -> int:
@@ -314,6 +321,7 @@ async def received(
         raise too_large(f"{headers.length} bytes", limit)
     chunks: list[bytes] = []
     held = 0
+    budget.take(0, 1)
     try:
         async with budget.reading() as heard:
             more = True
@@ -334,7 +342,7 @@ async def received(
         chunks.clear()
         yield body
     finally:
-        budget.give(held)
+        budget.give(held, 1)
 
 
 def too_large(size: str, limit: int) -> RefusedBody:

@@ -75,7 +75,7 @@ class CallsTogether(Generic[_Key, _Answer]):
         now = self._clock()
         if now < self._one_by_one_until or len(body) >= self._most:
             return None
-        self._budget.take(len(body))
+        self._budget.take(len(body), 1)
         with self._lock:
             group = self._groups.get(key)
             if first := group is None or group.size + len(body) > self._most:
@@ -108,7 +108,7 @@ class CallsTogether(Generic[_Key, _Answer]):
         try:
             stored = several and self._read(key, bodies, group.answer)
         finally:
-            self._budget.give(group.size)
+            self._budget.give(group.size, len(bodies))
         if not stored:
             if several:
                 self._one_by_one_until = self._clock() + ONE_BY_ONE_SECONDS

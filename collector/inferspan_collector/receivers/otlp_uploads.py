@@ -294,6 +294,6 @@ class Upload:
     def let_go(self) -> None:
         """Hold the body no longer."""
         self._receiver.budget.whole(self.give_up)
-        self._receiver.budget.give(self._held)
+        self._receiver.budget.give(self._held, 1 if self._held else 0)
         self._held = 0
         self.memory = _NOTHING
