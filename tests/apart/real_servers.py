@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import socket
 import subprocess
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -16,12 +17,22 @@ from waiting import wait_until
 
 DEADLINE_SECONDS = 300
 """Some minutes, where everything else runs on the machine as well."""
+_PORTS = (15_000, 32_000)
+_CHOICE = random.SystemRandom()
+"""Not the one whose seed a run of the tests repeats: several of them may run at the same time."""
 _NO_OTHER = dict.fromkeys(("OTEL_METRICS_EXPORTER", "OTEL_LOGS_EXPORTER"), "none")
 
 
 def free_ports(count: int) -> list[int]:
-    """Ports of loopback that nobody had a moment ago."""
-    held = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    """Ports of loopback that nobody has.
+
+    Below those that a system hands out by itself: until the server has begun, which takes it some
+    seconds, whoever asks for any port at all is given another.
+    """
+    held: list[socket.socket] = []
+    while len(held) < count:
+        with suppress(OSError):  # somebody has it
+            held.append(socket.create_server(("127.0.0.1", _CHOICE.randrange(*_PORTS))))
     ports = [int(one.getsockname()[1]) for one in held]
     for one in held:
         one.close()

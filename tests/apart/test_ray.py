@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import httpx
-from real_servers import free_ports, serving
+from real_servers import DEADLINE_SECONDS, free_ports, serving
 
 from inferspan import semconv
 from sdk.receiving import attributes_of, receiver
@@ -45,6 +45,7 @@ def test_a_batch_of_ray_serve_is_linked_to_all_its_requests(tmp_path: Path) -> N
             "HOME": str(tmp_path),
             "RAY_AUTH_MODE": "disabled",
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_raylet_start_wait_time_s": str(DEADLINE_SECONDS),
         }
         with serving(command, f"{address}/openapi.json", tmp_path / "log", environment=environment):
             asyncio.run(ask(address))
