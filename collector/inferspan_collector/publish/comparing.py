@@ -142,7 +142,7 @@ def _asked(values: dict[str, str], by: str, counted: dict[str, Counts]) -> tuple
 
 def _weighed(
     reader: Reader, query: CellQuery, windows: CountedWindows, question: Question, rows_max: int
-) -> dict[str, tuple[Mapping[str, Figure] | None, CellWeights]]:
+) -> dict[str, tuple[Mapping[str, Figure], CellWeights]]:
     """Name of a side → its figures of counts, and its cells, where rows do not all weigh one."""
     weights = weighing.weighed(reader, query, windows, rows_max)
     if weights is None:
@@ -150,7 +150,10 @@ def _weighed(
     positives = [question.positive_class] * len(windows)
     found = many_windows.many(windows, windows.matrices(), question.average, positives, weights)
     return {
-        key[1][0] or "": (found.of(row), weights.cells(row, windows.classes))
+        key[1][0] or "": (
+            many_windows.figures_of(found, windows, row, question, weights),
+            weights.cells(row, windows.classes),
+        )
         for row, key in enumerate(windows.keys)
     }
 

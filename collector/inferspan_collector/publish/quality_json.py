@@ -12,7 +12,7 @@ from inferspan_collector.batches import Int64
 from inferspan_collector.latency_sketch import quantiles_of_rows_ns
 from inferspan_collector.publish.measuring import PER_CLASS, Measurements
 from inferspan_collector.publish.window_ends import window_ends
-from inferspan_collector.quality import classification, many_windows, quality_figures
+from inferspan_collector.quality import classification, many_windows
 from inferspan_collector.quality.counted_windows import CountedWindows
 from inferspan_collector.quality.counts import Counts, Key
 from inferspan_collector.quality.figure import BINARY, MACRO, Figure, Question, positive_class
@@ -95,7 +95,7 @@ def windows_json(
     ):
         question = Question(average, positives[row])
         if not told[row]:
-            figures = quality_figures(windows.counts(row), question)
+            figures = many_windows.figures_of(known, windows, row, question, rest.weighed)
             metrics[row] = {
                 name: figure_json(figure, rest.minimum_n, _covered(name, coverage[row]))
                 for name, figure in figures.items()
@@ -239,11 +239,14 @@ def _per_class(
 
 
 def _weights(weighed: Weighed, row: int) -> dict[str, float] | None:
-    """What the judged rows of a window weigh, and are worth; null where that is not known."""
-    if not weighed.known[row]:
+    """What the judged rows of a window weigh, and are worth; null where that is not known, or
+    there are none.
+    """
+    total = float(weighed.total()[row])
+    if not weighed.known[row] or total == 0:
         return None
     return {
-        "total": float(weighed.weights[row].sum()),
+        "total": total,
         "effective_n": float(weighed.effective()[row]),
     }
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector.batches import Bool, Float64, Int64
+from inferspan_collector.quality import quality_figures
 from inferspan_collector.quality.class_tables import (
     Classes,
     Sums,
@@ -33,7 +34,7 @@ from inferspan_collector.quality.classification import (
     has_classes,
 )
 from inferspan_collector.quality.counted_windows import CountedWindows
-from inferspan_collector.quality.figure import BINARY, MICRO, WEIGHTED, Figure
+from inferspan_collector.quality.figure import BINARY, MICRO, WEIGHTED, Figure, Question
 from inferspan_collector.quality.interval_columns import Ends, logit, wilson
 from inferspan_collector.quality.intervals import Z
 from inferspan_collector.quality.one_class import AVERAGED, BETAS, WITHOUT, partials
@@ -129,6 +130,32 @@ def many(
         columns |= _singles(tables, matrices if weighed is None else tables.cells, of_each)
         columns["coverage"] = _share(windows.labelled, windows.answered)
     return Figures(columns, of_each, told)
+
+
+def figures_of(
+    known: Figures,
+    windows: CountedWindows,
+    row: int,
+    question: Question,
+    weighed: Weighed | None = None,
+) -> dict[str, Figure]:
+    """The figures of one window: told in columns, else by the definition.
+
+    Args:
+        known: of all windows, as `many` gives them.
+        windows: their counts.
+        row: which of them.
+        question: as it was asked of all.
+        weighed: what the rows weigh, where they do not all weigh one: of numbers and sets, too, the
+            share that is right is then by weight.
+    """
+    found = known.of(row)
+    if found is not None:
+        return found
+    counts = windows.counts(row)
+    found = quality_figures(counts, question)
+    right = None if weighed is None else weighed.accuracy([row], counts.judged)
+    return found if right is None else {**found, "accuracy": right}
 
 
 def _told(windows: CountedWindows, average: str, positives: Sequence[str | None]) -> Bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,9 +15,14 @@ from hypothesis import strategies as st
 from quality_counts import counts_of
 from records import START_NS, Label, Prediction
 from sklearn import metrics
+from test_metrics_arrivals import scraped
+from test_metrics_arrivals import value as told
 
 from inferspan.semconv import BINARY as BINARY_TASK
-from inferspan_collector.publish import api
+from inferspan.semconv import MULTILABEL, REGRESSION
+from inferspan_collector.config import Config, Model
+from inferspan_collector.publish import api, prometheus
+from inferspan_collector.publish.metrics.row_figures import RowFigures
 from inferspan_collector.quality import many_windows
 from inferspan_collector.quality.counted_windows import CountedWindows
 from inferspan_collector.quality.figure import BINARY, MACRO, MICRO, WEIGHTED, Figure
@@ -36,7 +42,9 @@ def figures(rows: Sequence[Row], average: str) -> dict[str, Figure]:
     windows = CountedWindows.of([counts_of([(p, a) for p, a, _ in rows])])
     place = {name: number for number, name in enumerate(windows.classes)}
     shape = (1, len(place), len(place))
-    weighed = Weighed(np.zeros(shape), np.zeros(shape), np.ones(1, np.bool_))
+    weighed = Weighed(
+        np.zeros(shape), np.zeros(shape), np.ones(1, np.bool_), np.zeros((1, 2)), np.zeros((1, 2))
+    )
     for predicted, actual, weight in rows:
         weighed.weights[0, place[predicted], place[actual]] += weight
         weighed.squares[0, place[predicted], place[actual]] += weight**2
@@ -146,4 +154,47 @@ def test_the_api_weighs_what_was_sampled(tmp_path: Path) -> None:
     window = answer()
     assert window["weights"] is None
     assert window["metrics"]["accuracy"]["value"] == 2 / 3  # type: ignore[index]
+    store.close()
+
+
+SETS = (("[]", "[]"), ('["a","b"]', '["a","b"]'), ('["a"]', '["a","b"]'), ('["b"]', '["b"]'))
+
+
+@pytest.mark.parametrize("task", [REGRESSION, MULTILABEL])
+def test_the_share_that_is_right_of_numbers_and_of_sets_is_weighed_too(
+    tmp_path: Path, task: str
+) -> None:
+    store = FilledStore(tmp_path, Config(models={"fraud": Model(tolerance=0.5)}))
+    rng = np.random.default_rng(2)
+    right, weight = [], rng.choice([1.0, 3.0, 12.5], 40)
+    for number, each in enumerate(weight.tolist()):
+        about = {"task": task, "positive_class": None, "adjusted_count": each}
+        said, true = 1.0, float(rng.choice([0.4, 0.6, 1.5, 2.0]))
+        right.append(abs(true - said) <= 0.5)
+        texts: tuple[str | None, str | None] = (None, repr(true))
+        if task == MULTILABEL:
+            texts = SETS[number % len(SETS)]
+            right[-1] = {*json.loads(texts[0] or "")} == {*json.loads(texts[1] or "")}
+            said = true = float("nan")
+        store.add(
+            Prediction(
+                f"p{number}", texts[0], trace=number + 1, span=number + 1, value=said,
+                slices={"country": "DE"}, **about,  # type: ignore[arg-type]
+            ),
+            Label(f"p{number}", texts[1], f"l{number}", value=true),
+        )  # fmt: skip
+    exact = metrics.accuracy_score(np.ones(40), right, sample_weight=weight)
+    worth = effective_n(weight.sum(), (weight**2).sum())
+    (window,) = ask(api.routes(store, store.config), "/api/v1/models/fraud/quality").json()[
+        "windows"
+    ]
+    accuracy = window["metrics"]["accuracy"]
+    assert (accuracy["value"], accuracy["n"]) == (pytest.approx(exact, rel=1e-12), 40)
+    assert (accuracy["low"], accuracy["high"]) == pytest.approx(wilson_share(exact, worth))
+    assert window["weights"] == {"total": weight.sum(), "effective_n": pytest.approx(worth)}
+    figures = RowFigures(store, store.config, store.telemetry, lambda: 0.0)
+    figures.make()
+    shown = scraped(prometheus.routes(store, store.telemetry, store.config, figures))
+    for name in ("inferspan_quality_score", "inferspan_slice_score"):
+        assert told(shown, name, metric="accuracy", window="1h") == pytest.approx(exact), name
     store.close()

@@ -91,6 +91,5 @@ def _folded(values: dict[str, int], windows: CountedWindows) -> Iterator[tuple[s
 def _accuracy(rows: list[int], windows: CountedWindows, weights: Weighed | None) -> Figure:
     """Of some rows of the counts together."""
     counts = merged(windows.counts(row) for row in rows)
-    if weights is None or not counts.confusion:
-        return quality_figures(counts, Question(AVERAGES[0]))[FIGURE]
-    return weights.accuracy(rows, counts.judged)
+    weighed = None if weights is None else weights.accuracy(rows, counts.judged)
+    return weighed or quality_figures(counts, Question(AVERAGES[0]))[FIGURE]

@@ -26,7 +26,7 @@ from inferspan_collector.publish.metrics.families import (
     leave_out,
     top,
 )
-from inferspan_collector.quality import coverage, many_windows, quality_figures
+from inferspan_collector.quality import coverage, many_windows
 from inferspan_collector.quality.counted_windows import CountedWindows, Tallied, tally
 from inferspan_collector.quality.counts import Counts, merged
 from inferspan_collector.quality.figure import (
@@ -282,7 +282,7 @@ def scored(
                 # Of no class, so of nothing.
                 continue
             question = Question(average, positives[row])
-            figures = known.of(row) or quality_figures(windows.counts(row), question)
+            figures = many_windows.figures_of(known, windows, row, question, weights)
             for name, figure in figures.items():
                 if name in AVERAGED or (name in SINGLE and average == MACRO):
                     shown = average if name in AVERAGED else ""
