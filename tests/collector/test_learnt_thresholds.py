@@ -81,6 +81,30 @@ def test_each_group_has_thresholds_of_its_own(store: FilledStore) -> None:
     assert [window["metrics"]["accuracy"]["lower_threshold"] for window in eights] == [0.5] * 5
 
 
+def test_no_threshold_lies_beyond_where_its_figure_ends(store: FilledStore) -> None:
+    right = [("fraud", "fraud"), ("legit", "legit")]
+    for hour in range(5):
+        store.add(
+            *labelled_predictions(
+                right if hour % 2 else [("fraud", "legit"), ("legit", "legit")],
+                first=800 + 2 * hour,
+                start=HOUR_START_NS + hour * HOUR_NS,
+                version="9",
+            )
+        )
+    windows = quality(store, f"?every=1h&by=version&reference_to={UNTIL}")["windows"]
+    nines = [window["metrics"] for window in windows if window["group"] == {"version": "9"}]
+    for name, least in (("accuracy", 0.0), ("matthews_corrcoef", -1.0)):
+        figures = [metrics[name] for metrics in nines]
+        values = np.array([figure["value"] for figure in figures])
+        assert values.mean() + 3 * values.std() > 1
+        for figure in figures:
+            assert figure["upper_threshold"] == 1.0
+            below = values.mean() - 3 * values.std()
+            assert figure["lower_threshold"] == pytest.approx(max(below, least))
+            assert figure["alert"] is False
+
+
 def test_without_a_reference_an_answer_has_no_thresholds(store: FilledStore) -> None:
     body = quality(store, "?every=1h")
     assert "reference" not in body

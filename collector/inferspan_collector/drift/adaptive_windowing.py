@@ -1,15 +1,18 @@
 """ADWIN: when did the mean of a stream change? For errors: 1 = wrong, 0 = right, in event order.
 
-Bifet, Gavaldà: "Learning from time-changing data with adaptive windowing", SIAM SDM 2007, as
-river's `drift.ADWIN` does it, with its defaults: the window is kept as buckets of 1, 2, 4 …
-values, at most `max_buckets` of a size; every `clock` values each cut between buckets is tried,
-and where the means of both sides differ by more than ε the oldest bucket is dropped.
+It is a function of the order of values, so it is run over rows in the order of their events, never
+of their arrival.
 
-Guarantee: none that is proven. Theorem 3.1 (a false alarm has probability δ at most at each check)
-holds for the paper's ε from Hoeffding's bound; ε here is its variance-aware one, an approximation
-by the normal distribution, which the paper recommends and river uses. Cost: O(log n) memory; some
-2 µs a value, and O(log² n) at a check. It is a function of the order of values, so it is run over
-rows in the order of their events, never of their arrival.
+Formula: the window is kept as buckets of 1, 2, 4 … values, at most `MAX_BUCKETS` of a size; every
+`CLOCK` values each cut between buckets is tried, and where the means of both sides differ by more
+than ε = √(2·v·ln(2·ln n/δ)/m) + 2·ln(2·ln n/δ)/3m the oldest bucket is dropped; v is the window's
+variance, 1/m the sum of 1/(n - 4) of both sides. Source: Bifet, Gavaldà: "Learning from
+time-changing data with adaptive windowing", SIAM SDM 2007, as river's `drift.ADWIN` does it, with
+its defaults. Unit: that of the values. Range: a mean lies where they do. Guarantee: none that is
+proven. Theorem 3.1 (a false alarm has probability δ at most at each check) holds for the paper's ε
+from Hoeffding's bound; ε here is its variance-aware one, an approximation by the normal
+distribution, which the paper recommends and river uses. Cost: O(log n) memory; some 2 µs a value,
+and O(log² n) at a check.
 """
 
 from __future__ import annotations

@@ -3,6 +3,18 @@
 Classes are the union of those predicted and those actual in the labelled rows, sorted as text. A
 ratio without a denominator is null for one class and counts 0 inside an average over classes
 (scikit-learn's `zero_division=0`).
+
+| figure | formula | range |
+|---|---|---|
+| those of `one_class.AVERAGED` | as there | 0…1 |
+| `balanced_accuracy` | mean recall of the classes that are actual | 0…1 |
+| `matthews_corrcoef` | (c·s - Σ pₖtₖ) ÷ √((s² - Σ pₖ²)(s² - Σ tₖ²)) | -1…1 |
+| `cohen_kappa` | 1 - s(s - c) ÷ (s² - Σ pₖtₖ) | -1…1 |
+
+s are all rows, c the right ones, pₖ and tₖ those predicted as and of class k. Source:
+scikit-learn's `balanced_accuracy_score`, `matthews_corrcoef`, `cohen_kappa_score`; intervals: Zou,
+Donner, Statistics in Medicine 27, 2008; Fleiss, Cohen, Everitt, Psychological Bulletin 72, 1969.
+Unit: none. Guarantee: from integers, rounded at the end. Cost: O(classes²).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """Rows whose value is of another type than the reference's, a text for a number.
 
-Share of all rows.
+Formula: rows of the other type ÷ all rows. Source: ours; the type is that of most of the
+reference's rows. Unit: none, a share. Range: 0 … 1. Guarantee: exact. Cost: some 0.2 ns a fine bin.
 """
 
 from __future__ import annotations

@@ -1,7 +1,10 @@
-"""Whether all values of a window are one and the same: 1, else 0.
+"""Whether all values of a window are one and the same.
 
 A sensor that froze, a default that is always taken. A window of a single value is not called
 constant. Categories that the reference does not hold may differ, so they are not called so either.
+
+Formula: 1 if the least value is the greatest, or one category has all rows; else 0. Source: ours.
+Unit: none. Range: 0 or 1. Guarantee: exact. Cost: some 1 ns a fine bin.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Rows without a value: NaN, or absent. Share of all rows."""
+"""Rows without a value: NaN, or absent.
+
+Formula: rows without a value ÷ all rows. Source: NannyML's `MissingValuesCalculator`. Unit: none, a
+share. Range: 0 … 1. Guarantee: exact. Cost: some 0.2 ns a fine bin.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """Rows whose number is less than the reference's least or more than its greatest one.
 
-Share of all rows, as NannyML's `NumericalRangeCalculator` has it; infinities are out of range.
+Formula: rows out of range ÷ all rows; infinities are out of range. Source: NannyML's
+`NumericalRangeCalculator`. Unit: none, a share. Range: 0 … 1. Guarantee: exact. Cost: some 0.2 ns a
+fine bin.
 """
 
 from __future__ import annotations

@@ -1,12 +1,14 @@
-"""Pearson's χ² of the table reference × window, scipy's `chi2_contingency` and NannyML's.
+"""Pearson's χ² of the table reference × window.
 
-Σ (observed - expected)² / expected over both rows and all bins that hold a value; with two bins and
-so one degree of freedom with Yates' correction, as scipy does by default. Categories that the
-reference does not hold are one bin, `__other__` (NannyML gives each its own). Pearson:
-Philosophical Magazine 50(302), 1900. No unit, 0 … the number of values. It grows with n: compare
-windows of like size, or read `p_values`. Rows that weigh count as their effective number does (Rao,
-Scott: "The analysis of categorical data from complex sample surveys", JASA 76, 1981). Exact for the
-bins; cost: some 10 ns a bin.
+It grows with n: compare windows of like size, or read `p_values`. Rows that weigh count as their
+effective number does (Rao, Scott: "The analysis of categorical data from complex sample surveys",
+JASA 76, 1981). Categories that the reference does not hold are one bin, `__other__` (NannyML gives
+each its own).
+
+Formula: Σ (observed - expected)² ÷ expected over both rows and all bins that hold a value; with two
+bins and so one degree of freedom with Yates' correction, as scipy does by default. Source: Pearson:
+Philosophical Magazine 50(302), 1900; scipy's `chi2_contingency` and NannyML's. Unit: none. Range:
+0 … the number of values. Guarantee: exact for the bins. Cost: some 10 ns a bin.
 """
 
 from __future__ import annotations

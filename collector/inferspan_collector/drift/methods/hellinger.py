@@ -1,8 +1,9 @@
 """The Hellinger distance, as NannyML has it.
 
-√(Σ (√p - √q)²) / √2, over the coarse bins and one more for what the reference does not hold.
-Hellinger: "Neue Begründung der Theorie quadratischer Formen von unendlichvielen Veränderlichen",
-Crelle 136, 1909. No unit, 0 … 1; 1 = nothing in common. Exact for the bins; cost: some 5 ns a bin.
+Formula: √(Σ (√p - √q)²) ÷ √2, over the coarse bins and one more for what the reference does not
+hold. Source: Hellinger: "Neue Begründung der Theorie quadratischer Formen von unendlichvielen
+Veränderlichen", Crelle 136, 1909. Unit: none. Range: 0 … 1; 1 = nothing in common. Guarantee: exact
+for the bins. Cost: some 5 ns a bin.
 """
 
 from __future__ import annotations

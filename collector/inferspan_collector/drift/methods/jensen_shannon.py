@@ -1,9 +1,9 @@
 """The Jensen–Shannon distance, scipy's `jensenshannon(p, q, base=2)` and NannyML's default.
 
-√(½ Σ p·log₂(p/m) + ½ Σ q·log₂(q/m)) with m = (p + q)/2, over the coarse bins and one more for what
-the reference does not hold. Lin: "Divergence measures based on the Shannon entropy", IEEE Trans.
-Information Theory 37(1), 1991. No unit, 0 … 1; 1 = nothing in common. Exact for the bins; cost:
-some 20 ns a bin.
+Formula: √(½ Σ p·log₂(p/m) + ½ Σ q·log₂(q/m)) with m = (p + q)/2, over the coarse bins and one more
+for what the reference does not hold. Source: Lin: "Divergence measures based on the Shannon
+entropy", IEEE Trans. Information Theory 37(1), 1991. Unit: none. Range: 0 … 1; 1 = nothing in
+common. Guarantee: exact for the bins. Cost: some 20 ns a bin.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
 """The Kolmogorov–Smirnov statistic: the greatest gap between two cumulative distributions.
 
-sup |F - G|, read at the fine edges: scipy's `ks_2samp` on the same rows is never less, and greater
-by `error_bounds` at most, the greatest share of either side within one fine bin: about
-1/`bins.QUANTILES` where both are continuous. It is not greater at all where a reference of few
-distinct values holds all that the window does. (NannyML bins likewise, into 10,000 of equal width,
-from 10,000 rows on.) Massey: "The Kolmogorov–Smirnov test for goodness of fit", JASA 46(253),
-1951. No unit, 0 … 1. Cost: some 5 ns a fine bin.
+Formula: sup |F - G|, read at the fine edges. Source: Massey: "The Kolmogorov–Smirnov test for
+goodness of fit", JASA 46(253), 1951; scipy's `ks_2samp`. (NannyML bins likewise, into 10,000 of
+equal width, from 10,000 rows on.) Unit: none. Range: 0 … 1. Guarantee: scipy's of the same rows is
+never less, and greater by `error_bounds` at most, the greatest share of either side within one fine
+bin: about 1/`bins.QUANTILES` where both are continuous; not at all where a reference of few
+distinct values holds all that the window does. Cost: some 5 ns a fine bin.
 """
 
 from __future__ import annotations

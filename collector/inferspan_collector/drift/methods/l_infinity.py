@@ -1,8 +1,8 @@
-"""The L∞ distance: the category whose share changed most, NannyML's definition.
+"""The L∞ distance: the category whose share changed most.
 
-max |p - q| over the categories. Those that the reference does not hold are one, `__other__`
-(NannyML gives each its own, so with several of them it may say less). No unit, 0 … 1. Exact; cost:
-some 3 ns a category.
+Formula: max |p - q| over the categories. Source: NannyML's `LInfinityDistance`; but those that the
+reference does not hold are one, `__other__` (there each is its own, so with several of them it may
+say less). Unit: none, a share. Range: 0 … 1. Guarantee: exact. Cost: some 3 ns a category.
 """
 
 from __future__ import annotations

@@ -1,10 +1,12 @@
 """The population stability index, the credit industry's measure of drift.
 
-Σ (q - p)·ln(q/p) over the coarse bins and one more for what the reference does not hold. An empty
-bin would make it infinite, so a share counts as `LEAST` at least (Evidently and whylogs do the same
-with the same number; there is no norm). Siddiqi: "Credit Risk Scorecards", 2006: below 0.1 no
-change, above 0.25 a large one. No unit, 0 … about 9.2 a bin. Exact for the bins; cost: some 10 ns a
-bin.
+Below 0.1 is taken for no change, above 0.25 for a large one. An empty bin would make it infinite,
+so a share counts as `LEAST` at least (Evidently and whylogs do the same with the same number; there
+is no norm).
+
+Formula: Σ (q - p)·ln(q/p) over the coarse bins and one more for what the reference does not hold.
+Source: Siddiqi: "Credit Risk Scorecards", 2006. Unit: none. Range: 0 … about 9.2 a bin. Guarantee:
+exact for the bins. Cost: some 10 ns a bin.
 """
 
 from __future__ import annotations

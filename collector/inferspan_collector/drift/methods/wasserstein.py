@@ -1,13 +1,13 @@
 """The Wasserstein-1 distance (earth mover's): scipy's `wasserstein_distance` on the same rows.
 
-∫ |F - G| dx, in the unit of the feature, 0 … ∞. Beyond the reference it is exact, from the sums of
-what lies there. Within a fine bin both distributions are taken to rise evenly; or at its lower
-edge, where all values of the reference lie at edges: then it is exact if the window's do, too.
-Either is off by `error_bounds` at most: of many distinct values Σ width·(p + q)/2, no bin being
-wider than `bins.WIDEST` of the reference's range; of few ones Σ width·q. (NannyML bins likewise,
-into 10,000 of equal width, from 10,000 rows on.) Vallender: "Calculation of the Wasserstein
-distance between probability distributions on the line", Theory of Probability 18(4), 1974. Cost:
-some 20 ns a fine bin.
+Formula: ∫ |F - G| dx. Within a fine bin both distributions are taken to rise evenly; or at its
+lower edge, where all values of the reference lie at edges. Source: Vallender: "Calculation of the
+Wasserstein distance between probability distributions on the line", Theory of Probability 18(4),
+1974. (NannyML bins likewise, into 10,000 of equal width, from 10,000 rows on.) Unit: that of the
+feature. Range: 0 … ∞. Guarantee: beyond the reference it is exact, from the sums of what lies
+there; within, off by `error_bounds` at most: of many distinct values Σ width·(p + q)/2, no bin
+being wider than `bins.WIDEST` of the reference's range; of few ones Σ width·q, and exact if the
+window's lie at edges, too. Cost: some 20 ns a fine bin.
 """
 
 from __future__ import annotations

@@ -2,11 +2,11 @@
 
 | figure | formula | range |
 |---|---|---|
-| `cost_total` | Σ over cells of rows · price | the unit of the prices |
-| `cost_mean` | `cost_total` ÷ judged rows | the same, a prediction |
+| `cost_total` | Σ over cells of rows · price | any |
+| `cost_mean` | `cost_total` ÷ judged rows | any |
 
-Source: the model's configuration. Guarantee: from exact counts; each
-product of count and price is rounded. Intervals: of the mean the delta
+Source: the model's configuration. Unit: that of the prices, of the mean a prediction. Guarantee:
+from exact counts; each product of count and price is rounded. Intervals: of the mean the delta
 method over the cells, which is that of a mean of rows; of the total the same, times the rows. Rows
 that stand for others cost what all of those do. Cost: O(cells).
 """

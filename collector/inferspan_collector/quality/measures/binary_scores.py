@@ -10,10 +10,11 @@
 
 Source: scikit-learn's `roc_auc_score`, `average_precision_score`, `log_loss`, `brier_score_loss`;
 Naeini, Cooper, Hauskrecht: "Obtaining well calibrated probabilities using Bayesian binning", 2015.
-Guarantee: log loss, Brier and the calibration error are exact; AUC and average precision are exact
-up to 131,072 distinct scores, and within 1e-4 beyond (`score_bins`). Intervals: DeLong (AUC), Boyd,
-Eng, Page: "Area under the precision-recall curve", 2013 (AP), means of rows (log loss, Brier), a
-Poisson bootstrap of the calibration's cells. Cost: 24 bytes per occupied bin, some 0.3 µs a row.
+Unit: of log loss nats, else none. Guarantee: log loss, Brier and the calibration error are exact;
+AUC and average precision are exact up to 131,072 distinct scores, and within 1e-4 beyond
+(`score_bins`). Intervals: DeLong (AUC), Boyd, Eng, Page: "Area under the precision-recall curve",
+2013 (AP), means of rows (log loss, Brier), a Poisson bootstrap of the calibration's cells. Cost: 24
+bytes per occupied bin, some 0.3 µs a row.
 """
 
 from __future__ import annotations

@@ -11,10 +11,12 @@
 
 Source: scikit-learn's `roc_auc_score(multi_class="ovr")`, `log_loss`, `brier_score_loss`,
 `top_k_accuracy_score` (of equal probabilities the class later in the order of texts comes first);
-Guo et al.: "On calibration of modern neural networks", 2017. Guarantee and intervals as those of
-`binary_scores`; an average of AUCs has the average of their ends, as if all erred together, which
-is too wide rather than too narrow. Averages are macro, or by support if weighted is asked for.
-Cost: 16 bytes per class and occupied bin, some 0.5 µs a row and class.
+Guo et al.: "On calibration of modern neural networks", 2017. Unit: of log loss nats, else none.
+Guarantee: as of `binary_scores`, and so are intervals; an average of AUCs has the average of their
+ends, as if all erred together, which is too wide rather than too narrow. Averages are macro; by
+support, or over all pairs of row and class (`micro`: twice the variance, for every row is on both
+sides), if that is asked for. Cost: 16 bytes per class and occupied bin, some 0.5 µs a row and
+class.
 """
 
 from __future__ import annotations

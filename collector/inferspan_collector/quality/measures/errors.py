@@ -13,11 +13,12 @@
 | `residual_p05` … `residual_p95` | quantiles of e | the unit |
 
 Source: scikit-learn's functions of these names; sMAPE as Makridakis, 1993 (0 where both are 0).
-Guarantee: exact sums, rounded once; quantiles within 0.55 % of the value of their rank
-(`quantiles`). The logarithmic errors need numbers above -1, as scikit-learn does; of rows with
-others they are missing. Intervals: those of means; of the roots their roots; of ratios (WAPE, R²)
-a Poisson bootstrap over groups of rows; of quantiles the binomial ranks around. Cost: some 30 kB a
-state, 1.5 µs a row.
+Unit: that of the number, squared of squared errors; none of ratios and logarithms. Guarantee: exact
+sums, rounded once; quantiles within 0.55 % of the value of their rank (`quantiles`). The
+logarithmic errors need numbers above -1, as scikit-learn does; of rows with others they are
+missing. Intervals: those of means; of the roots their roots; of ratios (WAPE, R²) a Poisson
+bootstrap over groups of rows; of quantiles the binomial ranks around. Cost: some 30 kB a state, 1.5
+µs a row.
 """
 
 from __future__ import annotations

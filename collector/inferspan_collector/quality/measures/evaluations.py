@@ -2,15 +2,15 @@
 
 | figure | formula | range |
 |---|---|---|
-| `score_mean` | mean of the evaluation's number | the unit of the score |
+| `score_mean` | mean of the evaluation's number | that of the score |
 | `score_p05` … `score_p95` | its quantiles | the same |
 | `pass_rate` | share of evaluations that pass | 0…1 |
 
 An evaluation passes if its class is one of `PASSES`, fails if it is one of `FAILS`; with another
 class or none, it passes from `passes_from` on (`models.<name>.targets.<evaluator>.passes_from`).
-Source: `gen_ai.evaluation.result` of OpenTelemetry's GenAI conventions. Guarantee: the mean and the
-rate are exact, quantiles within 0.55 %. Intervals: those of a mean, Wilson's, and binomial ranks.
-Cost: 16 bytes per occupied bucket.
+Source: `gen_ai.evaluation.result` of OpenTelemetry's GenAI conventions. Unit: that of the score, of
+the rate none. Guarantee: the mean and the rate are exact, quantiles within 0.55 %. Intervals: those
+of a mean, Wilson's, and binomial ranks. Cost: 16 bytes per occupied bucket.
 """
 
 from __future__ import annotations

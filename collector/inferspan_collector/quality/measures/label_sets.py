@@ -7,10 +7,10 @@
 | `jaccard` | mean over rows of common ÷ joint classes, 1 where both sets are empty | 0…1 |
 
 Source: scikit-learn's `multilabel_confusion_matrix` and its averages; `hamming_loss`,
-`jaccard_score(average="samples")`. Classes are those predicted or actual in any labelled row.
-Guarantee: integers in units of weight, hence exact; averages as elsewhere. Intervals: a Poisson
-bootstrap over groups of rows, since classes of one row are not independent; of `jaccard` that of a
-mean. Cost: 1.5 kB per class, O(classes of the row) a row.
+`jaccard_score(average="samples")`. Classes are those predicted or actual in any labelled row. Unit:
+none. Guarantee: integers in units of weight, hence exact; averages as elsewhere. Intervals: a
+Poisson bootstrap over groups of rows, since classes of one row are not independent; of `jaccard`
+that of a mean. Cost: 1.5 kB per class, O(classes of the row) a row.
 """
 
 from __future__ import annotations

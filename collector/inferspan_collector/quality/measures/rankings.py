@@ -9,8 +9,8 @@
 
 Source: scikit-learn's `ndcg_score` (gains as labelled, 1 for a set; no ties); Manning, Raghavan,
 Schütze: "Introduction to Information Retrieval", 8.4. A relevant item that was not ranked counts as
-missed (precision 0); a ranking of which nothing was relevant says nothing and is left out.
-Guarantee: exact. Intervals: those of a mean; of the hit rates Wilson's. Cost: O(items) a row.
+missed (precision 0); a ranking of which nothing was relevant says nothing and is left out. Unit:
+none. Guarantee: exact. Intervals: those of a mean; of the hit rates Wilson's. Cost: O(items) a row.
 """
 
 from __future__ import annotations
