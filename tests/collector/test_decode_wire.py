@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Iterator
+from copy import deepcopy
+from typing import Any
 
 import numpy as np
 import pytest
@@ -197,6 +200,37 @@ def test_json_of_any_shape_is_read_or_refused(document) -> None:
         return
 
 
+ODD_VALUES = st.sampled_from(
+    [
+        *(None, True, 10**400, -(2**63) - 1, 2**64, -0.0, 1e308, float("inf"), float("nan")),
+        *("", "x", "9" * 400, "1e5", "zz", "\ud800", "\0", [], [1], [[1]], {}, {"a": 1}),
+    ]
+)
+
+
+@given(st.data())
+def test_json_with_anything_anywhere_is_read_or_refused(data: st.DataObject) -> None:
+    document = json.loads(otlp_json(traces_request([prediction_span("a", {"k": 0.5, "n": 1})])))
+    for _ in range(data.draw(st.integers(1, 3))):
+        held = data.draw(st.sampled_from([*_containers(document)]))
+        keys = st.sampled_from([*range(len(held))] if isinstance(held, list) else [*held])
+        odd_keys = st.sampled_from(["\ud800", "\0", "kind", "value", "spans"])
+        key = data.draw(keys if isinstance(held, list) else keys | odd_keys)
+        held[key] = deepcopy(data.draw(ODD_VALUES))
+    try:
+        decode_traces(json.dumps(document).encode(), json=True, received_ns=NOW_NS)
+    except MalformedRequest:
+        return
+
+
+def _containers(node: Any) -> Iterator[Any]:
+    """All lists and objects that hold something."""
+    if isinstance(node, list | dict) and node:
+        yield node
+        for each in node.values() if isinstance(node, dict) else node:
+            yield from _containers(each)
+
+
 # --- what OTLP/JSON allows ------------------------------------------------------------------------
 
 
@@ -260,6 +294,9 @@ def test_an_id_of_the_wrong_length_refuses_its_span_alone() -> None:
         json_span(startTimeUnixNano="soon"),
         json_span(startTimeUnixNano=-1),
         json_span(name="\ud800"),
+        json_span(**{"\ud800": 1}),
+        json_span(startTimeUnixNano=float("inf")),
+        json_span(attributes=[{"key": "k", "value": {"doubleValue": 10**400}}]),
         b'{"resourceSpans":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
     ],
 )

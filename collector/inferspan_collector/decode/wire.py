@@ -20,6 +20,9 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 Content = bytes | memoryview
 """The body of a request, decompressed."""
 _Request = TypeVar("_Request", bound=Message)
+_LEAKED: Final = (TypeError, AttributeError, ArithmeticError, SystemError)
+"""What the library raises on JSON that it does not expect: a list for a message, a number of 400
+digits for a double, half a surrogate pair in a name."""
 _ID_FIELDS = ("traceId", "spanId", "parentSpanId")
 
 
@@ -83,8 +86,7 @@ def _parse(request: _Request, body: Content, json: bool) -> _Request:
         json_format.ParseDict(document, request, ignore_unknown_fields=True)
     except RecursionError as error:
         raise MalformedRequest(f"the body is not an OTLP/JSON {name}: nested too deep") from error
-    except (json_format.ParseError, ValueError, TypeError, AttributeError) as error:
-        # The library leaks the last two on shapes it does not expect (a list for a message).
+    except (json_format.ParseError, ValueError, *_LEAKED) as error:
         raise MalformedRequest(f"the body is not an OTLP/JSON {name}: {error}") from error
     return request
 
