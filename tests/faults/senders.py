@@ -59,10 +59,17 @@ class Transport(Protocol):
 
 
 class OverHttp:
-    """OTLP/HTTP and lines of labels, over connections that are kept."""
+    """OTLP/HTTP and lines of labels, over connections that are kept.
+
+    Args:
+        otlp_http: `http://HOST:PORT`.
+        api: the same of the API.
+        seconds: how long it waits for an answer; twice as long after each that did not come in
+            time, until one does: a busy machine must not be taken for a network that loses them.
+    """
 
     def __init__(self, otlp_http: str, api: str, seconds: float = ANSWER_SECONDS) -> None:
-        self._seconds = seconds
+        self._seconds = self._waiting = seconds
         self._addresses = {
             "/v1/traces": otlp_http,
             "/v1/logs": otlp_http,
@@ -73,15 +80,19 @@ class OverHttp:
     def send(self, request: Request) -> None:
         address = self._addresses[request.path].removeprefix("http://")
         if address not in self._connections:
-            self._connections[address] = http.client.HTTPConnection(address, timeout=self._seconds)
+            self._connections[address] = http.client.HTTPConnection(address)
         connection = self._connections[address]
+        connection.timeout = self._waiting
         try:
             connection.request("POST", request.path, request.body, request.headers)
             answer = connection.getresponse()
             content = answer.read()
         except (OSError, http.client.HTTPException) as error:
             connection.close()
+            if isinstance(error, TimeoutError):
+                self._waiting = min(2 * self._waiting, PATIENT_SECONDS)
             raise Unanswered(str(error)) from error
+        self._waiting = self._seconds
         if answer.status in (429, 502, 503, 504):
             raise Unanswered(f"{answer.status}: {content[:200]!r}")
         assert answer.status == 200, f"{answer.status}: {content[:500]!r}"

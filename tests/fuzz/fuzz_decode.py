@@ -142,7 +142,10 @@ def main() -> None:
             (CORPUS / f"{name}.hex").write_text(body.hex() + "\n")
         return
     for text in CORPUS.glob("*.hex"):
-        Path(sys.argv[-1], text.stem).write_bytes(bytes.fromhex(text.read_text()))
+        body = bytes.fromhex(text.read_text())
+        Path(sys.argv[-1], text.stem).write_bytes(body)
+        # What is compiled on the way would be taken for a slow finding.
+        read(body)
     atheris.Setup(sys.argv, read, custom_mutator=changed)
     atheris.Fuzz()
 
