@@ -6,7 +6,6 @@ import functools
 import inspect
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
 from inferspan import semconv, settings
@@ -14,6 +13,7 @@ from inferspan.arguments import Computed, Parameters, Source, SourceName
 from inferspan.attributes import CLASS_LENGTH_MAX, NAME_LENGTH_MAX, Attributes, name_fault, text
 from inferspan.containment import errors
 from inferspan.features import FEATURES_MAX
+from inferspan.frozen import frozen
 from inferspan.output_columns import Misfit, OutputRule, class_of
 from inferspan.plans import PredictionPlan
 from inferspan.redaction import Redaction, Redactor
@@ -28,7 +28,7 @@ Names = Iterable[str] | Mapping[str, SourceName] | Callable[..., object]
 """Names of arguments or columns; or what each is called → its name; or a callable → a mapping."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+@frozen
 class Declaration:
     """The options of `predict` and `wrap`, checked as far as no signature is needed."""
 

@@ -7,19 +7,16 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from inferspan.containment import Contained
-from inferspan.span_queue import (
-    BATCH_SPANS,
-    DELAY_SECONDS,
-    LEAVE_SECONDS,
-    QUEUE_SPANS_MAX,
-    SpanQueue,
-    leave,
-)
+
+if TYPE_CHECKING:
+    # With all that reads receivers' answers, it is loaded where the first queue is made: not by
+    # whoever imports inferspan, and has a provider and no labels.
+    from inferspan.span_queue import SpanQueue
 
 RECORDS_WAITING_MAX: Final = 256
 """Slim records, of up to 2,048 calls each, that wait for export: some 30 MB."""
@@ -58,18 +55,20 @@ _registry: Final = _Registry()
 def exporting(
     what: str,
     make: Callable[[], SpanExporter],
-    size_max: int = QUEUE_SPANS_MAX,
-    batch_max: int = BATCH_SPANS,
+    size_max: int | None = None,
+    batch_max: int | None = None,
 ) -> SpanQueue:
     """A new queue in front of a new exporter, counted, and emptied when the process ends.
 
     Args:
         what: what the spans are, for messages and counts: `predictions`.
         make: makes its exporter, here and again in each forked child.
-        size_max: spans that wait at most; `OTEL_BSP_MAX_QUEUE_SIZE` replaces the default, and
-            lowers any other.
+        size_max: spans that wait at most; `OTEL_BSP_MAX_QUEUE_SIZE` lowers it, and replaces the
+            default.
         batch_max: spans of one request; `OTEL_BSP_MAX_EXPORT_BATCH_SIZE` likewise.
     """
+    from inferspan.span_queue import BATCH_SPANS, DELAY_SECONDS, QUEUE_SPANS_MAX, SpanQueue
+
     size = _number(_QUEUE_VARIABLE, QUEUE_SPANS_MAX)
     batch = _number(_BATCH_VARIABLE, BATCH_SPANS)
     return _register(
@@ -77,8 +76,8 @@ def exporting(
             make(),
             what,
             remake=make,
-            size=size if size_max == QUEUE_SPANS_MAX else min(size, size_max),
-            batch_size=batch if batch_max == BATCH_SPANS else min(batch, batch_max),
+            size=size if size_max is None else min(size, size_max),
+            batch_size=batch if batch_max is None else min(batch, batch_max),
             delay=_number(_DELAY_VARIABLE, int(DELAY_SECONDS * 1000)) / 1000,
         )
     )
@@ -176,7 +175,10 @@ def delivery_counts() -> dict[str, dict[str, int]]:
 def leave_all() -> None:
     """At the end of the process: deliver what waits, in one time for everything."""
     gather()
-    leave(queues(), LEAVE_SECONDS)
+    if waiting := queues():
+        from inferspan.span_queue import LEAVE_SECONDS, leave
+
+        leave(waiting, LEAVE_SECONDS)
     for end in _registry.ends:
         with _END:
             end()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -17,7 +17,9 @@ from inferspan import settings
 from inferspan.containment import errors
 from inferspan.sampling import SettableIds
 from inferspan.settings import HEADERS_VARIABLE, OTLP_ENDPOINTS
-from inferspan.span_queue import SpanQueue
+
+if TYPE_CHECKING:
+    from inferspan.span_queue import SpanQueue
 
 _CREDENTIALS_VARIABLES: Final = (
     "OTEL_PYTHON_EXPORTER_OTLP_HTTP_TRACES_CREDENTIAL_PROVIDER",

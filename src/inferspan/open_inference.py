@@ -11,7 +11,6 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import partial, update_wrapper
 from typing import Any, Final, ParamSpec, TypeVar, cast
 from urllib.parse import unquote, urlsplit
@@ -25,6 +24,7 @@ from inferspan.attributes import NAME_LENGTH_MAX, text
 from inferspan.calls import CallShape, Wrapper, wrapper_of
 from inferspan.containment import Contained
 from inferspan.declaration import Declaration, options_known
+from inferspan.frozen import altered
 from inferspan.inference_tensors import told_tensors
 from inferspan.integration import Asked
 from inferspan.sent_headers import SentHeaders, SentMetadata
@@ -283,14 +283,14 @@ def _recorded(
     inputs: Callable[[Arguments, Keywords], Mapping[str, object]],
     answer: Callable[[Arguments, Keywords, Any], object],
 ) -> Wrapper:
-    own = replace(
+    own = altered(
         declared,
         model=declared.model or asked.name,
         version=declared.version or asked.version,
         prediction_id=prediction_id,
     )
     plan = own.plan(Parameters(_as_is), default_model=asked.name)
-    plan = replace(plan, answer=answer, inputs=inputs, kind=SpanKind.CLIENT)
+    plan = altered(plan, answer=answer, inputs=inputs, kind=SpanKind.CLIENT)
     return wrapper_of(shape, starter(plan), False)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 import numpy as np
@@ -12,6 +12,7 @@ import numpy as np
 from inferspan import foreign, semconv
 from inferspan.attributes import CLASS_LENGTH_MAX, type_name
 from inferspan.foreign import is_missing
+from inferspan.frozen import altered, frozen
 
 if TYPE_CHECKING:
     # Importing inferspan need not wait for it.
@@ -32,7 +33,7 @@ _UNTYPED_TASKS: Final = (semconv.EMBEDDING, semconv.DETECTION, semconv.GENERATIO
 _UNTYPED_OPERATIONS: Final = ("embed", "transform", "detect", "generate")
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen
 class OutputRule:
     """What a model declares about its outputs."""
 
@@ -82,7 +83,7 @@ class OutputRule:
 
     def of_classes(self, classes: tuple[str, ...]) -> OutputRule:
         """The same rule for columns of other classes."""
-        return self if classes == self.classes else replace(self, classes=classes)
+        return self if classes == self.classes else altered(self, classes=classes)
 
     @property
     def untyped(self) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field
 from typing import Any, Final
 
 from opentelemetry.trace import SpanKind
@@ -12,6 +12,7 @@ from inferspan import semconv, settings
 from inferspan.arguments import Arguments, Keywords, Source
 from inferspan.attributes import Attributes
 from inferspan.capture import INPUT_SHOWN, OUTPUT_SHOWN, Call
+from inferspan.frozen import altered, frozen
 from inferspan.output_columns import OutputRule
 from inferspan.redaction import Redactor
 from inferspan.sampling import Thresholds
@@ -20,7 +21,7 @@ UNREAD: Final = object()
 """In place of an answer whose mapping raised."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen
 class PredictionPlan:
     """How the calls of one function are recorded."""
 
@@ -109,7 +110,7 @@ class PredictionPlan:
         keyed = self.redact
         if self.prediction_id is not None:
             names = frozenset(name.casefold() for name in self.prediction_id.names)
-            keyed = replace(keyed or Redactor(), ids=names)
+            keyed = altered(keyed or Redactor(), ids=names)
         object.__setattr__(self, "keyed", keyed)
 
     def fixed_beside(self, attributes: Attributes, policy: str) -> Attributes:

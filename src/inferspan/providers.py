@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import trace
 from opentelemetry.sdk.resources import Resource
@@ -15,12 +15,14 @@ from opentelemetry.sdk.trace import Tracer, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-from inferspan import delivery, semconv, settings, unfollowed
+from inferspan import delivery, semconv, settings
 from inferspan.containment import Contained, errors
 from inferspan.exporters import exporting_provider, otlp_exporter
 from inferspan.sampling import RatioSampler
 from inferspan.settings import Settings
-from inferspan.span_queue import SpanQueue
+
+if TYPE_CHECKING:
+    from inferspan.span_queue import SpanQueue
 
 FLUSH_SECONDS: Final = 5.0
 FLUSH_SECONDS_MAX: Final = 86_400.0
@@ -158,6 +160,8 @@ def _follow(told: Settings, given: Mapping[str, object]) -> None:
         _install_provider(told)
         way = (way[0], trace.get_tracer_provider())
     elif not told.disabled:
+        from inferspan import unfollowed  # only for who has a provider
+
         built, followed = state.built
         unfollowed.say(given, os.environ, followed if installed is built else None)
     state.way = way

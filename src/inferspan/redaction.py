@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from fnmatch import translate
 from typing import Final
 from uuid import UUID
@@ -13,6 +12,7 @@ from inferspan import foreign, semconv, settings
 from inferspan.containment import from_outside
 from inferspan.features import as_column
 from inferspan.foreign import is_missing
+from inferspan.frozen import frozen
 from inferspan.json_values import names_of
 from inferspan.output_columns import ROWS_MAX
 
@@ -26,7 +26,7 @@ ACTIONS: Final = ("drop", "hash", "keep")
 """What a pattern may say: leave the placeholder, a keyed hash, or the value."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen
 class Redactor:
     """Judges values by their names: arguments, and all that has a name inside of them."""
 

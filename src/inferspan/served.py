@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import islice
 from types import MethodType
 from typing import Any, Final, NamedTuple
@@ -24,6 +24,7 @@ from inferspan.calls import CallShape, Start, Wrapper, wrapper_of
 from inferspan.chunks import in_chunks
 from inferspan.containment import Contained, errors
 from inferspan.declaration import Declaration
+from inferspan.frozen import altered
 from inferspan.integration import Asked, Description, Integration, Reading
 from inferspan.output_columns import Misfit, class_of
 from inferspan.request_headers import in_request_of
@@ -273,13 +274,9 @@ class Served:
                 f"inferspan: {method} of {described.name} is not traced: {error}",
             )
             return None
-        plan = replace(
-            plan,
-            rule=replace(plan.rule, floats_are_classes=reading.floats_are_classes),
-            answer=reading.answer,
-            inputs=reading.inputs,
-            kind=SpanKind.INTERNAL if asked is None else SpanKind.CLIENT,
-        )
+        kind = SpanKind.INTERNAL if asked is None else SpanKind.CLIENT
+        rule = altered(plan.rule, floats_are_classes=reading.floats_are_classes)
+        plan = altered(plan, rule=rule, answer=reading.answer, inputs=reading.inputs, kind=kind)
         start = starter(plan)
         # What calls back, or is told its inputs otherwise, has no rows to cut.
         whole = reading.called_back is not None or reading.inputs is not None
@@ -347,7 +344,7 @@ def _declared(
     positive = declared.positive
     if positive is None and described.positive is not None and task == semconv.BINARY:
         positive = class_of(described.positive)
-    return replace(
+    return altered(
         declared,
         operation=reading.operation or by.integration.methods[method],
         model=told[0] or declared.model or described.name,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from inferspan import semconv
 from inferspan.attributes import name_fault
+from inferspan.frozen import frozen
 
 ENDPOINT_VARIABLE: Final = "INFERSPAN_ENDPOINT"
 HEADERS_VARIABLE: Final = "INFERSPAN_HEADERS"
@@ -36,7 +37,7 @@ _TEXT_LENGTH_MAX: Final = 1024
 """Characters of the name of a service or environment: collectors refuse longer ones."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
+@frozen
 class Settings:
     """The SDK's settings. Make one with `Settings.read`."""
 

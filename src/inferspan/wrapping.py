@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
@@ -14,6 +13,7 @@ import wrapt
 from inferspan.arguments import Arguments, Parameters, SourceName
 from inferspan.calls import CallShape, wrapper_of
 from inferspan.declaration import Declaration, Names, options_known
+from inferspan.frozen import altered
 from inferspan.output_columns import Misfit, OutputRule, class_of
 from inferspan.plans import PredictionPlan
 from inferspan.predictions import current_call
@@ -128,9 +128,9 @@ class _Method:
     ) -> None:
         self._model = model
         self._classes: tuple[object, tuple[str, ...]] = (None, declaration.classes)
-        declared = replace(declaration, operation=OPERATION_OF[name])
+        declared = altered(declaration, operation=OPERATION_OF[name])
         if name == "decision_function" and declared.output is None:
-            declared = replace(declared, output=self._decided)
+            declared = altered(declared, output=self._decided)
         self._rule = declared.rule()
         self._found: tuple[tuple[str, ...], OutputRule] = (), self._rule
         """The classes that the model was seen to know last, and the rule with them."""
@@ -162,7 +162,7 @@ class _Method:
         classes = self._known_classes()
         known, rule = self._found
         if classes is not known:
-            rule = replace(self._rule, classes=classes, floats_are_classes=bool(classes))
+            rule = altered(self._rule, classes=classes, floats_are_classes=bool(classes))
             self._found = classes, rule
         return rule
 
