@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 from inferspan.current import current_prediction
 from inferspan.decorators import predict, snapshot, stage
 from inferspan.providers import configure, flush
-from inferspan.references import PredictionRef as PredictionRef
 
 if TYPE_CHECKING:
     from inferspan.batching import batch
     from inferspan.instrumenting import instrument, uninstrument
     from inferspan.label_tables import label_table
     from inferspan.labels import label
+    from inferspan.references import PredictionRef as PredictionRef
     from inferspan.wrapping import wrap
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
 
 # Loaded by whoever uses them: most processes need none, and would wait for them at their start.
 _LATER = {
+    "PredictionRef": ".references",
     "batch": ".batching",
     "instrument": ".instrumenting",
     "label": ".labels",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Final, Protocol, cast
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
 from inferspan.containment import Contained
-from inferspan.redaction import Redactor
-from inferspan.references import PredictionRef
+
+if TYPE_CHECKING:
+    from inferspan.redaction import Redactor
+    from inferspan.references import PredictionRef
 
 CURRENT_KEY: Final = otel_context.create_key("inferspan-prediction")
 """Where a context keeps the innermost `Running`."""

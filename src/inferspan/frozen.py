@@ -36,7 +36,7 @@ def frozen(kind: type[T]) -> type[T]:
     )
     made = type(kind.__name__, kind.__bases__, own)
     made.__qualname__ = kind.__qualname__
-    return made  # type: ignore[return-value]
+    return made
 
 
 def altered(value: T, **changes: object) -> T:

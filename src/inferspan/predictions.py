@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import weakref
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, StatusCode, TraceFlags
@@ -19,10 +18,12 @@ from inferspan.outputs import Output, read_output
 from inferspan.plans import UNREAD, PredictionPlan
 from inferspan.providers import prediction_tracer
 from inferspan.records import RecordBuffer, buffer_in_force
-from inferspan.references import PredictionRef, Taken
 from inferspan.sampling import SPAN_KEY, start_late, start_prediction
 from inferspan.served_requests import REQUEST_KEY, identify_in_request
 from inferspan.spans import CAPTURE, NO_CONTEXT, SpanScope
+
+if TYPE_CHECKING:
+    from inferspan.references import PredictionRef
 
 STAGES_MAX: Final = 64
 """Stages of one prediction that are made of models' calls; an ensemble may have thousands."""
@@ -133,13 +134,9 @@ class PredictionCall(SpanScope):
 
     def reference(self) -> PredictionRef:
         """What a caller keeps of this prediction."""
-        return PredictionRef.of(
-            self.prediction_id,
-            self.plan.model,
-            self.plan.version,
-            self.span.get_span_context(),
-            Taken(weakref.ref(self), spans.now_ns(), self._policy, self.plan.redactor),
-        )
+        from inferspan.references import reference_to  # loaded by `proxies`
+
+        return reference_to(self, spans.now_ns())
 
     def note(self, attributes: Attributes) -> None:
         """Take what another thread knows of this call; the last note is written at its end."""

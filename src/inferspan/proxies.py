@@ -11,6 +11,9 @@ from typing import Any
 
 import wrapt
 
+# Asked for in calls, and loaded before the first: a child that is forked while a thread imports
+# waits for that import for ever.
+import inferspan.references  # noqa: F401
 from inferspan.calls import CallShape, Start, caller_of, wrapper_of
 
 

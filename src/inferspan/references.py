@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from typing import Unpack
 
     from inferspan.labels import LabelOptions
+    from inferspan.predictions import PredictionCall
 
 
 class Taken(NamedTuple):
@@ -139,6 +140,13 @@ class PredictionRef:
         from inferspan.labels import label  # few processes label
 
         return label(self, value, **options)
+
+
+def reference_to(call: PredictionCall, now_ns: int) -> PredictionRef:
+    """What a caller keeps of a call that runs at this time, Unix ns."""
+    taken = Taken(weakref.ref(call), now_ns, call.policy, call.plan.redactor)
+    plan, span = call.plan, call.span.get_span_context()
+    return PredictionRef.of(call.prediction_id, plan.model, plan.version, span, taken)
 
 
 def _unpacked(token: str) -> list[object]:
