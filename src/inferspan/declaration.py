@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, Final, ParamSpec, Self, TypeVar
 
-from inferspan import semconv, settings
+from inferspan import exporters, semconv, settings
 from inferspan.arguments import Computed, Parameters, Source, SourceName
 from inferspan.attributes import CLASS_LENGTH_MAX, NAME_LENGTH_MAX, Attributes, name_fault, text
 from inferspan.containment import errors
@@ -74,6 +74,7 @@ class Declaration:
         """
         # Settings of the environment that break a rule shall say so here, at the start.
         settings.current()
+        exporters.load()
         if task is not None:
             checked_choice("task", task, semconv.TASKS)
         checked_choice("operation", operation, semconv.OPERATIONS)

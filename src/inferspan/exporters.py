@@ -6,7 +6,6 @@ import os
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
-from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
@@ -14,7 +13,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON, Sampler
 from opentelemetry.util.re import parse_env_headers
 
 from inferspan import settings
-from inferspan.containment import errors
+from inferspan.containment import Contained, errors
 from inferspan.sampling import SettableIds
 from inferspan.settings import HEADERS_VARIABLE, OTLP_ENDPOINTS
 
@@ -29,7 +28,27 @@ _PROTOCOL_VARIABLES: Final = (
     "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
     "OTEL_EXPORTER_OTLP_PROTOCOL",
 )
+_LOAD: Final = Contained("load an exporter")
 _OTLP_HEADERS: Final = ("OTEL_EXPORTER_OTLP_TRACES_HEADERS", "OTEL_EXPORTER_OTLP_HEADERS")
+
+
+def load() -> None:
+    """Load what labels and slim records leave through, where anything says that they leave.
+
+    For `configure()` and whoever declares a model: a first call does not wait for it then, and no
+    child is forked while a thread imports, which would wait for that import for ever. A process
+    that has a provider of its own, and nowhere to send labels, needs none of it: 2 MiB, and a
+    fifth of what importing OpenTelemetry, its exporter and numpy takes.
+    """
+    if not settings.current().labels_have_a_way:
+        return
+    with _LOAD:
+        import inferspan.span_queue
+
+        if labels_go_over_grpc():
+            import inferspan.grpc_exporter
+        else:
+            import inferspan.http_exporter  # noqa: F401
 
 
 def otlp_exporter(url: str | None) -> SpanExporter:
@@ -46,6 +65,8 @@ def otlp_exporter(url: str | None) -> SpanExporter:
     elsewhere = url is not None and _is_elsewhere(url)
     if not elsewhere and any(os.environ.get(name) for name in _CREDENTIALS_VARIABLES):
         # A session that OpenTelemetry is told to load carries credentials, so it goes before ours.
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+
         return OTLPSpanExporter(endpoint=url)
     from inferspan.http_exporter import HttpSpanExporter
 

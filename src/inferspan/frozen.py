@@ -58,25 +58,21 @@ def _initialiser(kind: type, names: tuple[str, ...]) -> Callable[..., None]:
     defaults: dict[str, object] = dict(plain)
     known = frozenset(given)
     makers = {n: it.default_factory for n, it in fields.items() if it.init}
-    concluding = hasattr(kind, "__post_init__")
+    concluding, put = hasattr(kind, "__post_init__"), object.__setattr__
 
     def __init__(self: Any, *by_position: object, **by_name: object) -> None:
-        placed = dict(zip(given, by_position, strict=False))
-        values = {**defaults, **placed, **by_name}
+        told = {**dict(zip(given, by_position, strict=False)), **by_name}
+        values = {**defaults, **told}
         for name, make in makers.items():
-            if name not in values:
+            if name not in told:
                 values[name] = make()  # type: ignore[operator]
-        if (
-            values.keys() != known
-            or len(placed) != len(by_position)
-            or placed.keys() & by_name.keys()
-        ):
+        if values.keys() != known or len(told) != len(by_position) + len(by_name):
             raise TypeError(
                 f"{kind.__name__} takes each of {given} once and nothing else; it was given "
                 f"{len(by_position)} by position, and {list(by_name)}"
             )
         for name, value in values.items():
-            object.__setattr__(self, name, value)
+            put(self, name, value)
         if concluding:
             self.__post_init__()
 

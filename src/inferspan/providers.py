@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import Tracer, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
-from inferspan import delivery, semconv, settings
+from inferspan import delivery, exporters, semconv, settings
 from inferspan.containment import Contained, errors
 from inferspan.exporters import exporting_provider, otlp_exporter
 from inferspan.sampling import RatioSampler
@@ -146,6 +146,7 @@ def configure(
             configured=True,
         )
         settings.install(told)
+        exporters.load()
         _follow(told, given)
 
 
