@@ -63,8 +63,8 @@ class PredictionBatch(_Batch):
     a multilabel row or a ranking, as `several_classes` does); `score` and `value` are NaN when
     absent. `probabilities` are those of a multiclass row: a little-endian double for each class
     that its `probability_classes` lists, a JSON array. Of
-    declared features, names are JSON arrays, values bytes of float64 (NaN = missing) or of an OTLP
-    `ArrayValue` of texts ("" = missing). These six are absent in all rows unless given.
+    declared features, names of numbers and of texts are JSON arrays, the values of both are rows of
+    `decode.feature_rows`. These five are absent in all rows unless given.
     """
 
     environment: Strings
@@ -94,20 +94,19 @@ class PredictionBatch(_Batch):
     probability_classes: Strings = NO_STRINGS
     probabilities: Texts = NO_TEXTS
     feature_names: Strings = NO_STRINGS
-    feature_values: Texts = NO_TEXTS
     category_names: Strings = NO_STRINGS
-    category_values: Texts = NO_TEXTS
+    features: Texts = NO_TEXTS
 
     def __post_init__(self) -> None:
         rows = len(self.index)
-        for names, values in (
-            ("probability_classes", "probabilities"),
-            ("feature_names", "feature_values"),
-            ("category_names", "category_values"),
+        for values, *names in (
+            ("probabilities", "probability_classes"),
+            ("features", "feature_names", "category_names"),
         ):
             if len(getattr(self, values)) != rows:
-                object.__setattr__(self, names, Strings.constant(None, rows))
                 object.__setattr__(self, values, Texts.constant(None, rows))
+                for name in names:
+                    object.__setattr__(self, name, Strings.constant(None, rows))
 
     def __len__(self) -> int:
         return len(self.index)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import mmap
+import struct
 import sys
 
 import numpy as np
@@ -17,10 +18,10 @@ from numpy.typing import NDArray
 
 from inferspan import semconv
 from inferspan_collector.compilation import entry
-from inferspan_collector.decode.compiled import scan
+from inferspan_collector.decode.compiled import predictions, scan
 from inferspan_collector.decode.compiled.memory import address_of, byte_at
 from inferspan_collector.decode.compiled.outline import remainder
-from inferspan_collector.decode.scanned import Outline, WantedKeys, limits, scan_records
+from inferspan_collector.decode.scanned import Columns, Outline, WantedKeys, limits, scan_records
 from inferspan_collector.testing import (
     NOW_NS,
     label_span,
@@ -60,6 +61,8 @@ def bodies() -> list[bytes]:
         semconv.OUTPUT_CLASS: "fraud",
         semconv.OUTPUT_SCORE: 0.5,
         semconv.SLICE_PREFIX + "country": "é",
+        semconv.FEATURE_NAMES: '["b"]',
+        semconv.FEATURE_DATA: struct.pack("<d", 1 / 3),
         semconv.FEATURE_CATEGORY_NAMES: '["a"]',
         semconv.FEATURE_CATEGORY_VALUES: ["x"],
         semconv.OUTPUT_CLASSES: ["fraud", "legit"],
@@ -78,6 +81,17 @@ def bodies() -> list[bytes]:
     return [request.SerializeToString() for request in requests]
 
 
+def feature_places(found: Columns) -> list[NDArray[np.int64]]:
+    """Where the numbers of rows stand and how many bytes they have, and the same of texts."""
+    has_texts = found.integers(predictions.CATEGORIES) >= 0
+    return [
+        found.integers(predictions.FEATURE_START),
+        np.maximum(found.integers(predictions.FEATURE_BYTES), 0),
+        found.integers(predictions.CATEGORY_START),
+        np.where(has_texts, found.integers(predictions.CATEGORY_BYTES), 0),
+    ]
+
+
 def read(body: bytes, memory: Guarded, out: Guarded) -> int:
     """Do all that is done with a body; the number of records that were taken."""
     place = memory.last(len(body))
@@ -93,6 +107,8 @@ def read(body: bytes, memory: Guarded, out: Guarded) -> int:
         for columns, first in ((scanned.predictions, 5), (scanned.labels, 9)):
             if len(columns):
                 scanned.texts(columns.integers(first), columns.integers(first + 1))
+        if len(scanned.predictions):
+            scanned.feature_rows(*feature_places(scanned.predictions))
         most = max(most, int((taken == 1).sum()))
         WantedKeys.of([{"a", semconv.MODEL_NAME[:-1]}] * len(found.resource_of)).pass_by(
             found, taken

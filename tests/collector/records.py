@@ -17,7 +17,7 @@ from inferspan_collector.batches import (
     Strings,
     Texts,
 )
-from inferspan_collector.feature_texts import array_bytes
+from inferspan_collector.decode import feature_rows
 
 START_NS = 1_795_000_000_000_000_000
 SECOND_NS = 1_000_000_000
@@ -116,7 +116,7 @@ def _numbers(features: Mapping[str, float | str]) -> bytes:
 
 def _texts(features: dict[str, float | str]) -> bytes:
     values = tuple(value for value in features.values() if isinstance(value, str))
-    return array_bytes(values) if values else b""
+    return feature_rows.array_bytes(values) if values else b""
 
 
 def prediction_batch(rows: Sequence[Prediction]) -> PredictionBatch:
@@ -155,9 +155,11 @@ def prediction_batch(rows: Sequence[Prediction]) -> PredictionBatch:
         probability_classes=Strings.of(_names(row.probabilities, float) for row in rows),
         probabilities=Texts.of_bytes([_numbers(row.probabilities) for row in rows]),
         feature_names=Strings.of(_names(row.features, float) for row in rows),
-        feature_values=Texts.of_bytes([_numbers(row.features) for row in rows]),
         category_names=Strings.of(_names(row.features, str) for row in rows),
-        category_values=Texts.of_bytes([_texts(row.features) for row in rows]),
+        features=feature_rows.written(
+            Texts.of_bytes([_numbers(row.features) for row in rows]),
+            Texts.of_bytes([_texts(row.features) for row in rows]),
+        ),
         slices={key: Strings.of(row.slices.get(key) for row in rows) for key in keys},
     )
 

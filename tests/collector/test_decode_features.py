@@ -6,8 +6,6 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from slim_record import Call, feature_columns, slim_record
 from slim_record import decode as decode_record
 from two_ways import assert_same
@@ -16,7 +14,6 @@ from feature_rows import features_of
 from inferspan import semconv
 from inferspan_collector.batches import PredictionBatch
 from inferspan_collector.decode import decode_traces
-from inferspan_collector.feature_texts import array_bytes, array_texts
 from inferspan_collector.testing import NOW_NS, prediction_span, traces_request
 
 
@@ -100,8 +97,3 @@ def test_batches_keep_features_through_stacking_and_selection() -> None:
     whole = PredictionBatch.concat([one, other])
     assert features_of(whole.take(np.array([2, 0, 1]))) == [{"b": 2.0}, {"a": 1.0, "c": "x"}, {}]
     assert features_of(whole.take(np.array([False, True, False]))) == [{}]
-
-
-@given(st.lists(st.none() | st.text(min_size=1, max_size=5), max_size=4).map(tuple))
-def test_texts_come_back_from_their_bytes(texts: tuple[str | None, ...]) -> None:
-    assert array_texts(array_bytes(texts)) == texts

@@ -7,11 +7,13 @@ import logging
 from pathlib import Path
 
 import duckdb
+import numpy as np
 import pytest
 from records import START_NS, Label, Prediction
 from stores import Store, tidied
 
 from inferspan_collector.latency_sketch import bucket_values_ns
+from inferspan_collector.store import feature_blocks
 from inferspan_collector.store.cells import CellQuery, Committed
 from inferspan_collector.store.database import FILE_NAME, Database, StoreError
 from inferspan_collector.store.migrations import FORMAT_VERSION
@@ -167,4 +169,26 @@ def test_latencies_of_an_older_file_stay_what_they_were(schema: Path, tmp_path: 
     cells = store.reader.prediction_cells(CellQuery())
     # All calls of these files took 5 ms; the sketch of before was off by 1 %, ours by 0.54 %.
     assert bucket_values_ns(cells.bucket) == pytest.approx([5e6] * len(cells.bucket), rel=0.0155)
+    store.database.close()
+
+
+def test_features_of_an_older_file_are_what_they_were_bit_for_bit(tmp_path: Path) -> None:
+    written(FORMATS[5], tmp_path)
+    store = Store(tmp_path)
+    rows = np.array([3, 2, 1, 4])
+    with store.database.cursor() as cursor:
+        found = feature_blocks.read(cursor, "fraud", rows, np.full(4, START_NS))
+        assert feature_blocks.read(cursor, "price", rows, np.full(4, START_NS)).numbers == {}
+    numbers = {name: column.tobytes() for name, column in found.numbers.items()}
+    assert numbers == {
+        "amount": np.array([1 / 3, np.nan, 12.5, 1e300]).tobytes(),
+        "age": np.array([-0.0, np.nan, np.nan, np.nan]).tobytes(),
+    }
+    texts = {name: column.tolist() for name, column in found.texts.items()}
+    assert texts == {"country": [None, "FR", "DE", None], "kind": [None, "é", None, None]}
+
+    known = Prediction("order-9", span=9, features={"amount": 0.5, "age": 1.0, "country": "DE"})
+    store.commit((known,))
+    with store.database.cursor() as cursor:
+        assert cursor.execute("SELECT count(*) FROM feature_sets").fetchall() == [(3,)]
     store.database.close()

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector.batches import LabelBatch, NamedBatch, PredictionBatch, Strings, Texts
+from inferspan_collector.decode import feature_rows
 
 NO_LINK = ((0, 0), 0)
 """A label that names no span."""
@@ -18,7 +19,9 @@ NO_LINK = ((0, 0), 0)
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """The declared features of a span's rows, as `PredictionBatch` has them; () = of no row."""
+    """The declared features of a span's rows: names as `PredictionBatch` has them, numbers as the
+    bytes of float64, texts as those of an OTLP `ArrayValue`; () = of no row.
+    """
 
     names: str | None = None
     values: Sequence[bytes] = ()
@@ -154,9 +157,8 @@ def prediction_batch(spans: list[PredictionRows], received_ns: int) -> Predictio
         value=np.array(rows("value"), np.float64),
         adjusted_count=numbers("adjusted_count", np.float64),
         feature_names=feature_names("names"),
-        feature_values=feature_bytes("values"),
         category_names=feature_names("category_names"),
-        category_values=feature_bytes("category_values"),
+        features=feature_rows.written(feature_bytes("values"), feature_bytes("category_values")),
         slices=slices,
         probability_classes=_of_rows_with_probabilities(spans),
         probabilities=Texts.of_bytes(

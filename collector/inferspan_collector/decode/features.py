@@ -11,6 +11,7 @@ import numpy as np
 
 from inferspan import semconv
 from inferspan_collector.batches import PredictionBatch, Refusal, Strings, Texts
+from inferspan_collector.decode import feature_rows
 from inferspan_collector.decode.attributes import Attributes, RefusedRecord
 from inferspan_collector.decode.columns import Features, PredictionRows
 from inferspan_collector.decode.outputs import disagree
@@ -22,7 +23,6 @@ from inferspan_collector.decode.packed_columns import (
     required,
     width_of,
 )
-from inferspan_collector.feature_texts import array_bytes
 
 _DOUBLE: tuple[int, ...] = (8,)
 
@@ -78,7 +78,8 @@ def _of_span(attributes: Attributes, rows: int) -> Features:
             raise disagree(name, len(texts), rule)
         category_names, width = names_text(tuple(named)), len(named)
         category_values = [
-            array_bytes(tuple(texts[at : at + width])) for at in range(0, width * rows, width or 1)
+            feature_rows.array_bytes(tuple(texts[at : at + width]))
+            for at in range(0, width * rows, width or 1)
         ]
     return Features(names, values, category_names, category_values)
 
@@ -102,13 +103,14 @@ def _with_columns(batch: PredictionBatch, attributes: Attributes) -> PredictionB
             offsets = np.arange(rows + 1, dtype=np.int64) * 8 * len(named)
             values = Texts(by_row.view(np.uint8).reshape(-1), offsets)
     columns = _categories(attributes, rows)
-    arrays = [array_bytes(texts) for texts in zip(*columns.values(), strict=True)]
+    arrays = [feature_rows.array_bytes(texts) for texts in zip(*columns.values(), strict=True)]
     return replace(
         batch,
         feature_names=Strings.constant(names, rows),
-        feature_values=values,
         category_names=Strings.constant(names_text(tuple(columns)) if columns else None, rows),
-        category_values=Texts.of_bytes(arrays) if arrays else Texts.constant(None, rows),
+        features=feature_rows.written(
+            values, Texts.of_bytes(arrays) if arrays else Texts.constant(None, rows)
+        ),
     )
 
 

@@ -157,13 +157,8 @@ def prediction_rows(
         value=found.doubles(predictions.VALUE),
         adjusted_count=found.doubles(predictions.ADJUSTED_COUNT),
         feature_names=_feature_names(scanned, _FEATURES),
-        feature_values=_feature_bytes(
-            scanned, _FEATURES, predictions.FEATURE_START, predictions.FEATURE_BYTES
-        ),
         category_names=_feature_names(scanned, _CATEGORIES),
-        category_values=_feature_bytes(
-            scanned, _CATEGORIES, predictions.CATEGORY_START, predictions.CATEGORY_BYTES
-        ),
+        features=_features(scanned),
         slices=_slices(scanned, refused),
     )
     refused += _wrong_lengths(scanned)
@@ -211,16 +206,23 @@ def _feature_names(scanned: Scanned, slot: int) -> Strings:
     return scanned.values.names(slot).coded(found.codes(slot))[0]
 
 
-def _feature_bytes(scanned: Scanned, slot: int, start: int, length: int) -> Texts:
-    """The bytes of each row's features as they came; what has no names has none."""
+def _features(scanned: Scanned) -> Texts:
+    if not scanned.values.has(_FEATURES) and not scanned.values.has(_CATEGORIES):
+        return Texts.constant(None, len(scanned.predictions))
+    return scanned.feature_rows(
+        *_places(scanned, _FEATURES, predictions.FEATURE_START, predictions.FEATURE_BYTES),
+        *_places(scanned, _CATEGORIES, predictions.CATEGORY_START, predictions.CATEGORY_BYTES),
+    )
+
+
+def _places(scanned: Scanned, slot: int, start: int, length: int) -> tuple[Int64, Int64]:
+    """Where each row's features start, and how many bytes they have; what has no names has none."""
     found = scanned.predictions
-    if not scanned.values.has(slot):
-        return Texts.constant(None, len(found))
     lengths = np.maximum(found.integers(length), 0)
     codes = found.codes(slot)
     if (codes < 0).any():
         lengths[codes < 0] = 0
-    return scanned.texts(found.integers(start), lengths)
+    return found.integers(start), lengths
 
 
 def _wrong_lengths(scanned: Scanned) -> list[Bool | None]:

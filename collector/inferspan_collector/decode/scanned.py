@@ -15,6 +15,7 @@ from inferspan import semconv
 from inferspan_collector.batches import Float64, Int8, Int32, Int64, Texts, UInt8
 from inferspan_collector.decode.attributes import TEXT_LENGTH_MAX
 from inferspan_collector.decode.compiled import (
+    feature_rows,
     foreign,
     labels,
     names,
@@ -239,6 +240,14 @@ class Scanned:
     def texts(self, starts: Int64, lengths: Int64) -> Texts:
         """A column of texts."""
         return Texts(*scan.gather(self.body, starts, lengths))
+
+    def feature_rows(
+        self, starts: Int64, lengths: Int64, text_starts: Int64, text_lengths: Int64
+    ) -> Texts:
+        """A column of features, from where their numbers and their texts stand."""
+        return Texts(
+            *feature_rows.encode(self.body, starts, lengths, self.body, text_starts, text_lengths)
+        )
 
 
 def scan_records(

@@ -7,6 +7,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from inferspan import semconv
 from inferspan_collector import compilation
+from inferspan_collector.decode import feature_rows
 from inferspan_collector.decode.compiled.scan import scan
 from inferspan_collector.decode.predictions import TIME_MIN_NS
 from inferspan_collector.decode.requests import decode_traces
@@ -34,9 +35,12 @@ def warm() -> None:
     )
     for name in (semconv.OPERATION_NAME, semconv.MODEL_NAME, semconv.PREDICTION_ID):
         span.attributes.add(key=name).value.string_value = semconv.OPERATIONS[0]
+    span.attributes.add(key=semconv.FEATURE_NAMES).value.string_value = '["a"]'
+    span.attributes.add(key=semconv.FEATURE_DATA).value.bytes_value = bytes(8)
     # Spans and log records, predictions and labels are all read by the same compiled functions.
     body = request.SerializeToString()
-    decode_traces(body, json=False, received_ns=TIME_MIN_NS)
+    decoded = decode_traces(body, json=False, received_ns=TIME_MIN_NS)
+    feature_rows.read([decoded.predictions.features.data.tobytes()], 1, 1, 0)
     # Spans of others in a scope that is mapped come here; their first should not wait either.
     found = Outline.of(body)
     assert found is not None

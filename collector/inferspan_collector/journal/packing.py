@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from inferspan_collector.batches import LabelBatch, PredictionBatch, StageBatch, Strings, Texts
+from inferspan_collector.decode import feature_rows
 
 _SLICES: Final = "slices"
 _U32: Final = struct.Struct("<I")
@@ -67,13 +68,16 @@ class Layout:
         said = json.loads(text)
         layout = cls(*([(str(n), str(t)) for n, t in said.get(kind, ())] for kind in _KINDS))
         for kind in _KINDS:
-            unknown = set(getattr(layout, kind)) - set(getattr(CURRENT, kind))
+            unknown = set(getattr(layout, kind)) - set(getattr(CURRENT, kind)) - _FORMER
             if names := sorted({name for name, _ in unknown}):
                 raise UnknownColumns(f"columns {', '.join(names)} are not known here")
         return layout
 
 
 _KINDS: Final = ("predictions", "labels", "stages")
+_NUMBERS, _TEXTS = "feature_values", "category_values"
+_FORMER: Final = {(_NUMBERS, "Texts"), (_TEXTS, "Texts")}
+"""Columns of features as they came, before they were rows of `decode.feature_rows`."""
 
 
 def _columns(batch: type) -> Columns:
@@ -230,6 +234,8 @@ def _unpack(source: _Source, stored: Columns, wanted: Columns) -> tuple[dict[str
     if not rows:
         return {}, 0
     found = {name: _column(source, name, kind, rows) for name, kind in stored}
+    if _NUMBERS in found:
+        found["features"] = feature_rows.written(found[_NUMBERS], found[_TEXTS])
     return {
         name: found[name] if name in found else _absent(name, kind, rows) for name, kind in wanted
     }, rows

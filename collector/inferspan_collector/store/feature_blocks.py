@@ -2,9 +2,9 @@
 
 A feature is written with every prediction and read by few questions, so a transaction writes the
 features of its predictions that have the same names as rows of `feature_blocks` of some kilobytes:
-their row ids, and their values as they came. A row a prediction would cost the store more than the
-prediction itself; a row a transaction would be written anew with every checkpoint, for those write
-the last `ROW_GROUP_ROWS` rows of a table once more.
+their row ids, and their features as batches hold them. A row a prediction would cost the store more
+than the prediction itself; a row a transaction would be written anew with every checkpoint, for
+those write the last `ROW_GROUP_ROWS` rows of a table once more.
 """
 
 from __future__ import annotations
@@ -20,33 +20,36 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector.batches import Bool, Int64, Objects, PredictionBatch, Texts
-from inferspan_collector.feature_texts import array_texts
+from inferspan_collector.decode import feature_rows
 from inferspan_collector.store import grouping
+from inferspan_collector.store.dictionary import Dictionary
 from inferspan_collector.store.staging import Columns, Predictions, insert
 
 BLOCK_BYTES: Final = 3840
-"""Of numbers in a block, and of texts, or one prediction's. With less, DuckDB takes more rows, and
+"""Of features in a block, or one prediction's. With less, DuckDB takes more rows, and
 rows are what it takes its time for; with more, checkpoints write more anew, and from 4,096 on it
 keeps each value in blocks of its own."""
-_INSERT: Final = "INSERT INTO feature_blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+_INSERT: Final = "INSERT INTO feature_blocks VALUES (?, ?, ?, ?, ?, ?, ?)"
+_SETS: Final = "SELECT set_id, names, category_names FROM feature_sets WHERE model = $model"
 _OF_ROWS: Final = """
-SELECT names, category_names, first_row, last_row, rows, numbers, text_ends, texts
-FROM feature_blocks
-WHERE model = $model AND last_row >= $first AND first_row <= $last
-    AND last_time >= $since AND first_time <= $until
-ORDER BY first_row
+SELECT b.set_id, b.first_row, b.last_row, b.rows, b.features
+FROM feature_blocks AS b
+JOIN feature_sets AS s ON s.set_id = b.set_id AND s.model = $model
+WHERE b.last_row >= $first AND b.first_row <= $last
+    AND b.last_time >= $since AND b.first_time <= $until
+ORDER BY b.first_row
 """
 _HOLDING: Final = """
-SELECT b.rowid, b.*
+SELECT b.rowid, s.names, s.category_names, b.*
 FROM feature_blocks AS b
+JOIN feature_sets AS s ON s.set_id = b.set_id
 WHERE EXISTS (FROM leaving AS l WHERE l.row_id BETWEEN b.first_row AND b.last_row)
 """
 # As `forgetting` does, every column gets another value: of what is only deleted blocks keep all.
 _OVERWRITE: Final = """
 UPDATE feature_blocks
-SET first_row = -1, last_row = -1, first_time = -1, last_time = -1, model = '-', names = '-',
-    category_names = '-', rows = '\\x2D'::BLOB, numbers = '\\x2D'::BLOB,
-    text_ends = '\\x2D'::BLOB, texts = '\\x2D'::BLOB
+SET first_row = -1, last_row = -1, first_time = -1, last_time = -1, set_id = -1,
+    rows = '\\x2D'::BLOB, features = '\\x2D'::BLOB
 WHERE rowid = ?
 """
 
@@ -68,7 +71,9 @@ class Features:
         )
 
 
-def write(cursor: duckdb.DuckDBPyConnection, known: Predictions, new: Bool) -> None:
+def write(
+    cursor: duckdb.DuckDBPyConnection, known: Predictions, new: Bool, sets: Dictionary
+) -> None:
     """Write the features of rows chosen by mask, inside the open transaction."""
     batch = known.batch
     if not batch.feature_names.values and not batch.category_names.values:
@@ -77,62 +82,51 @@ def write(cursor: duckdb.DuckDBPyConnection, known: Predictions, new: Bool) -> N
     if not named.any():
         return
     rows = np.flatnonzero(named)
-    codes = (batch.model.codes, batch.feature_names.codes, batch.category_names.codes)
-    group, first = grouping.groups([column[rows] for column in codes])
-    for each in range(len(first)):
+    columns = (batch.model, batch.feature_names, batch.category_names)
+    group, first = grouping.groups([column.codes[rows] for column in columns])
+    for each, place in enumerate(first.tolist()):
         alike = rows if len(first) == 1 else rows[group == each]
-        insert(cursor, "feature_blocks", _blocks(batch, known.rows, alike))
+        number = sets.number(tuple(column.text(rows[place]) for column in columns))
+        insert(cursor, "feature_blocks", _blocks(batch, known.rows, alike, number))
 
 
-def _blocks(batch: PredictionBatch, row_ids: Int64, rows: Int64) -> Columns:
-    """The blocks of rows that name the same features."""
+def _blocks(batch: PredictionBatch, row_ids: Int64, rows: Int64, number: int) -> Columns:
+    """The blocks of rows that name the same features, whose set has this number."""
     ids, times = row_ids[rows], batch.event_time[rows]
-    number_ends = np.cumsum(batch.feature_values.lengths()[rows])
-    text_ends = np.cumsum(batch.category_values.lengths()[rows])
-    full = number_ends // BLOCK_BYTES + text_ends // BLOCK_BYTES
-    lasts = np.append(np.flatnonzero(np.diff(full)), len(rows) - 1)
+    content, ends = _entries(batch.features, rows)
+    lasts = np.append(np.flatnonzero(np.diff(ends // BLOCK_BYTES)), len(rows) - 1)
     firsts = np.append(0, lasts[:-1] + 1)
     follow = ids[lasts] - ids[firsts] == lasts - firsts
-    texts_before = np.append(0, text_ends[lasts[:-1]])
-    has_texts = batch.category_names.codes[rows[0]] >= 0
-    one, blocks = int(rows[0]), len(firsts)
-    ranges = list(zip(firsts.tolist(), (lasts + 1).tolist(), strict=True))
-    return {
+    columns: Columns = {
         "first_row": ids[firsts],
         "last_row": ids[lasts],
         "first_time": np.minimum.reduceat(times, firsts),
         "last_time": np.maximum.reduceat(times, firsts),
-        "model": np.full(blocks, batch.model.text(one), np.object_),
-        "names": np.full(blocks, batch.feature_names.text(one), np.object_),
-        "category_names": np.full(blocks, batch.category_names.text(one), np.object_),
-        "rows": _column(
+        "set_id": np.full(len(firsts), number, np.int32),
+        "features": _column(
+            bytes(content[begin:end]) for begin, end in pairwise([0, *ends[lasts].tolist()])
+        ),
+    }
+    # What is left out costs DuckDB nothing; entries of Python it reads one by one.
+    if not follow.all():
+        ranges = zip(firsts.tolist(), (lasts + 1).tolist(), strict=True)
+        columns["rows"] = _column(
             b"" if runs_on else _as_bytes(ids[first:end])
             for runs_on, (first, end) in zip(follow.tolist(), ranges, strict=True)
-        ),
-        "numbers": _cut(_bytes_of(batch.feature_values, rows), number_ends[lasts]),
-        "text_ends": _column(
-            _as_bytes(text_ends[first:end] - before) if has_texts else b""
-            for before, (first, end) in zip(texts_before.tolist(), ranges, strict=True)
-        ),
-        "texts": _cut(_bytes_of(batch.category_values, rows), text_ends[lasts]),
-    }
+        )
+    return columns
 
 
-def _bytes_of(column: Texts, rows: Int64) -> bytes:
-    """The entries of some rows, one behind the other."""
-    if not len(column.data):
-        return b""
+def _entries(column: Texts, rows: Int64) -> tuple[bytes | memoryview, Int64]:
+    """The entries of some rows, one behind the other, and where each ends."""
     # Rows follow each other, but for retries: whole runs are taken, a byte at a time costs 3 µs a
     # row.
     breaks = np.flatnonzero(np.diff(rows) != 1) + 1
     firsts, lasts = rows[np.append(0, breaks)], rows[np.append(breaks - 1, len(rows) - 1)]
     begins, ends = column.offsets[firsts].tolist(), column.offsets[lasts + 1].tolist()
-    return b"".join(column.data[begin:end].data for begin, end in zip(begins, ends, strict=True))
-
-
-def _cut(content: bytes, ends: Int64) -> Objects:
-    """Parts of content, by where each ends."""
-    return _column(content[begin:end] for begin, end in pairwise([0, *ends.tolist()]))
+    runs = [column.data[begin:end].data for begin, end in zip(begins, ends, strict=True)]
+    content = runs[0] if len(runs) == 1 else b"".join(runs)
+    return content, np.cumsum(column.lengths()[rows])
 
 
 def _column(entries: Iterable[bytes]) -> Objects:
@@ -162,75 +156,63 @@ def read(
         "since": int(event_times.min()),
         "until": int(event_times.max()),
     }
-    alike: dict[tuple[str | None, str | None], list[Any]] = {}
-    for names, category_names, *block in cursor.execute(_OF_ROWS, asked).fetchall():
-        alike.setdefault((names, category_names), []).append(block)
-    for (names, category_names), blocks in alike.items():
-        firsts, lasts, rows, numbers, text_ends, texts = zip(*blocks, strict=True)
+    names = {
+        number: [_names(text) for text in texts]
+        for number, *texts in cursor.execute(_SETS, {"model": model}).fetchall()
+    }
+    alike: dict[int, list[Any]] = {}
+    for number, *block in cursor.execute(_OF_ROWS, asked).fetchall():
+        alike.setdefault(number, []).append(block)
+    for number, blocks in alike.items():
+        firsts, lasts, rows, contents = zip(*blocks, strict=True)
         ids = np.concatenate(list(map(_ids, firsts, lasts, rows)))
         places = np.minimum(np.searchsorted(ordered, ids), len(ordered) - 1)
         wanted = np.flatnonzero(ordered[places] == ids)
         if len(wanted):
-            target = order[places[wanted]]
-            content = b"".join(numbers)
-            _add_numbers(found, names, content, wanted, target, len(ids), len(row_ids))
-            if category_names is not None:
-                parts = _joined(text_ends, texts)
-                _add_texts(found, category_names, *parts, wanted, target, len(row_ids))
+            _add(found, names[number], (contents, ids), wanted, order[places[wanted]], len(row_ids))
     return found
 
 
-def _ids(first: int, last: int, rows: bytes) -> Int64:
+def _names(text: str | None) -> list[str]:
+    return json.loads(text) if text is not None else []
+
+
+def _ids(first: int, last: int, rows: bytes | None) -> Int64:
     """The row ids of a block."""
     return np.frombuffer(rows, "<i8") if rows else np.arange(first, last + 1)
 
 
-def _joined(text_ends: Sequence[bytes], texts: Sequence[bytes]) -> tuple[Int64, bytes]:
-    """The texts of blocks as those of one: where each row's begins and the last ends, and all."""
-    sizes = [len(ends) // 8 for ends in text_ends]
-    before = np.cumsum([0, *map(len, texts[:-1])])
-    ends = np.frombuffer(b"".join(text_ends), "<i8") + np.repeat(before, sizes)
-    return np.append(0, ends), b"".join(texts)
-
-
-def _add_numbers(
+def _add(
     found: Features,
-    names: str | None,
-    content: bytes,
+    names: Sequence[Sequence[str]],
+    blocks: tuple[Sequence[bytes], Int64],
     wanted: Int64,
     target: Int64,
-    rows: int,
     total: int,
 ) -> None:
-    if names is None or not content:
-        return
-    table = np.frombuffer(content, "<f8").reshape(rows, -1)[wanted]
-    for place, name in enumerate(json.loads(names)):
+    """Take over the wanted rows of blocks with these names, each to its target."""
+    contents, ids = blocks
+    numbers, texts = names
+    rows = feature_rows.read(contents, len(ids), len(numbers), len(texts))
+    for place, name in enumerate(numbers):
         if name not in found.numbers:
             found.numbers[name] = np.full(total, np.nan)
-        found.numbers[name][target] = table[:, place]
-
-
-def _add_texts(
-    found: Features,
-    names: str,
-    offsets: Int64,
-    content: bytes,
-    wanted: Int64,
-    target: Int64,
-    total: int,
-) -> None:
-    if not content:
-        return
-    columns = []
-    for name in json.loads(names):
+        found.numbers[name][target] = rows.numbers[wanted, place]
+    known = _Decoded()
+    for place, name in enumerate(texts):
         if name not in found.texts:
             found.texts[name] = np.full(total, None, np.object_)
-        columns.append(found.texts[name])
-    begins, ends = offsets[wanted].tolist(), offsets[wanted + 1].tolist()
-    for begin, end, place in zip(begins, ends, target.tolist(), strict=True):
-        for column, text in zip(columns, array_texts(content[begin:end]), strict=False):
-            column[place] = text
+        begins, ends = rows.begins[wanted, place].tolist(), rows.ends[wanted, place].tolist()
+        entries = [known[rows.content[begin:end]] for begin, end in zip(begins, ends, strict=True)]
+        found.texts[name][target] = entries
+
+
+class _Decoded(dict[bytes, str | None]):
+    """Texts by their UTF-8, None by none: few are distinct."""
+
+    def __missing__(self, content: bytes) -> str | None:
+        text = self[content] = content.decode() or None
+        return text
 
 
 def forget(cursor: duckdb.DuckDBPyConnection) -> None:
@@ -238,32 +220,23 @@ def forget(cursor: duckdb.DuckDBPyConnection) -> None:
     leaving = {row for (row,) in cursor.execute("SELECT row_id FROM leaving").fetchall()}
     if not leaving:
         return
-    for rowid, *block in cursor.execute(_HOLDING).fetchall():
-        ids = _ids(block[0], block[1], block[7])
+    for rowid, names, category_names, *block in cursor.execute(_HOLDING).fetchall():
+        ids = _ids(block[0], block[1], block[5])
         kept = np.array([row not in leaving for row in ids.tolist()], np.bool_)
         if kept.all():
             continue
         cursor.execute(_OVERWRITE, [rowid])
         if kept.any():
-            cursor.execute(_INSERT, _without(block, ids, kept))
+            counts = len(ids), len(_names(names)), len(_names(category_names))
+            ends = feature_rows.read([block[6]], *counts).row_ends.tolist()
+            rows = [
+                block[6][begin:end]
+                for (begin, end), stays in zip(pairwise([0, *ends]), kept.tolist(), strict=True)
+                if stays
+            ]
+            left = ids[kept]
+            cursor.execute(
+                _INSERT,
+                [int(left[0]), int(left[-1]), *block[2:5], _as_bytes(left), b"".join(rows)],
+            )
     cursor.execute("DELETE FROM feature_blocks WHERE first_row < 0")
-
-
-def _without(block: Sequence[Any], ids: Int64, kept: Bool) -> list[Any]:
-    numbers = np.frombuffer(block[8], np.uint8).reshape(len(ids), -1)[kept]
-    offsets = [0, *np.frombuffer(block[9], "<i8").tolist()]
-    texts = [
-        block[10][begin:end]
-        for (begin, end), stays in zip(pairwise(offsets), kept.tolist(), strict=False)
-        if stays
-    ]
-    left = ids[kept]
-    return [
-        int(left[0]),
-        int(left[-1]),
-        *block[2:7],
-        _as_bytes(left),
-        numbers.tobytes(),
-        _as_bytes(np.cumsum([len(text) for text in texts], dtype=np.int64)),
-        b"".join(texts),
-    ]

@@ -4,7 +4,7 @@
 -- Times are Unix nanoseconds, minutes are Unix minutes. Trace ids are two big-endian halves.
 
 CREATE TABLE format (version INTEGER NOT NULL);
-INSERT INTO format VALUES (6);
+INSERT INTO format VALUES (7);
 
 -- Interned combinations: what a prediction shares with its neighbours.
 CREATE TABLE series (
@@ -83,13 +83,17 @@ CREATE TABLE feature_blocks (
     last_row BIGINT NOT NULL,
     first_time BIGINT NOT NULL,     -- event times of its predictions
     last_time BIGINT NOT NULL,
+    set_id INTEGER NOT NULL,
+    rows BLOB USING COMPRESSION uncompressed,   -- int64[n], rising; NULL or '' = all between
+    features BLOB NOT NULL USING COMPRESSION uncompressed -- rows of `decode.feature_rows`
+);
+
+-- Interned combinations: what the predictions of a block share. One may stand here twice.
+CREATE TABLE feature_sets (
+    set_id INTEGER NOT NULL,
     model VARCHAR NOT NULL,
     names VARCHAR,                  -- of the numbers: a JSON array; NULL = it has none
-    category_names VARCHAR,         -- of the texts
-    rows BLOB NOT NULL USING COMPRESSION uncompressed,      -- int64[n], rising; '' = all between
-    numbers BLOB NOT NULL USING COMPRESSION uncompressed,   -- float64[n, names], NaN = missing
-    text_ends BLOB NOT NULL USING COMPRESSION uncompressed, -- int64[n]: each row's end in `texts`
-    texts BLOB NOT NULL USING COMPRESSION uncompressed      -- as OTLP's `ArrayValue`, '' = missing
+    category_names VARCHAR          -- of the texts
 );
 
 -- Rows of `predictions` whose key another row has won.

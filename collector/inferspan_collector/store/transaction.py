@@ -163,7 +163,7 @@ class Transaction:
         staging.insert(cursor, "prediction_details", details)
         probabilities = staging.probability_columns(self._predictions, new)
         staging.insert(cursor, "prediction_probabilities", probabilities)
-        feature_blocks.write(cursor, self._predictions, new)
+        feature_blocks.write(cursor, self._predictions, new, self._known.feature_sets)
         rows, details = staging.label_columns(self._labels, new_labels, self._known.label_sets)
         staging.insert(cursor, "labels", rows)
         staging.insert(cursor, "label_details", details)

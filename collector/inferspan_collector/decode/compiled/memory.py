@@ -55,6 +55,18 @@ def _writing(kind: types.Type, width: ir.Type, *, narrow: bool = False) -> Any:
     return intrinsic(write)
 
 
+def _counting(instruction: str) -> Any:
+    """A compiled function that counts bits of a word."""
+
+    def count(typing_context: Any, word: Any) -> tuple[Signature, Callable[..., Any]]:
+        def code(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            return getattr(builder, instruction)(arguments[0], ir.Constant(ir.IntType(1), 0))
+
+        return types.int64(types.uint64), code
+
+    return intrinsic(count)
+
+
 _I8, _I16, _I32, _I64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
 
 byte_at: Callable[[int], int] = _reading(types.int64, _I8, _I64)
@@ -69,7 +81,11 @@ double_at: Callable[[int], float] = _reading(types.float64, ir.DoubleType())
 put_byte: Callable[[int, int], None] = _writing(types.int64, _I8, narrow=True)
 put_half: Callable[[int, int], None] = _writing(types.int64, _I32, narrow=True)
 put_integer: Callable[[int, int], None] = _writing(types.int64, _I64)
+put_word: Callable[[int, np.uint64], None] = _writing(types.uint64, _I64)
 put_double: Callable[[int, float], None] = _writing(types.float64, ir.DoubleType())
+leading_zeros: Callable[[np.uint64], int] = _counting("ctlz")
+"""Of its 64 bits, from the highest on."""
+trailing_zeros: Callable[[np.uint64], int] = _counting("cttz")
 
 
 @part

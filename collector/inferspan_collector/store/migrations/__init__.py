@@ -28,7 +28,7 @@ def _steps() -> dict[int, str]:
 
 STEPS: Final = _steps()
 """Version → the file of the step that leads to it."""
-_REST: Final = {3: "narrow_rows"}
+_REST: Final = {3: "narrow_rows", 7: "feature_rows"}
 """Version → the module with what SQL cannot do of its step."""
 FORMAT_VERSION: Final = max(STEPS, default=1)
 """What this collector writes."""
