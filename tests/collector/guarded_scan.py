@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from inferspan import semconv
 from inferspan_collector.compilation import entry
-from inferspan_collector.decode.compiled import predictions, scan
+from inferspan_collector.decode.compiled import feature_rows, predictions, scan
 from inferspan_collector.decode.compiled.memory import address_of, byte_at
 from inferspan_collector.decode.compiled.outline import remainder
 from inferspan_collector.decode.scanned import Columns, Outline, WantedKeys, limits, scan_records
@@ -119,6 +119,16 @@ def read(body: bytes, memory: Guarded, out: Guarded) -> int:
     return most
 
 
+def read_too_many_rows(memory: Guarded) -> None:
+    """Ask for more rows of features than there are, of zeros and of texts without an end."""
+    for content in (bytes(20), b"\xff" * 20):
+        place = memory.last(len(content) + feature_rows.PADDING)
+        place[:] = np.frombuffer(content + bytes(feature_rows.PADDING), np.uint8)
+        place.flags.writeable = False
+        for counts in ((100, 1, 0), (100, 0, 1), (1, 100, 100)):
+            assert feature_rows.decode(place, *counts)[3][-1] == -1
+
+
 @entry
 def _read_past(body: NDArray[np.uint8]) -> int:
     return byte_at(address_of(body) + len(body))
@@ -129,6 +139,7 @@ def main() -> None:
     if "past" in sys.argv:
         print(_read_past(memory.last(1)))
         return
+    read_too_many_rows(memory)
     taken = 0
     for body in bodies():
         for end in range(len(body) + 1):
