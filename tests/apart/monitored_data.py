@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas
 from collector_process import Served, asked, post
+from numpy.typing import NDArray
 
 from inferspan import semconv
 from inferspan_collector.publish.parameters import rfc3339
@@ -28,7 +29,10 @@ BATCH = 1_000
 
 @dataclass
 class Rows:
-    """A data set: a reference, and what came after it, labelled later. A chunk is an hour."""
+    """A data set: a reference, and what came after it, labelled later. A chunk is an hour.
+
+    Chunks have so many rows each, or are the months of a column of times.
+    """
 
     name: str
     reference: pandas.DataFrame
@@ -37,7 +41,7 @@ class Rows:
     truth: str
     said: str
     task: str
-    chunk: int
+    chunk: int | str
     numbers: Sequence[str] = ()
     texts: Sequence[str] = ()
     slices: Sequence[str] = ()
@@ -48,16 +52,22 @@ class Rows:
     def start_ns(self) -> int:
         return (time.time_ns() // HOUR_NS - self.hours(0) - self.hours(1) - 1) * HOUR_NS
 
+    @cached_property
+    def chunks(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """The chunk of each row of the reference, and of the analysis."""
+        if isinstance(self.chunk, int):
+            each = (np.arange(len(part)) // self.chunk for part in (self.reference, self.analysis))
+            return next(each), next(each)
+        months = (
+            pandas.to_datetime(part[self.chunk]).dt.to_period("M").to_numpy()
+            for part in (self.reference, self.analysis)
+        )
+        first, second = (pandas.factorize(part)[0].astype(np.int64) for part in months)
+        return first, second
+
     def hours(self, part: int) -> int:
         """How many the reference (0), or the analysis (1), has."""
-        return -(-len((self.reference, self.analysis)[part]) // self.chunk)
-
-    @property
-    def learns_alike(self) -> bool:
-        """Whether thresholds are NannyML's: of fewer than ten windows of a reference we learn none,
-        or from ten parts of it.
-        """
-        return self.hours(0) >= 10
+        return int(self.chunks[part][-1]) + 1
 
     @property
     def ends(self) -> dict[str, str]:
@@ -70,17 +80,21 @@ class Rows:
             "from": cut,
         }
 
-    def time_ns(self, part: int, row: int) -> int:
-        hour, place = divmod(row, self.chunk)
-        first = self.start_ns + (hour + part * self.hours(0)) * HOUR_NS
-        return first + place * (HOUR_NS // self.chunk)
-
-    def parts(self, frame: pandas.DataFrame) -> list[pandas.DataFrame]:
-        return [frame.iloc[at : at + self.chunk] for at in range(0, len(frame), self.chunk)]
+    def times_ns(self, part: int) -> list[int]:
+        """Of each row; those of an hour are as far apart from each other."""
+        chunks = self.chunks[part]
+        sizes = np.bincount(chunks)
+        places = np.arange(len(chunks)) - (np.cumsum(sizes) - sizes)[chunks]
+        first = self.start_ns + (chunks + part * self.hours(0)) * HOUR_NS
+        times: list[int] = (first + places * (HOUR_NS // sizes[chunks])).tolist()
+        return times
 
     @property
     def chunked(self) -> dict[str, Any]:
-        return {"chunk_size": self.chunk}
+        """How NannyML is told so."""
+        if isinstance(self.chunk, int):
+            return {"chunk_size": self.chunk}
+        return {"chunk_period": "M", "timestamp_column_name": self.chunk}
 
 
 def loans() -> Rows:
@@ -121,11 +135,13 @@ def census() -> Rows:
 
 
 def housing() -> Rows:
-    """Real features, of whole blocks of houses in California: later ones are elsewhere."""
+    """Real features, of whole blocks of houses in California: later ones are elsewhere. By months,
+    as NannyML's own example has it.
+    """
     reference, analysis, truths = nannyml.load_modified_california_housing_dataset()
     return Rows(
         "housing", reference, analysis.merge(truths, on="id"), "clf_target", "y_pred",
-        semconv.BINARY, 1_944,
+        semconv.BINARY, "timestamp",
         ["MedInc", "HouseAge", "AveRooms", "AveBedrms", "Population", "AveOccup", "Latitude"],
         scores={"1": "y_pred_proba"},
     )  # fmt: skip
@@ -202,6 +218,7 @@ def inputs_of(rows: Rows, row: Mapping[str, Any]) -> dict[str, Any]:
 def send_predictions(collector: Served, rows: Rows, part: int) -> None:
     """A span a prediction."""
     records = (rows.reference, rows.analysis)[part].to_dict("records")
+    times = rows.times_ns(part)
     for first in range(0, len(records), BATCH):
         spans = [
             otlp_span(
@@ -214,7 +231,7 @@ def send_predictions(collector: Served, rows: Rows, part: int) -> None:
                     **output_of(rows, record),
                     **inputs_of(rows, record),
                 },
-                start_ns=rows.time_ns(part, number),
+                start_ns=times[number],
             )
             for number, record in enumerate(records[first : first + BATCH], first)
         ]
