@@ -11,16 +11,17 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections import deque
 from collections.abc import Generator
 from dataclasses import dataclass
 from typing import Any, Final, cast
 
+import httptools
 import uvicorn
 import uvloop
-from starlette.types import ASGIApp, Message
+from starlette.types import ASGIApp
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from inferspan_collector.http_bodies import Body
 from inferspan_collector.http_uploads import READ_BYTES, Headers, UploadConnection, Uploads
 from inferspan_collector.telemetry import REFUSED_REQUESTS, REQUESTS, Telemetry
 
@@ -28,8 +29,8 @@ GRACE_SECONDS: Final = 10
 """How long requests that are under way may take when the collector stops."""
 KEEP_ALIVE_SECONDS: Final = 75
 """Longer than exporters' intervals, so that they keep their connections."""
-WAITING_BYTES_MAX: Final = 256 * 1024
-"""Of a body, until whoever answers takes them; the connection is not read meanwhile."""
+_OF_UPGRADES: Final = (b"upgrade", b"connection", b"http2-settings")
+"""Headers that speak of another protocol; without `connection` it is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,51 +195,6 @@ class _Server(uvicorn.Server):
         yield
 
 
-class _Body:
-    """A request's body on its way to whoever answers: chunks are handed on, never copied.
-
-    uvicorn's own gathers them in one buffer, copies that at each turn, and stops reading at 64 KiB:
-    half of what receiving a request costs.
-    """
-
-    __slots__ = ("_chunks", "_cycle", "_held", "_whole")
-
-    def __init__(self, cycle: RequestResponseCycle) -> None:
-        self._cycle = cycle
-        self._chunks: deque[bytes] = deque()
-        self._held = 0
-        self._whole = False
-        """Whether all of it was handed on."""
-
-    def add(self, chunk: bytes) -> None:
-        """Keep what has come."""
-        self._chunks.append(chunk)
-        self._held += len(chunk)
-        if self._held > WAITING_BYTES_MAX:
-            self._cycle.flow.pause_reading()
-        self._cycle.message_event.set()
-
-    async def receive(self) -> Message:
-        """ASGI's `receive`: a chunk a message."""
-        cycle = self._cycle
-        if cycle.waiting_for_100_continue and not cycle.transport.is_closing():
-            cycle.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            cycle.waiting_for_100_continue = False
-        while not (cycle.disconnected or cycle.response_complete):
-            if self._chunks:
-                chunk = self._chunks.popleft()
-                self._held -= len(chunk)
-                self._whole = not (self._chunks or cycle.more_body)
-                return {"type": "http.request", "body": chunk, "more_body": not self._whole}
-            if not cycle.more_body and not self._whole:
-                self._whole = True
-                return {"type": "http.request", "body": b"", "more_body": False}
-            cycle.flow.resume_reading()
-            await cycle.message_event.wait()
-            cycle.message_event.clear()
-        return {"type": "http.disconnect"}
-
-
 class _Protocol(HttpToolsProtocol):
     gate: Gate
     telemetry: Telemetry
@@ -276,10 +232,33 @@ class _Protocol(HttpToolsProtocol):
         if self._head_since is None and self._awaits_a_head:
             self._head_since = self.loop.time()
         self._fruitless += len(data)
-        super().data_received(data)
+        self._unset_keepalive_if_required()
+        self._feed(data)
         if self._fruitless > self.patience.head_bytes and not self.transport.is_closing():
             rule = f"a head has {self.patience.head_bytes} bytes at most"
             self._turn_away(431, "head_too_large", rule)
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserUpgrade as offered:
+            # The parser takes what follows for another protocol, and the request for one without a
+            # body: a POST would be answered, and what it brings be lost. Java's client offers h2c
+            # with each first request; whoever does not want it goes on in HTTP/1.1 (RFC 9110, 7.8).
+            method = self.parser.get_method()
+            if method == b"CONNECT":
+                self.send_400_response("CONNECT is not served here.")
+                return
+            version = self.parser.get_http_version().encode()
+            head = [b"%b %b HTTP/%b" % (method, self.url, version)]
+            head += [b"%b: %b" % pair for pair in self.headers if pair[0] not in _OF_UPGRADES]
+            if any(n == b"connection" and b"close" in v.lower() for n, v in self.headers):
+                head.append(b"connection: close")
+            self.parser = httptools.HttpRequestParser(self)
+            self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+            self._feed(b"\r\n".join((*head, b"", b"")) + data[offered.args[0] :])
 
     def eof_received(self) -> bool | None:  # type: ignore[override]
         """A client that says it sends no more may still read the answers to its whole requests."""
@@ -304,13 +283,15 @@ class _Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._head_since = None
         self._fruitless = 0
         before = self.cycle
         super().on_headers_complete()
         if self.cycle is not before:
             # Before the task that answers has begun to run.
-            self._body = _Body(self.cycle)
+            self._body = Body(self.cycle)
             self.cycle.receive = self._body.receive  # type: ignore[assignment, method-assign]
 
     def on_body(self, body: bytes) -> None:
@@ -319,6 +300,8 @@ class _Protocol(HttpToolsProtocol):
             self._body.add(body)
 
     def on_message_complete(self) -> None:
+        if self.parser.should_upgrade():
+            return
         self._between = True
         self._fruitless = 0
         super().on_message_complete()

@@ -112,7 +112,20 @@ def without_a_body(_: bytes) -> bytes:
     return b"\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 
-FORMS = (ordinary, chunked, refused_by_its_head, without_a_body)
+def offering(form):
+    """A form whose head offers to go on in HTTP/2, as Java's client does by itself."""
+
+    def offered(body: bytes) -> bytes:
+        offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
+        return form(body).replace(b"Host: a\r\n", b"Host: a\r\n" + offer, 1)
+
+    return offered
+
+
+FORMS = (
+    *(ordinary, chunked, refused_by_its_head, without_a_body),
+    *(offering(ordinary), offering(chunked)),
+)
 """`body` → a request, as bytes."""
 
 
@@ -262,6 +275,14 @@ def test_a_connection_without_a_request_is_closed(form) -> None:
         assert connection.recv(1) == b""
 
 
+def test_whoever_offers_another_protocol_and_closes_is_closed(echo: tuple[Echo, str]) -> None:
+    sent = offering(ordinary)(b"abc").replace(b"Upgrade, ", b"close, Upgrade, ", 1)
+    with connected(echo[1]) as connection:
+        connection.sendall(sent)
+        assert answer_on(connection) == (200, b"abc")
+        assert connection.recv(1) == b""
+
+
 # --- those of OTLP --------------------------------------------------------------------------------
 
 
@@ -323,6 +344,20 @@ def test_what_is_announced_and_does_not_come_leaves_room_for_others() -> None:
         for one in silent:
             one.close()
         wait_until(lambda: budget.held == 0, 20)
+
+
+@pytest.mark.usefixtures("warmed")
+def test_what_offers_to_go_on_in_http_2_is_stored_all_the_same() -> None:
+    """An empty request, which it would be without its body, is a success."""
+    limits, sink = Limits(), RecordingSink()
+    app = otlp_http.application(sink, Telemetry(), limits, Budget.of(limits))
+    body = traces_request([prediction_span("p")]).SerializeToString()
+    offer = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMA\r\n"
+    with serving(app, patience=PATIENT) as url, connected(url) as connection:
+        for number in (1, 2):
+            connection.sendall(HEAD + offer + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            assert answer_on(connection) == (200, b"")
+            assert len(sink.predictions) == number
 
 
 # --- from other threads to the loop ---------------------------------------------------------------
