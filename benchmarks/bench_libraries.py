@@ -8,9 +8,11 @@ A pipeline has a span for each step beside that of the prediction, with what the
 spans by hand would be as many R, so that the overhead is also divided by the spans.
 
 Times are CPU time of the caller's thread; printed is the first quartile over the sweeps. With
-`--instructions` they are counted instead, under valgrind, each variant in a child of one process
+`--instructions` they are counted as well, under valgrind, each variant in a child of one process
 for each library, so that the library is imported once: a minute or two for each on a machine with
 nothing else to do. A count does not change with what else there is. Needs a C compiler, too.
+Libraries with environments of their own are measured there:
+`.venv-integrations/torch.latest/bin/python benchmarks/bench_libraries.py torch`.
 """
 
 from __future__ import annotations
@@ -29,7 +31,8 @@ from typing import Any, Final
 import bench_instructions
 import callgrind
 from exporters import Dropping, asleep
-from library_models import LIBRARIES, Small
+from library_models import LIBRARIES
+from one_row import Maker, Small
 from opentelemetry import trace
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -51,19 +54,27 @@ SWITCH: Final = "BENCH_LIBRARIES_SWITCH"
 
 def by_hand(tracer: trace.Tracer, small: Small) -> Callable[[], Any]:
     """The call with a span as people write it."""
-    method = small.method
+    method, call, answer_of = small.method, small.call_of(small.model), small.answer
 
     def answer() -> Any:
         with tracer.start_as_current_span(f"{method} model") as span:
-            said = small.call()
+            said = call()
             span.set_attribute("model.name", "model")
             span.set_attribute("model.version", "7")
             span.set_attribute("task", "classification")
             span.set_attribute("input.shape", str(getattr(small.given, "shape", "")))
-            span.set_attribute("output", str(said[0]))
+            span.set_attribute("output", str(answer_of(said)))
             return said
 
     return answer
+
+
+def traced(library: str, small: Small) -> Callable[[], Any]:
+    """The call, traced from now on: its library, until `uninstrument`, or the object alone."""
+    if small.wrapped is not None:
+        return small.call_of(small.wrapped())
+    inferspan.instrument(library, model="model", version="7")
+    return small.call_of(small.model)
 
 
 def measured(call: Callable[[], Any], calls: int) -> float:
@@ -87,9 +98,8 @@ def sweeps_of(library: str, small: Small, sweeps: int) -> dict[str, list[float]]
         chance.shuffle(order)
         for name in order:
             diverted = providers.divert(unsampled if name == "unsampled" else made, lambda: records)
-            if name in TRACED:
-                inferspan.instrument(library, model="model", version="7")
-            call = hand if name == "by hand" else small.call
+            bare = hand if name == "by hand" else small.call_of(small.model)
+            call = traced(library, small) if name in TRACED else bare
             measured(call, 20)
             found[name].append(measured(call, calls))
             inferspan.uninstrument()
@@ -105,8 +115,7 @@ def spans_of(library: str, small: Small) -> int:
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(SimpleSpanProcessor(ended))
     diverted = providers.divert(provider, Dropping)
-    inferspan.instrument(library, model="model", version="7")
-    small.call()
+    traced(library, small)()
     inferspan.uninstrument()
     diverted()
     return ended.spans
@@ -129,10 +138,9 @@ def call_here(library: str, small: Small, variant: str, calls: int) -> None:
     """Call one variant, and end this process."""
     made = asleep(ALWAYS_OFF if variant == "unsampled" else None)
     providers.divert(made, Dropping)
-    if variant in TRACED:
-        inferspan.instrument(library, model="model", version="7")
     hand = by_hand(made.get_tracer("bench"), small)
-    call = hand if variant == "by hand" else small.call
+    bare = hand if variant == "by hand" else small.call_of(small.model)
+    call = traced(library, small) if variant in TRACED else bare
     counting = callgrind.counting(Path(os.environ[SWITCH]))
     bench_instructions.loop(Variant(variant, call), calls, WARMING, counting)
     os._exit(0)
@@ -184,20 +192,29 @@ def line_of_layers(layers: int, watched: dict[str, float], before: dict[str, flo
 
 
 def show(library: str, asked: argparse.Namespace, switch: Path | None) -> None:
-    """Print the table of a library: counts where there is a switch, else times."""
-    unit = "k instructions" if switch else "µs"
+    """Print the tables of a library: counts where there is a switch, and times."""
+    makers = {name: make for name, make in LIBRARIES[library].items() if asked.only in name}
+    if switch is not None:
+        counts = instructions_of(library, asked.only, asked.calls, switch)
+        table(library, "k instructions", makers, lambda name, small: counts[name])
+    table(library, "µs", makers, lambda name, small: times_of(library, small, asked.sweeps))
+
+
+def table(
+    library: str,
+    unit: str,
+    makers: dict[str, Maker],
+    measure: Callable[[str, Small], dict[str, float]],
+) -> None:
     print(f"\n{library}: one row, {unit} a call; the whole call, its overhead and that of a span")
     print(
         f"  {'':<28} {'bare':>9} {'by hand':>9} {'traced':>9} {'whole':>11} {'overhead':>11}"
         f" {'a span':>15} {'unsampled':>11}"
     )
-    counts = instructions_of(library, asked.only, asked.calls, switch) if switch else {}
     before: dict[str, float] = {}
-    for name, make in LIBRARIES[library].items():
-        if asked.only not in name:
-            continue
+    for name, make in makers.items():
         small = make()
-        found = counts[name] if counts else times_of(library, small, asked.sweeps)
+        found = measure(name, small)
         print(line(name, found, spans_of(library, small)), flush=True)
         if small.layers and before:
             print(line_of_layers(small.layers, found, before))

@@ -2,43 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import replace
 from typing import Any, Final
 
-
-@dataclass(frozen=True)
-class Small:
-    """A fitted model and one call of it.
-
-    Args:
-        model: the object.
-        method: what is called.
-        given: one row, or what holds it: its shape is what a span by hand says.
-        arguments: the method's; absent = the row.
-        layers: how many of them are watched; `torch_layers.snapshots` has its hooks in them.
-    """
-
-    model: Any
-    method: str
-    given: Any
-    arguments: tuple[Any, ...] = ()
-    layers: int = 0
-
-    def call(self) -> Any:
-        return getattr(self.model, self.method)(*(self.arguments or (self.given,)))
-
-
-Maker = Callable[[], Small]
-
-
-def rows(task: str = "classes", count: int = 60) -> tuple[Any, Any]:
-    """A few rows of ten features, scaled: they are learnt in a moment, also under valgrind."""
-    import numpy as np
-
-    x = np.random.default_rng(0).normal(size=(count, 10))
-    sums = x[:, :3].sum(1)
-    return x, sums if task == "numbers" else (sums > 0).astype(int)
+import apart_models
+from one_row import Maker, Small, rows
 
 
 def sklearn_at_once() -> Small:
@@ -78,6 +46,13 @@ def sklearn_pipeline() -> Small:
 
     x, y = rows()
     return Small(make_pipeline(StandardScaler(), LogisticRegression()).fit(x, y), "predict", x[:1])
+
+
+def sklearn_wrapped() -> Small:
+    import inferspan
+
+    small = sklearn_classifier("predict")
+    return replace(small, wrapped=lambda: inferspan.wrap(small.model, model="model", version="7"))
 
 
 def xgboost_classifier(method: str) -> Small:
@@ -147,27 +122,13 @@ def onnxruntime_session() -> Small:
     return Small(session, "run", x, (None, {"x": x}))
 
 
-def torch_layers(count: int, *, watched: bool = False) -> Small:
-    import torch
-
-    from inferspan.torch_layers import snapshots
-
-    torch.set_num_threads(1)
-    torch.set_grad_enabled(False)
-    torch.manual_seed(0)
-    layers = [torch.nn.Linear(10, 10) for _ in range(count - 1)] + [torch.nn.Linear(10, 1)]
-    model = torch.nn.Sequential(*layers).eval()
-    if watched:
-        snapshots(model, ["*"])
-    return Small(model, "__call__", torch.zeros(1, 10), layers=count if watched else 0)
-
-
 LIBRARIES: Final[dict[str, dict[str, Maker]]] = {
     "sklearn": {
         "one that answers at once": sklearn_at_once,
         "predict": lambda: sklearn_classifier("predict"),
         "predict_proba": lambda: sklearn_classifier("predict_proba"),
         "a regression": sklearn_regression,
+        "predict, by wrap()": sklearn_wrapped,
         "a pipeline, two stages": sklearn_pipeline,
     },
     "xgboost": {
@@ -186,10 +147,6 @@ LIBRARIES: Final[dict[str, dict[str, Maker]]] = {
         "predict_proba": lambda: catboost_classifier("predict_proba"),
     },
     "onnxruntime": {"run": onnxruntime_session},
-    "torch": {
-        "two layers": lambda: torch_layers(2),
-        "thirty layers": lambda: torch_layers(30),
-        "thirty layers, all watched": lambda: torch_layers(30, watched=True),
-    },
+    **apart_models.LIBRARIES,
 }
 """A library → its models by name; each needs what it is called after."""
