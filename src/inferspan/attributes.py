@@ -6,7 +6,6 @@ to be harmless, so a hostile or enormous argument costs as little as a small one
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Any, Final, cast
@@ -40,8 +39,12 @@ _CONTAINERS: Final[tuple[Any, ...]] = (tuple, list, dict, set, frozenset, str, b
 _DTYPES_MAX: Final = 256
 _dtype_names: dict[Any, str] = {}
 
-Extent = tuple[int | str, str, str]
-"""Number of elements (text beyond 64 bits), shape as text, name of the element type."""
+Extent = tuple[str, str]
+"""Shape as text, name of the element type."""
+_ARRAYS_MAX: Final = 256
+array_extents: Final[dict[tuple[tuple[int, ...], Any], Extent]] = {}
+"""Shape and type of an array → both as text: what a model is given varies little. See
+`array_extent`."""
 
 
 def text(value: str, length_max: int | None = None) -> str:
@@ -129,25 +132,20 @@ def dtype_name(value: object) -> str:
 
 
 def extent_of(value: object) -> Extent | None:
-    """How many elements a value has, in which shape and of which type, without reading them.
+    """In which shape a value has elements and of which type, without reading them.
 
     Returns:
-        Number of elements (of an object with declared fields, such as a data class, that of its
-        fields), shape as text, and name of the element type; None for what has no size: a number,
-        an unknown object. Never raises.
+        Shape as text (of an object with declared fields, such as a data class, how many these are)
+        and name of the element type; None for what has no size: a number, an unknown object. Never
+        raises.
     """
     kind = type(value)
     name = _SIZED.get(kind)
     if name is not None:
-        length = len(value)  # type: ignore[arg-type]  # the types in there all have one
-        return length, str(length), name
+        return str(len(value)), name  # type: ignore[arg-type]  # the types in there all have one
     if kind is np.ndarray:
         array = cast("np.ndarray[Any, Any]", value)
-        return (
-            array.size,
-            shape_text(array.shape),
-            _dtype_names.get(array.dtype) or dtype_name(array),
-        )
+        return array_extents.get((array.shape, array.dtype)) or array_extent(array)
     if kind in _UNSIZED:
         return None
     try:
@@ -159,13 +157,18 @@ def extent_of(value: object) -> Extent | None:
     if found is None:
         return None
     lengths, name = found
-    return integer(math.prod(lengths)), shape_text(lengths), name
+    return shape_text(lengths), name
 
 
-def describe(value: object, size: str, shape: str, dtype: str) -> Attributes:
-    """The extent of a value under these names of attributes; nothing of what has none."""
-    extent = extent_of(value)
-    return {} if extent is None else {size: extent[0], shape: extent[1], dtype: extent[2]}
+def array_extent(array: np.ndarray[Any, Any]) -> Extent:
+    """The extent of an array that is not in `array_extents`; it is then, as long as there is room.
+
+    A frame costs as much as an attribute, so look there first.
+    """
+    extent = shape_text(array.shape), dtype_name(array)
+    if len(array_extents) < _ARRAYS_MAX:
+        array_extents[array.shape, array.dtype] = extent
+    return extent
 
 
 def shape_text(lengths: tuple[int, ...]) -> str:

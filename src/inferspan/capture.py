@@ -212,7 +212,7 @@ def describe_input(call: Call, attributes: Attributes) -> int | None:
     if array is ABSENT:
         return None
     if (extent := extent_of(array)) is not None:
-        _, attributes[semconv.INPUT_SHAPE], attributes[semconv.INPUT_DTYPE] = extent
+        attributes[semconv.INPUT_SHAPE], attributes[semconv.INPUT_DTYPE] = extent
     return row_count(array)
 
 

@@ -308,18 +308,24 @@ def snapshot(name: str, value: object) -> None:
 
 
 def snapshot_of(call: Running, name: str, value: object) -> Attributes | None:
-    """What is recorded of an intermediate state of a prediction; None where nothing is."""
+    """What the event says of an intermediate state of a prediction; None where there is none."""
     if not call.recording or call.policy == "none":
         return None
     name = text(str(name), 128)
-    found: Attributes = {semconv.STATE_NAME: name}
+    return {semconv.STATE_NAME: name, **state_of(call, name, value)}
+
+
+def state_of(call: Running, name: str, value: object) -> Attributes:
+    """What is recorded of an intermediate state of a prediction beside its name."""
+    if not call.recording or (policy := call.policy) == "none":
+        return {}
     redactor = call.plan.redactor
     if redactor is not None:
         value = redactor.apply(name, value)
-    if value is PLACEHOLDER:
-        return found
-    found.update(statistics(value, redacted=redactor is not None))
-    if call.policy == "values":
+        if value is PLACEHOLDER:
+            return {}
+    found = statistics(value, redacted=redactor is not None)
+    if policy == "values":
         found.update(tensor(_STATE_TENSOR, name, value, semconv.CONTENT_BYTES_MAX // 4))
     return found
 

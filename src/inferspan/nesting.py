@@ -17,13 +17,13 @@ from typing import Any, Final, cast
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from inferspan import attaching, semconv, served, spans
+from inferspan import attaching, served, spans
 from inferspan.arguments import Arguments, Keywords
 from inferspan.attributes import text
 from inferspan.calls import CallShape, Wrapper, run_under, wrapper_of
 from inferspan.containment import Contained, errors
 from inferspan.current import CURRENT_KEY, Running
-from inferspan.decorators import StageScope, snapshot_of
+from inferspan.decorators import StageScope, state_of
 from inferspan.integration import Composed
 from inferspan.predictions import PredictionCall
 from inferspan.sampling import SPAN_KEY
@@ -242,12 +242,9 @@ class _ModelStage(StageScope):
             self._name_owner(running)
 
     def returned(self, value: object) -> None:
-        """Say how the state looks that the model made."""
-        if self._call is None:
-            return
-        found = snapshot_of(self._call, self._name, value)
-        if found is not None:
-            self.span.add_event(semconv.EVENT_SNAPSHOT, found, spans.now_ns())
+        """Say on the span how the state looks that the model made; an event would cost more."""
+        if self._call is not None:
+            self.attributes.update(state_of(self._call, self._name, value))
 
 
 def _is_quiet(context: Context) -> bool:

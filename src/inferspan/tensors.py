@@ -11,8 +11,10 @@ from inferspan import foreign, semconv
 from inferspan.attributes import (
     ITEMS_MAX,
     Attributes,
-    describe,
+    array_extent,
+    array_extents,
     dtype_name,
+    extent_of,
     is_table,
     shape_of,
     text,
@@ -30,6 +32,8 @@ STATISTICS_OBJECTS_MAX: Final = 65_536
 
 _FEW: Final = 64
 """Elements up to which Python's own numbers are faster than arrays."""
+_NUMERIC: Final = "biuf"
+"""Kinds of types whose elements are numbers."""
 
 KSERVE_DATATYPES: Final = {
     "bool": "BOOL",
@@ -94,19 +98,26 @@ def statistics(value: object, *, redacted: bool = False) -> Attributes:
             data frame, for its columns have names.
 
     Returns:
-        Count, NaN count, mean, population standard deviation, least and greatest of the finite
-        elements, as far as there are any; only size and shape for other values, for tensors on
-        an accelerator, which is not waited for, and for more than `STATISTICS_ELEMENTS_MAX`
-        elements (`STATISTICS_OBJECTS_MAX` of a list or frame).
+        Shape, type, and mean, population standard deviation, least and greatest of the finite
+        elements, as far as there are any; of one number its mean alone, from which the others
+        follow. NaN count where it is not 0, or nothing is finite. Only shape and type for other
+        values, for tensors on an accelerator, which is not waited for, and for more than
+        `STATISTICS_ELEMENTS_MAX` elements (`STATISTICS_OBJECTS_MAX` of a list or frame).
     """
-    found = describe(value, semconv.STATE_COUNT, semconv.STATE_SHAPE, semconv.STATE_DTYPE)
-    numbers = None if redacted and is_table(value) else _numbers(value)
-    if numbers is None or numbers.size > STATISTICS_ELEMENTS_MAX:
+    if type(value) is np.ndarray:
+        dtype = value.dtype
+        numbers = value if dtype.kind in _NUMERIC else None
+        extent = array_extents.get((value.shape, dtype)) or array_extent(value)
+    else:
+        numbers = None if redacted and is_table(value) else _numbers(value)
+        extent = extent_of(value)
+    found: Attributes = {}
+    if extent is not None:
+        found[semconv.STATE_SHAPE], found[semconv.STATE_DTYPE] = extent
+    if numbers is None or (size := numbers.size) > STATISTICS_ELEMENTS_MAX:
         return found
-    floats = numbers.astype(np.float64, copy=False)
-    found[semconv.STATE_COUNT] = floats.size
-    if not 0 < floats.size <= _FEW or not _add_of_few(floats.ravel().tolist(), found):
-        _add_of_many(floats, found)
+    if not 0 < size <= _FEW or not _add_of_few(numbers.ravel().tolist(), found):
+        _add_of_many(numbers.astype(np.float64, copy=False), found)
     return found
 
 
@@ -114,7 +125,7 @@ def _add_of_few(numbers: list[float], found: Attributes) -> bool:
     """Add the statistics of few numbers; answers whether they could be.
 
     Sums are exact to the last rounding (Shewchuk's, by `math.fsum`), and take a fraction of what
-    numpy's dozen calls take.
+    numpy's dozen calls take. So does sorting, beside the least and the greatest.
     """
     count = len(numbers)
     try:
@@ -123,11 +134,12 @@ def _add_of_few(numbers: list[float], found: Attributes) -> bool:
         return False
     if not math.isfinite(mean):  # as one of the numbers
         return False
-    found[semconv.STATE_NAN_COUNT] = 0
     found[semconv.STATE_MEAN] = mean
-    found[semconv.STATE_STD] = math.dist(numbers, [mean] * count) / math.sqrt(count)
-    found[semconv.STATE_MIN] = min(numbers)
-    found[semconv.STATE_MAX] = max(numbers)
+    if count > 1:
+        numbers.sort()
+        found[semconv.STATE_STD] = math.dist(numbers, [mean] * count) / math.sqrt(count)
+        found[semconv.STATE_MIN] = float(numbers[0])
+        found[semconv.STATE_MAX] = float(numbers[-1])
     return True
 
 
@@ -136,7 +148,8 @@ def _add_of_many(floats: NDArray[np.float64], found: Attributes) -> None:
     finite, missing = floats, 0
     if not known.all():
         finite, missing = floats[known], int(np.count_nonzero(np.isnan(floats)))
-    found[semconv.STATE_NAN_COUNT] = missing
+    if missing or not finite.size:
+        found[semconv.STATE_NAN_COUNT] = missing
     if finite.size:
         with np.errstate(all="ignore"):  # sums near the limit of float64 overflow to infinity
             found[semconv.STATE_MEAN] = float(finite.mean())
@@ -151,8 +164,6 @@ def _numbers(value: object) -> NDArray[Any] | None:
     array: NDArray[Any] | None
     if kind in (bool, int, float) or issubclass(kind, np.generic):
         array = np.asarray(value)
-    elif kind is np.ndarray:
-        array = value  # type: ignore[assignment]
     elif kind in (list, tuple):
         items: list[Any] = value  # type: ignore[assignment]
         if len(items) > STATISTICS_OBJECTS_MAX or not set(map(type, items)) <= {bool, int, float}:
@@ -160,7 +171,7 @@ def _numbers(value: object) -> NDArray[Any] | None:
         array = np.asarray(items)
     else:
         array = _converted(value)
-    return array if type(array) is np.ndarray and array.dtype.kind in "biuf" else None
+    return array if type(array) is np.ndarray and array.dtype.kind in _NUMERIC else None
 
 
 def _converted(value: object) -> NDArray[Any] | None:

@@ -16,7 +16,14 @@ from opentelemetry.trace import SpanKind, get_tracer_provider
 
 from inferspan import attaching, capture, semconv, settings, spans
 from inferspan.arguments import Arguments, Keywords
-from inferspan.attributes import Attributes, extent_of, row_count
+from inferspan.attributes import (
+    Attributes,
+    Extent,
+    array_extent,
+    array_extents,
+    extent_of,
+    row_count,
+)
 from inferspan.containment import errors, from_outside
 from inferspan.current import CURRENT_KEY
 from inferspan.identity import new_record_id
@@ -38,9 +45,6 @@ _INTERNAL: Final = SpanKind.INTERNAL
 _LISTS_MAX: Final = 1_024
 _LISTS: Final = tuple((str(length), "list") for length in range(_LISTS_MAX))
 """Length → shape and type of a list."""
-_ARRAYS_MAX: Final = 256
-_ARRAYS: Final[dict[tuple[tuple[int, ...], Any], tuple[str, str]]] = {}
-"""Shape and type of an array → both as text: what a model is given varies little."""
 _SHAPE, _DTYPE = semconv.INPUT_SHAPE, semconv.INPUT_DTYPE
 _CLASS, _SCORE = semconv.OUTPUT_CLASS, semconv.OUTPUT_SCORE
 _NUMBER: Final = semconv.OUTPUT_VALUE
@@ -52,7 +56,7 @@ class UsualCall(PredictionCall):
     """One call of a model whose span is recorded and sampled. `starter` makes it."""
 
     recording = True
-    _extent: tuple[str, str] | None = None
+    _extent: Extent | None = None
     """Shape and type of the input, until somebody asks for the attributes."""
     _shown: str | None = None
     """The input for people, likewise."""
@@ -164,15 +168,6 @@ class UsualCall(PredictionCall):
             self._finish()
 
 
-def _array_extent(given: Any) -> tuple[str, str] | None:
-    extent = extent_of(given)
-    if extent is None:
-        return None
-    if len(_ARRAYS) < _ARRAYS_MAX:
-        _ARRAYS[given.shape, given.dtype] = extent[1:]
-    return extent[1:]
-
-
 def starter(plan: PredictionPlan) -> Start:
     """Make what begins the calls of a function."""
     if plan.declares or not plan.usual or plan.sample_ratio is not None:
@@ -226,11 +221,11 @@ def starter(plan: PredictionPlan) -> Start:
                     call._extent = _LISTS[len(given)]
                 elif type(given) is ndarray:
                     shape, dtype = given.shape, given.dtype
-                    call._extent = _ARRAYS.get((shape, dtype)) or _array_extent(given)
+                    call._extent = array_extents.get((shape, dtype)) or array_extent(given)
                     if len(shape) >= 2:
                         call._input_rows = shape[0]
                 elif (extent := extent_of(given)) is not None:
-                    call._extent = extent[1:]
+                    call._extent = extent
                     call._input_rows = row_count(given)
                 if policy == "values":
                     call._show_input(arguments, keywords, bound)

@@ -39,7 +39,6 @@ WRITE_ONLY = {
     "STATE_MIN",
     "STATE_MAX",
     "STATE_NAN_COUNT",
-    "STATE_COUNT",
     "STATE_SHAPE",
     "STATE_DTYPE",
     "STREAM_CHUNKS",

@@ -25,7 +25,7 @@ from PIL import Image
 
 import hostile_values as hostile
 from inferspan import semconv
-from inferspan.attributes import TEXT_LENGTH_MAX, describe, row_count, text
+from inferspan.attributes import TEXT_LENGTH_MAX, extent_of, row_count, text
 from inferspan.features import ColumnTooLong, as_column, pack_features
 from inferspan.json_values import json_object
 from inferspan.tensors import (
@@ -37,53 +37,53 @@ from inferspan.tensors import (
 
 
 def described(value: object) -> tuple[object, ...]:
-    return tuple(describe(value, "size", "shape", "dtype").values())
+    return extent_of(value) or ()
 
 
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        (np.zeros((3, 4), np.float32), (12, "3x4", "float32")),
-        (np.zeros(0), (0, "0", "float64")),
-        (np.zeros(2, [("a", "i4"), ("b", "f8")]), (2, "2", "void96")),
-        (np.zeros((2, 3, 4)), (24, "2x3x4", "float64")),
-        (np.zeros(()), (1, "", "float64")),
-        (np.ma.masked_array([1, 2], [0, 1]), (2, "2", "int64")),
+        (np.zeros((3, 4), np.float32), ("3x4", "float32")),
+        (np.zeros(0), ("0", "float64")),
+        (np.zeros(2, [("a", "i4"), ("b", "f8")]), ("2", "void96")),
+        (np.zeros((2, 3, 4)), ("2x3x4", "float64")),
+        (np.zeros(()), ("", "float64")),
+        (np.ma.masked_array([1, 2], [0, 1]), ("2", "int64")),
         (np.float64(1), ()),
-        (pl.DataFrame({"a": [1], "b": ["x"]}), (2, "1x2", "table")),
-        (pl.Series([1, 2]), (2, "2", "Int64")),
+        (pl.DataFrame({"a": [1], "b": ["x"]}), ("1x2", "table")),
+        (pl.Series([1, 2]), ("2", "Int64")),
         (pl.DataFrame({"a": [1]}).lazy(), ()),
-        (pa.table({"a": [1, 2]}), (2, "2x1", "table")),
-        (pa.array([1, None]), (2, "2", "int64")),
-        (pa.chunked_array([["x"]]), (1, "1", "string")),
-        (jnp.zeros((2, 3), jnp.bfloat16), (6, "2x3", "bfloat16")),
-        (scipy.sparse.csr_matrix((3, 4)), (12, "3x4", "float64")),
-        (Image.new("RGB", (4, 3)), (36, "3x4x3", "RGB")),
-        (Image.new("L", (4, 3)), (12, "3x4", "L")),
-        (hostile.Point(1, 2), (2, "2", "hostile_values.Point")),
-        (hostile.Order(1.0), (2, "2", "hostile_values.Order")),
-        (hostile.Model(amount=1), (2, "2", "hostile_values.Model")),
-        (hostile.HostileList([1, 2]), (2, "2", "hostile_values.HostileList")),
+        (pa.table({"a": [1, 2]}), ("2x1", "table")),
+        (pa.array([1, None]), ("2", "int64")),
+        (pa.chunked_array([["x"]]), ("1", "string")),
+        (jnp.zeros((2, 3), jnp.bfloat16), ("2x3", "bfloat16")),
+        (scipy.sparse.csr_matrix((3, 4)), ("3x4", "float64")),
+        (Image.new("RGB", (4, 3)), ("3x4x3", "RGB")),
+        (Image.new("L", (4, 3)), ("3x4", "L")),
+        (hostile.Point(1, 2), ("2", "hostile_values.Point")),
+        (hostile.Order(1.0), ("2", "hostile_values.Order")),
+        (hostile.Model(amount=1), ("2", "hostile_values.Model")),
+        (hostile.HostileList([1, 2]), ("2", "hostile_values.HostileList")),
         (hostile.Kind.FRAUD, ()),
         (Decimal(1), ()),
-        (pd.DataFrame({"a": [1], "b": ["x"]}), (2, "1x2", "table")),
-        (pd.Series([1, 2]), (2, "2", "int64")),
-        ([1, 2, 3], (3, "3", "list")),
-        ({"a": 1}, (1, "1", "dict")),
-        ("text", (4, "4", "str")),
-        (b"bytes", (5, "5", "bytes")),
+        (pd.DataFrame({"a": [1], "b": ["x"]}), ("1x2", "table")),
+        (pd.Series([1, 2]), ("2", "int64")),
+        ([1, 2, 3], ("3", "list")),
+        ({"a": 1}, ("1", "dict")),
+        ("text", ("4", "str")),
+        (b"bytes", ("5", "bytes")),
         (3, ()),
         (None, ()),
         (object(), ()),
     ],
 )
-def test_size_shape_and_type(value: object, expected: tuple[object, ...]) -> None:
+def test_shape_and_type(value: object, expected: tuple[object, ...]) -> None:
     assert described(value) == expected
 
 
 def test_what_answers_nothing_is_described_as_far_as_it_goes() -> None:
-    assert described(hostile.Liar()) == (str(2**80), f"{2**40}x{2**40}", "object")
-    assert described(hostile.HostileText("ab")) == (2, "2", "hostile_values.HostileText")
+    assert described(hostile.Liar()) == (f"{2**40}x{2**40}", "object")
+    assert described(hostile.HostileText("ab")) == ("2", "hostile_values.HostileText")
     for value in (hostile.Raising(), hostile.RaisingShape(), hostile.Nameless()):
         assert described(value) == ()
 
@@ -93,15 +93,14 @@ def test_whatever_is_described_is_encoded_whole_and_the_same_again(value: object
     written, left_out = json_object([("value", value)], semconv.JSON_BYTES_MAX)
     assert left_out == 0
     attributes = {
-        **describe(value, "size", semconv.INPUT_SHAPE, semconv.INPUT_DTYPE),
         **statistics(value),
         **tensor("inferspan.input.", "value", value, 1024),
         semconv.INPUT_VALUE: written,
     }
-    assert len(str(attributes.get(semconv.INPUT_SHAPE, ""))) < 1024
-    assert len(str(attributes.get(semconv.INPUT_DTYPE, ""))) <= TEXT_LENGTH_MAX
-    again = describe(value, "size", semconv.INPUT_SHAPE, semconv.INPUT_DTYPE)
-    assert again.items() <= attributes.items()
+    found = tuple(attributes.get(key, "") for key in (semconv.STATE_SHAPE, semconv.STATE_DTYPE))
+    assert len(str(found[0])) < 1024
+    assert len(str(found[1])) <= TEXT_LENGTH_MAX
+    assert found == (extent_of(value) or ("", ""))
     sent = ReadableSpan("predict m", SpanContext(1, 1, is_remote=False), attributes=attributes)
     body = encode_spans([sent]).SerializeToString()
     (span,) = TracesData.FromString(body).resource_spans[0].scope_spans[0].spans
@@ -126,7 +125,6 @@ def test_text_is_valid_utf8_and_bounded(value: str) -> None:
 def test_statistics_are_those_of_the_finite_elements() -> None:
     found = statistics(np.array([[1.0, math.nan], [3.0, math.inf]], np.float32))
     assert found == {
-        semconv.STATE_COUNT: 4,
         semconv.STATE_SHAPE: "2x2",
         semconv.STATE_DTYPE: "float32",
         semconv.STATE_NAN_COUNT: 1,
@@ -150,11 +148,29 @@ def test_statistics_are_those_of_exact_sums(numbers: list[float], missing: int) 
     )
     variance = sum((number - mean) ** 2 for number in exact) / count
     spread = float(max(exact) - min(exact))
+    if count + missing == 1:
+        assert semconv.STATE_STD not in found
+        return
     assert found[semconv.STATE_STD] == pytest.approx(
         math.sqrt(variance), rel=1e-9, abs=1e-9 * spread + lost * max(map(abs, numbers))
     )
     assert (found[semconv.STATE_MIN], found[semconv.STATE_MAX]) == (min(numbers), max(numbers))
+    assert found.get(semconv.STATE_NAN_COUNT, 0) == missing
+
+
+@given(st.floats(allow_nan=False, allow_infinity=False))
+def test_of_one_number_the_mean_says_all(number: float) -> None:
+    described = {semconv.STATE_SHAPE: "1x1", semconv.STATE_DTYPE: "float64"}
+    assert statistics(np.array([[number]])) == {**described, semconv.STATE_MEAN: number}
+    assert statistics(number) == {semconv.STATE_MEAN: number}
+
+
+@pytest.mark.parametrize(("number", "missing"), [(math.nan, 3), (math.inf, 0)])
+@pytest.mark.parametrize("of", [list, np.array])
+def test_where_nothing_is_finite_nan_is_counted(number: float, missing: int, of: Any) -> None:
+    found = statistics(of([number] * 3))
     assert found[semconv.STATE_NAN_COUNT] == missing
+    assert semconv.STATE_MEAN not in found
 
 
 @pytest.mark.parametrize(
@@ -193,7 +209,7 @@ def test_statistics_of_other_containers() -> None:
     assert semconv.STATE_MEAN in statistics([0] * STATISTICS_OBJECTS_MAX)
     assert statistics(jnp.array([1.0, 2.0]))[semconv.STATE_MEAN] == 1.5
     assert statistics(pl.Series([1, 2]))[semconv.STATE_MEAN] == 1.5
-    assert statistics(pa.array([1, 2]))[semconv.STATE_COUNT] == 2
+    assert statistics(pa.array([1, 2]))[semconv.STATE_SHAPE] == "2"
     assert statistics(2.0)[semconv.STATE_MEAN] == 2.0
     assert statistics(pd.Series([1, 2]))[semconv.STATE_MEAN] == 1.5
     assert statistics(pd.DataFrame({"a": [1.0], "b": [2.0]}))[semconv.STATE_MEAN] == 1.5

@@ -120,28 +120,63 @@ def test_a_stage_says_how_the_state_looks(spans: CapturedSpans) -> None:
     spans.clear()
     model.predict(X[:5])
     first, second = spans.stages
-    (event,) = first.events
-    state = dict(event.attributes or {})
-    assert event.name == semconv.EVENT_SNAPSHOT
-    assert state[semconv.STATE_NAME] == "scale"
-    assert state[semconv.STATE_SHAPE] == "5x4"
-    assert state[semconv.STATE_MEAN] == pytest.approx(made.mean())
-    assert state[semconv.STATE_STD] == pytest.approx(made.std())
-    assert dict(second.events[0].attributes or {})[semconv.STATE_NAME] == "classify"
+    assert dict(first.attributes or {}) == {
+        semconv.STAGE_NAME: "scale",
+        semconv.STATE_SHAPE: "5x4",
+        semconv.STATE_DTYPE: "float64",
+        semconv.STATE_MEAN: pytest.approx(made.mean()),
+        semconv.STATE_STD: pytest.approx(made.std()),
+        semconv.STATE_MIN: made.min(),
+        semconv.STATE_MAX: made.max(),
+    }
+    assert (second.attributes or {})[semconv.STATE_SHAPE] == "5"
+    assert (first.events, second.events) == ((), ())
+
+
+def test_a_stage_of_one_number_says_it(spans: CapturedSpans) -> None:
+    model = scaled().fit(X, Y)
+    spans.clear()
+    (answer,) = model.predict(X[:1])
+    assert dict(spans.stages[1].attributes or {}) == {
+        semconv.STAGE_NAME: "classify",
+        semconv.STATE_SHAPE: "1",
+        semconv.STATE_DTYPE: "int64",
+        semconv.STATE_MEAN: answer,
+    }
+
+
+def test_a_state_that_is_redacted_is_not_described(spans: CapturedSpans) -> None:
+    inferspan.instrument("sklearn", redact=["scale"])
+    model = scaled().fit(X, Y)
+    spans.clear()
+    model.predict(X[:5])
+    first, second = spans.stages
+    assert dict(first.attributes or {}) == {semconv.STAGE_NAME: "scale"}
+    assert semconv.STATE_MEAN in (second.attributes or {})
+
+
+def test_a_large_state_goes_along_where_values_may(spans: CapturedSpans) -> None:
+    inferspan.instrument("sklearn", capture="values")
+    model = scaled().fit(X, Y)
+    made = model.named_steps["scale"].transform(X[:20])
+    spans.clear()
+    model.predict(X[:20])
+    found: dict[str, Any] = dict(spans.stages[0].attributes or {})
+    assert found["inferspan.state." + semconv.TENSOR_NAME] == "scale"
+    assert found["inferspan.state." + semconv.TENSOR_DATA] == made.tobytes()
 
 
 def test_sparse_states_say_their_shape(spans: CapturedSpans) -> None:
     frame = pd.DataFrame({"kind": ["a", "b"] * 10})
     model = Pipeline([("encode", OneHotEncoder()), ("classify", LogisticRegression())])
     model.fit(frame, [0, 1] * 10).predict(frame[:4])
-    state = dict(spans.stages[0].events[0].attributes or {})
-    assert state[semconv.STATE_SHAPE] == "4x2"
+    assert (spans.stages[0].attributes or {})[semconv.STATE_SHAPE] == "4x2"
 
 
 def test_without_capture_stages_say_nothing_of_the_state(spans: CapturedSpans) -> None:
     inferspan.instrument("sklearn", capture="none")
     scaled().fit(X, Y).predict(X[:5])
-    assert [stage.events for stage in spans.stages] == [(), ()]
+    assert [set(stage.attributes or {}) for stage in spans.stages] == [{semconv.STAGE_NAME}] * 2
 
 
 def test_a_failing_step_fails_its_stage_and_the_prediction(spans: CapturedSpans) -> None:
