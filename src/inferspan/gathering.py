@@ -15,14 +15,15 @@ from typing import Any, Final, Generic, TypeVar
 
 from opentelemetry.context import Context
 
-from inferspan import attaching, nesting, patching, propagation, served
+from inferspan import attaching, patching, propagation, served, traced_methods
 from inferspan.arguments import Arguments, Keywords, first_given
 from inferspan.batching import BatchScope, Request
 from inferspan.calls import run_under
 from inferspan.containment import Contained, errors
 from inferspan.current import current_prediction
 from inferspan.integration import Gathering
-from inferspan.nesting import WITHIN_KEY, TracedCall
+from inferspan.model_stages import WITHIN_KEY
+from inferspan.nesting import TracedCall
 
 V = TypeVar("V")
 
@@ -89,10 +90,10 @@ def _name(library: str, replaced: str) -> str:
 
 
 def answering(how: Gathering) -> Callable[[str, object], Any]:
-    """As `nesting.traced`, for models that are called for several requests at a time."""
+    """As `traced_methods.traced`, for models that are called for several requests at a time."""
 
     def made(name: str, entry: object) -> Any:
-        replaced = nesting.traced(name, entry)
+        replaced = traced_methods.traced(name, entry)
         if replaced is None or not isinstance(entry, FunctionType):
             return replaced
         function, alone = entry, replaced

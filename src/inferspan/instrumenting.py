@@ -13,7 +13,7 @@ from functools import partial
 from importlib import import_module, metadata
 from typing import Any, Final
 
-from inferspan import integrations, nesting, patching, served
+from inferspan import integrations, patching, served, traced_methods
 from inferspan.arguments import SourceName
 from inferspan.containment import Contained, errors, say
 from inferspan.declaration import Declaration, Names, options_known
@@ -266,17 +266,17 @@ def _put_in_place(library: str) -> None:
         served.changed()
         traced = _maker(library, wanted.integration)
         methods = {name: partial(traced, name) for name in wanted.integration.methods}
-        quiet = dict.fromkeys(wanted.integration.quiet, nesting.quiet)
+        quiet = dict.fromkeys(wanted.integration.quiet, traced_methods.quiet)
         patching.cover(library, classes, {**quiet, **methods})
 
 
 def _maker(library: str, integration: Integration) -> Callable[[str, object], Any]:
     """What makes what stands in the place of a library's methods."""
     if integration.composed is not None:
-        return nesting.composed(integration.composed)
+        return traced_methods.composed(integration.composed)
     if integration.gathering is not None:
         from inferspan import gathering  # loads batches, which most processes have none of
 
         gathering.cover(library, integration.gathering)
         return gathering.answering(integration.gathering)
-    return nesting.traced
+    return traced_methods.traced

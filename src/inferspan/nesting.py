@@ -9,37 +9,31 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from functools import update_wrapper, wraps
 from inspect import signature
-from types import FrameType, FunctionType, MethodType
+from types import FrameType
 from typing import Any, Final, cast
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
 
-from inferspan import attaching, served, spans
+from inferspan import attaching, served
 from inferspan.arguments import Arguments, Keywords
-from inferspan.attributes import text
-from inferspan.calls import CallShape, Wrapper, run_under, wrapper_of
-from inferspan.containment import Contained, errors
+from inferspan.calls import CallShape, Wrapper, wrapper_of
+from inferspan.containment import Contained
 from inferspan.current import CURRENT_KEY, Running
-from inferspan.decorators import StageScope, state_of
 from inferspan.integration import Composed
+from inferspan.model_stages import WITHIN_KEY, ModelStage
 from inferspan.predictions import PredictionCall
-from inferspan.sampling import SPAN_KEY
 from inferspan.served import state
-from inferspan.spans import SpanScope, begun
+from inferspan.spans import SpanScope
 
 _QUIET: Final = otel_context.create_key("inferspan-quiet")
 """Set in a context in which nothing is a prediction."""
-WITHIN_KEY: Final = otel_context.create_key("inferspan-within")
-"""Where a context keeps the prediction and, of its stages, the innermost's model."""
 _SUPPRESSED: Final = otel_context._SUPPRESS_INSTRUMENTATION_KEY
-_DECIDE: Final = "decide what a call is"
+DECIDE: Final = "decide what a call is"
 _CALLER: Final = 2
 """Frames between who calls a model and the method here that asks for it."""
-_HUSH: Final = Contained("leave what is quiet")
-_FORGET: Final = Contained("forget what a model was")
+HUSH: Final = Contained("leave what is quiet")
 
 Way = SpanScope | Wrapper | None
 """How a call runs: under a span that has begun, as a wrapper has it, or as it would without us."""
@@ -115,7 +109,7 @@ class TracedCall:
             return None
         if internal:
             # What a validation calls may call other models, and these are none either.
-            return _quietly
+            return quietly
         try:
             recorded = known.recorded[self.name]
         except KeyError:
@@ -132,10 +126,10 @@ class TracedCall:
         context = attaching.current()
         running = cast("Running | None", context.get(CURRENT_KEY)) if context else None
         if running is None or running.ended:
-            if not state.in_force or (context and _is_quiet(context)):
+            if not state.in_force or (context and is_quiet(context)):
                 return None
             if how.learns(model) or _is_body(sys._getframe(_CALLER), how):
-                return _quietly
+                return quietly
             return self.way(args, kwargs, _CALLER + 1)
         if not running.recording or _is_composed(_owner_of(running, context)):
             return None
@@ -157,10 +151,10 @@ class TracedCall:
         if not _admitted(running):
             return None
         if self._shape is CallShape.VALUE:
-            return _ModelStage(name, running, known, context)
+            return ModelStage(name, running, known, context)
 
         def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
-            return _ModelStage(name, running, known, attaching.current())
+            return ModelStage(name, running, known, attaching.current())
 
         return wrapper_of(self._shape, start, False)
 
@@ -224,158 +218,21 @@ def _admitted(running: Running) -> bool:
     return not isinstance(running, PredictionCall) or running.admit_stage()
 
 
-class _ModelStage(StageScope):
-    """A model's call inside of a prediction, with what it answered."""
-
-    def __init__(self, name: str, running: Running, known: served.Served, context: Context) -> None:
-        # As `StageScope` and `SpanScope`, without their frames.
-        self._name = name
-        self._call = running
-        self._parent = context
-        self.attributes = {}
-        self.start_ns = start_ns = spans.now_ns()
-        self.span = span = begun(text(f"{name} {running.plan.model}"), context, start_ns)
-        self.recording = recording = span.is_recording()
-        within = (running, known)
-        self.context = Context({**context, SPAN_KEY: span, WITHIN_KEY: within})
-        if recording and context.get(SPAN_KEY) is not getattr(running, "span", None):
-            self._name_owner(running)
-
-    def returned(self, value: object) -> None:
-        """Say on the span how the state looks that the model made; an event would cost more."""
-        if self._call is not None:
-            self.attributes.update(state_of(self._call, self._name, value))
-
-
-def _is_quiet(context: Context) -> bool:
+def is_quiet(context: Context) -> bool:
+    """Whether nothing is a prediction in a context."""
     return bool(context.get(_QUIET) or context.get(_SUPPRESSED))
 
 
-def _quietly(
+def quietly(
     wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
 ) -> Any:
+    """Run a call, as a wrapper, in a context in which nothing is a prediction."""
     token = None
-    with _HUSH:
+    with HUSH:
         token = attaching.attach(otel_context.set_value(_QUIET, True))
     try:
         return wrapped(*args, **kwargs)
     finally:
         if token is not None:
-            with _HUSH:
+            with HUSH:
                 attaching.detach(token)
-
-
-def traced(name: str, entry: object) -> Any:
-    """What stands in a class in the place of a method whose calls are traced.
-
-    Args:
-        name: what the method is called.
-        entry: the function, or the descriptor that makes one.
-
-    Returns:
-        A function, or a descriptor; None where the entry is neither.
-    """
-    if isinstance(entry, FunctionType):
-        return _traced_function(name, entry)
-    kind = type(entry)
-    makes_methods = hasattr(kind, "__get__") and not hasattr(kind, "__set__")
-    if makes_methods and not isinstance(entry, (staticmethod, classmethod)):
-        return _TracedDescriptor(name, entry)
-    return None
-
-
-def _traced_function(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    call = TracedCall(name, function)
-
-    @wraps(function)
-    def traced_call(*args: Any, **kwargs: Any) -> Any:
-        way = None
-        try:
-            way = call.way(args, kwargs)
-        except BaseException as error:
-            errors.contain(_DECIDE, error)
-        if way is None:
-            return function(*args, **kwargs) if kwargs else function(*args)
-        if isinstance(way, SpanScope):
-            return run_under(way, function, args, kwargs)
-        return way(MethodType(function, args[0]), args[0], args[1:], kwargs)
-
-    return traced_call
-
-
-def composed(how: Composed) -> Callable[[str, object], Any]:
-    """As `traced`, for a library whose models are made of models."""
-    compiling = how.compiling()
-
-    def traced_part(name: str, entry: object) -> Any:
-        return _composed_function(name, entry, how, compiling) if callable(entry) else None
-
-    return traced_part
-
-
-def _composed_function(
-    name: str, function: Callable[..., Any], how: Composed, compiling: Callable[[], bool]
-) -> Callable[..., Any]:
-    call = TracedCall(name, function)
-
-    @wraps(function)
-    def traced_call(*args: Any, **kwargs: Any) -> Any:
-        if compiling():
-            return function(*args, **kwargs)
-        way = None
-        try:
-            way = call.way_of_whole(args, kwargs, how)
-        except BaseException as error:
-            errors.contain(_DECIDE, error)
-        if way is None:
-            return function(*args, **kwargs)
-        if isinstance(way, SpanScope):
-            return run_under(way, function, args, kwargs)
-        return way(MethodType(function, args[0]), args[0], args[1:], kwargs)
-
-    return traced_call
-
-
-class _TracedDescriptor:
-    """In the place of a descriptor that makes methods, or says that there is none."""
-
-    def __init__(self, name: str, original: Any) -> None:
-        update_wrapper(cast("Callable[..., Any]", self), original)
-        self._name = name
-        self._original = original
-        self._made: tuple[object, Any] = (None, None)
-
-    def __get__(self, instance: object, owner: type | None = None) -> Any:
-        found = self._original.__get__(instance, owner)
-        if instance is None:
-            return _traced_function(self._name, found) if callable(found) else found
-        if not isinstance(found, MethodType) or found.__self__ is not instance:
-            return found
-        function, made = self._made
-        if function is not found.__func__:
-            made = _traced_function(self._name, found.__func__)
-            self._made = (found.__func__, made)
-        return MethodType(made, instance)
-
-
-def quiet(entry: object) -> Any:
-    """What stands in the place of a method in which nothing is a prediction; None: leave it."""
-    if not isinstance(entry, FunctionType):
-        return None
-    function = entry
-
-    @wraps(function)
-    def quiet_call(model: Any, /, *args: Any, **kwargs: Any) -> Any:
-        within = False
-        with _HUSH:
-            within = _is_quiet(attaching.current())
-        try:
-            if within:
-                return function(model, *args, **kwargs)
-            return _quietly(function, None, (model, *args), kwargs)
-        finally:
-            # What was known of the model, its classes for one, may be otherwise now.
-            with _FORGET:
-                served.fitted(model, alone=within)
-
-    return quiet_call

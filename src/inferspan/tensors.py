@@ -11,6 +11,7 @@ from inferspan import foreign, semconv
 from inferspan.attributes import (
     ITEMS_MAX,
     Attributes,
+    Extent,
     array_extent,
     array_extents,
     dtype_name,
@@ -104,6 +105,7 @@ def statistics(value: object, *, redacted: bool = False) -> Attributes:
         values, for tensors on an accelerator, which is not waited for, and for more than
         `STATISTICS_ELEMENTS_MAX` elements (`STATISTICS_OBJECTS_MAX` of a list or frame).
     """
+    extent: Extent | None
     if type(value) is np.ndarray:
         dtype = value.dtype
         numbers = value if dtype.kind in _NUMERIC else None

@@ -7,6 +7,7 @@ import math
 import struct
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np

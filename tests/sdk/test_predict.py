@@ -230,7 +230,7 @@ def test_a_redacted_snapshot_is_only_its_name(spans: CapturedSpans) -> None:
     score()
     card, risk = spans[0].events
     assert dict(card.attributes or {}) == {semconv.STATE_NAME: "card"}
-    assert (risk.attributes or {})[semconv.STATE_COUNT] == 100
+    assert (risk.attributes or {})[semconv.STATE_SHAPE] == "100"
 
 
 def test_a_redaction_hook_that_raises_redacts(spans: CapturedSpans) -> None:

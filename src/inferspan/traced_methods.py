@@ -1,0 +1,133 @@
+"""What stands in classes in the place of their methods: those that are traced, and quiet ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import update_wrapper, wraps
+from types import FunctionType, MethodType
+from typing import Any, Final, cast
+
+from inferspan import attaching, served
+from inferspan.calls import run_under
+from inferspan.containment import Contained, errors
+from inferspan.integration import Composed
+from inferspan.nesting import DECIDE, HUSH, TracedCall, is_quiet, quietly
+from inferspan.spans import SpanScope
+
+_FORGET: Final = Contained("forget what a model was")
+
+
+def traced(name: str, entry: object) -> Any:
+    """What stands in a class in the place of a method whose calls are traced.
+
+    Args:
+        name: what the method is called.
+        entry: the function, or the descriptor that makes one.
+
+    Returns:
+        A function, or a descriptor; None where the entry is neither.
+    """
+    if isinstance(entry, FunctionType):
+        return _traced_function(name, entry)
+    kind = type(entry)
+    makes_methods = hasattr(kind, "__get__") and not hasattr(kind, "__set__")
+    if makes_methods and not isinstance(entry, (staticmethod, classmethod)):
+        return _TracedDescriptor(name, entry)
+    return None
+
+
+def _traced_function(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+    call = TracedCall(name, function)
+
+    @wraps(function)
+    def traced_call(*args: Any, **kwargs: Any) -> Any:
+        way = None
+        try:
+            way = call.way(args, kwargs)
+        except BaseException as error:
+            errors.contain(DECIDE, error)
+        if way is None:
+            return function(*args, **kwargs) if kwargs else function(*args)
+        if isinstance(way, SpanScope):
+            return run_under(way, function, args, kwargs)
+        return way(MethodType(function, args[0]), args[0], args[1:], kwargs)
+
+    return traced_call
+
+
+def composed(how: Composed) -> Callable[[str, object], Any]:
+    """As `traced`, for a library whose models are made of models."""
+    compiling = how.compiling()
+
+    def traced_part(name: str, entry: object) -> Any:
+        return _composed_function(name, entry, how, compiling) if callable(entry) else None
+
+    return traced_part
+
+
+def _composed_function(
+    name: str, function: Callable[..., Any], how: Composed, compiling: Callable[[], bool]
+) -> Callable[..., Any]:
+    call = TracedCall(name, function)
+
+    @wraps(function)
+    def traced_call(*args: Any, **kwargs: Any) -> Any:
+        if compiling():
+            return function(*args, **kwargs)
+        way = None
+        try:
+            way = call.way_of_whole(args, kwargs, how)
+        except BaseException as error:
+            errors.contain(DECIDE, error)
+        if way is None:
+            return function(*args, **kwargs)
+        if isinstance(way, SpanScope):
+            return run_under(way, function, args, kwargs)
+        return way(MethodType(function, args[0]), args[0], args[1:], kwargs)
+
+    return traced_call
+
+
+class _TracedDescriptor:
+    """In the place of a descriptor that makes methods, or says that there is none."""
+
+    def __init__(self, name: str, original: Any) -> None:
+        update_wrapper(cast("Callable[..., Any]", self), original)
+        self._name = name
+        self._original = original
+        self._made: tuple[object, Any] = (None, None)
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        found = self._original.__get__(instance, owner)
+        if instance is None:
+            return _traced_function(self._name, found) if callable(found) else found
+        if not isinstance(found, MethodType) or found.__self__ is not instance:
+            return found
+        function, made = self._made
+        if function is not found.__func__:
+            made = _traced_function(self._name, found.__func__)
+            self._made = (found.__func__, made)
+        return MethodType(made, instance)
+
+
+def quiet(entry: object) -> Any:
+    """What stands in the place of a method in which nothing is a prediction; None: leave it."""
+    if not isinstance(entry, FunctionType):
+        return None
+    function = entry
+
+    @wraps(function)
+    def quiet_call(model: Any, /, *args: Any, **kwargs: Any) -> Any:
+        within = False
+        with HUSH:
+            within = is_quiet(attaching.current())
+        try:
+            if within:
+                return function(model, *args, **kwargs)
+            return quietly(function, None, (model, *args), kwargs)
+        finally:
+            # What was known of the model, its classes for one, may be otherwise now.
+            with _FORGET:
+                served.fitted(model, alone=within)
+
+    return quiet_call
