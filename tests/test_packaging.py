@@ -16,6 +16,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[1]
+REQUIREMENTS = ROOT / "tests/requirements"
 DISTRIBUTIONS = {"inferspan": ROOT, "inferspan_collector": ROOT / "collector"}
 SOURCES = {
     "inferspan": ROOT / "src/inferspan",
@@ -113,3 +114,13 @@ def test_the_installed_command_runs(installed: Path) -> None:
     where = "import inferspan, inferspan_collector as c; print(inferspan.__file__, c.__file__)"
     found = run(sys.executable, "-c", where, PYTHONPATH=str(installed)).split()
     assert [Path(file).is_relative_to(installed) for file in found] == [True, True]
+
+
+@pytest.mark.parametrize("path", sorted(REQUIREMENTS.glob("*.txt")), ids=lambda path: path.stem)
+def test_environments_of_libraries_are_the_same_tomorrow(path: Path) -> None:
+    lines = path.read_text().splitlines()
+    loose = [one for one in lines if "==" not in one and not one.startswith(("#", "-e "))]
+    assert loose == []
+    pins_grpc = any(one.startswith("grpcio==") for one in lines)
+    # Each library's own: there is no release of it that the oldest and the latest of all take.
+    assert pins_grpc is (path.stem != "tests")
