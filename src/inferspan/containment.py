@@ -207,6 +207,10 @@ class ErrorLog:
 
         return stop
 
+    def __reduce__(self) -> str:
+        # What is sent by value, such as a class whose methods are traced, finds the one of there.
+        return "errors"
+
     def renew_lock(self) -> None:
         """Replace the lock: in a forked child, a thread that no longer exists may hold it."""
         self._lock = threading.RLock()
