@@ -9,17 +9,45 @@ from opentelemetry.context import Context
 
 from inferspan import served, spans
 from inferspan.attributes import text
+from inferspan.containment import errors
 from inferspan.current import Running
 from inferspan.decorators import StageScope, state_of
 from inferspan.sampling import SPAN_KEY
-from inferspan.spans import begun
+from inferspan.spans import CAPTURE, NO_CONTEXT, begun
 
 WITHIN_KEY: Final = otel_context.create_key("inferspan-within")
 """Where a context keeps the prediction and, of its stages, the innermost's model."""
 
 
 class ModelStage(StageScope):
-    """A model's call inside of a prediction, with what it answered.
+    """A model's call inside of a prediction, with what it answered. `begin` makes it."""
+
+    # An `__init__` costs a frame from C, three times one of Python.
+    __init__ = object.__init__
+
+    def succeed(self, value: object) -> None:
+        """End the span, which says how the state looks that the model made: an event would cost
+        more.
+        """
+        end_ns = spans.now_ns()
+        try:
+            call = self._call
+            if self.recording and call is not None:
+                self.attributes.update(state_of(call, self._name, value))
+        except BaseException as error:
+            errors.contain(CAPTURE, error)
+        finally:
+            self._write_and_end(end_ns)
+
+    def release(self) -> None:
+        """As `StageScope.release`, in one frame."""
+        self.attributes = {}
+        self.context = self._parent = NO_CONTEXT
+        self._call = None
+
+
+def begin(name: str, running: Running, known: served.Served, context: Context) -> ModelStage:
+    """Begin the span of a model's call.
 
     Args:
         name: what the model is called in the one that is running.
@@ -27,22 +55,17 @@ class ModelStage(StageScope):
         known: what is known of the model.
         context: what is current.
     """
-
-    def __init__(self, name: str, running: Running, known: served.Served, context: Context) -> None:
-        # As `StageScope` and `SpanScope`, without their frames.
-        self._name = name
-        self._call = running
-        self._parent = context
-        self.attributes = {}
-        self.start_ns = start_ns = spans.now_ns()
-        self.span = span = begun(text(f"{name} {running.plan.model}"), context, start_ns)
-        self.recording = recording = span.is_recording()
-        within = (running, known)
-        self.context = Context({**context, SPAN_KEY: span, WITHIN_KEY: within})
-        if recording and context.get(SPAN_KEY) is not getattr(running, "span", None):
-            self._name_owner(running)
-
-    def returned(self, value: object) -> None:
-        """Say on the span how the state looks that the model made; an event would cost more."""
-        if self._call is not None:
-            self.attributes.update(state_of(self._call, self._name, value))
+    # As `StageScope` and `SpanScope`, without their frames.
+    stage: ModelStage = ModelStage()
+    stage._name = name
+    stage._call = running
+    stage._parent = context
+    stage.attributes = {}
+    stage.start_ns = start_ns = spans.now_ns()
+    called = f"{name} {running.plan.model}"
+    stage.span = span = begun(called if called.isascii() else text(called), context, start_ns)
+    stage.recording = recording = span.is_recording()
+    stage.context = Context({**context, SPAN_KEY: span, WITHIN_KEY: (running, known)})
+    if recording and context.get(SPAN_KEY) is not getattr(running, "span", None):
+        stage._name_owner(running)
+    return stage

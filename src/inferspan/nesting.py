@@ -22,7 +22,7 @@ from inferspan.calls import CallShape, Wrapper, wrapper_of
 from inferspan.containment import Contained
 from inferspan.current import CURRENT_KEY, Running
 from inferspan.integration import Composed
-from inferspan.model_stages import WITHIN_KEY, ModelStage
+from inferspan.model_stages import WITHIN_KEY, begin
 from inferspan.predictions import PredictionCall
 from inferspan.served import state
 from inferspan.spans import SpanScope
@@ -136,6 +136,32 @@ class TracedCall:
         recorded = served.known(model).how_recorded(model, self.name, self.function)
         return None if recorded is None else self.way(args, kwargs, _CALLER + 1)
 
+    def is_part(self, model: object, context: Context) -> bool:
+        """Whether what runs makes a call nothing of its own; then `way` would answer None, too.
+
+        For a method that is looked up: the caller's caller is who looks.
+        """
+        running: Any = context.get(CURRENT_KEY)
+        if running is None or running.ended:
+            return False
+        if not running.recording:
+            return True
+        within: Any = context.get(WITHIN_KEY)
+        if within is not None and within[0] is running:
+            owner = within[1]
+        else:
+            owner = getattr(running.plan, "owner", None)
+        known = state.models.get(id(model))
+        if owner is None or known is None:
+            return False
+        if owner is model or owner is known:
+            return True
+        if type(owner) is not served.Served or known.by is None or known.model() is not model:
+            return False
+        caller = sys._getframe(_CALLER).f_globals.get("__name__")
+        asked_within = known.epoch is state.epoch and known.by.is_internal(caller)
+        return asked_within and owner.part_name(model, known) is None
+
     def _as_stage(
         self,
         name: str,
@@ -148,13 +174,13 @@ class TracedCall:
         plain = known.by.integration.plain if known.by is not None else {}
         if plain and (kwargs or len(args) > 2) and self._asks_else(plain, args, kwargs):
             return None
-        if not _admitted(running):
+        if isinstance(running, PredictionCall) and not running.admit_stage():
             return None
         if self._shape is CallShape.VALUE:
-            return ModelStage(name, running, known, context)
+            return begin(name, running, known, context)
 
         def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
-            return ModelStage(name, running, known, attaching.current())
+            return begin(name, running, known, attaching.current())
 
         return wrapper_of(self._shape, start, False)
 
@@ -212,10 +238,6 @@ def _is_body(frame: FrameType, how: Composed) -> bool:
 def _is_composed(owner: object) -> bool:
     by = owner.by if isinstance(owner, served.Served) else served.responsible(type(owner))
     return by is not None and by.integration.composed is not None
-
-
-def _admitted(running: Running) -> bool:
-    return not isinstance(running, PredictionCall) or running.admit_stage()
 
 
 def is_quiet(context: Context) -> bool:

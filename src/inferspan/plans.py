@@ -75,10 +75,11 @@ class PredictionPlan:
         sources = (self.prediction_id, self.more_slices, self.more_features)
         declares = bool(self.slices or self.features) or sources != (None, None, None)
         object.__setattr__(self, "declares", declares)
-        of_usual = self.answer is None and self.inputs is None
-        usual = of_usual and self.live_rule is None and self.kind is SpanKind.INTERNAL
+        as_given = self.inputs is None and self.live_rule is None
+        usual = as_given and self.kind is SpanKind.INTERNAL
         object.__setattr__(self, "usual", usual)
-        object.__setattr__(self, "returns_as_is", usual and self.output is None)
+        returns_as_is = usual and self.output is None and self.answer is None
+        object.__setattr__(self, "returns_as_is", returns_as_is)
         fixed = {
             policy: {**self.constants, semconv.CAPTURE_POLICY: policy}
             if policy != semconv.CAPTURE_DEFAULT
@@ -134,7 +135,8 @@ class PredictionPlan:
     @property
     def redactor(self) -> Redactor | None:
         """What replaces values by their names."""
-        return self.redact if settings.current().id_key is None else self.keyed
+        told = settings.latest or settings.current()
+        return self.redact if told.id_key is None else self.keyed
 
     def confidence(self, score: float | None) -> float | None:
         """How sure a single answer is: the probability of the class that was answered."""

@@ -17,12 +17,13 @@ from opentelemetry.trace import (
     SpanKind,
     StatusCode,
     Tracer,
+    get_tracer_provider,
 )
 
 from inferspan import attaching, semconv
 from inferspan.attributes import TEXT_LENGTH_MAX, Attributes, text, type_name
 from inferspan.containment import Contained, errors
-from inferspan.providers import tracing
+from inferspan.providers import state, tracing
 from inferspan.sampling import SPAN_KEY
 
 _FAIL: Final = Contained("record a failure")
@@ -52,7 +53,9 @@ def begun(name: str, context: Context, start_ns: int) -> Span:
     Raises:
         Exception: what the tracer raises.
     """
-    _, tracer, usual, _ = tracing()
+    provider, tracer, usual, _ = state.tracing
+    if not usual or provider is not (state.predictions or get_tracer_provider()):
+        _, tracer, usual, _ = tracing()
     if usual:  # by position: matching names costs as much as a frame
         kind = SpanKind.INTERNAL
         return tracer.start_span(name, context, kind, None, None, start_ns, False, False)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import update_wrapper, wraps
+from inspect import CO_VARKEYWORDS
 from types import FunctionType, MethodType
 from typing import Any, Final, cast
 
 from inferspan import attaching, served
+from inferspan.attaching import current
 from inferspan.calls import run_under
 from inferspan.containment import Contained, errors
 from inferspan.integration import Composed
 from inferspan.nesting import DECIDE, HUSH, TracedCall, is_quiet, quietly
 from inferspan.spans import SpanScope
 
+_NAMED_MAX: Final = 4
+"""Parameters of a method, the model among them, up to which there are few."""
 _FORGET: Final = Contained("forget what a model was")
 
 
@@ -28,7 +32,9 @@ def traced(name: str, entry: object) -> Any:
         A function, or a descriptor; None where the entry is neither.
     """
     if isinstance(entry, FunctionType):
-        return _traced_function(name, entry)
+        call = TracedCall(name, entry)
+        made = _tracing(call, entry)
+        return _PassedBy(call, entry, made) if _takes_many(entry) else made
     kind = type(entry)
     makes_methods = hasattr(kind, "__get__") and not hasattr(kind, "__set__")
     if makes_methods and not isinstance(entry, (staticmethod, classmethod)):
@@ -37,7 +43,10 @@ def traced(name: str, entry: object) -> Any:
 
 
 def _traced_function(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
-    call = TracedCall(name, function)
+    return _tracing(TracedCall(name, function), function)
+
+
+def _tracing(call: TracedCall, function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def traced_call(*args: Any, **kwargs: Any) -> Any:
@@ -53,6 +62,51 @@ def _traced_function(name: str, function: Callable[..., Any]) -> Callable[..., A
         return way(MethodType(function, args[0]), args[0], args[1:], kwargs)
 
     return traced_call
+
+
+def _takes_many(function: FunctionType) -> bool:
+    """Whether passing a call's arguments on may cost more than looking whether that is needed."""
+    code = function.__code__
+    named = code.co_argcount + code.co_kwonlyargcount
+    return bool(code.co_flags & CO_VARKEYWORDS) or named > _NAMED_MAX
+
+
+class _PassedBy:
+    """In the place of a function of many parameters, which may be called with all of them by name.
+
+    A model whose methods call each other gets the function itself, where that is looked up within a
+    call of its own: passing thirty keywords on costs a tenth of a span by hand. All others get a
+    plain function, as they do where there are few parameters.
+    """
+
+    def __init__(self, call: TracedCall, function: FunctionType, made: Callable[..., Any]) -> None:
+        update_wrapper(cast("Callable[..., Any]", self), made)
+        self._call = call
+        self._function = function
+        self._made = made
+
+    def __get__(self, instance: object, owner: type | None = None) -> Any:
+        if instance is None:
+            return self._made
+        try:
+            context = current()
+            if context and self._call.is_part(instance, context):
+                return MethodType(self._function, instance)
+        except BaseException as error:
+            errors.contain(DECIDE, error)
+        return MethodType(self._made, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """As the function: for who takes it out of its class."""
+        return self._made(*args, **kwargs)
+
+    def __reduce__(self) -> Any:
+        return _itself, (self._made,)
+
+
+def _itself(made: Callable[..., Any]) -> Callable[..., Any]:
+    """What a class has in another process, where it was sent by value."""
+    return made
 
 
 def composed(how: Composed) -> Callable[[str, object], Any]:

@@ -38,7 +38,7 @@ class UnsampledCall(PredictionCall):
         found = None
         try:
             plan = self.plan
-            if plan.output is not None and (value := self.mapped(value)) is UNREAD:
+            if not plan.returns_as_is and (value := self.mapped(value)) is UNREAD:
                 self._finish()
                 return
             kind = type(value)

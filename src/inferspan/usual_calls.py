@@ -60,7 +60,6 @@ class UsualCall(PredictionCall):
     """Shape and type of the input, until somebody asks for the attributes."""
     _shown: str | None = None
     """The input for people, likewise."""
-    _call = None
     _gathered: Attributes | None = None
     # `starter` sets what there is: an `__init__` costs a frame from C, three times one of Python.
     __init__ = object.__init__
@@ -85,7 +84,7 @@ class UsualCall(PredictionCall):
         found = shown = None
         try:
             plan = self.plan
-            if plan.output is not None and (value := self.mapped(value)) is UNREAD:
+            if not plan.returns_as_is and (value := self.mapped(value)) is UNREAD:
                 self._finish()
                 return
             kind = type(value)
@@ -144,7 +143,7 @@ class UsualCall(PredictionCall):
             except BaseException as error:
                 errors.contain(END, error)
             finally:
-                self._gathered = None
+                self._gathered = self._call = None
                 self.context = NO_CONTEXT
 
     def returned(self, value: object) -> None:
@@ -205,6 +204,7 @@ def starter(plan: PredictionPlan) -> Start:
         call: UsualCall = UsualCall()
         # Read at the end of each call: found on the class, they would cost twice as much.
         call._id = call._gathered = call._noted = call._dropped = None
+        call._call = None if plan.answer is None else (arguments, keywords, bound)
         call.plan, call._settings = plan, told
         call._policy = policy = plan.capture or told.capture
         call._parent = parent

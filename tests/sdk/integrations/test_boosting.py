@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import FunctionType
 from typing import Any
 
+import cloudpickle
 import lightgbm
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 import inferspan
 from inferspan import semconv
-from inferspan.testing import CapturedSpans
+from inferspan.testing import CapturedSpans, capture_spans
 
 X, Y = load_breast_cancer(return_X_y=True)
 IRIS = load_iris(return_X_y=True)
@@ -127,3 +129,47 @@ def test_a_booster_that_loads_another_model_answers_by_that(
     spans.clear()
     booster.inplace_predict(IRIS[0][:2])
     assert attributes_of(spans)[semconv.OUTPUT_CLASSES] == ("0", "1", "2")
+
+
+class Asks(lightgbm.LGBMClassifier):  # type: ignore[misc]
+    """Shows which function it finds where it asks itself, and where it asks another model."""
+
+    def predict(self, X: Any, **asked: Any) -> Any:
+        self.own = self.predict_proba.__func__
+        self.others = self.other.predict.__func__
+        return super().predict(X, **asked)
+
+
+def test_within_its_own_call_a_model_finds_the_librarys_function() -> None:
+    inferspan.uninstrument()
+    bare, bare_proba = vars(Asks)["predict"], lightgbm.LGBMClassifier.predict_proba
+    model = Asks(n_estimators=5, n_jobs=1, verbose=-1).fit(X, Y)
+    model.other = lightgbm.LGBMClassifier(n_estimators=5, n_jobs=1, verbose=-1).fit(X, Y)
+    inferspan.instrument("lightgbm")
+    for found in (Asks.predict, model.predict.__func__, model.predict_proba.__func__):
+        assert type(found) is FunctionType
+        assert found not in (bare, bare_proba)
+    with capture_spans() as spans:
+        model.predict(X[:2])
+    assert model.own is bare_proba
+    assert model.others is lightgbm.LGBMClassifier.predict  # is traced: it would be a stage
+    assert [span.name for span in spans] == ["predict Asks"]
+
+
+def test_a_method_of_many_parameters_may_be_called_out_of_its_class(spans: CapturedSpans) -> None:
+    model = lightgbm.LGBMClassifier(n_estimators=5, n_jobs=1, verbose=-1).fit(X, Y)
+    answer = vars(lightgbm.LGBMClassifier)["predict"](model, X[:2])
+    np.testing.assert_array_equal(answer, model.predict(X[:2]))
+    assert len(spans.predictions) == 2
+
+
+def test_a_class_that_is_sent_by_value_has_plain_functions_where_it_arrives() -> None:
+    class Local(lightgbm.LGBMClassifier):  # type: ignore[misc]
+        def predict(self, X: Any, **asked: Any) -> Any:
+            return super().predict(X, **asked)
+
+    sent = cloudpickle.loads(cloudpickle.dumps(Local))
+    assert type(vars(sent)["predict"]) is FunctionType
+    model = sent(n_estimators=5, n_jobs=1, verbose=-1).fit(X, Y)
+    expected = lightgbm.LGBMClassifier(n_estimators=5, n_jobs=1, verbose=-1).fit(X, Y)
+    np.testing.assert_array_equal(model.predict(X), expected.predict(X))
