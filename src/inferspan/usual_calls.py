@@ -207,8 +207,7 @@ def starter(plan: PredictionPlan) -> Start:
         call._call = None if plan.answer is None else (arguments, keywords, bound)
         call.plan, call._settings = plan, told
         call._policy = policy = plan.capture or told.capture
-        call._parent = parent
-        call.start_ns = start_ns
+        call._parent, call.start_ns = parent, start_ns
         call.span = span
         if parent:
             call.context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: call})
