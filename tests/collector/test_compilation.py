@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from waiting import wait_until
+
 ENTRY = """
 from inferspan_collector.compilation import entry, is_kept
 from inner import inner
@@ -38,6 +40,13 @@ from inferspan_collector import warming
 may = os.sched_getaffinity(0)
 os.sched_setaffinity(0, {min(may)})
 print(len(may), warming.usable_cores())
+"""
+LEFT = """
+import sys
+from inferspan_collector import warming
+
+print(warming.begin().pid)
+sys.exit(3)
 """
 INNER = """
 from inferspan_collector.compilation import part
@@ -121,3 +130,26 @@ def test_cores_that_a_process_may_not_use_are_not_counted(tmp_path: Path) -> Non
     program = tmp_path / "confined.py"
     program.write_text(CONFINED)
     assert run(program) == (len(os.sched_getaffinity(0)), 1)
+
+
+def has_ended(process: str) -> bool:
+    try:
+        return " Z " in Path("/proc", process, "stat").read_text()
+    except OSError:
+        return True
+
+
+def test_a_start_that_fails_leaves_no_process_behind(tmp_path: Path) -> None:
+    program = tmp_path / "left.py"
+    program.write_text(LEFT)
+    kept = tmp_path / "kept"
+    ended = subprocess.run(
+        [sys.executable, "-B", program],
+        env={**os.environ, "NUMBA_CACHE_DIR": str(kept)},
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 3
+    wait_until(lambda: has_ended(ended.stdout.strip()), 60, "the process that compiles to end")
+    assert not list(kept.rglob("scan.scan-*"))

@@ -102,7 +102,10 @@ def serve(
     _warn_of_tokens_in_the_clear(settings)
     keep_freed_memory()
     listening.allow_open_files()
-    # Imported late: see `_run`.
+    # Imported late: see `_run`. What can be done beside the other imports, first.
+    from inferspan_collector import warming
+
+    warming.begin()
     from inferspan_collector.http_server import new_event_loop
 
     with asyncio.Runner(loop_factory=new_event_loop) as runner:
