@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -97,3 +98,21 @@ def test_batches_keep_features_through_stacking_and_selection() -> None:
     whole = PredictionBatch.concat([one, other])
     assert features_of(whole.take(np.array([2, 0, 1]))) == [{"b": 2.0}, {"a": 1.0, "c": "x"}, {}]
     assert features_of(whole.take(np.array([False, True, False]))) == [{}]
+
+
+def test_what_was_sent_once_is_not_held_for_ever() -> None:
+    def read_one(request: int) -> None:
+        texts = {f"c{n}": f"{request} {n} ".ljust(1_000, "x") for n in range(500)}
+        body = traces_request([prediction_span("a", features({}, texts))]).SerializeToString()
+        decode_traces(body, json=False, received_ns=NOW_NS, compiled=False)
+
+    read_one(0)
+    tracemalloc.start()
+    try:
+        for request in range(1, 9):
+            read_one(request)
+        held, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most > 500_000
+    assert held < 500_000

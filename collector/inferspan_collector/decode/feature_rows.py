@@ -13,7 +13,10 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, ArrayValue
 from inferspan_collector.batches import Float64, Int64, Texts, UInt8
 from inferspan_collector.decode.compiled import feature_rows as compiled
 
-_REMEMBERED: Final = 4096
+_REMEMBERED: Final = 1024
+_FEW: Final = 8
+"""Texts that are remembered together. Nothing else bounds how many there are, and many seldom
+repeat as a whole."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,11 +35,17 @@ class FeatureRows:
     """Where each row ends in it, [N]."""
 
 
-@lru_cache(_REMEMBERED)
 def array_bytes(texts: tuple[str | None, ...]) -> bytes:
     """Texts as an OTLP `ArrayValue`; None as the empty text."""
+    return _remembered(texts) if len(texts) <= _FEW else _encoded(texts)
+
+
+def _encoded(texts: tuple[str | None, ...]) -> bytes:
     values = [AnyValue(string_value=text or "") for text in texts]
     return ArrayValue(values=values).SerializeToString()
+
+
+_remembered: Final = lru_cache(_REMEMBERED)(_encoded)
 
 
 def written(values: Texts, category_values: Texts) -> Texts:
