@@ -121,6 +121,33 @@ def test_a_transaction_writes_blocks_that_checkpoints_can_afford(store: Store) -
     assert len(sizes) < 900 / 200
 
 
+def test_rows_of_many_names_take_no_more_statements_than_rows_of_one(store: Store) -> None:
+    alike = [Prediction(f"a{n}", span=n + 1, features={"amount": float(n)}) for n in range(40)]
+    various = [
+        Prediction(f"b{n}", trace=2, span=n + 1, features={f"amount-{n % 20}": float(n)})
+        for n in range(40)
+    ]
+    with store.database.cursor() as cursor:
+        cursor.execute("CALL enable_logging('QueryLog')")
+        counts = []
+        for some in (alike, various):
+            cursor.execute("CALL truncate_duckdb_logs()")
+            store.commit(tuple(some))
+            inserts = "SELECT count(*) FROM duckdb_logs WHERE message LIKE 'INSERT INTO feature_%'"
+            counts += cursor.execute(inserts).fetchall()
+        cursor.execute("CALL disable_logging()")
+        assert counts == [(2,), (2,)]
+        assert cursor.execute("SELECT count(*) FROM feature_blocks").fetchall() == [(21,)]
+    assert kept(store) == {one.prediction_id: one.features for one in [*alike, *various]}
+
+
+def test_names_of_other_rows_are_not_read(store: Store) -> None:
+    store.commit((Prediction("a", features={"amount": 1.0}),))
+    with store.database.cursor() as cursor:
+        cursor.execute("INSERT INTO feature_sets VALUES (99, 'fraud', 'no JSON', NULL)")
+    assert kept(store) == {"a": {"amount": 1.0}}
+
+
 def test_they_outlive_a_restart_and_leave_with_their_rows(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.commit((Prediction("a", features={"amount": 1.0}),))

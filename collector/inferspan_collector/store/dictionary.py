@@ -6,6 +6,7 @@ gets another number. The tables may hold one twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 import duckdb
@@ -33,14 +34,23 @@ class Dictionary:
 
     def number(self, combination: Combination) -> int:
         """The number of a combination; a new one is written in the open transaction."""
-        known = self._numbers.get(combination)
-        if known is not None:
-            return known
-        if len(self._numbers) >= REMEMBERED_MAX:
-            self._numbers.clear()
-        number = self._next
-        places = ", ".join("?" * (len(combination) + 1))
-        self._cursor.execute(f"INSERT INTO {self._table} VALUES ({places})", [number, *combination])
-        self._numbers[combination] = number
-        self._next += 1
-        return number
+        return self.numbers([combination])[0]
+
+    def numbers(self, combinations: Sequence[Combination]) -> list[int]:
+        """The numbers of combinations; the new ones are written at once."""
+        found: list[int] = []
+        new: list[tuple[Any, ...]] = []
+        for combination in combinations:
+            number = self._numbers.get(combination)
+            if number is None:
+                if len(self._numbers) >= REMEMBERED_MAX:
+                    self._numbers.clear()
+                number = self._numbers[combination] = self._next
+                new.append((number, *combination))
+                self._next += 1
+            found.append(number)
+        if new:
+            columns = [list(column) for column in zip(*new, strict=True)]
+            chosen = ", ".join(["unnest(?)"] * len(columns))
+            self._cursor.execute(f"INSERT INTO {self._table} SELECT {chosen}", columns)
+        return found

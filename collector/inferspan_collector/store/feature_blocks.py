@@ -30,7 +30,10 @@ BLOCK_BYTES: Final = 3840
 rows are what it takes its time for; with more, checkpoints write more anew, and from 4,096 on it
 keeps each value in blocks of its own."""
 _INSERT: Final = "INSERT INTO feature_blocks VALUES (?, ?, ?, ?, ?, ?, ?)"
-_SETS: Final = "SELECT set_id, names, category_names FROM feature_sets WHERE model = $model"
+_SETS: Final = """
+SELECT set_id, names, category_names FROM feature_sets
+WHERE set_id IN (SELECT unnest($sets::INTEGER[]))
+"""
 _OF_ROWS: Final = """
 SELECT b.set_id, b.first_row, b.last_row, b.rows, b.features
 FROM feature_blocks AS b
@@ -84,20 +87,46 @@ def write(
     rows = np.flatnonzero(named)
     columns = (batch.model, batch.feature_names, batch.category_names)
     group, first = grouping.groups([column.codes[rows] for column in columns])
-    for each, place in enumerate(first.tolist()):
-        alike = rows if len(first) == 1 else rows[group == each]
-        number = sets.number(tuple(column.text(rows[place]) for column in columns))
-        insert(cursor, "feature_blocks", _blocks(batch, known.rows, alike, number))
+    numbers = sets.numbers(
+        [tuple(column.text(row) for column in columns) for row in rows[first].tolist()]
+    )
+    ends = np.cumsum(np.bincount(group))[:-1]
+    alike = np.split(rows[np.argsort(group, kind="stable")], ends) if len(first) > 1 else [rows]
+    blocks = [
+        _blocks(batch, known.rows, some, number)
+        for some, number in zip(alike, numbers, strict=True)
+    ]
+    # At once: a statement for each takes a millisecond, and names may be as many as rows.
+    insert(cursor, "feature_blocks", blocks[0] if len(blocks) == 1 else _joined(blocks))
 
 
-def _blocks(batch: PredictionBatch, row_ids: Int64, rows: Int64, number: int) -> Columns:
+def _joined(blocks: Sequence[dict[str, NDArray[Any]]]) -> Columns:
+    """The blocks of several sets."""
+    columns: Columns = {
+        name: np.concatenate([some[name] for some in blocks])
+        for name in blocks[0]
+        if name != "rows"
+    }
+    if any("rows" in some for some in blocks):
+        columns["rows"] = np.concatenate(
+            [
+                some["rows"] if "rows" in some else _column([b""] * len(some["set_id"]))
+                for some in blocks
+            ]
+        )
+    return columns
+
+
+def _blocks(
+    batch: PredictionBatch, row_ids: Int64, rows: Int64, number: int
+) -> dict[str, NDArray[Any]]:
     """The blocks of rows that name the same features, whose set has this number."""
     ids, times = row_ids[rows], batch.event_time[rows]
     content, ends = _entries(batch.features, rows)
     lasts = np.append(np.flatnonzero(np.diff(ends // BLOCK_BYTES)), len(rows) - 1)
     firsts = np.append(0, lasts[:-1] + 1)
     follow = ids[lasts] - ids[firsts] == lasts - firsts
-    columns: Columns = {
+    columns: dict[str, NDArray[Any]] = {
         "first_row": ids[firsts],
         "last_row": ids[lasts],
         "first_time": np.minimum.reduceat(times, firsts),
@@ -156,13 +185,13 @@ def read(
         "since": int(event_times.min()),
         "until": int(event_times.max()),
     }
-    names = {
-        number: [_names(text) for text in texts]
-        for number, *texts in cursor.execute(_SETS, {"model": model}).fetchall()
-    }
     alike: dict[int, list[Any]] = {}
     for number, *block in cursor.execute(_OF_ROWS, asked).fetchall():
         alike.setdefault(number, []).append(block)
+    names = {
+        number: [_names(text) for text in texts]
+        for number, *texts in cursor.execute(_SETS, {"sets": list(alike)}).fetchall()
+    }
     for number, blocks in alike.items():
         firsts, lasts, rows, contents = zip(*blocks, strict=True)
         ids = np.concatenate(list(map(_ids, firsts, lasts, rows)))
