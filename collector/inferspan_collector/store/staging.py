@@ -292,8 +292,8 @@ def _label_sets(batch: LabelBatch, sets: Dictionary) -> Int32:
         )
     ]  # fmt: skip
     group, first = grouping.groups([column.codes for column in columns])
-    numbers = [sets.number(tuple(column.text(row) for column in columns)) for row in first.tolist()]
-    return np.array(numbers, np.int32)[group]
+    found = [tuple(column.text(row) for column in columns) for row in first.tolist()]
+    return np.array(sets.numbers(found), np.int32)[group]
 
 
 def _rare_texts(batch: LabelBatch) -> tuple[Texts, ...]:
