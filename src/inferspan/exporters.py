@@ -43,6 +43,10 @@ def load() -> None:
     if not settings.current().labels_have_a_way:
         return
     with _LOAD:
+        # What the first queue asks for, and OpenTelemetry where it finds out its resource.
+        import concurrent.futures.thread  # noqa: F401
+        import multiprocessing.util  # noqa: F401
+
         import inferspan.span_queue
 
         if labels_go_over_grpc():

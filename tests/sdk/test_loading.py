@@ -79,5 +79,5 @@ def test_a_call_and_what_is_asked_in_it_load_nothing_more() -> None:
     ratio = {"OTEL_TRACES_SAMPLER": "always_off"}
     for provider in ("", OWN):
         before = loaded(provider + DECORATED, **way, **ratio)
-        new = loaded(provider + program, **way, **ratio) - before
-        assert not {name for name in new if name.startswith("inferspan")}
+        # Of others neither: a child that is forked meanwhile would wait for them for ever, too.
+        assert loaded(provider + program, **way, **ratio) <= before
