@@ -22,7 +22,13 @@ from inferspan.attributes import (
     type_name,
 )
 from inferspan.containment import from_outside
-from inferspan.features import FEATURE_VALUES_MAX, FEATURES_MAX, ColumnTooLong, as_column
+from inferspan.features import (
+    FEATURE_VALUES_MAX,
+    FEATURES_MAX,
+    ColumnTooLong,
+    as_column,
+    as_single,
+)
 from inferspan.identity import new_record_id
 from inferspan.json_values import json_object
 from inferspan.output_columns import ROWS_MAX, Misfit
@@ -161,7 +167,7 @@ def read_declared(
             if redactor is not None:
                 value = redactor.judge((*names_within.get(name, ()), name), value)
             column = as_column(value, ROWS_MAX)
-            found[name] = value if column is None else column
+            found[name] = as_single(value) if column is None else column
             values += 1 if column is None else len(column)
             if values > FEATURE_VALUES_MAX and option == "features":
                 raise ColumnTooLong(
@@ -310,7 +316,10 @@ def slice_texts(value: object, rows: int | None) -> str | list[str] | None:
     if isinstance(value, list):
         if len(value) != (1 if rows is None else rows):
             return None
-        words = [text(semconv.class_text(item) or "", SLICE_LENGTH_MAX) for item in value]
+        found = [semconv.class_text(item) for item in value]
+        if found.count(None) == len(found) and not all(map(foreign.is_missing, value)):
+            return None
+        words = [text(word or "", SLICE_LENGTH_MAX) for word in found]
         return words[0] if rows is None or len(set(words)) == 1 else words
     written = semconv.class_text(value)
     if written is None:

@@ -61,6 +61,15 @@ def as_column(value: object, rows_max: int) -> list[object] | None:
     return list(elements) if len(lengths) == 1 else [one for (one,) in elements]
 
 
+def as_single(value: object) -> object:
+    """A single value as the call cannot change it: the element of an array or tensor on the CPU
+    that has no dimensions; of anything else itself.
+    """
+    if type(value) in _SINGLE or not foreign.is_array(value) or foreign.shape_of(value) != ():
+        return value
+    return value if foreign.on_accelerator(value) is not None else foreign.elements_of(value)
+
+
 def _check_length(length: int, rows_max: int) -> None:
     if length > rows_max:
         raise ColumnTooLong(f"{length} rows, at most {rows_max} are recorded; use smaller batches")
@@ -175,6 +184,8 @@ def _numbers(column: Sequence[object]) -> list[float] | None:
             numbers.append(math.nan)
         elif type(plain) in _NUMBERS and _fits(plain):
             numbers.append(float(plain))  # type: ignore[arg-type]
+        elif type(element := as_single(plain)) in _NUMBERS and _fits(element):
+            numbers.append(float(element))  # type: ignore[arg-type]
         else:
             return None
     return numbers

@@ -275,7 +275,9 @@ def is_tensor(value: object) -> bool:
 def is_array(value: object) -> bool:
     """Whether `as_array` can read it: a tensor, a series, a frame, an Arrow array."""
     kind = type(value)
-    return kind is np.ndarray or hasattr(kind, "to_numpy") or is_tensor(value)
+    # A time of pandas' has `to_numpy`, too, and is no array.
+    given = hasattr(kind, "to_numpy") and hasattr(kind, "__len__")
+    return kind is np.ndarray or given or is_tensor(value)
 
 
 def is_table_type(kind: type) -> bool:
