@@ -219,6 +219,13 @@ def test_a_body_that_cannot_be_read_is_400(receiver: Receiver, content_type: str
     assert receiver.count(counters.REQUESTS, transport="otlp_http", code="400") == 1
 
 
+def test_half_a_surrogate_pair_and_long_texts_are_said_in_a_short_answer(receiver) -> None:
+    body = b'{"resourceSpans": "\\ud800%b"}' % (b"x" * 10_000)
+    response = receiver.post(body, content_type=JSON)
+    assert "resourceSpans" in status_of(response).message
+    assert (response.status_code, len(response.content) < 2_000) == (400, True)
+
+
 @pytest.mark.parametrize(
     ("body", "encoding"),
     [

@@ -23,6 +23,8 @@ _Request = TypeVar("_Request", bound=Message)
 _LEAKED: Final = (TypeError, AttributeError, ArithmeticError, SystemError)
 """What the library raises on JSON that it does not expect: a list for a message, a number of 400
 digits for a double, half a surrogate pair in a name."""
+_SAID_MAX: Final = 1_000
+"""Characters of what the library says."""
 _ID_FIELDS = ("traceId", "spanId", "parentSpanId")
 
 
@@ -87,7 +89,9 @@ def _parse(request: _Request, body: Content, json: bool) -> _Request:
     except RecursionError as error:
         raise MalformedRequest(f"the body is not an OTLP/JSON {name}: nested too deep") from error
     except (json_format.ParseError, ValueError, *_LEAKED) as error:
-        raise MalformedRequest(f"the body is not an OTLP/JSON {name}: {error}") from error
+        # It may quote all that was sent.
+        said = str(error)[:_SAID_MAX]
+        raise MalformedRequest(f"the body is not an OTLP/JSON {name}: {said}") from error
     return request
 
 

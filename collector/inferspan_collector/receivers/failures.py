@@ -81,7 +81,8 @@ def failure_of(error: Exception, telemetry: Telemetry, transport: str) -> Failur
 
 
 def _failure(error: Exception) -> Failure | None:
-    message = str(error)
+    # Libraries quote what was sent, and JSON may hold half a surrogate pair: no answer can.
+    message = str(error).encode("utf-8", "backslashreplace").decode()
     if isinstance(error, RefusedBody):
         said = (message, error.value, error.rule, error.remedy)
         return Failure(error.status, error.reason, *said, headers=error.headers)
