@@ -32,6 +32,8 @@ def frozen(kind: type[T]) -> type[T]:
         __init__=_initialiser(kind, names),
         __setattr__=_refuse,
         __delattr__=_refuse,
+        # Python's own says the same, but pickle's first two protocols ask for one of the class.
+        __getstate__=_state,
         __setstate__=_restore,
     )
     made = type(kind.__name__, kind.__bases__, own)
@@ -82,6 +84,10 @@ def _initialiser(kind: type, names: tuple[str, ...]) -> Callable[..., None]:
 
 def _refuse(self: object, name: str, *value: object) -> None:
     raise FrozenInstanceError(f"{name} of a {type(self).__name__} is as it was made")
+
+
+def _state(self: Any) -> tuple[None, dict[str, object]]:
+    return None, {name: getattr(self, name) for name in type(self).__slots__}
 
 
 def _restore(self: object, state: tuple[None, dict[str, object]]) -> None:

@@ -81,7 +81,15 @@ def test_each_has_its_own_default_and_is_equal_to_itself_only() -> None:
 
 
 @pytest.mark.parametrize(
-    "again", [copy.copy, copy.deepcopy, lambda one: pickle.loads(pickle.dumps(one))]
+    "again",
+    [
+        copy.copy,
+        copy.deepcopy,
+        *(
+            lambda one, protocol=protocol: pickle.loads(pickle.dumps(one, protocol))
+            for protocol in range(pickle.HIGHEST_PROTOCOL + 1)
+        ),
+    ],
 )
 def test_it_copies_and_pickles(again: Callable[[Any], Any]) -> None:
     one = Ours("a", 3, [4])

@@ -163,8 +163,13 @@ def test_it_stays_the_model_it_is(spans: CapturedSpans) -> None:
 
 @pytest.mark.parametrize(
     "duplicate",
-    [copy.copy, copy.deepcopy, lambda m: pickle.loads(pickle.dumps(m))],
-    ids=["copy", "deepcopy", "pickle"],
+    [
+        copy.copy,
+        copy.deepcopy,
+        lambda m: pickle.loads(pickle.dumps(m)),
+        lambda m: pickle.loads(pickle.dumps(m, 0)),
+    ],
+    ids=["copy", "deepcopy", "pickle", "pickle as text"],
 )
 def test_copies_are_traced_models_again(spans: CapturedSpans, duplicate) -> None:
     model = churn()
