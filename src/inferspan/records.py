@@ -10,6 +10,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Final
 
 from inferspan import delivery, providers, record_probabilities, semconv, settings
@@ -69,7 +70,10 @@ class RecordBuffer:
         # Both reentrant: a finalizer may end a prediction, or flush, while its own thread does.
         self._packing = threading.RLock()
         self._room = threading.RLock()
-        self._wake = threading.Event()
+        # Held until it is to wake: no step of Python's, at which a signal's handler may raise,
+        # lies between taking and giving back, as in an event, which then holds up everybody.
+        self._wake = threading.Lock()
+        self._wake.acquire()
         self._thread: threading.Thread | None = None
         self._rows = 0
         self._probabilities = 0
@@ -95,8 +99,8 @@ class RecordBuffer:
         if len(waiting) >= CALLS_WAITING_MAX:
             self._push_out()
         waiting.append(row)
-        if len(waiting) >= FLUSH_CALLS and not self._wake.is_set():
-            self._wake.set()
+        if len(waiting) >= FLUSH_CALLS and self._wake.locked():
+            self._hurry()
         if self._thread is None and self._background:
             self._start()
 
@@ -119,6 +123,11 @@ class RecordBuffer:
         """In a forked child: what waits is the parent's to send."""
         self._reset()
 
+    def _hurry(self) -> None:
+        """Wake the packing thread."""
+        with suppress(RuntimeError):  # it is to wake already
+            self._wake.release()
+
     def _push_out(self) -> None:
         with self._room:
             while len(self._waiting) >= CALLS_WAITING_MAX:
@@ -132,7 +141,7 @@ class RecordBuffer:
                 return False
             self._rows += rows
             if self._rows >= ROWS_WAITING_MAX // 2:
-                self._wake.set()
+                self._hurry()
             return True
 
     def _with_what_is_kept(self, row: Row, output: Output) -> Row:
@@ -144,7 +153,7 @@ class RecordBuffer:
                 if self._probabilities + count <= PROBABILITIES_WAITING_MAX:
                     self._probabilities += count
                     if self._probabilities >= PROBABILITIES_WAITING_MAX // 2:
-                        self._wake.set()
+                        self._hurry()
                     return row
                 self.without_probabilities += 1
             errors.warn_sometimes(
@@ -226,8 +235,7 @@ class RecordBuffer:
     def _run(self) -> None:
         wake = self._wake
         while wake is self._wake:
-            wake.wait(PACK_SECONDS)
-            wake.clear()
+            wake.acquire(timeout=PACK_SECONDS)
             self.flush()
 
 
