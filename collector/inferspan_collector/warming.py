@@ -50,8 +50,8 @@ def usable_cores() -> int:
 
 
 def warm() -> None:
-    """Make everything ready. The first time on a machine some ten seconds on two cores, half as
-    many again on one, and many where they are busy; one second later.
+    """Make everything ready. The first time on a machine some fifteen seconds on one core, fewer
+    on two, and many where they are busy; one second later.
 
     Should the process for the decoders fail, they are compiled here after all.
     """
