@@ -22,6 +22,7 @@ from inferspan_collector.text_columns import Objects as Objects
 from inferspan_collector.text_columns import Strings as Strings
 from inferspan_collector.text_columns import Texts as Texts
 from inferspan_collector.text_columns import UInt8 as UInt8
+from inferspan_collector.text_columns import object_column as object_column
 
 Int8 = NDArray[np.int8]
 UInt64 = NDArray[np.uint64]

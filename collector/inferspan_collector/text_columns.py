@@ -16,6 +16,14 @@ UInt8 = NDArray[np.uint8]
 Objects = NDArray[np.object_]
 
 
+def object_column(entries: Iterable[object]) -> Objects:
+    """An array of objects, one an entry: numpy itself would make sequences into dimensions."""
+    listed = list(entries)
+    column = np.empty(len(listed), np.object_)
+    column[:] = listed
+    return column
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Strings:
     """A dictionary-encoded text column: `codes[i]` indexes `values`, -1 = absent.
@@ -155,18 +163,15 @@ class Texts:
     def objects(self) -> Objects:
         """Decode to an object array of str and None."""
         raw, ends = self.data.tobytes(), self.offsets.tolist()
-        column = np.empty(len(self), np.object_)
         # Offsets count bytes: only of ASCII they count characters as well.
         if raw.isascii():
             text = raw.decode("ascii")
-            column[:] = [text[start:end] or None for start, end in pairwise(ends)]
-        else:
-            # Probabilities are no texts; whoever compares them as such gets them whole.
-            column[:] = [
-                raw[start:end].decode("utf-8", "surrogateescape") or None
-                for start, end in pairwise(ends)
-            ]
-        return column
+            return object_column(text[start:end] or None for start, end in pairwise(ends))
+        # Probabilities are no texts; whoever compares them as such gets them whole.
+        return object_column(
+            raw[start:end].decode("utf-8", "surrogateescape") or None
+            for start, end in pairwise(ends)
+        )
 
     def __len__(self) -> int:
         return len(self.offsets) - 1

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan.semconv import BINARY, MULTICLASS, REGRESSION, class_text
-from inferspan_collector.batches import Float64
+from inferspan_collector.batches import Float64, object_column
 from inferspan_collector.store.feature_blocks import Features
 from inferspan_collector.store.row_columns import UNLABELLED, Probabilities, RowColumns
 
@@ -127,10 +127,8 @@ class _Table:
 
     def texts(self, name: str) -> NDArray[np.object_]:
         """Classes as both sides compare them: str, None = absent."""
-        column = np.empty(len(self), np.object_)
         memo: dict[Any, str | None] = {}
-        column[:] = [_remembered(memo, value) for value in self.values(name)]
-        return column
+        return object_column(_remembered(memo, value) for value in self.values(name))
 
     def numbers(self, option: str, name: str) -> Float64:
         """Numbers, NaN = absent."""
@@ -295,9 +293,9 @@ def _add_feature(features: Features, name: str, values: Sequence[Any]) -> None:
     """As the SDK records it: numbers and booleans are numbers, texts categories."""
     is_text = [isinstance(value, str) for value in values]
     if any(is_text):
-        column = np.empty(len(values), np.object_)
-        column[:] = [v if text else None for v, text in zip(values, is_text, strict=True)]
-        features.texts[name] = column
+        features.texts[name] = object_column(
+            v if text else None for v, text in zip(values, is_text, strict=True)
+        )
     if not all(is_text):
         numbers = np.array([_number(value) for value in values], np.float64)
         if np.isfinite(numbers).any() or not any(is_text):

@@ -9,7 +9,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.batches import Bool, Int8, Int32, Int64
+from inferspan_collector.batches import Bool, Int8, Int32, Int64, object_column
 from inferspan_collector.store import grouping
 from inferspan_collector.store.facts import SliceFacts
 from inferspan_collector.store.staging import Columns
@@ -153,7 +153,6 @@ def _said(judgements: Mapping[int, Judgement], numbers: Int32) -> list[NDArray[n
     distinct, inverse = np.unique(numbers, return_inverse=True)
     fields = []
     for place in range(5):
-        column = np.empty(len(distinct), np.object_)
-        column[:] = [judgements[number][place] for number in distinct.tolist()]
+        column = object_column(judgements[number][place] for number in distinct.tolist())
         fields.append(column[inverse.reshape(-1)])
     return fields

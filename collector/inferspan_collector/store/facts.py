@@ -7,7 +7,16 @@ from typing import Final
 
 import numpy as np
 
-from inferspan_collector.batches import Bool, Float64, Int32, Int64, Objects, Strings, UInt64
+from inferspan_collector.batches import (
+    Bool,
+    Float64,
+    Int32,
+    Int64,
+    Objects,
+    Strings,
+    UInt64,
+    object_column,
+)
 from inferspan_collector.config import Config
 from inferspan_collector.several_classes import is_ranking
 from inferspan_collector.store.cells import SERIES_KEYS
@@ -137,10 +146,7 @@ class SliceFacts:
         return self._texts
 
     def _arrange(self) -> None:
-        keys = np.empty(len(self.pairs), np.object_)
-        values = np.empty(len(self.pairs), np.object_)
-        keys[:] = [key for key, _ in self.pairs]
-        values[:] = [value for _, value in self.pairs]
-        self._texts = keys, values
+        keys = object_column(key for key, _ in self.pairs)
+        self._texts = keys, object_column(value for _, value in self.pairs)
         self.members: Int32 = np.array(self._members, np.int32)
         self.ends: Int64 = np.array(self._ends, np.int64)

@@ -10,7 +10,7 @@ those write the last `ROW_GROUP_ROWS` rows of a table once more.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, Final
@@ -19,7 +19,7 @@ import duckdb
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.batches import Bool, Int64, Objects, PredictionBatch, Texts
+from inferspan_collector.batches import Bool, Int64, PredictionBatch, Texts, object_column
 from inferspan_collector.decode import feature_rows
 from inferspan_collector.store import grouping
 from inferspan_collector.store.dictionary import Dictionary
@@ -110,7 +110,7 @@ def _joined(blocks: Sequence[dict[str, NDArray[Any]]]) -> Columns:
     if any("rows" in some for some in blocks):
         columns["rows"] = np.concatenate(
             [
-                some["rows"] if "rows" in some else _column([b""] * len(some["set_id"]))
+                some["rows"] if "rows" in some else object_column([b""] * len(some["set_id"]))
                 for some in blocks
             ]
         )
@@ -132,14 +132,14 @@ def _blocks(
         "first_time": np.minimum.reduceat(times, firsts),
         "last_time": np.maximum.reduceat(times, firsts),
         "set_id": np.full(len(firsts), number, np.int32),
-        "features": _column(
+        "features": object_column(
             bytes(content[begin:end]) for begin, end in pairwise([0, *ends[lasts].tolist()])
         ),
     }
     # What is left out costs DuckDB nothing; entries of Python it reads one by one.
     if not follow.all():
         ranges = zip(firsts.tolist(), (lasts + 1).tolist(), strict=True)
-        columns["rows"] = _column(
+        columns["rows"] = object_column(
             b"" if runs_on else _as_bytes(ids[first:end])
             for runs_on, (first, end) in zip(follow.tolist(), ranges, strict=True)
         )
@@ -156,13 +156,6 @@ def _entries(column: Texts, rows: Int64) -> tuple[bytes | memoryview, Int64]:
     runs = [column.data[begin:end].data for begin, end in zip(begins, ends, strict=True)]
     content = runs[0] if len(runs) == 1 else b"".join(runs)
     return content, np.cumsum(column.lengths()[rows])
-
-
-def _column(entries: Iterable[bytes]) -> Objects:
-    listed = list(entries)
-    column = np.empty(len(listed), np.object_)
-    column[:] = listed
-    return column
 
 
 def _as_bytes(numbers: Int64) -> bytes:

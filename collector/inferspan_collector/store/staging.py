@@ -22,6 +22,7 @@ from inferspan_collector.batches import (
     Strings,
     Texts,
     UInt64,
+    object_column,
 )
 from inferspan_collector.store import grouping, keys
 from inferspan_collector.store.dictionary import Dictionary
@@ -134,12 +135,10 @@ def probability_columns(known: Predictions, new: NDArray[Any]) -> Columns:
     rows = np.flatnonzero((batch.probabilities.lengths() > 0) & new)
     column = batch.probabilities.take(rows)
     raw, ends = column.data.tobytes(), column.offsets.tolist()
-    doubles = np.empty(len(rows), np.object_)
-    doubles[:] = [raw[start:end] for start, end in pairwise(ends)]
     return {
         "row_id": known.rows[rows],
         "classes": batch.probability_classes.take(rows).objects(),
-        "doubles": doubles,
+        "doubles": object_column(raw[start:end] for start, end in pairwise(ends)),
     }
 
 

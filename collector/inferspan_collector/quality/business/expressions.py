@@ -21,7 +21,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from inferspan_collector.batches import Bool, Float64, Objects
+from inferspan_collector.batches import Bool, Float64, Objects, object_column
 
 NUMBERS: Final = ("score", "value", "truth")
 TEXTS: Final = ("predicted", "actual")
@@ -52,9 +52,9 @@ class Column:
         if found is None:
             return np.full(rows, None, np.object_)
         if found.dtype != np.object_:
-            texts = np.empty(len(found), np.object_)
-            texts[:] = [None if number != number else f"{number:g}" for number in found.tolist()]
-            return texts
+            return object_column(
+                None if number != number else f"{number:g}" for number in found.tolist()
+            )
         return found
 
     def _find(self, columns: Columns) -> NDArray[Any] | None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import duckdb
 import numpy as np
 
-from inferspan_collector.batches import Texts
+from inferspan_collector.batches import Texts, object_column
 from inferspan_collector.decode import feature_rows
 from inferspan_collector.store import staging
 
@@ -40,7 +40,7 @@ def fill(connection: duckdb.DuckDBPyConnection) -> None:
             connection,
             "feature_blocks",
             {name: np.array(column, np.int64) for name, column in written.items() if name != "rows"}
-            | {"rows": _objects(columns[5]), "features": _objects(list(features))},
+            | {"rows": object_column(columns[5]), "features": object_column(features)},
         )
     connection.execute("DROP TABLE wide_feature_blocks")
 
@@ -55,9 +55,3 @@ def _rows(
     ends = np.frombuffer(text_ends, "<i8") if text_ends else np.zeros(count, np.int64)
     categories = Texts(np.frombuffer(texts, np.uint8), np.append(0, ends))
     return feature_rows.written(values, categories).data.tobytes()
-
-
-def _objects(entries: Any) -> Any:
-    column = np.empty(len(entries), np.object_)
-    column[:] = entries
-    return column
