@@ -96,7 +96,8 @@ def evaluations(n: int, wrong: int) -> list[tuple[Prediction | Label, ...]]:
 
 
 def test_wrong_predictions_come_first_when_spans_are_rationed(tmp_path: Path) -> None:
-    jaeger = {"otlp": "http://127.0.0.1:1", "evaluations_per_second": 10}
+    """Ten seconds' worth at once: what a sender held back is no more than its rate."""
+    jaeger = {"otlp": "http://127.0.0.1:1", "evaluations_per_second": 1}
     with limited(tmp_path, jaeger=jaeger) as store:
         store.commit(*evaluations(50, wrong=8))
 

@@ -143,18 +143,18 @@ def test_rows_of_a_batch_call_have_one_span(store: Store) -> None:
 
 
 def test_beyond_the_limit_they_are_left_out_and_counted(tmp_path: Path) -> None:
-    jaeger = {"otlp": "http://127.0.0.1:1", "rebuilt_spans_per_second": 2}
+    jaeger = {"otlp": "http://127.0.0.1:1", "rebuilt_spans_per_second": 1}
     store = Store(tmp_path, load(None, {"jaeger": jaeger}))
     try:
-        for start in (0, 5):
-            numbers = range(start, start + 5)
+        for start in (0, 15):
+            numbers = range(start, start + 15)
             store.commit(
                 tuple(replace(MISTAKE, prediction_id=f"{n}", span=n + 1) for n in numbers)
                 + tuple(replace(TRUTH, prediction_id=f"{n}", label_id=f"l{n}") for n in numbers)
             )
-        assert (len(rebuilt(store)), len(store.reader.outbox(99))) == (4, 10)
-        assert store.telemetry.get(REBUILT_SPANS, result="rebuilt") == 4
-        assert store.telemetry.get(REBUILT_SPANS, result="rate") == 6
+        assert (len(rebuilt(store)), len(store.reader.outbox(99))) == (11, 30)
+        assert store.telemetry.get(REBUILT_SPANS, result="rebuilt") == 11
+        assert store.telemetry.get(REBUILT_SPANS, result="rate") == 19
     finally:
         store.database.close()
 

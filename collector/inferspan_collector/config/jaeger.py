@@ -32,9 +32,11 @@ class Jaeger(Section):
     outbox_entries: int = Field(1_000_000, ge=1, strict=True)
     """Evaluation spans that may wait for a Jaeger that does not answer; more are left out."""
     evaluations_per_second: int = Field(200, ge=1, strict=True)
-    """Evaluation spans made per second of arrival, wrong predictions first."""
+    """Evaluation spans made per second of arrival, wrong predictions first; ten seconds' worth at
+    once after a pause."""
     rebuilt_spans_per_second: int = Field(20, ge=0, strict=True)
-    """Spans of wrong predictions that were not sampled, rebuilt per second of arrival; 0 = none."""
+    """Spans of wrong predictions that were not sampled, rebuilt per second of arrival, ten
+    seconds' worth at once after a pause; 0 = none."""
     span_kind: Literal["server", "internal", "client", "producer", "consumer"] = "server"
     """Kind under which the Monitor tab shows model operations (its own default is server)."""
 

@@ -45,11 +45,13 @@ SELECT ?::UBIGINT AS span, ? AS trace_high, ? AS trace_low, ? AS prediction_span
 """
 _ENTRY: Final = 17
 """Columns of `_CHOSEN` that are of the entry, the label's content hash after the others."""
+_SAVED_SECONDS: Final = 10
+"""What a sender holds back while it cannot send comes at once, and is no more than its rate."""
 
 
 @dataclass(slots=True)
 class Allowance:
-    """How many spans may be made now: so many per second, one second's worth saved."""
+    """How many spans may be made now: so many per second, ten seconds' worth saved."""
 
     per_second: int
     _left: float = 0.0
@@ -58,7 +60,7 @@ class Allowance:
     def refill(self, now_ns: int) -> int:
         """What is left at this time; a clock that went back refills nothing."""
         gained = max(0, now_ns - self._at_ns) * self.per_second / 1e9
-        self._left = min(float(self.per_second), self._left + gained)
+        self._left = min(float(_SAVED_SECONDS * self.per_second), self._left + gained)
         self._at_ns = now_ns
         return int(self._left)
 
