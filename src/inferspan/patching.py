@@ -6,11 +6,14 @@ that its owner lets go of.
 
 from __future__ import annotations
 
+import inspect
 import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import wraps
+from types import FunctionType
+from typing import Any, Final, cast
 
 from inferspan.containment import Contained
 
@@ -105,7 +108,7 @@ def _replace(owner: type, name: str, wanted_by: str, make: Maker, *, add: bool =
         return
     patch = _patch_of(entry)
     if patch is None:
-        replacement = make(None if entry is _ABSENT else entry)
+        replacement = make(None if entry is _ABSENT else _to_call(entry))
         if replacement is None:
             return
         patch = _Patch(entry, replacement)
@@ -113,6 +116,42 @@ def _replace(owner: type, name: str, wanted_by: str, make: Maker, *, add: bool =
         setattr(owner, name, replacement)
         _patched.add(owner)
     patch.wanted_by.add(wanted_by)
+
+
+def _to_call(entry: object) -> object:
+    """What a maker is given: an entry, but for a proxy of others a function in its place.
+
+    A proxy says that it is a function, and wants to be bound all the same.
+    """
+    is_proxy = isinstance(entry, FunctionType) and type(entry) is not FunctionType
+    return bound_anew(entry, entry) if is_proxy else entry
+
+
+def bound_anew(entry: Any, like: Callable[..., Any]) -> FunctionType:
+    """A function that calls what stands in a class as the class would: bound to the object.
+
+    Args:
+        entry: a descriptor; what is none is called without the object.
+        like: has name, signature and shape of the function.
+    """
+
+    def bound(model: object) -> Any:
+        bind = getattr(type(entry), "__get__", None)
+        return entry if bind is None else bind(entry, model, type(model))
+
+    if inspect.iscoroutinefunction(like):
+
+        @wraps(like)
+        async def answered(model: Any, /, *args: Any, **kwargs: Any) -> Any:
+            return await bound(model)(*args, **kwargs)
+
+        return cast("FunctionType", answered)
+
+    @wraps(like)
+    def called(model: Any, /, *args: Any, **kwargs: Any) -> Any:
+        return bound(model)(*args, **kwargs)
+
+    return cast("FunctionType", called)
 
 
 def _patch(kind: type, wanted_by: str, makers: Mapping[str, Maker]) -> None:

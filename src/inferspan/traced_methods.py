@@ -14,6 +14,7 @@ from inferspan.calls import run_under
 from inferspan.containment import Contained, errors
 from inferspan.integration import Composed
 from inferspan.nesting import DECIDE, HUSH, TracedCall, is_quiet, quietly
+from inferspan.patching import bound_anew
 from inferspan.spans import SpanScope
 
 _NAMED_MAX: Final = 4
@@ -114,7 +115,10 @@ def composed(how: Composed) -> Callable[[str, object], Any]:
     compiling = how.compiling()
 
     def traced_part(name: str, entry: object) -> Any:
-        return _composed_function(name, entry, how, compiling) if callable(entry) else None
+        if not callable(entry):
+            return None
+        function = entry if isinstance(entry, FunctionType) else bound_anew(entry, entry)
+        return _composed_function(name, function, how, compiling)
 
     return traced_part
 
@@ -158,9 +162,11 @@ class _TracedDescriptor:
         if not isinstance(found, MethodType) or found.__self__ is not instance:
             return found
         function, made = self._made
-        if function is not found.__func__:
-            made = _traced_function(self._name, found.__func__)
-            self._made = (found.__func__, made)
+        if function is not (own := found.__func__):
+            # A proxy of others says that it is a method, and answers the function that is below it.
+            called = own if type(found) is MethodType else bound_anew(self._original, own)
+            made = _traced_function(self._name, called)
+            self._made = (own, made)
         return MethodType(made, instance)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import wrapt
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import inferspan
@@ -141,6 +142,35 @@ def test_instrumented_twice_a_call_is_still_one_prediction(
     inferspan.instrument(library, model="second")
     subject.call(method)
     assert spans.prediction("second") is spans.prediction()
+
+
+@each_method()
+def test_what_others_replaced_before_is_called_as_before(
+    library: str, subject: Subject, method: str, spans: CapturedSpans
+) -> None:
+    bare = subject.call(method)
+    kind, asked = type(subject.model), []
+    owner = next(base for base in kind.__mro__ if method in vars(base))
+    original = vars(owner)[method]
+
+    def theirs(wrapped: Any, instance: object, args: Any, kwargs: Any) -> Any:
+        asked.append(instance)
+        return wrapped(*args, **kwargs)
+
+    # As instrumentations of others replace methods, before ours and without knowing of it.
+    replaced = wrapt.FunctionWrapper(original, theirs)
+    setattr(owner, method, replaced)
+    try:
+        inferspan.instrument(library)
+        assert same(subject.call(method), bare)
+        assert asked[0] is subject.model
+        assert all(isinstance(instance, owner) for instance in asked)
+        assert len(spans.predictions) == 1
+        inferspan.uninstrument(library)
+        assert vars(owner)[method] is replaced
+    finally:
+        inferspan.uninstrument(library)
+        setattr(owner, method, original)
 
 
 @each_method()
