@@ -118,7 +118,7 @@ def _replace(owner: type, name: str, wanted_by: str, make: Maker, *, add: bool =
     patch.wanted_by.add(wanted_by)
 
 
-def _to_call(entry: object) -> object:
+def _to_call(entry: Any) -> Any:
     """What a maker is given: an entry, but for a proxy of others a function in its place.
 
     A proxy says that it is a function, and wants to be bound all the same.

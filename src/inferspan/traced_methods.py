@@ -114,7 +114,7 @@ def composed(how: Composed) -> Callable[[str, object], Any]:
     """As `traced`, for a library whose models are made of models."""
     compiling = how.compiling()
 
-    def traced_part(name: str, entry: object) -> Any:
+    def traced_part(name: str, entry: Any) -> Any:
         if not callable(entry):
             return None
         function = entry if isinstance(entry, FunctionType) else bound_anew(entry, entry)

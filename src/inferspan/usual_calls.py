@@ -42,6 +42,8 @@ if TYPE_CHECKING:
     from inferspan.calls import Start
 
 _INTERNAL: Final = SpanKind.INTERNAL
+_OF_LANGUAGE: Final = frozenset((semconv.GENERATION, semconv.EMBEDDING))
+"""Tasks of calls that others may have a span of, too."""
 _LISTS_MAX: Final = 1_024
 _LISTS: Final = tuple((str(length), "list") for length in range(_LISTS_MAX))
 """Length → shape and type of a list."""
@@ -169,9 +171,16 @@ class UsualCall(PredictionCall):
 
 def starter(plan: PredictionPlan) -> Start:
     """Make what begins the calls of a function."""
+    if plan.rule.task in _OF_LANGUAGE:
+        from inferspan.generations import LanguageCall  # most processes have none
+
+        return partial(LanguageCall, plan)
     if plan.declares or not plan.usual or plan.sample_ratio is not None:
         return partial(PredictionCall, plan)
+    return _usual_starter(plan)
 
+
+def _usual_starter(plan: PredictionPlan) -> Start:
     def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
         told = settings.latest
         provider, tracer, usual, ours = state.tracing

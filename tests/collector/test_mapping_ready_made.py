@@ -8,10 +8,15 @@ Recorded: `mlserver` of MLServer 1.7.1, `gen_ai` of opentelemetry-instrumentatio
 
 from __future__ import annotations
 
-import pytest
-from mapped_spans import DATA, recorded, rows, span_names
+import json
 
+import pytest
+from mapped_spans import DATA, RECEIVED_NS, decoded, mapper, recorded, rows, span_names
+
+from inferspan import semconv
 from inferspan_collector.config.mappings import ready_made_names
+from inferspan_collector.decode import decode_traces
+from inferspan_collector.testing import otlp_span
 
 ALL = ready_made_names()
 
@@ -135,3 +140,39 @@ def test_mlserver_names_the_model_in_the_path() -> None:
     ]
     # Among what is ignored: a request for a model that does not exist, answered 404.
     assert recorded("mlserver", ["mlserver"]).ignored == len(span_names("mlserver")) - 3
+
+
+@pytest.mark.parametrize("name", ["gen_ai", "openinference"])
+def test_a_span_that_names_a_prediction_is_none_and_its_labels_are_about_that_one(
+    name: str,
+) -> None:
+    document = json.loads((DATA / f"spans_{name}.json").read_text())
+    pair = {"key": semconv.PREDICTION_SPAN_ID, "value": {"stringValue": f"{7:016x}"}}
+    for resource in document["resourceSpans"]:
+        for scope in resource["scopeSpans"]:
+            for span in scope["spans"]:
+                span["attributes"].append(pair)
+    body = json.dumps(document).encode()
+    found = decode_traces(body, json=True, received_ns=RECEIVED_NS, mapper=mapper([name]))
+    assert (len(found.predictions), found.refused) == (0, ())
+    before = recorded(name, [name]).labels
+    assert len(found.labels) == len(before)
+    about_itself = found.labels.link_span == 7
+    assert about_itself.sum() == ("annotations" in body.decode())
+    assert (
+        found.labels.link_span[~about_itself].tolist() == before.link_span[~about_itself].tolist()
+    )
+
+
+def test_whoever_wants_both_predictions_says_so() -> None:
+    span = otlp_span(
+        "chat",
+        {
+            semconv.GEN_AI_OPERATION_NAME: "chat",
+            semconv.GEN_AI_REQUEST_MODEL: "m",
+            semconv.PREDICTION_SPAN_ID: f"{7:016x}",
+        },
+        kind=3,
+    )
+    both = {"ready_made": "gen_ai", "match": {"without": {}}}
+    assert [len(decoded([one], [span]).predictions) for one in ("gen_ai", both)] == [0, 1]

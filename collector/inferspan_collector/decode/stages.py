@@ -72,11 +72,19 @@ def read_phases(
 
 def _owner(span: Span, attributes: Attributes) -> int:
     """The span of the prediction that a stage is of; 0 where it says none."""
-    said = attributes.value(semconv.PREDICTION_SPAN_ID)
-    if said is not None:
-        return int(said, 16) if isinstance(said, str) and _SPAN_ID.fullmatch(said) else 0
+    named = named_prediction(attributes)
+    if named is not None:
+        return named
     parent = span.parent_span_id
     return int.from_bytes(parent, "big") if len(parent) == 8 else 0
+
+
+def named_prediction(attributes: Attributes) -> int | None:
+    """The span id of the prediction that a span names; 0 of what is none, None without a name."""
+    said = attributes.value(semconv.PREDICTION_SPAN_ID)
+    if said is None:
+        return None
+    return int(said, 16) if isinstance(said, str) and _SPAN_ID.fullmatch(said) else 0
 
 
 def _phases(whole: StageRow, attributes: Attributes, refused: list[Refusal]) -> list[StageRow]:

@@ -10,6 +10,7 @@ from inferspan_collector.decode.mapping.rules import Rule
 from inferspan_collector.decode.mapping.views import SpanView
 from inferspan_collector.decode.mapping.wire_values import Type, attribute
 from inferspan_collector.decode.predictions import span_context
+from inferspan_collector.decode.stages import named_prediction
 
 TYPES: dict[str, Type] = {"value": "number", "weight": "number", "time": "integer"}
 """Of the fields that are no texts."""
@@ -67,7 +68,9 @@ def _typed(values: dict[str, Value]) -> dict[str, object]:
 def _link(rule: Rule, view: SpanView) -> Link:
     span = view.span
     if rule.about_itself:
-        return span_context(span.trace_id, span.span_id)
+        # Where another span stands for the same call, the prediction is that one.
+        trace, own = span_context(span.trace_id, span.span_id)
+        return trace, named_prediction(view.attributes) or own
     if not span.links:
         return NO_LINK
     if len(span.links) > 1:
