@@ -29,6 +29,7 @@ Name = Literal[
     "before-commit",
     "after-commit",
     "between-answers",
+    "set-aside",
     "compaction",
     "retention",
     "outbox-delete",
@@ -42,6 +43,7 @@ Name = Literal[
 - `before-commit`: everything is done but the commit itself.
 - `after-commit`: the transaction is on disk; no sender knows of it, and nothing is counted.
 - `between-answers`: one sender of the group was answered, the others were not.
+- `set-aside`: rows that cannot be stored are in a file of their own; the store does not know yet.
 - `compaction`: the counters are added up in an open transaction.
 - `retention`: old rows were erased in an open transaction.
 - `outbox-delete`: spans were delivered to Jaeger, and are still in the outbox.

@@ -43,7 +43,8 @@ jaeger: {evaluations_per_second: 1000000}
 
 def deaths(rng: random.Random) -> Iterator[Death]:
     """Every kind in turn, in an order and at a moment that the seed decides."""
-    ways = [*NAMES, ACKNOWLEDGED, ACKNOWLEDGED, STARTING]
+    # Rows that cannot be stored are not among what is sent: `test_store_defects` has them.
+    ways = [*(name for name in NAMES if name != "set-aside"), ACKNOWLEDGED, ACKNOWLEDGED, STARTING]
     for number in range(ROUNDS):
         if number % len(ways) == 0:
             rng.shuffle(ways)

@@ -102,6 +102,10 @@ def _condition_json(condition: Condition) -> dict[str, Any]:
             }
             for file in condition.journal
         ],
+        "set_aside": [
+            {"path": str(file.path), "rows": file.rows, "fault": file.fault}
+            for file in condition.set_aside
+        ],
     }
 
 
@@ -131,6 +135,11 @@ def _condition_text(condition: Condition) -> str:
             lines.append(
                 f"  journal/{file.path.name}: {file.torn} bytes at its end were never acknowledged"
             )
+    for kept in condition.set_aside:
+        lines.append(
+            f"  journal/{kept.path.name}: {kept.fault or f'{kept.rows} rows'}, acknowledged, that "
+            "the store could not take; the log of that time says why, please report it"
+        )
     lines += [_table_text(table) for table in condition.tables if table.unreadable]
     rows = sum(table.rows for table in condition.tables)
     if condition.tables:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from inferspan_collector.journal import packing, segment
-from inferspan_collector.journal.journal import DIRECTORY
+from inferspan_collector.journal.journal import DIRECTORY, SET_ASIDE
 from inferspan_collector.store import durably
 
 BEFORE_REPAIR: Final = ".before-repair"
@@ -25,6 +25,35 @@ class File:
     torn: int
     """Bytes at its end that were never acknowledged."""
     fault: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SetAside:
+    """A file of rows that were acknowledged and that the store could not take."""
+
+    path: Path
+    rows: int
+    """Those that can be read of it."""
+    fault: str | None
+
+
+def set_aside(data: Path) -> list[SetAside]:
+    """What the store of a data directory could not take, oldest first; changes nothing.
+
+    Raises:
+        OSError: a file of it cannot be read.
+    """
+    return [_set_aside(path) for path in sorted((data / DIRECTORY).glob(f"*{SET_ASIDE}"))]
+
+
+def _set_aside(path: Path) -> SetAside:
+    file = _inspected(path)
+    if file.fault is not None or not file.records:
+        return SetAside(path, 0, file.fault or "it holds no whole record")
+    content = path.read_bytes()
+    found = segment.read(content)
+    rows = [_rows(content[each.begin : each.end], found.layout) for each in found.records]
+    return SetAside(path, sum(len(batch) for read in rows if read for batch in read), None)
 
 
 def inspect(data: Path) -> list[File]:

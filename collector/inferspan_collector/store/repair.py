@@ -57,6 +57,8 @@ class Condition:
     """Why the file cannot be opened at all."""
     journal: tuple[journal_repair.File, ...] = ()
     """What is acknowledged and not in the file's tables, or was taken over a moment ago."""
+    set_aside: tuple[journal_repair.SetAside, ...] = ()
+    """What was acknowledged and the store could not take."""
 
     @property
     def sound(self) -> bool:
@@ -90,16 +92,17 @@ def check(directory: Path, memory: str = "1GB") -> Condition:
     path = directory / FILE_NAME
     with _held(directory):
         logs, journal = logs_of(path), tuple(journal_repair.inspect(directory))
+        aside = tuple(journal_repair.set_aside(directory))
         if any(log.state in ("torn", "broken") for log in logs.values()):
-            return Condition(path, 0, logs, (), None, journal)
+            return Condition(path, 0, logs, (), None, journal, aside)
         try:
             with connect(path, memory, read_only=True) as connection:
                 version = format_of(connection, path)
                 names = _table_names(connection)
             tables = tuple(_read(path, memory, name) for name in names)
         except duckdb.Error as error:
-            return Condition(path, 0, logs, (), first_line(error), journal)
-    return Condition(path, version, logs, tables, None, journal)
+            return Condition(path, 0, logs, (), first_line(error), journal, aside)
+    return Condition(path, version, logs, tables, None, journal, aside)
 
 
 def repair(directory: Path, memory: str = "1GB") -> Repaired:

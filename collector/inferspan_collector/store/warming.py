@@ -9,7 +9,7 @@ import duckdb
 import numpy as np
 
 from inferspan_collector import join
-from inferspan_collector.batches import LabelBatch, PredictionBatch, Strings, Texts
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, Strings, Texts
 from inferspan_collector.config import Config
 from inferspan_collector.store import loading
 from inferspan_collector.store.database import sql
@@ -41,6 +41,11 @@ def warm() -> None:
         )
         RecentKeys(_GROWING, 1).begin(_GROWING)
         loading.load(cursor, Known(cursor, config), Since(), Since(4, 4))
+
+
+def ordinary_request() -> Decoded:
+    """A prediction and its label, that say as little as they may."""
+    return Decoded(_row(PredictionBatch, _ID), _row(LabelBatch, _ID))
 
 
 def _commit(

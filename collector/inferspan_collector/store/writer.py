@@ -15,7 +15,7 @@ from inferspan_collector import class_aliases, failpoints, join
 from inferspan_collector.batches import Bool, Decoded, LabelBatch, PredictionBatch, StageBatch
 from inferspan_collector.config import Config
 from inferspan_collector.slow_calls import slowest
-from inferspan_collector.store import loading, outbox, staging
+from inferspan_collector.store import loading, outbox, staging, warming
 from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database, sql
 from inferspan_collector.store.forgetting import FORGOTTEN, Forgetting, Forgotten, ToForget
@@ -116,13 +116,24 @@ class Writer:
         Raises:
             duckdb.Error, TooManyPairs: they could not be stored.
         """
+        return self._rehearsed(Decoded(PredictionBatch.empty(), labels), now_ns).labels
+
+    def probe(self, now_ns: int) -> None:
+        """Take an ordinary prediction and its label, and undo that: raises what any row would meet.
+
+        Raises:
+            Exception: whatever keeps every row out.
+        """
+        self._rehearsed(warming.ordinary_request(), now_ns)
+
+    def _rehearsed(self, request: Decoded, now_ns: int) -> Committed:
         self._catch_up()
         self._cursor.begin()
         try:
-            (committed,), _, _ = self._take([Decoded(PredictionBatch.empty(), labels)], now_ns)
+            (committed,), _, _ = self._take([request], now_ns)
         finally:
             self._roll_back()
-        return committed.labels
+        return committed
 
     @property
     def store(self) -> str:
