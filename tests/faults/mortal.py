@@ -20,6 +20,8 @@ from servers.running import free_addresses
 from waiting import wait_until
 
 STOP_SECONDS = 60.0
+LOG = 8_000
+"""Characters of the log that a failure shows."""
 READY_SECONDS = 180.0
 """On a new machine the first start compiles what touches bytes."""
 ACKNOWLEDGED = "acknowledged"
@@ -137,6 +139,11 @@ class Mortal:
         process.send_signal(signal.SIGTERM)
         return process.wait(STOP_SECONDS)
 
+    def last_words(self) -> str:
+        """How it ended where it was not to, and the end of what all of its processes said."""
+        said = self.log.read_text(errors="replace") if self.log.exists() else ""
+        return f"{self._failure or 'the collector did not end by itself'}; its log:\n{said[-LOG:]}"
+
     def end(self) -> None:
         """Whatever happened, leave no process."""
         self._stopping = True
@@ -152,7 +159,7 @@ class Mortal:
             if code == 0 and self._replacing:
                 self._replacing = False
             elif code not in (-signal.SIGKILL, *self._excused):
-                self._failure = f"the collector ended with {code}: {self.log.read_text()[-4000:]}"
+                self._failure = f"the collector ended with {code}"
                 return
             else:
                 self.deaths += 1
@@ -192,7 +199,11 @@ def mortal(
     try:
         collector.steadily(lambda: ready(collector.api))
         yield collector
-        assert collector.stop() == 0, collector.log.read_text()[-4000:]
+        assert collector.stop() == 0
+    except BaseException as error:
+        # A sender that waits in vain does not know that nobody is there any more, nor why.
+        error.add_note(collector.last_words())
+        raise
     finally:
         collector.end()
 
