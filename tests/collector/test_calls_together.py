@@ -7,9 +7,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pytest
 
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch
 from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.calls_together import CallsTogether
-from inferspan_collector.receivers.read_as_one import ONE_BY_ONE_SECONDS
+from inferspan_collector.receivers.read_as_one import ONE_BY_ONE_SECONDS, Kept
 from inferspan_collector.submission import Overloaded
 from waiting import wait_until
 
@@ -34,24 +35,37 @@ class Calls:
     def __init__(self, budget_bytes: int = 1_000) -> None:
         self.now = 0.0
         self.read: list[tuple[str, list[bytes]]] = []
-        self.ordinary = True
-        self._group: Future[str | None] | None = None
+        self.odd: tuple[bytes, ...] = ()
+        """Bodies that are to be read by themselves."""
+        self._group: list[Future[str | None]] | None = None
         self.budget = CountingBudget(budget_bytes)
         self.together: CallsTogether[str, str] = CallsTogether(
             self.budget, self._read, MOST, 60.0, lambda: self.now
         )
         self.threads = ThreadPoolExecutor(8)
 
-    def _read(self, key: str, bodies: Sequence[bytes], answer: Future[str | None]) -> bool:
+    def _read(
+        self, key: str, bodies: Sequence[bytes], answers: Sequence[Future[str | None]]
+    ) -> Kept | None:
         self.read.append((key, list(bodies)))
-        self._group = answer
-        return self.ordinary
+        places = tuple(place for place, body in enumerate(bodies) if body not in self.odd)
+        self._group = [answers[place] for place in places]
+        nothing = Decoded(PredictionBatch.empty(), LabelBatch.empty())
+        return Kept(nothing, Future(), places) if places else None
 
-    def group(self) -> Future[str | None]:
-        """The answer for all of the group that was read."""
+    def group(self) -> list[Future[str | None]]:
+        """The answers of those that were read as one."""
         wait_until(lambda: self._group, 20.0)
         assert self._group is not None
         return self._group
+
+    def tell(self, said: str | Exception) -> None:
+        """Answer them."""
+        for answer in self.group():
+            if isinstance(said, Exception):
+                answer.set_exception(said)
+            else:
+                answer.set_result(said)
 
     def call(self, key: str = "all", body: bytes = BODY) -> Future[Future[str | None] | None]:
         """A call that has come: what it holds was taken."""
@@ -76,7 +90,7 @@ def answer(call: Future[Future[str | None] | None]) -> str | None:
 
 def test_a_full_group_is_read_as_one_and_each_is_answered(calls: Calls) -> None:
     first, second, third = calls.call(body=b"aaaaa"), calls.call(body=b"bbbbb"), calls.call()
-    calls.group().set_result("done")
+    calls.tell("done")
     assert (answer(first), answer(second)) == ("done", "done")
     assert calls.read == [("all", [b"aaaaa", b"bbbbb"])]
     calls.now += 1.0
@@ -91,21 +105,36 @@ def test_senders_with_other_rights_are_never_read_as_one(calls: Calls) -> None:
     assert calls.read == []
 
 
-def test_what_cannot_be_read_as_one_is_read_one_by_one_and_for_a_while_nothing_is(
+def test_where_most_cannot_be_read_as_one_nothing_of_their_kind_is_for_a_while(
     calls: Calls,
 ) -> None:
-    calls.ordinary = False
+    calls.odd = (BODY,)
     first, second, third = calls.call(), calls.call(), calls.call()
     assert (answer(first), answer(second)) == (None, None)
     calls.now += ONE_BY_ONE_SECONDS / 2
     assert answer(third) is None
     assert answer(calls.call()) is None
     assert len(calls.read) == 1
+    others = [calls.call("labels", b"aaaaa"), calls.call("labels", b"bbbbb"), calls.call("labels")]
+    wait_until(lambda: len(calls.read) == 2, 20.0)
+    calls.tell("done")
+    assert [answer(each) for each in others[:2]] == ["done", "done"]
+
+
+def test_one_that_cannot_be_read_as_one_keeps_no_other_from_it(calls: Calls) -> None:
+    calls.odd = (b"odd",)
+    for number in range(1, 3):
+        some = [calls.call(body=body) for body in (b"odd", b"aaaaaaa")]
+        calls.now += 1_000
+        wait_until(lambda so_far=number: len(calls.read) == so_far, 20.0)
+        calls.tell("done")
+        assert [answer(each) for each in some] == [None, "done"]
+    assert (calls.budget.held, calls.budget.requests) == (0, 0)
 
 
 def test_each_hears_of_what_kept_the_group_out(calls: Calls) -> None:
     first, second, _ = calls.call(), calls.call(), calls.call()
-    calls.group().set_exception(Overloaded("the queue is full"))
+    calls.tell(Overloaded("the queue is full"))
     for each in (first, second):
         with pytest.raises(Overloaded, match="the queue is full"):
             answer(each)
@@ -130,6 +159,6 @@ def test_bodies_are_let_go_once_they_are_read(calls: Calls) -> None:
     first, second, _ = calls.call(), calls.call(), calls.call()
     group = calls.group()
     wait_until(lambda: calls.budget.held == len(BODY), 20.0)
-    assert not group.done()
-    group.set_result("done")
+    assert not any(each.done() for each in group)
+    calls.tell("done")
     assert (answer(first), answer(second)) == ("done", "done")

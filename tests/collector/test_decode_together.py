@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 from damage import damaged
 from hypothesis import HealthCheck, given, settings
@@ -87,8 +88,9 @@ def ordinary(draw) -> bytes:
 def test_what_is_ordinary_is_read_as_one(bodies: list[bytes]) -> None:
     together = decode_traces_together(bodies, received_ns=NOW_NS)
     assert together is not None
-    assert facts(together) == facts(stacked(bodies))
-    assert together.size_bytes == sum(map(len, bodies))
+    assert together.places == tuple(range(len(bodies)))
+    assert facts(together.decoded) == facts(stacked(bodies))
+    assert together.decoded.size_bytes == sum(map(len, bodies))
 
 
 @SLOW
@@ -105,12 +107,12 @@ def test_whatever_else_is_among_them_is_left_or_read_alike(
     together = decode_traces_together(bodies, received_ns=NOW_NS)
     if together is None:
         return
-    assert not together.refused
+    assert not together.decoded.refused
     try:
-        alone = stacked(bodies)
+        alone = stacked([bodies[place] for place in together.places])
     except MalformedRequest as error:
         raise AssertionError("a malformed request was read among others") from error
-    assert facts(together) == facts(alone)
+    assert facts(together.decoded) == facts(alone)
 
 
 def test_whom_anything_has_to_be_told_is_read_by_itself() -> None:
@@ -119,10 +121,24 @@ def test_whom_anything_has_to_be_told_is_read_by_itself() -> None:
     of_others = traces_request([prediction_span("q")], scope="vendor").SerializeToString()
     of_vendor = {"match": {"scope": "vendor"}, "prediction": {"model": {"attribute": "m"}}}
     rule = mapper([{"name": "vendor", **of_vendor}])
+    labelled = traces_request(
+        [label_span("p", {semconv.LABEL_CLASS: "fraud"})], scope=semconv.SCOPE_LABELS
+    ).SerializeToString()
+
+    def read_as_one(bodies: list[bytes], **said: Any) -> list[bytes]:
+        together = decode_traces_together(bodies, received_ns=NOW_NS, **said)
+        if together is None:
+            return []
+        some = [bodies[place] for place in together.places]
+        assert facts(together.decoded) == facts(stacked(some))
+        return some
+
     for other in (refused, b"\x0a\xff", b""):
-        assert decode_traces_together([good, other], received_ns=NOW_NS) is None
-    assert decode_traces_together([good, of_others], received_ns=NOW_NS) is not None
-    assert decode_traces_together([good, of_others], received_ns=NOW_NS, mapper=rule) is None
+        assert read_as_one([other, good, other, good]) == [good, good]
+        assert read_as_one([other, other]) == []
+    assert read_as_one([good, of_others]) == [good, of_others]
+    assert read_as_one([good, of_others], mapper=rule) == [good]
+    assert read_as_one([good, labelled], labels=False) == [good]
 
 
 def test_rows_are_announced_before_they_are_made() -> None:

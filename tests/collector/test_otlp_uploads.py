@@ -163,6 +163,28 @@ def test_a_bad_one_is_refused_and_harms_no_other() -> None:
     assert (receiver.budget.held, receiver.budget.requests) == (0, 0)
 
 
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+def test_who_sends_what_is_odd_keeps_no_others_from_being_read_as_one(encoding: str) -> None:
+    receiver = Receiver()
+    packed = gzip.compress if encoding == "gzip" else bytes
+    odd = [(packed(b"\x0a\xff\xff"), ""), (b"no gzip", ""), (packed(refused()), "")]
+
+    async def post() -> None:
+        for _ in range(2):
+            good = [(packed(predictions(*name * 9)), "") for name in "abc"]
+            answers = await receiver.post(odd[0], good[0], odd[1], *good[1:], encoding=encoding)
+            assert [status for status, _ in answers] == [400, 200, 400, 200, 200]
+            answers = await receiver.post(*good, odd[2], encoding=encoding)
+            assert [status for status, _ in answers] == [200] * 4
+            assert b"model" in answers[3][1]
+
+    asyncio.run(post())
+    together = (["a"] * 9 + ["b"] * 9 + ["c"] * 9, [])
+    assert receiver.rows() == [together, together, (["b"], [])] * 2
+    assert receiver.telemetry.get(ACCEPTED, signal="predictions") == 4 * 27 + 2
+    assert (receiver.budget.held, receiver.budget.requests) == (0, 0)
+
+
 def test_nobody_sends_labels_by_the_rights_of_others() -> None:
     auth = {
         name: {"hash": HASH_PREFIX + sha256(name.encode()).hexdigest(), "rights": rights}

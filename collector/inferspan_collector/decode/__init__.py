@@ -18,7 +18,7 @@ from inferspan_collector.decode.requests import (
     decode_traces,
     decode_traces_in_parts,
 )
-from inferspan_collector.decode.together import decode_traces_together
+from inferspan_collector.decode.together import Together, decode_traces_together
 from inferspan_collector.decode.warming import is_compiled, warm
 from inferspan_collector.decode.wire import Content, MalformedRequest
 
@@ -28,6 +28,7 @@ __all__ = [
     "Content",
     "MalformedRequest",
     "Mapper",
+    "Together",
     "decode_logs",
     "decode_logs_in_parts",
     "decode_traces",

@@ -8,13 +8,14 @@ Whatever is in doubt, the request as a whole included, is left.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
 import numpy as np
 
 from inferspan import semconv
 from inferspan_collector.batches import (
+    Bool,
     Decoded,
     Int64,
     LabelBatch,
@@ -69,6 +70,26 @@ class Ordinary:
         """The request without the records that were read: empty where all were."""
         return self._found.without(self._taken) if self.left else b""
 
+    def only(self, records: Bool, ignored: int) -> Ordinary:
+        """The rows of records chosen by mask, of which none was left, and so many were ignored."""
+        predictions, labels, stages = (
+            records[numbers]
+            for numbers in (self.prediction_records, self.label_records, self.stage_records)
+        )
+        return replace(
+            self,
+            predictions=self.predictions.take(predictions),
+            prediction_records=self.prediction_records[predictions],
+            predictions_skewed=_of(self.predictions_skewed, predictions),
+            labels=self.labels.take(labels),
+            label_records=self.label_records[labels],
+            labels_skewed=_of(self.labels_skewed, labels),
+            stages=self.stages.take(stages),
+            stage_records=self.stage_records[stages],
+            ignored=ignored,
+            left=[],
+        )
+
 
 def read_traces(
     body: wire.Content, received_ns: int, reserve: Callable[[int], None], mapper: Mapper | None
@@ -97,25 +118,45 @@ def read_together(
     received_ns: int,
     reserve: Callable[[int], None],
     mapper: Mapper | None,
-) -> Ordinary | None:
+    labels: bool,
+) -> tuple[Ordinary | None, tuple[int, ...]]:
     """Read the spans of several trace export requests as if they were one.
 
-    Arguments as `read_traces`; nothing is copied.
+    Arguments as `read_traces`; those with labels are left without `labels`. Nothing is copied.
 
     Returns:
-        None where one of them is left, or may hold too many rows.
+        What was read, and which of the bodies that is. The others, of which a record is left, or
+        which may hold too many rows, have no part in it.
     """
-    outlines, plans = [], []
-    for body in bodies:
+    outlined: list[tuple[int, Outline, _Plan]] = []
+    for place, body in enumerate(bodies):
         found = Outline.of(body)
         if found is None or len(found) > rows_max(len(body)):
-            return None
+            continue
         plan = _plan(found, mapper, logs=False)
-        if plan is None or plan.wanted is not None:
-            return None
-        outlines.append(found)
-        plans.append(plan)
-    return _read(Outline.together(outlines), _Plan.together(plans), received_ns, reserve)
+        if plan is not None and plan.wanted is None:
+            outlined.append((place, found, plan))
+    if not outlined:
+        return None, ()
+    places, outlines, plans = zip(*outlined, strict=True)
+    read = _read(Outline.together(outlines), _Plan.together(plans), received_ns, reserve)
+    left = read.left if labels else [*read.left, *read.label_records.tolist()]
+    if not left:
+        return read, places
+    ends = np.cumsum([len(each) for each in outlines])
+    odd = set(np.searchsorted(ends, left, side="right").tolist())
+    # What they hold beside rows is told by reading them once more: they are few, or soon alone.
+    again = _read(
+        Outline.together([outlines[each] for each in odd]),
+        _Plan.together([plans[each] for each in odd]),
+        received_ns,
+        lambda rows: None,
+    )
+    kept = np.array([each not in odd for each in range(len(outlines))], np.bool_)
+    return (
+        read.only(np.repeat(kept, np.diff(ends, prepend=0)), read.ignored - again.ignored),
+        tuple(place for place, stays in zip(places, kept.tolist(), strict=True) if stays),
+    )
 
 
 def all_ordinary(ordinary: Ordinary, size_bytes: int) -> Decoded | None:
@@ -291,6 +332,10 @@ def _joined(columns: Sequence[Int64]) -> Int64:
     if len(columns) == 1:
         return columns[0]
     return np.concatenate(columns) if columns else _NONE
+
+
+def _of(column: Int64 | None, rows: Bool) -> Int64 | None:
+    return None if column is None else column[rows]
 
 
 def _skewed(parts: Sequence[Part[_Batch]]) -> Int64 | None:

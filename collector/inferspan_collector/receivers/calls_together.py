@@ -2,7 +2,7 @@
 
 What a request costs by itself, however many spans it holds, is as much as a hundred spans cost; in
 threads it costs turns at the interpreter, too. Whatever is not ordinary is read by itself, so that
-each sender hears of its own faults alone.
+each sender hears of its own faults alone, and keeps no other from being read with its neighbours.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from inferspan_collector.gathering import QUIET_SECONDS
 from inferspan_collector.receivers.bodies import Budget
-from inferspan_collector.receivers.read_as_one import ONE_BY_ONE_SECONDS
+from inferspan_collector.receivers.read_as_one import ONE_BY_ONE_SECONDS, Kept, pays
 
 _Key = TypeVar("_Key")
 _Answer = TypeVar("_Answer")
@@ -27,7 +27,7 @@ class _Group(Generic[_Answer]):
         self.size = 0
         self.began = self.newest = now
         self.full = threading.Event()
-        self.answer: Future[_Answer | None] = Future()
+        self.answers: list[Future[_Answer | None]] = []
 
 
 class CallsTogether(Generic[_Key, _Answer]):
@@ -35,8 +35,9 @@ class CallsTogether(Generic[_Key, _Answer]):
 
     Args:
         budget: what the bodies hold until they are read.
-        read: begins to store several bodies as one, and ends a future with the answer for each, or
-            as each would end by itself. False = they are to be read one by one.
+        read: begins to store several bodies as one, and ends the future of each with its answer,
+            or as it would end by itself. Returns what is stored; it leaves alone the futures of
+            others, which are to be read one by one.
         bytes_max: of the bodies of one group.
         seconds: how long the first waits at most.
         clock: seconds of any monotonic clock.
@@ -45,7 +46,7 @@ class CallsTogether(Generic[_Key, _Answer]):
     def __init__(
         self,
         budget: Budget,
-        read: Callable[[_Key, Sequence[bytes], Future[_Answer | None]], bool],
+        read: Callable[[_Key, Sequence[bytes], Sequence[Future[_Answer | None]]], Kept | None],
         bytes_max: int,
         seconds: float,
         clock: Callable[[], float] = time.monotonic,
@@ -57,7 +58,7 @@ class CallsTogether(Generic[_Key, _Answer]):
         self._clock = clock
         self._lock = threading.Lock()
         self._groups: dict[_Key, _Group[_Answer]] = {}
-        self._one_by_one_until = 0.0
+        self._one_by_one_until: dict[_Key, float] = {}
 
     def begin(self, key: _Key, body: bytes) -> Future[_Answer | None] | None:
         """Have a body stored with those that come within moments; blocks who comes first.
@@ -73,7 +74,7 @@ class CallsTogether(Generic[_Key, _Answer]):
             Overloaded: requests under way hold too much.
         """
         now = self._clock()
-        if now < self._one_by_one_until or len(body) >= self._most:
+        if now < self._one_by_one_until.get(key, 0.0) or len(body) >= self._most:
             return None
         self._budget.take(len(body), 1)
         with self._lock:
@@ -84,12 +85,14 @@ class CallsTogether(Generic[_Key, _Answer]):
                 group = self._groups[key] = _Group(now)
             assert group is not None
             group.bodies.append(body)
+            answer: Future[_Answer | None] = Future()
+            group.answers.append(answer)
             group.size += len(body)
             group.newest = now
         if first:
             self._wait(key, group)
             self._store(key, group)
-        return group.answer
+        return answer
 
     def _wait(self, key: _Key, group: _Group[_Answer]) -> None:
         while (wait := self._left(group)) > 0 and not group.full.wait(wait):
@@ -104,12 +107,16 @@ class CallsTogether(Generic[_Key, _Answer]):
 
     def _store(self, key: _Key, group: _Group[_Answer]) -> None:
         bodies, group.bodies = group.bodies, []
-        several = len(bodies) > 1
+        sizes = [len(body) for body in bodies]
+        kept = None
         try:
-            stored = several and self._read(key, bodies, group.answer)
+            if len(bodies) > 1:
+                kept = self._read(key, bodies, group.answers)
+                if not pays(sizes, kept):
+                    self._one_by_one_until[key] = self._clock() + ONE_BY_ONE_SECONDS
         finally:
             self._budget.give(group.size, len(bodies))
-        if not stored:
-            if several:
-                self._one_by_one_until = self._clock() + ONE_BY_ONE_SECONDS
-            group.answer.set_result(None)
+            stored = () if kept is None else kept.places
+            for place, answer in enumerate(group.answers):
+                if place not in stored:
+                    answer.set_result(None)

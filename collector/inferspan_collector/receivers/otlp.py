@@ -22,6 +22,7 @@ from inferspan_collector.batches import Decoded, Refusal
 from inferspan_collector.decode import (
     Content,
     Mapper,
+    Together,
     decode_logs,
     decode_logs_in_parts,
     decode_traces,
@@ -42,13 +43,18 @@ class Decode(Protocol):
         """Read a request's body; raises `MalformedRequest`, and what `reserve` raises."""
 
 
-class Together(Protocol):
+class DecodeTogether(Protocol):
     """`decode_traces_together`."""
 
     def __call__(
-        self, bodies: Sequence[Content], *, received_ns: int, reserve: Callable[[int], None]
-    ) -> Decoded | None:
-        """Read several bodies as one; None where they are to be read one by one."""
+        self,
+        bodies: Sequence[Content],
+        *,
+        received_ns: int,
+        reserve: Callable[[int], None],
+        labels: bool,
+    ) -> Together | None:
+        """Read several bodies as one; None where all are to be read one by one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +71,7 @@ class Signal:
     blame."""
     refusing: Callable[[int, str], Message]
     """The answer that says how many records were rejected, and why the first."""
-    together: Together | None = None
+    together: DecodeTogether | None = None
     """Reads several as one, where that is possible."""
 
     def answer(self, decoded: Decoded, *, json: bool = False) -> bytes:

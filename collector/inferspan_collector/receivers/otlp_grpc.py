@@ -21,6 +21,7 @@ from google.rpc.status_pb2 import Status
 from inferspan_collector.batches import Decoded
 from inferspan_collector.certificates import NO_CERTIFICATES, Certificates
 from inferspan_collector.config import Limits, split_address
+from inferspan_collector.decode import Together
 from inferspan_collector.listening import AddressTaken, holder
 from inferspan_collector.receivers.access import EVERYBODY, INGEST, LABELS, Access, Denied, Rights
 from inferspan_collector.receivers.bodies import Budget, too_large
@@ -30,7 +31,7 @@ from inferspan_collector.receivers.failures import Failure, failure_of
 from inferspan_collector.receivers.intake import committed_within, count, outcome, permitted
 from inferspan_collector.receivers.otlp import SIGNALS, Signal
 from inferspan_collector.receivers.pending_labels import UNLIMITED, PendingLabels
-from inferspan_collector.receivers.read_as_one import bytes_max, kept_as_one
+from inferspan_collector.receivers.read_as_one import Kept, bytes_max, kept_as_one
 from inferspan_collector.submission import Overloaded, Sink
 from inferspan_collector.telemetry import REQUESTS, Telemetry
 
@@ -231,41 +232,58 @@ class GrpcReceiver:
             )
 
     def _begin_together(
-        self, key: tuple[Signal, Rights], some: Sequence[bytes], stored: Future[bytes | None]
-    ) -> bool:
-        """Store several bodies as one; False where nothing was done."""
+        self,
+        key: tuple[Signal, Rights],
+        some: Sequence[bytes],
+        answers: Sequence[Future[bytes | None]],
+    ) -> Kept | None:
+        """Store several bodies as one, or some of them; what is stored is answered."""
         signal, rights = key
         kept = kept_as_one(
-            lambda: self._decoded_together(signal, some),
+            lambda: self._decoded_together(signal, some, rights),
             rights,
             sink=self._sink,
             pending=self._pending,
             defects=self._defects,
             transport=TRANSPORT,
         )
-        if kept is None:
-            return False
-        decoded, future = kept
-        future.add_done_callback(lambda done: self._end(signal, decoded, done, stored))
-        return True
+        if kept is not None:
+            decoded, stored = kept.decoded, [answers[place] for place in kept.places]
+            kept.future.add_done_callback(lambda done: self._end(signal, decoded, done, stored))
+        return kept
 
-    def _decoded_together(self, signal: Signal, some: Sequence[bytes]) -> Decoded | None:
+    def _decoded_together(
+        self, signal: Signal, some: Sequence[bytes], rights: Rights
+    ) -> Together | None:
         if signal.together is None:
             return None
         size = sum(map(len, some))
         self._sink.check_room(size, TRANSPORT)
         with self._telemetry.timed("decode"), self._budget.making_rows(size) as reserve:
-            return signal.together(some, received_ns=self._sink.now_ns(), reserve=reserve)
+            return signal.together(
+                some,
+                received_ns=self._sink.now_ns(),
+                reserve=reserve,
+                labels=LABELS in rights,
+            )
 
     def _end(
-        self, signal: Signal, decoded: Decoded, kept: Future[object], stored: Future[bytes | None]
+        self,
+        signal: Signal,
+        decoded: Decoded,
+        kept: Future[object],
+        stored: Sequence[Future[bytes | None]],
     ) -> None:
         try:
             outcome(kept)
             self._count(decoded)
-            stored.set_result(signal.answer(decoded))
+            answer = signal.answer(decoded)
         except Exception as error:
-            stored.set_exception(error)
+            for each in stored:
+                each.set_exception(error)
+        else:
+            for each in stored:
+                each.set_result(answer)
 
     def _count(self, decoded: Decoded) -> None:
         self._pending.note_at_most(len(decoded.labels))

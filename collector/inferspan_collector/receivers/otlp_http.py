@@ -20,8 +20,8 @@ from starlette.types import Receive, Scope, Send
 from inferspan_collector import http_uploads
 from inferspan_collector.batches import Decoded
 from inferspan_collector.config import Limits
-from inferspan_collector.decode import Content
-from inferspan_collector.receivers import bodies, inflating
+from inferspan_collector.decode import Content, Together
+from inferspan_collector.receivers import bodies, inflating, otlp_uploads
 from inferspan_collector.receivers.access import EVERYBODY, INGEST, LABELS, Access, Denied
 from inferspan_collector.receivers.defects import Defects, is_defect
 from inferspan_collector.receivers.failures import answered
@@ -35,7 +35,7 @@ from inferspan_collector.receivers.otlp_exchange import (
     Asked,
     failed,
 )
-from inferspan_collector.receivers.otlp_uploads import Together, Upload
+from inferspan_collector.receivers.otlp_uploads import Upload
 from inferspan_collector.receivers.pending_labels import UNLIMITED, PendingLabels
 from inferspan_collector.receivers.read_as_one import bytes_max
 from inferspan_collector.receivers.waking import Waker
@@ -100,7 +100,9 @@ class _Receiver:
         self._apart_until = 0.0
         self._signals = {signal.path: signal for signal in signals}
         self._waker: Waker | None = None
-        self.uploads = Together(self, bytes_max(limits), limits.group_milliseconds / 1e3)
+        self.uploads = otlp_uploads.Together(
+            self, bytes_max(limits), limits.group_milliseconds / 1e3
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -191,14 +193,14 @@ class _Receiver:
         # Much more than it seemed, a bomb, or read in parts: nobody else waits for that.
         return None
 
-    def decoded_together(self, asked: Asked, some: Sequence[Content]) -> Decoded | None:
+    def decoded_together(self, asked: Asked, some: Sequence[Content]) -> Together | None:
         """Decode several bodies, of senders with the same rights, as one.
 
         Returns:
-            None where they are to be decoded one by one.
+            Without those that are damaged, or too large together with those before them; None
+            where all are to be decoded one by one.
 
         Raises:
-            RefusedBody: one is damaged, or they are too large together: so they are, too.
             Overloaded: there is no room.
         """
         if asked.signal.together is None or self._is_apart():
@@ -207,15 +209,23 @@ class _Receiver:
         self.sink.check_room(size, TRANSPORT)
         # Of all of them together: so many bombs are held at once as one may be.
         left = min(INFLATED_AT_ONCE_BYTES, self._limit)
-        contents: list[Content] = []
+        contents: dict[int, Content] = {}
         with self._attended(max(1.0, size / AT_ONCE_BYTES)):
-            for body in some:
-                contents.append(self._inflated(body, asked.encoding, left))
-                left = max(0, left - len(contents[-1]))
+            for place, body in enumerate(some):
+                with contextlib.suppress(bodies.RefusedBody):
+                    contents[place] = self._inflated(body, asked.encoding, left)
+                    left = max(0, left - len(contents[place]))
             with self.telemetry.timed("decode"), self.budget.making_rows(size) as reserve:
-                return asked.signal.together(
-                    contents, received_ns=self.sink.now_ns(), reserve=reserve
+                read = asked.signal.together(
+                    [*contents.values()],
+                    received_ns=self.sink.now_ns(),
+                    reserve=reserve,
+                    labels=LABELS in asked.rights,
                 )
+        if read is None or len(contents) == len(some):
+            return read
+        inflated = [*contents]
+        return Together(read.decoded, tuple(inflated[place] for place in read.places))
 
     def _is_apart(self) -> bool:
         return asyncio.get_running_loop().time() < self._apart_until

@@ -15,17 +15,18 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 
-from inferspan_collector import http_uploads
+from inferspan_collector import decode, http_uploads
 from inferspan_collector.batches import Decoded
 from inferspan_collector.decode import Content
 from inferspan_collector.gathering import QUIET_SECONDS
 from inferspan_collector.receivers import bodies
+from inferspan_collector.receivers.access import Rights
 from inferspan_collector.receivers.defects import Defects
 from inferspan_collector.receivers.failures import CLIENT_CLOSED, answered, failure_of
 from inferspan_collector.receivers.intake import outcome, permitted
 from inferspan_collector.receivers.otlp_exchange import TRANSPORT, Answer, Asked, failed
 from inferspan_collector.receivers.pending_labels import PendingLabels
-from inferspan_collector.receivers.read_as_one import ONE_BY_ONE_SECONDS, kept_as_one
+from inferspan_collector.receivers.read_as_one import ONE_BY_ONE_SECONDS, kept_as_one, pays
 from inferspan_collector.submission import Sink, Stopping
 from inferspan_collector.telemetry import REQUESTS, Telemetry
 
@@ -34,6 +35,8 @@ COMPRESSED: Final = 12
 _TICK_SECONDS: Final = 0.001
 """What the event loop's timers count in."""
 _NOTHING: Final = memoryview(b"")
+_Kind = tuple[str, str, Rights]
+"""Path, encoding and rights: of a few of each."""
 
 
 class Receiving(Protocol):
@@ -49,8 +52,8 @@ class Receiving(Protocol):
     def decoded_here(self, asked: Asked, body: Content) -> Decoded | None:
         """Decode it; None leaves it to a thread."""
 
-    def decoded_together(self, asked: Asked, some: Sequence[Content]) -> Decoded | None:
-        """Decode several as one; None where they are to be decoded one by one."""
+    def decoded_together(self, asked: Asked, some: Sequence[Content]) -> decode.Together | None:
+        """Decode several as one; None where all are to be decoded one by one."""
 
     def decoded(self, asked: Asked, body: Content) -> Decoded:
         """Decode in a thread."""
@@ -89,7 +92,7 @@ class Together:
         """What stores them in the end."""
         self._soon = False
         """That does so at the end of this turn."""
-        self._one_by_one_until = 0.0
+        self._one_by_one_until: dict[_Kind, float] = {}
 
     def add(self, upload: Upload) -> None:
         """Have a whole upload stored."""
@@ -127,16 +130,16 @@ class Together:
         self._cancel()
         uploads, self._whole, self._size = self._whole, [], 0
         now = asyncio.get_running_loop().time()
-        for some in _alike([upload for upload in uploads if upload.waits], self._most):
-            if len(some) > 1 and some[0].asked.signal.together and now >= self._one_by_one_until:
-                if self._stored(some):
-                    continue
-                self._one_by_one_until = now + ONE_BY_ONE_SECONDS
-            for upload in some:
+        for kind, some in _alike([upload for upload in uploads if upload.waits], self._most):
+            apart = some
+            together = some[0].asked.signal.together is not None
+            if len(some) > 1 and together and now >= self._one_by_one_until.get(kind, 0.0):
+                apart = self._stored(kind, some, now)
+            for upload in apart:
                 upload.store()
 
-    def _stored(self, uploads: Sequence[Upload]) -> bool:
-        """Store several as one; False where nothing was done."""
+    def _stored(self, kind: _Kind, uploads: list[Upload], now: float) -> list[Upload]:
+        """Store several as one; those that are to be stored by themselves."""
         receiver, asked = self._receiver, uploads[0].asked
         kept = kept_as_one(
             lambda: receiver.decoded_together(asked, [upload.memory for upload in uploads]),
@@ -146,31 +149,34 @@ class Together:
             defects=receiver.defects,
             transport=TRANSPORT,
         )
+        if not pays([len(upload.memory) for upload in uploads], kept):
+            self._one_by_one_until[kind] = now + ONE_BY_ONE_SECONDS
         if kept is None:
-            return False
-        decoded, future = kept
-        for upload in uploads:
+            return uploads
+        decoded, stored = kept.decoded, [uploads[place] for place in kept.places]
+        for upload in stored:
             upload.let_go()
-        receiver.once(future, lambda done: _end(uploads, receiver, decoded, done))
-        return True
+        receiver.once(kept.future, lambda done: _end(stored, receiver, decoded, done))
+        places = frozenset(kept.places)
+        return [upload for place, upload in enumerate(uploads) if place not in places]
 
 
-def _alike(uploads: Sequence[Upload], bytes_max: int) -> Iterator[list[Upload]]:
+def _alike(uploads: Sequence[Upload], bytes_max: int) -> Iterator[tuple[_Kind, list[Upload]]]:
     """Those of one kind and with the same rights, as many as are read as one."""
-    kinds: dict[tuple[str, str, Any], list[Upload]] = {}
+    kinds: dict[_Kind, list[Upload]] = {}
     for upload in uploads:
         asked = upload.asked
         kinds.setdefault((asked.signal.path, asked.encoding, asked.rights), []).append(upload)
-    for alike in kinds.values():
+    for kind, alike in kinds.items():
         some: list[Upload] = []
         size = 0
         for upload in alike:
             if some and size + _weight(upload) > bytes_max:
-                yield some
+                yield kind, some
                 some, size = [], 0
             some.append(upload)
             size += _weight(upload)
-        yield some
+        yield kind, some
 
 
 def _weight(upload: Upload) -> int:
