@@ -63,7 +63,7 @@ WAYS: Final[dict[str, tuple[Transport, bool]]] = {
 class Nowhere:
     """A sink that stores nothing and answers at once."""
 
-    def submit(self, decoded: Decoded, transport: str) -> Future[Committed]:
+    def submit(self, decoded: Decoded, transport: str, waited: float = 0.0) -> Future[Committed]:
         """As `Sink.submit`."""
         done: Future[Committed] = Future()
         done.set_result(Committed(0, ()))

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
 
@@ -147,14 +148,14 @@ class Pipeline:
         """The current time, Unix ns."""
         return self._clock()
 
-    def keep(self, decoded: Decoded, transport: str) -> Future[Any]:
+    def keep(self, decoded: Decoded, transport: str, waited: float = 0.0) -> Future[Any]:
         """Queue a request's batches; the future is done once they are on disk, for good.
 
-        Args, Raises: as `submit`.
+        Args, Raises: as `submit`; `waited` seconds count for what the journal waits for others.
         """
         if _is_answered_by_the_store(decoded):
             return self.submit(decoded, transport)
-        return _queued(decoded, transport, self._queues.keep, None)
+        return _queued(decoded, transport, partial(self._queues.keep, waited=waited), None)
 
     def submit(self, decoded: Decoded, transport: str) -> Future[Committed]:
         """Queue a request's batches; the future says what became of them, once they are on disk.

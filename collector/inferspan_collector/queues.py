@@ -131,21 +131,27 @@ class Queues:
                 reason="queue_full",
             )
 
-    def keep(self, request: Request, transport: str) -> None:
-        """Queue a request for the journal; raises `Overloaded`."""
-        self._add(request, self._kept, self._for_journal, transport)
+    def keep(self, request: Request, transport: str, waited: float = 0.0) -> None:
+        """Queue a request that has waited so long, s, for the journal; raises `Overloaded`."""
+        self._add(request, self._kept, self._for_journal, transport, waited)
 
     def submit(self, request: Request, transport: str) -> None:
         """Queue a request for the store itself; raises `Overloaded`."""
         self._add(request, self._requests, self._for_writer, transport)
 
     def _add(
-        self, request: Request, queue: deque[_Queued], taker: threading.Condition, transport: str
+        self,
+        request: Request,
+        queue: deque[_Queued],
+        taker: threading.Condition,
+        transport: str,
+        waited: float = 0.0,
     ) -> None:
         with self._lock:
             self._check_room(request.size, transport)
-            self._newest = self._clock()
-            queue.append(_Queued(request, self._newest))
+            came = self._clock() - waited
+            self._newest = max(self._newest, came)
+            queue.append(_Queued(request, came))
             self._bytes += request.size
             # Woken by each, the taker would only take turns with who receives the next.
             if len(queue) == 1 or self._bytes >= self._limits.group_bytes:

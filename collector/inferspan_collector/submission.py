@@ -64,10 +64,11 @@ class Sink(Protocol):
         (this request's own fault).
         """
 
-    def keep(self, decoded: Decoded, transport: str) -> Future[Any]:
+    def keep(self, decoded: Decoded, transport: str, waited: float = 0.0) -> Future[Any]:
         """Queue a request's batches; the future is done once they are on disk, for good.
 
         Cheaper than `submit`, for who does not ask what became of single rows; otherwise as it.
+        `waited` says how long it has waited for others already, in seconds.
         """
 
     def rehearse(self, labels: LabelBatch) -> Future[tuple[str, ...]]:

@@ -93,7 +93,7 @@ class RecordingSink:
         self._resolve(decoded, future)
         return future
 
-    def keep(self, decoded: Decoded, transport: str) -> Future[Any]:
+    def keep(self, decoded: Decoded, transport: str, waited: float = 0.0) -> Future[Any]:
         """As `Sink.keep`."""
         return self.submit(decoded, transport)
 

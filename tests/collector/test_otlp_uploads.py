@@ -248,10 +248,10 @@ def test_a_defect_in_reading_them_as_one_is_counted_and_costs_nobody_an_answer()
     receiver = Receiver()
     pending = receiver.sink.keep
 
-    def keep(decoded: Decoded, transport: str) -> Future[Any]:
+    def keep(decoded: Decoded, transport: str, waited: float) -> Future[Any]:
         if len(decoded.predictions) > 1:
             raise ZeroDivisionError
-        return pending(decoded, transport)
+        return pending(decoded, transport, waited)
 
     receiver.sink.keep = keep  # type: ignore[method-assign]
     answers = asyncio.run(receiver.post((predictions("a"), ""), (predictions("b"), "")))
@@ -297,18 +297,53 @@ class InTurns:
             await asyncio.sleep(0)
 
 
-def test_who_is_whole_waits_for_those_under_way() -> None:
+def test_who_is_whole_waits_for_those_that_come_next() -> None:
     receiver = Receiver()
 
     async def post() -> None:
         turns = InTurns(receiver, predictions("a"), predictions("b"), predictions("c"))
-        await turns.whole(0)
-        await turns.whole(1)
+        for number in range(3):
+            await turns.whole(number)
+            await turns.wait(QUIET_SECONDS / 4)
         assert receiver.rows() == []
-        await turns.whole(2)
+        await turns.wait(QUIET_SECONDS)
         assert receiver.rows() == [(["a", "b", "c"], [])]
 
     asyncio.run(post())
+
+
+def test_what_is_read_by_itself_in_any_case_waits_for_nobody() -> None:
+    receiver = Receiver()
+
+    async def post() -> None:
+        said = {semconv.MODEL_NAME: "fraud", semconv.PREDICTION_ID: "a", semconv.LABEL_ID: "x"}
+        event = log_record(semconv.EVENT_LABEL, {**said, semconv.LABEL_CLASS: "fraud"})
+        await receiver.post((predictions("a"), ""), (refused(), ""))
+        turns = InTurns(receiver, predictions("c"))
+        stored = len(receiver.rows())
+        await turns.whole(0)
+        assert receiver.rows()[stored:] == [(["c"], [])]
+        answer = asyncio.get_running_loop().create_future()
+        logs = logs_request([event]).SerializeToString()
+        receiver.begin((logs, ""), answer, path="/v1/logs").whole()
+        await turns.wait(0.0)
+        assert receiver.rows()[stored + 1 :] == [([], ["a"])]
+
+    asyncio.run(post())
+
+
+def test_compressed_ones_count_by_what_they_say_they_hold() -> None:
+    receiver = Receiver()
+    # Ids of which nothing can be left out: each body is a seventh of its size compressed.
+    sent = [
+        predictions(*(sha256(f"{name}-{row}".encode()).hexdigest() for row in range(3_600)))
+        for name in "ab"
+    ]
+    bodies = [gzip.compress(body) for body in sent]
+    assert sum(map(len, sent)) < 3_000_000 < 12 * sum(map(len, bodies))
+    answers = asyncio.run(receiver.post(*((body, "") for body in bodies), encoding="gzip"))
+    assert answers == [(200, b"")] * 2
+    assert len(receiver.rows()) == 1
 
 
 def test_nobody_waits_for_one_that_does_not_come() -> None:

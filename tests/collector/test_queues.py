@@ -35,6 +35,15 @@ def test_what_came_while_the_disk_was_busy_has_waited_already() -> None:
     assert clock.now - before < 0.05
 
 
+def test_what_has_waited_for_others_before_has_waited() -> None:
+    clock = Clock()
+    queues = Queues(Limits(group_milliseconds=100), 0, clock, lambda: 0)
+    clock.now = before = 1.0
+    queues.keep(request(), "http", waited=0.08)
+    assert len(queues.next_kept() or ()) == 1
+    assert 0.02 - TICK <= clock.now - before < 0.05
+
+
 def test_what_comes_while_nothing_is_written_waits_for_more() -> None:
     clock = Clock()
     queues = Queues(Limits(group_milliseconds=10), 0, clock, lambda: 0)

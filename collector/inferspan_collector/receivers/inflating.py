@@ -53,12 +53,17 @@ def inflated(body: Content, encoding: str, limit: int) -> Content:
         raise RefusedBody(400, value, rule, "correct one of the two") from error
 
 
+def said_size(body: Content) -> int:
+    """How many bytes gzip's end says that there are; it may lie."""
+    return int.from_bytes(body[-4:], "little")
+
+
 def _whole_gzip(body: Content, limit: int) -> bytes | None:
     """Inflate at once what is as long as its end says; None for anything else.
 
     Its end may lie, or be that of the last of several members: then it is read in chunks.
     """
-    said = int.from_bytes(body[-4:], "little")
+    said = said_size(body)
     if said > limit:
         return None
     stream = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP)

@@ -23,6 +23,7 @@ from inferspan_collector.receivers import bodies
 from inferspan_collector.receivers.access import Rights
 from inferspan_collector.receivers.defects import Defects
 from inferspan_collector.receivers.failures import CLIENT_CLOSED, answered, failure_of
+from inferspan_collector.receivers.inflating import said_size
 from inferspan_collector.receivers.intake import outcome, permitted
 from inferspan_collector.receivers.otlp_exchange import TRANSPORT, Answer, Asked, failed
 from inferspan_collector.receivers.pending_labels import PendingLabels
@@ -31,7 +32,7 @@ from inferspan_collector.submission import Sink, Stopping
 from inferspan_collector.telemetry import REQUESTS, Telemetry
 
 COMPRESSED: Final = 12
-"""How often a compressed body may be its size: a guess, for that."""
+"""How often a compressed body is its size at most: a guess, where it does not say less."""
 _TICK_SECONDS: Final = 0.001
 """What the event loop's timers count in."""
 _NOTHING: Final = memoryview(b"")
@@ -71,9 +72,9 @@ class Receiving(Protocol):
 class Together:
     """Takes whole uploads, and has those stored as one that come within moments.
 
-    While other bodies are under way they are waited for, as the journal does that answers: until
-    none was whole for `QUIET_SECONDS`, or there is enough. Where none is under way nobody waits
-    beyond this turn of the event loop.
+    They wait until none was whole for `QUIET_SECONDS`, or there is enough: who was answered at
+    once sends the next at once, and small bodies are never seen under way. The journal, which
+    waits for longer, counts from when the first was whole, so that nobody is answered later.
 
     Args:
         receiver: that they came to.
@@ -88,27 +89,27 @@ class Together:
         self._whole: list[Upload] = []
         self._size = 0
         self._began = self._newest = 0.0
-        self._timer: asyncio.Handle | None = None
+        self._timer: asyncio.TimerHandle | None = None
         """What stores them in the end."""
-        self._soon = False
-        """That does so at the end of this turn."""
         self._one_by_one_until: dict[_Kind, float] = {}
 
     def add(self, upload: Upload) -> None:
         """Have a whole upload stored."""
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        if not upload.asked.signal.together or now < self._one_by_one_until.get(_kind(upload), 0.0):
+            upload.store()
+            return
         size = _weight(upload)
         if self._size + size > self._most and self._whole:
             self._store()
-        loop = asyncio.get_running_loop()
-        self._newest = loop.time()
+        self._newest = now
         if not self._whole:
-            self._began = self._newest
+            self._began = now
         self._whole.append(upload)
         self._size += size
-        if not self._receiver.budget.bodies_under_way:
-            if not self._soon:
-                self._cancel()
-                self._timer, self._soon = loop.call_soon(self._store), True
+        if self._size >= self._most:
+            self._store()
         elif self._timer is None:
             self._timer = loop.call_later(min(QUIET_SECONDS, self._seconds), self._look)
 
@@ -116,27 +117,24 @@ class Together:
         """Store them, unless more may come."""
         loop = asyncio.get_running_loop()
         left = min(self._newest + QUIET_SECONDS, self._began + self._seconds) - loop.time()
-        if left < _TICK_SECONDS or not self._receiver.budget.bodies_under_way:
+        if left < _TICK_SECONDS:
             self._store()
         else:
             self._timer = loop.call_later(left, self._look)
 
-    def _cancel(self) -> None:
+    def _store(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer, self._soon = None, False
-
-    def _store(self) -> None:
-        self._cancel()
+            self._timer = None
         uploads, self._whole, self._size = self._whole, [], 0
         now = asyncio.get_running_loop().time()
+        waited = now - self._began
         for kind, some in _alike([upload for upload in uploads if upload.waits], self._most):
             apart = some
-            together = some[0].asked.signal.together is not None
-            if len(some) > 1 and together and now >= self._one_by_one_until.get(kind, 0.0):
+            if len(some) > 1 and now >= self._one_by_one_until.get(kind, 0.0):
                 apart = self._stored(kind, some, now)
             for upload in apart:
-                upload.store()
+                upload.store(waited)
 
     def _stored(self, kind: _Kind, uploads: list[Upload], now: float) -> list[Upload]:
         """Store several as one; those that are to be stored by themselves."""
@@ -148,6 +146,7 @@ class Together:
             pending=receiver.pending,
             defects=receiver.defects,
             transport=TRANSPORT,
+            waited=now - self._began,
         )
         if not pays([len(upload.memory) for upload in uploads], kept):
             self._one_by_one_until[kind] = now + ONE_BY_ONE_SECONDS
@@ -165,8 +164,7 @@ def _alike(uploads: Sequence[Upload], bytes_max: int) -> Iterator[tuple[_Kind, l
     """Those of one kind and with the same rights, as many as are read as one."""
     kinds: dict[_Kind, list[Upload]] = {}
     for upload in uploads:
-        asked = upload.asked
-        kinds.setdefault((asked.signal.path, asked.encoding, asked.rights), []).append(upload)
+        kinds.setdefault(_kind(upload), []).append(upload)
     for kind, alike in kinds.items():
         some: list[Upload] = []
         size = 0
@@ -179,10 +177,19 @@ def _alike(uploads: Sequence[Upload], bytes_max: int) -> Iterator[tuple[_Kind, l
         yield kind, some
 
 
+def _kind(upload: Upload) -> _Kind:
+    """Only those of one kind are read as one."""
+    return upload.asked.signal.path, upload.asked.encoding, upload.asked.rights
+
+
 def _weight(upload: Upload) -> int:
     """The bytes of a body, inflated, as far as that can be told before."""
     size = len(upload.memory)
-    return size if upload.asked.encoding == "identity" else size * COMPRESSED
+    if upload.asked.encoding == "identity":
+        return size
+    most = size * COMPRESSED
+    # What its end says may be a lie: nobody makes himself heavier by it, and keeps others apart.
+    return min(said_size(upload.memory), most) if upload.asked.encoding == "gzip" else most
 
 
 def _end(
@@ -231,8 +238,8 @@ class Upload:
         self._receiver.budget.whole(self.give_up)
         self._receiver.uploads.add(self)
 
-    def store(self) -> None:
-        """Have it stored by itself."""
+    def store(self, waited: float = 0.0) -> None:
+        """Have it stored by itself, after it has waited for others so long, in seconds."""
         receiver, asked = self._receiver, self.asked
         try:
             decoded = receiver.decoded_here(asked, self.memory)
@@ -241,7 +248,7 @@ class Upload:
                 return
             self.let_go()
             decoded = receiver.pending.admit(permitted(decoded, asked.rights))
-            future = receiver.sink.keep(decoded, TRANSPORT)
+            future = receiver.sink.keep(decoded, TRANSPORT, waited)
         except Exception as error:
             self.fail(error)
             return

@@ -57,6 +57,7 @@ def kept_as_one(
     pending: PendingLabels,
     defects: Defects,
     transport: str,
+    waited: float = 0.0,
 ) -> Kept | None:
     """Have several requests stored as one, or those of them for which that can be.
 
@@ -67,6 +68,7 @@ def kept_as_one(
         pending: limits the labels that wait.
         defects: counts those of ours.
         transport: how they came.
+        waited: how long the first of them has waited for the others, s.
 
     Returns:
         What is stored of them; whoever is not among them hears of its own faults when it is read
@@ -79,7 +81,7 @@ def kept_as_one(
         decoded = pending.admit(permitted(read.decoded, rights))
         if decoded.refused:
             return None
-        return Kept(decoded, sink.keep(decoded, transport), read.places)
+        return Kept(decoded, sink.keep(decoded, transport, waited), read.places)
     except Exception as error:
         if not is_expected(error):
             defects.note(error, "it and those that came with it are read one by one instead")
