@@ -26,8 +26,6 @@ _SETTINGS: Final[dict[str, str | int]] = {
     "threads": 1,
     # How long a checkpoint stalls grows with it; how much all of them cost shrinks.
     "checkpoint_threshold": "64MiB",
-    # Bitpacking writes runs as narrow; to try both is a twentieth of what a transaction costs.
-    "disabled_compression_methods": "rle",
 }
 _ATTACHED: Final = "store"
 _HEADER_BYTES: Final = 64
