@@ -12,7 +12,7 @@ import numpy as np
 
 from inferspan.arguments import Arguments, Keywords
 from inferspan.attributes import NAME_LENGTH_MAX, text
-from inferspan.inference_tensors import BYTES, RemoteTensor, answering, by_row, kept_as
+from inferspan.inference_tensors import BYTES, answering, by_row, kept_as, tensors_of
 from inferspan.integration import Asked
 from inferspan.output_columns import ELEMENTS_MAX, Misfit
 
@@ -52,10 +52,7 @@ def request_id(request: Any, *rest: Any, **keywords: Any) -> str | None:
 
 def inputs(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
     """What the model is given, by name."""
-    return {
-        tensor.name: RemoteTensor(tuple(tensor.shape), tensor.datatype)
-        for tensor in arguments[0].inputs
-    }
+    return tensors_of(arguments[0].inputs)
 
 
 def answer(arguments: Arguments, keywords: Keywords, response: Any) -> object:

@@ -37,6 +37,14 @@ def told_tensors(given: Iterable[Mapping[str, Any]] | None) -> dict[str, RemoteT
     }
 
 
+def tensors_of(given: Iterable[Any] | None) -> dict[str, RemoteTensor]:
+    """The same of a message's objects, of whatever class: each has `name`, `shape`, `datatype`."""
+    return {
+        str(one.name): RemoteTensor(tuple(map(int, one.shape)), str(one.datatype))
+        for one in given or ()
+    }
+
+
 def answering(names: Sequence[str]) -> int:
     """Where the output stands that is the answer: the only one, or the one that is called `label`.
 

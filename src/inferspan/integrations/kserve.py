@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from inferspan.arguments import Arguments, Keywords, first_given
 from inferspan.attributes import NAME_LENGTH_MAX, text
-from inferspan.inference_tensors import RemoteTensor, answering, by_row, told_tensors
+from inferspan.inference_tensors import answering, by_row, tensors_of, told_tensors
 from inferspan.integration import Asked, Description, Integration, Reading, SentAlong, Supported
 
 SUPPORTED: Final = Supported("kserve", "0.16", "1")
@@ -73,23 +73,16 @@ def _data(arguments: Arguments, keywords: Keywords) -> Any:
 
 
 def _inputs_of_request(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
-    return _tensors(first_given(arguments, keywords).inputs)
+    return tensors_of(first_given(arguments, keywords).inputs)
 
 
 def _inputs(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
     data = _data(arguments, keywords)
     if not isinstance(data, Mapping):
-        return _tensors(data.inputs)
+        return tensors_of(data.inputs)
     if (rows := data.get("instances", _NOT_TOLD)) is not _NOT_TOLD:
         return {"instances": rows}
     return told_tensors(data.get("inputs"))
-
-
-def _tensors(given: Any) -> Mapping[str, object]:
-    return {
-        tensor.name: RemoteTensor(tuple(map(int, tensor.shape)), str(tensor.datatype))
-        for tensor in given or ()
-    }
 
 
 def _answer(arguments: Arguments, keywords: Keywords, response: Any) -> object:

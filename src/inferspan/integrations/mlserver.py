@@ -22,7 +22,7 @@ from typing import Any, Final
 import numpy as np
 
 from inferspan.arguments import Arguments, Keywords, first_given
-from inferspan.inference_tensors import RemoteTensor, answering, by_row
+from inferspan.inference_tensors import answering, by_row, tensors_of
 from inferspan.integration import (
     Description,
     Gathering,
@@ -62,10 +62,7 @@ def read(description: Description, method: str) -> Reading | None:
 
 
 def _inputs(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
-    return {
-        tensor.name: RemoteTensor(tuple(tensor.shape), str(tensor.datatype))
-        for tensor in first_given(arguments, keywords).inputs
-    }
+    return tensors_of(first_given(arguments, keywords).inputs)
 
 
 def _headers(arguments: Arguments, keywords: Keywords) -> Iterable[tuple[str, str]]:
