@@ -117,6 +117,9 @@ class SentAlong:
     """Where `headers` stand, from 0."""
     pairs: bool
     """Whether they are pairs, as gRPC's metadata; else a mapping."""
+    request_id: int | None = None
+    """Where `request_id` stands, of a method that has it: where the caller gives none, it is the
+    prediction's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +147,7 @@ class Reading:
     """Of a client of remote models: the call's arguments → which of them it asks. Its span is one
     of kind CLIENT, for the server may record the same prediction."""
     sent: SentAlong | None = None
-    """With `asked`, of a coroutine function: how trace and id go along to the server."""
+    """With `asked`: how trace and id go along to the server."""
     carried: Callable[[Arguments, Keywords], Iterable[tuple[str, str]]] | None = None
     """Of a server's model, whose method is a coroutine function: the call's arguments → headers of
     who asked. They count where no middleware took them, as in another process."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HEADERS: Final = "headers"
 METADATA: Final = "metadata"
+REQUEST_ID: Final = "request_id"
 _POSITION: Final = 2
 """Where metadata stands in a call of a stub: after the request and a timeout."""
 _SEND: Final = Contained("send a prediction's trace and id")
@@ -46,7 +47,7 @@ class SentHeaders:
                 keywords = {**keywords, HEADERS: given}
             of_client = getattr(self._client, HEADERS, None)
             said = _names(of_client if isinstance(of_client, Mapping) else None)
-            headers = _with_missing(given, said)
+            headers = _with_missing(given, _carried(), said)
             return keywords if headers is given else {**keywords, HEADERS: headers}
         return keywords
 
@@ -69,29 +70,33 @@ class SentMetadata:
         at = self._position
         with _SEND:
             if at is not None and at < len(arguments):
-                metadata = _with_own(arguments[at])
+                metadata = _with_own(arguments[at], _carried())
                 return (*arguments[:at], metadata, *arguments[at + 1 :]), keywords
-            metadata = _with_own(keywords.get(METADATA, self._preset))
+            metadata = _with_own(keywords.get(METADATA, self._preset), _carried())
             return arguments, {**keywords, METADATA: metadata}
         return arguments, keywords
 
 
-def sending_along(traced: Wrapper, how: SentAlong) -> Wrapper:
-    """Have calls of a coroutine function send their prediction's trace and id along.
+def sending_along(traced: Wrapper, how: SentAlong, *, later: bool) -> Wrapper:
+    """Have calls of a client's method send their prediction's trace and id along.
 
     Args:
         traced: runs a call.
-        how: how it takes headers.
+        how: how it takes headers, and an id of the request.
+        later: whether it is a coroutine function.
     """
 
     def call(
         wrapped: Callable[..., Any], instance: object, args: Arguments, kwargs: dict[str, Any]
     ) -> Any:
-        async def send(*arguments: Any, **keywords: Any) -> Any:
+        def send(*arguments: Any, **keywords: Any) -> Any:
             given, named = _sent(how, arguments, keywords)
-            return await wrapped(*given, **named)
+            return wrapped(*given, **named)
 
-        return traced(send, instance, args, kwargs)
+        async def send_later(*arguments: Any, **keywords: Any) -> Any:
+            return await send(*arguments, **keywords)
+
+        return traced(send_later if later else send, instance, args, kwargs)
 
     return call
 
@@ -99,28 +104,41 @@ def sending_along(traced: Wrapper, how: SentAlong) -> Wrapper:
 def _sent(
     how: SentAlong, arguments: Arguments, keywords: dict[str, Any]
 ) -> tuple[Arguments, dict[str, Any]]:
-    """A call's arguments, with headers of the prediction that is running."""
+    """A call's arguments, with headers of the prediction that is running, and its id."""
     with _SEND:
-        placed = how.position < len(arguments)
-        given = arguments[how.position] if placed else keywords.get(HEADERS)
-        headers = _with_own(given) if how.pairs else _with_missing(given)
-        if placed:
-            return (*arguments[: how.position], headers, *arguments[how.position + 1 :]), keywords
-        return arguments, {**keywords, HEADERS: headers}
+        own = _carried()
+        key = own.get(PREDICTION_ID_HEADER)
+        given = _argument(how.position, HEADERS, arguments, keywords)
+        headers = _with_own(given, own) if how.pairs else _with_missing(given, own)
+        changed = {how.position: (HEADERS, headers)}
+        at = how.request_id
+        if at is not None and key and not _argument(at, REQUEST_ID, arguments, keywords):
+            changed[at] = (REQUEST_ID, key)
+        placed, named = list(arguments), {**keywords}
+        for position, (name, value) in changed.items():
+            if position < len(placed):
+                placed[position] = value
+            else:
+                named[name] = value
+        return tuple(placed), named
     return arguments, keywords
 
 
-def _with_missing(headers: Any, elsewhere: Set[str] = frozenset()) -> Any:
+def _argument(position: int, name: str, arguments: Arguments, keywords: dict[str, Any]) -> Any:
+    return arguments[position] if position < len(arguments) else keywords.get(name)
+
+
+def _with_missing(headers: Any, own: dict[str, str], elsewhere: Set[str] = frozenset()) -> Any:
     """Headers, with those of the prediction that neither they nor others say themselves."""
     said = _names(headers) | elsewhere
-    own = {name: value for name, value in _carried().items() if name.lower() not in said}
+    own = {name: value for name, value in own.items() if name.lower() not in said}
     return _joined(headers, own) if own else headers
 
 
-def _with_own(metadata: Any) -> tuple[Any, ...]:
+def _with_own(metadata: Any, own: dict[str, str]) -> tuple[Any, ...]:
     given = tuple(metadata or ())
     said = {str(pair[0]) for pair in given}
-    return given + tuple((name, value) for name, value in _carried().items() if name not in said)
+    return given + tuple((name, value) for name, value in own.items() if name not in said)
 
 
 def _position(infer: Callable[..., Any]) -> int | None:

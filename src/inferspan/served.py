@@ -284,11 +284,14 @@ class Served:
 
 
 def _wrapper(start: Start, reading: Reading, shape: CallShape, name: str) -> Wrapper:
-    if reading.called_back is not None:
-        return calling_back(start, reading.called_back)
+    called_back = reading.called_back
     wrapper = wrapper_of(shape, start, False)
+    if called_back is not None:
+        wrapper = calling_back(start, called_back)
     if reading.sent is not None:
-        wrapper = sending_along(wrapper, reading.sent)
+        wrapper = sending_along(wrapper, reading.sent, later=shape is CallShape.COROUTINE)
+    if called_back is not None:
+        return wrapper
     if reading.streamer is not None:
         from inferspan.streamers import streaming_to  # loads asyncio
 

@@ -18,6 +18,8 @@ import grpc
 import numpy as np
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
+ASKED: list[tuple[str, dict[str, str]]] = []
+"""The id, and the headers or metadata, of every request so far."""
 CLASSES = np.array(["setosa", "virginica"])
 
 
@@ -46,6 +48,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         header = int(self.headers.get("Inference-Header-Content-Length", len(body)))
         asked = json.loads(body[:header])
+        ASKED.append((asked.get("id", ""), {n.lower(): said for n, said in self.headers.items()}))
         given = asked["inputs"][0]
         flat = given.get("data") or np.frombuffer(body[header:], np.float32)
         status, answer = 404, {"error": f"unknown model {parts[2]}"}
@@ -64,6 +67,7 @@ class Handler(BaseHTTPRequestHandler):
 
 class Servicer(service_pb2_grpc.GRPCInferenceServiceServicer):  # type: ignore[misc]
     def ModelInfer(self, request: Any, context: Any) -> Any:
+        ASKED.append((request.id, dict(context.invocation_metadata())))
         if request.model_name not in ("iris", "price"):
             context.abort(grpc.StatusCode.NOT_FOUND, f"unknown model {request.model_name}")
         given = request.inputs[0]

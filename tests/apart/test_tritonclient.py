@@ -115,6 +115,37 @@ def test_a_call_is_a_prediction_of_the_model_that_was_asked(
 
 
 @pytest.mark.parametrize("ask", CLIENTS)
+def test_trace_and_id_go_along_and_what_the_caller_says_stays(
+    ask: Ask, served: tuple[str, str], spans: CapturedSpans
+) -> None:
+    inferspan.instrument("tritonclient")
+    theirs = {"traceparent": f"00-{'a' * 32}-{'b' * 16}-01", "x-tenant": "blue"}
+    ask(served, "iris")
+    ask(served, "iris", request_id="order-17", headers=theirs)
+    ask(served, "iris", model_version="3", request_id="", headers=None)
+    (own, headers), (given, kept), (again, _) = inference_server.ASKED[-3:]
+    calls = [dict(span.attributes or {}) for span in spans.predictions]
+    ids = [call[semconv.PREDICTION_ID] for call in calls]
+    assert [own, headers["x-prediction-id"], again] == [ids[0], ids[0], ids[2]]
+    span = spans.predictions[0].context
+    assert headers["traceparent"] == f"00-{span.trace_id:032x}-{span.span_id:016x}-01"
+    assert (given, kept["x-prediction-id"]) == ("order-17", ids[1])
+    assert {name: kept[name] for name in theirs} == theirs
+    assert theirs == {"traceparent": theirs["traceparent"], "x-tenant": "blue"}
+
+
+def test_what_is_given_by_position_stays_there(
+    served: tuple[str, str], spans: CapturedSpans
+) -> None:
+    inferspan.instrument("tritonclient")
+    with tritonclient.http.InferenceServerClient(served[0]) as client:
+        for key in ("order-17", ""):
+            client.infer("iris", inputs_of(tritonclient.http), "3", None, key)
+    last = (spans.predictions[-1].attributes or {})[semconv.PREDICTION_ID]
+    assert [key for key, _ in inference_server.ASKED[-2:]] == ["order-17", last]
+
+
+@pytest.mark.parametrize("ask", CLIENTS)
 def test_a_single_output_is_the_answer(
     ask: Ask, served: tuple[str, str], spans: CapturedSpans
 ) -> None:

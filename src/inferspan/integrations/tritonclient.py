@@ -7,7 +7,9 @@ and streams are left as they are.
 What appears: a call is one prediction, of kind CLIENT, of the model and version that are its
 arguments; `inputs` are its inputs, by name, with shape and type. The answer is the one output there
 is, or the one that is called `label`. Task and classes are the server's secret: declare
-them. `prediction_id="request_id"` takes ids from that argument. What lies in shared memory stays.
+them. The trace and the prediction's id go along in `headers`, unless the caller's say so
+themselves, and the id as `request_id` where the caller gives none; `prediction_id="request_id"`
+takes ids from that argument. What lies in shared memory stays.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ from inferspan.integration import (
     Description,
     Integration,
     Reading,
+    SentAlong,
     Supported,
 )
 from inferspan.output_columns import Misfit
@@ -35,23 +38,33 @@ MODULES: Final = tuple(
     f"tritonclient.{module}" for module in ("http", "grpc", "http.aio", "grpc.aio")
 )
 """Each with a client, and with needs of its own."""
-_CALLS_BACK: Final = "tritonclient.grpc"
+_OVER_GRPC: Final = "tritonclient.grpc"
+_OVER_HTTP: Final = "tritonclient.http"
+_SENT_OVER_HTTP: Final = SentAlong(position=10, pairs=False, request_id=4)
+_SENT_OVER_GRPC: Final = SentAlong(position=11, pairs=False, request_id=4)
+_SENT_BEFORE: Final = SentAlong(position=12, pairs=False, request_id=5)
+"""By the method that calls back."""
 
 
 def describe(model: Any) -> Description:
     """What a client knows of a server's models: how it asks for them."""
-    return Description(name=type(model).__module__)
+    modules = [kind.__module__ for kind in type(model).__mro__]
+    over_grpc = any(module.startswith(_OVER_GRPC) for module in modules)
+    return Description(name=_OVER_GRPC if over_grpc else _OVER_HTTP)
 
 
 def read(description: Description, method: str) -> Reading | None:
     """How answers are read; the call of another client whose answer is fetched later, not."""
-    if method == "async_infer" and not description.name.startswith(_CALLS_BACK):
+    over_grpc, calls_back = description.name == _OVER_GRPC, method == "async_infer"
+    if calls_back and not over_grpc:
         return None
+    sent = _SENT_OVER_GRPC if over_grpc else _SENT_OVER_HTTP
     return Reading(
         asked=_asked,
         inputs=_inputs,
         answer=_answer,
-        called_back=_CALLED_BACK if method == "async_infer" else None,
+        called_back=_CALLED_BACK if calls_back else None,
+        sent=_SENT_BEFORE if calls_back else sent,
     )
 
 
