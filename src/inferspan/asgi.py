@@ -173,10 +173,18 @@ class Feedback:
                 rule = f"more than {BODY_BYTES_MAX:,} bytes; send fewer at a time"
                 status, answer = 413, {"error": rule}
             else:
-                status, answer = self._judge(body)
+                status, answer = self.answer(body)
         await _respond(send, status, answer)
 
-    def _judge(self, body: bytes) -> tuple[int, Any]:
+    def answer(self, body: bytes | str) -> tuple[int, dict[str, Any]]:
+        """Send what a body says as labels: for a route of a server that takes no ASGI application.
+
+        Args:
+            body: JSON, as posted; its length is for the server to limit.
+
+        Returns:
+            The status, 202, 400 or 503, and what to answer, to be written as JSON.
+        """
         try:
             ids = self.rules.label_all(body)
         except RefusedFeedback as refusal:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import shutil
 import sys
 import warnings
 from collections.abc import Iterator
@@ -41,10 +42,11 @@ TOLD = {
 }
 
 
-def write(folder: Path, workers: int, batch: int) -> tuple[int, int]:
+def write(folder: Path, workers: int, batch: int, runtime: str) -> tuple[int, int]:
     """Settings of a server with one model; its ports for HTTP and gRPC."""
     http, rpc, metrics = free_ports(3)
     joblib.dump(MODEL, folder / "model.joblib")
+    shutil.copy(Path(__file__).with_name("served_by_mlserver.py"), folder)
     server = {
         "host": "127.0.0.1",
         "http_port": http,
@@ -56,7 +58,7 @@ def write(folder: Path, workers: int, batch: int) -> tuple[int, int]:
     parameters = {"uri": "./model.joblib", "version": "3", "extra": TOLD}
     model = {
         "name": "iris",
-        "implementation": "mlserver_sklearn.SKLearnModel",
+        "implementation": runtime,
         "parameters": parameters,
         "max_batch_size": batch,
         "max_batch_time": 120 if batch else 0,  # as long as it takes until all are together
@@ -68,16 +70,21 @@ def write(folder: Path, workers: int, batch: int) -> tuple[int, int]:
 
 @contextmanager
 def mlserver(
-    folder: Path, workers: int, otlp: Receiver, batch: int = 0
+    folder: Path,
+    workers: int,
+    otlp: Receiver,
+    batch: int = 0,
+    runtime: str = "mlserver_sklearn.SKLearnModel",
 ) -> Iterator[tuple[str, str]]:
     """Addresses of MLServer, traced without a line; it has ended when the block is left."""
-    http, rpc = write(folder, workers, batch)
+    http, rpc = write(folder, workers, batch, runtime)
     bin_ = Path(sys.executable).parent
     address = f"http://127.0.0.1:{http}"
     with serving(
         [bin_ / "opentelemetry-instrument", bin_ / "mlserver", "start", folder],
         f"{address}/v2/models/iris/ready",
         folder / "log",
+        cwd=folder,  # it leaves its metrics there
         environment={"OTEL_EXPORTER_OTLP_ENDPOINT": otlp.url},
     ):
         yield address, f"127.0.0.1:{rpc}"
@@ -131,6 +138,22 @@ def test_an_id_that_a_worker_gives_goes_back_to_who_asked(tmp_path: Path) -> Non
     told = [answer.headers["X-Prediction-Id"], dict(call.trailing_metadata())["x-prediction-id"]]
     served = [span for span in spans_of(otlp) if span.name == "predict iris"]
     assert [attributes_of(span)[semconv.PREDICTION_ID] for span in served] == told
+
+
+@pytest.mark.parametrize("workers", [0, 1], ids=["in the server", "in a worker"])
+def test_a_route_takes_verdicts(workers: int, tmp_path: Path) -> None:
+    runtime = "served_by_mlserver.Iris"
+    with receiver() as otlp, mlserver(tmp_path, workers, otlp, runtime=runtime) as (address, _):
+        with httpx.Client(base_url=address) as client:
+            assert client.post("/v2/models/iris/infer", json=given()).status_code == 200
+            verdicts = [{"prediction_id": "night-17", "index": n, "label": 2} for n in range(3)]
+            taken = client.post("/feedback", json=verdicts)
+            refused = client.post("/feedback", json={"label": 2})
+        assert (taken.status_code, taken.json().get("accepted")) == (202, 3), taken.text
+        assert refused.status_code == 400
+        assert "the prediction's id is empty" in refused.json()["error"]
+    labels = [attributes_of(span) for _, span in otlp.spans(semconv.SCOPE_LABELS)]
+    assert [label[semconv.PREDICTION_ID] for label in labels] == ["night-17"] * 3
 
 
 def headers_of(n: int) -> dict[str, str]:
