@@ -19,7 +19,7 @@ from inferspan.plans import UNREAD, PredictionPlan
 from inferspan.providers import prediction_tracer
 from inferspan.records import RecordBuffer, buffer_in_force
 from inferspan.sampling import SPAN_KEY, start_late, start_prediction
-from inferspan.served_requests import REQUEST_KEY, identify_in_request
+from inferspan.served_requests import REQUEST_KEY, identify_in_request, link_to_requests
 from inferspan.spans import CAPTURE, NO_CONTEXT, SpanScope
 
 if TYPE_CHECKING:
@@ -237,6 +237,8 @@ class PredictionCall(SpanScope):
             more = len(self._dropped) - _DROPPED_MAX
             said = [f"more:{more} further reasons"] if more > 0 else []
             attributes[semconv.CAPTURE_DROPPED] = self._dropped[:_DROPPED_MAX] + said
+        if plan.prediction_id is not None:
+            link_to_requests(self._ids or [self._id], self.span, self._parent)
         if key is not None:
             prediction_id = semconv.prediction_id_text(prediction_id, key) or ""
         attributes[semconv.PREDICTION_ID] = prediction_id

@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
+from opentelemetry.trace import get_current_span
+
 from inferspan import attaching
 from inferspan.arguments import Arguments, Keywords
 from inferspan.containment import Contained
@@ -43,8 +45,9 @@ def begun(
     if not trusts:
         headers = [header for header in headers if header[0] not in _CARRIED]
     given = next((value for name, value in headers if name == PREDICTION_ID_HEADER), None)
-    request = ServedRequest(offered_id(given))
-    return request, ExtractedContext(in_request(request, extract(headers)))
+    context = extract(headers)
+    request = ServedRequest(offered_id(given), get_current_span(context).get_span_context())
+    return request, ExtractedContext(in_request(request, context))
 
 
 def in_request_of(

@@ -5,11 +5,15 @@ Kept in the context by a server's middleware, so that whichever code predicts in
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import weakref
+from itertools import islice
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context as otel_context
 from opentelemetry.context import Context
+from opentelemetry.trace import Span, SpanContext
 
+from inferspan import semconv
 from inferspan.containment import Contained, errors
 from inferspan.current import CURRENT_KEY
 from inferspan.identity import new_record_id
@@ -23,7 +27,12 @@ PREDICTION_ID_HEADER: Final = "x-prediction-id"
 IDS_MAX: Final = 8
 """Predictions of one request whose ids go back to the caller."""
 ID_LENGTH_MAX: Final = 128
+LINKS_MAX: Final = 128
+"""Requests that one prediction is linked to: OpenTelemetry's default limit."""
+_ROWS_MAX: Final = 16_384
+"""Rows of one prediction whose requests are looked for."""
 _BEGIN: Final = Contained("give a prediction the id of its request")
+_LINK: Final = Contained("link a prediction to the requests that wait for it")
 
 
 class ServedRequest:
@@ -32,12 +41,14 @@ class ServedRequest:
     Args:
         offered: the prediction id that its caller gave; None = none. It becomes that of the first
             prediction of each model that declares no `prediction_id` of its own.
+        span_context: of the span that stands for it, the server's or the caller's.
     """
 
-    __slots__ = ("_ids", "_models", "offered")
+    __slots__ = ("__weakref__", "_ids", "_models", "offered", "span_context")
 
-    def __init__(self, offered: str | None) -> None:
+    def __init__(self, offered: str | None, span_context: SpanContext) -> None:
         self.offered = offered
+        self.span_context = span_context
         self._models: set[str] = set()
         self._ids: dict[str, None] = {}
 
@@ -71,8 +82,38 @@ def identify_in_request(call: PredictionCall, parent: Context) -> None:
             request.identify(call)
 
 
+_answered: Final[weakref.WeakValueDictionary[str, ServedRequest]] = weakref.WeakValueDictionary()
+"""The requests that are being answered, by the ids that their callers gave; the latest of each."""
+
+
+def link_to_requests(given: list[Any], span: Span, parent: Context) -> None:
+    """Link a prediction to the requests whose callers gave its ids, where it began outside of them.
+
+    That is known without a line where a service gathers rows that bring their ids along.
+
+    Args:
+        given: what the prediction was told as ids, one a row.
+        span: its span.
+        parent: the context it began in.
+    """
+    if not _answered:
+        return
+    with _LINK:
+        own = parent.get(REQUEST_KEY)
+        found: dict[tuple[int, int], SpanContext] = {}
+        for value in islice(given, _ROWS_MAX):
+            request = _answered.get(semconv.prediction_id_text(value) or "")
+            if request is not None and request is not own and request.span_context.is_valid:
+                context = request.span_context
+                found[context.trace_id, context.span_id] = context
+        for context in islice(found.values(), LINKS_MAX):
+            span.add_link(context)
+
+
 def in_request(request: ServedRequest, context: Context) -> Context:
     """The context `context`, in which a request is answered."""
+    if request.offered is not None:
+        _answered[request.offered] = request
     return otel_context.set_value(REQUEST_KEY, request, context)
 
 
