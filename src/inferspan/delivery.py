@@ -176,7 +176,7 @@ def leave_all() -> None:
     """At the end of the process: deliver what waits, in one time for everything."""
     gather()
     if waiting := queues():
-        from inferspan.span_queue import LEAVE_SECONDS, leave
+        from inferspan.leaving import LEAVE_SECONDS, leave
 
         leave(waiting, LEAVE_SECONDS)
     for end in _registry.ends:

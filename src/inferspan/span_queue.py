@@ -6,11 +6,10 @@ ones. What a receiver asks to be sent later, or nobody takes, goes back to the h
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -20,7 +19,8 @@ from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 from inferspan import semconv
 from inferspan.answers import Answer, Rejection
-from inferspan.containment import Contained, errors, say
+from inferspan.containment import Contained, errors
+from inferspan.leaving import LEAVE_SECONDS, leave
 from inferspan.span_weights import WAITING_BYTES_MAX, beyond, rows_of, too_large
 
 QUEUE_SPANS_MAX: Final = 16_384
@@ -29,8 +29,6 @@ BATCH_SPANS: Final = 128
 """Spans of one request."""
 DELAY_SECONDS: Final = 5.0
 """How long a span waits at most while fewer than a request's spans do."""
-LEAVE_SECONDS: Final = 4.0
-"""What the end of a process may take; with the interpreter's own end it is below five seconds."""
 _LAST_TRIES_SECONDS: Final = 0.5
 
 _EXPORT: Final = "export spans"
@@ -355,36 +353,3 @@ class SpanQueue(SpanProcessor):
             self.sent += sent
             self.failed += count - sent
             self._settled.notify_all()
-
-
-def leave(queues: Sequence[SpanQueue], seconds: float) -> int:
-    """Export what waits in several queues, all within one time, and close them.
-
-    Args:
-        queues: each is emptied by its own thread, side by side.
-        seconds: for all of them together.
-
-    Returns:
-        How many spans were left; logged in one line if any.
-    """
-    deadline = time.monotonic() + seconds
-    queues = [spans for spans in queues if not spans.closed]
-    for spans in queues:
-        spans.begin_leaving()
-    left: Counter[str] = Counter()
-    try:
-        for spans in queues:
-            spans.join(deadline - time.monotonic())
-    finally:
-        for spans in queues:
-            left[spans.what.replace("predictions", "prediction spans")] += spans.close()
-        if left.total():
-            named = " and ".join(f"{n:,} {w[:-1] if n == 1 else w}" for w, n in left.items() if n)
-            say(
-                logging.WARNING,
-                "inferspan: lost %s, not delivered within %g s; call inferspan.flush() "
-                "before the end to wait longer, or send to a local gateway",
-                named,
-                seconds,
-            )
-    return left.total()

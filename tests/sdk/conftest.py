@@ -8,7 +8,8 @@ import pytest
 from opentelemetry.sdk.trace.export import SpanExporter
 
 from inferspan import settings
-from inferspan.span_queue import SpanQueue, leave
+from inferspan.leaving import leave
+from inferspan.span_queue import SpanQueue
 from inferspan.testing import CapturedSpans, capture_spans, record_contained_errors
 
 from .queueing import Queues

@@ -16,7 +16,8 @@ from inferspan import providers, semconv, span_queue
 from inferspan.answers import Answer
 from inferspan.containment import ErrorLog
 from inferspan.delivery import delivery_counts
-from inferspan.span_queue import QUEUE_SPANS_MAX, SpanQueue, leave
+from inferspan.leaving import leave
+from inferspan.span_queue import QUEUE_SPANS_MAX, SpanQueue
 
 from .queueing import Queues, Scripted, ended, names, put
 from .receiving import attributes_of, receiver

@@ -29,7 +29,8 @@ from inferspan import answers, providers
 from inferspan.answers import Rejection
 from inferspan.containment import ErrorLog
 from inferspan.exporters import otlp_exporter
-from inferspan.span_queue import SpanQueue, leave
+from inferspan.leaving import leave
+from inferspan.span_queue import SpanQueue
 
 from .answering import PROTOBUF, Server, serving
 
