@@ -108,7 +108,8 @@ def _watch_the_end() -> None:
     def watch_child(_: object = None) -> None:
         Finalize(None, leave_all, exitpriority=0)
 
-    atexit.register(leave_all)
+    # Before what others registered earlier, such as multiprocessing, which waits for children.
+    atexit.register(leave_all, last=False)
     # Children of multiprocessing end by `os._exit`, without `atexit`.
     register_after_fork(_registry, watch_child)
     if parent_process() is not None:
@@ -172,16 +173,22 @@ def delivery_counts() -> dict[str, dict[str, int]]:
     return {what: dict(counts) for what, counts in sorted(counted.items())}
 
 
-def leave_all() -> None:
-    """At the end of the process: deliver what waits, in one time for everything."""
+def leave_all(*, last: bool = True) -> None:
+    """At the end of the process: deliver what waits, in one time for everything.
+
+    Args:
+        last: whether nothing comes any more; else queues that were emptied go on.
+    """
     gather()
     if waiting := queues():
         from inferspan.leaving import LEAVE_SECONDS, leave
 
-        leave(waiting, LEAVE_SECONDS)
-    for end in _registry.ends:
-        with _END:
-            end()
+        leave(waiting, LEAVE_SECONDS, last=last)
+    if last:
+        ends, _registry.ends = _registry.ends, []
+        for end in ends:
+            with _END:
+                end()
 
 
 def after_fork() -> None:
@@ -190,3 +197,8 @@ def after_fork() -> None:
     _registry.ended.clear()
     for spans in _registry.queues:
         spans.after_fork()
+
+
+# Handlers that others registered before us end after this; what was registered since, by `atexit`
+# in a handler, is never called.
+atexit.register(leave_all)

@@ -1,4 +1,4 @@
-"""How queues of spans end: side by side, within one time, and what they leave is said in one line."""
+"""How queues of spans end: side by side, within one time; what they leave is said in one line."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ LEAVE_SECONDS: Final = 4.0
 """What the end of a process may take; with the interpreter's own end it is below five seconds."""
 
 
-def leave(queues: Sequence[SpanQueue], seconds: float) -> int:
+def leave(queues: Sequence[SpanQueue], seconds: float, *, last: bool = True) -> int:
     """Export what waits in several queues, all within one time, and close them.
 
     Args:
         queues: each is emptied by its own thread, side by side.
         seconds: for all of them together.
+        last: False: those that were emptied stay open.
 
     Returns:
         How many spans were left; logged in one line if any.
@@ -37,7 +38,8 @@ def leave(queues: Sequence[SpanQueue], seconds: float) -> int:
             spans.join(deadline - time.monotonic())
     finally:
         for spans in queues:
-            left[spans.what.replace("predictions", "prediction spans")] += spans.close()
+            if last or not spans.go_on():
+                left[spans.what.replace("predictions", "prediction spans")] += spans.close()
         if left.total():
             named = " and ".join(f"{n:,} {w[:-1] if n == 1 else w}" for w, n in left.items() if n)
             say(

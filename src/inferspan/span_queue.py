@@ -13,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, set_value
+from opentelemetry.context import _SUPPRESS_INSTRUMENTATION_KEY, attach, detach, set_value
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -182,9 +182,19 @@ class SpanQueue(SpanProcessor):
         self._wake.put(True)
 
     def join(self, seconds: float) -> None:
-        """Wait for the thread's end."""
+        """Wait for the thread's end; where none could be started, export once, here."""
         if self._worker is not None:
             self._worker.join(max(0.0, seconds))
+        elif self.unsettled and seconds > 0:
+            self._export_waiting(everything=True)
+
+    def go_on(self) -> bool:
+        """Take more, though the thread has ended; False where it has not, or spans are left."""
+        with self._lock:
+            if self.unsettled or (self._worker is not None and self._worker.is_alive()):
+                return False
+            self._worker, self._leaving = None, False
+        return True
 
     def close(self) -> int:
         """Take no more, stop trying, and answer how many spans were left."""
@@ -226,8 +236,6 @@ class SpanQueue(SpanProcessor):
                 self._worker = worker
 
     def _run(self, wake: queue.SimpleQueue[bool]) -> None:
-        # A traced HTTP client must not make spans of our own requests.
-        attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         taken = True
         while not self.closed:
             everything = self._sleep(wake, taken)
@@ -316,12 +324,16 @@ class SpanQueue(SpanProcessor):
 
     def _export(self, spans: Sequence[ReadableSpan]) -> Answer:
         exporter = self._exporter
+        # A traced HTTP client must not make spans of our own requests.
+        token = attach(set_value(_SUPPRESS_INSTRUMENTATION_KEY, True))
         try:
             if exporter.export(spans) is SpanExportResult.SUCCESS:
                 return Answer.TAKEN
         except Exception as error:
             errors.report(_EXPORT, error)
             return Answer.REFUSED
+        finally:
+            detach(token)
         answer: Answer | None = getattr(exporter, "answer", None)
         if answer is not None:
             return answer

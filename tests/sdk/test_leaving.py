@@ -294,3 +294,60 @@ def test_a_short_script_without_a_provider_leaves_its_records(server: Receiver) 
     run(SCORE + "score('order-17')\n", OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
     ((_, record),) = server.spans(semconv.SCOPE_RECORDS)
     assert attributes_of(record)[semconv.RECORD_COUNT] == 1
+
+
+AT_EXIT = """
+import atexit, os, threading
+import inferspan
+
+@inferspan.predict(model="fraud", task="regression")
+def last(amount: float) -> float:
+    return amount
+
+def end() -> None:
+    last(1.0)
+    inferspan.label("order-17", 1.0, model="fraud")
+
+if WHEN == "before":
+    atexit.register(end)
+if PROVIDER == "another's":
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+    trace.set_tracer_provider(TracerProvider(sampler=ALWAYS_OFF))
+inferspan.configure(sample_ratio=0 if PROVIDER == "ours, unsampled" else None)
+if WHEN == "later":
+    last(2.0)
+    inferspan.flush()
+if WHEN != "before":
+    atexit.register(end)
+"""
+
+
+@pytest.mark.parametrize("when", ["before", "after", "later"])
+@pytest.mark.parametrize("provider", ["ours", "ours, unsampled", "another's"])
+def test_what_is_predicted_in_a_handler_at_the_end_is_sent(
+    provider: str, when: str, server: Receiver
+) -> None:
+    program = f"PROVIDER, WHEN = {provider!r}, {when!r}\n{AT_EXIT}"
+    run(program, OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
+    labels = [attributes_of(span) for _, span in server.spans(semconv.SCOPE_LABELS)]
+    assert [label[semconv.PREDICTION_ID] for label in labels] == ["order-17"]
+    if provider == "ours":
+        predictions = len(server.spans(semconv.SCOPE_PREDICTIONS))
+    else:
+        records = [attributes_of(span) for _, span in server.spans(semconv.SCOPE_RECORDS)]
+        predictions = sum(record[semconv.RECORD_COUNT] for record in records)
+    assert predictions == 1 + (when == "later")
+
+
+def test_where_no_thread_can_begin_the_end_of_the_process_sends(server: Receiver) -> None:
+    """As at the interpreter's end from Python 3.12 on; here a stack that no memory is left for."""
+    program = SCORE + (
+        "inferspan.configure()\n"
+        "import threading\n"
+        "threading.stack_size((1 << 47) - (1 << 16))\n"
+        "score('order-17')\n"
+    )
+    run(program, OTEL_EXPORTER_OTLP_ENDPOINT=server.url)
+    assert ids(server, semconv.SCOPE_PREDICTIONS) == ["order-17"]
