@@ -7,15 +7,18 @@ from typing import Final
 
 from inferspan_collector import failpoints
 from inferspan_collector.applying import Request, refusal
-from inferspan_collector.batches import LabelBatch, PredictionBatch, StageBatch
+from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, StageBatch
 from inferspan_collector.first_line import first_line
 from inferspan_collector.journal.journal import Journal
+from inferspan_collector.journal.packing import Batches
 from inferspan_collector.queues import Queues
 from inferspan_collector.submission import Overloaded, Unstorable
 from inferspan_collector.telemetry import CONTAINED, Telemetry
 
 _logger = logging.getLogger(__name__)
 _PASSING: Final = (Overloaded, OSError, MemoryError)
+_RECORD_ROWS: Final = 1_000
+"""Rows for which a record of their own takes less than to stack them with others."""
 
 
 class Appender:
@@ -35,13 +38,10 @@ class Appender:
     def keep(self, group: list[Request]) -> None:
         """Append all of them at once; one by one where one of them cannot be written as bytes."""
         size = sum(kept.size for kept in group)
+        parts = _parts(group)
         try:
             self._queues.check_store()
-            entry = self._journal.append(
-                PredictionBatch.concat([k.decoded.predictions for k in group]),
-                LabelBatch.concat([k.decoded.labels for k in group]),
-                StageBatch.concat([k.decoded.stages for k in group if len(k.decoded.stages)]),
-            )
+            entries = self._journal.append([_stacked(part) for part in parts])
         except Exception as error:
             if len(group) > 1 and not isinstance(error, _PASSING):
                 for kept in group:
@@ -53,7 +53,9 @@ class Appender:
                 kept.done.set_exception(told)
             return
         failpoints.reach("journal-synced")
-        self._queues.acknowledged(entry, size, counted=size)
+        for entry, part in zip(entries, parts, strict=True):
+            held = sum(kept.size for kept in part)
+            self._queues.acknowledged(entry, held, counted=held)
         for kept in group:
             kept.done.set_result(None)
 
@@ -71,3 +73,25 @@ class Appender:
             exc_info=error,
         )
         return Unstorable(f"this request cannot be written to the journal: {first_line(error)}")
+
+
+def _parts(group: list[Request]) -> list[list[Request]]:
+    """What becomes a record each: each request, where they are large, as those read as one are."""
+    if sum(_rows(kept.decoded) for kept in group) < _RECORD_ROWS * len(group):
+        return [group]
+    return [[kept] for kept in group]
+
+
+def _rows(decoded: Decoded) -> int:
+    return len(decoded.predictions) + len(decoded.labels) + len(decoded.stages)
+
+
+def _stacked(part: list[Request]) -> Batches:
+    if len(part) == 1:
+        decoded = part[0].decoded
+        return decoded.predictions, decoded.labels, decoded.stages
+    return (
+        PredictionBatch.concat([kept.decoded.predictions for kept in part]),
+        LabelBatch.concat([kept.decoded.labels for kept in part]),
+        StageBatch.concat([kept.decoded.stages for kept in part if len(kept.decoded.stages)]),
+    )

@@ -28,6 +28,7 @@ from inferspan_collector.config import load
 from inferspan_collector.journal import journal as files
 from inferspan_collector.journal import packing, segment
 from inferspan_collector.journal.journal import DIRECTORY, Journal, JournalError
+from inferspan_collector.journal.packing import Batches
 from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.store.cells import CellQuery
 from inferspan_collector.store.database import Database
@@ -70,6 +71,11 @@ def contents(
     return [content(predictions), content(labels), content(stages)]
 
 
+def parts(*requests: Decoded) -> list[Batches]:
+    """What becomes a record each."""
+    return [(one.predictions, one.labels, one.stages) for one in requests]
+
+
 def store_in(data: Path) -> str:
     """Make an empty store; its name."""
     database = Database.open(data)
@@ -83,7 +89,7 @@ def written(data: Path, requests: Sequence[Decoded], applied: int = 0, store: st
     data.mkdir(exist_ok=True)
     opened = Journal.open(data, applied, store)
     for request in requests:
-        opened.append(request.predictions, request.labels, request.stages)
+        opened.append(parts(request))
     return opened
 
 
@@ -193,9 +199,7 @@ def test_files_are_deleted_once_the_store_has_them(
     assert held == sum(path.stat().st_size for path in (tmp_path / DIRECTORY).iterdir()) > 0
     opened.renew(6)
     assert [*(tmp_path / DIRECTORY).iterdir()] == []
-    assert (
-        opened.append(REQUESTS[0].predictions, REQUESTS[0].labels, REQUESTS[0].stages).sequence == 7
-    )
+    assert [entry.sequence for entry in opened.append(parts(REQUESTS[0], REQUESTS[1]))] == [7, 8]
 
 
 def test_nothing_stays_of_what_was_taken_over_when_it_is_renewed(tmp_path: Path) -> None:
@@ -320,6 +324,14 @@ def test_a_sender_cannot_write_a_record_within_a_record(tmp_path: Path) -> None:
     assert left(tmp_path) == EXPECTED[:2]
 
 
+def test_what_is_written_at_once_is_a_record_each(tmp_path: Path) -> None:
+    opened = written(tmp_path, REQUESTS[:1])
+    opened.append(parts(*REQUESTS[1:]))
+    opened.close()
+    assert left(tmp_path) == EXPECTED
+    assert left(tmp_path, applied=3) == EXPECTED[3:]
+
+
 def test_a_fault_of_ours_in_writing_leaves_no_gap(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -327,9 +339,9 @@ def test_a_fault_of_ours_in_writing_leaves_no_gap(
     with monkeypatch.context() as failing:
         failing.setattr(segment, "record", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
-            opened.append(REQUESTS[2].predictions, REQUESTS[2].labels, REQUESTS[2].stages)
+            opened.append(parts(REQUESTS[2]))
     for request in REQUESTS[3:]:
-        opened.append(request.predictions, request.labels, request.stages)
+        opened.append(parts(request))
     opened.close()
     assert left(tmp_path) == EXPECTED[:2] + EXPECTED[3:]
 
@@ -350,7 +362,7 @@ def test_files_may_be_deleted_while_what_is_left_is_read(
 def test_what_came_since_goes_with_what_was_renewed(tmp_path: Path) -> None:
     opened = written(tmp_path, REQUESTS)
     opened.renew(5)
-    opened.append(REQUESTS[0].predictions, REQUESTS[0].labels, REQUESTS[0].stages)
+    opened.append(parts(REQUESTS[0]))
     opened.trim(6)
     assert left(tmp_path, applied=6) == EXPECTED[:1]
     assert len([*(tmp_path / DIRECTORY).iterdir()]) == 1

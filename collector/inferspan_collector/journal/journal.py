@@ -8,7 +8,7 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from typing import Final
 from inferspan_collector import failpoints
 from inferspan_collector.batches import LabelBatch, PredictionBatch, StageBatch
 from inferspan_collector.journal import packing, segment
+from inferspan_collector.journal.packing import Batches
 from inferspan_collector.journal.segment import Segment
 from inferspan_collector.store import durably
 from inferspan_collector.store.database import StoreError
@@ -120,23 +121,23 @@ class Journal:
         """The newest sequence that is on disk."""
         return self._last
 
-    def append(self, predictions: PredictionBatch, labels: LabelBatch, stages: StageBatch) -> Entry:
-        """Write rows; they are on disk when this returns.
+    def append(self, parts: Sequence[Batches]) -> list[Entry]:
+        """Write rows, a record for each part; all are on disk when this returns.
 
         Raises:
             OSError: they may be there or not; nobody may be told that they are.
         """
-        content = packing.packed(predictions, labels, stages)
+        contents = [packing.packed(*part) for part in parts]
         with self._lock:
-            sequence, self._next = self._next, self._next + 1
+            first, self._next = self._next, self._next + len(parts)
             try:
-                self._write(sequence, content)
+                self._write(first, contents)
             except BaseException:
                 # What the disk holds now is unknown: nothing is ever written behind it.
                 self._end_segment()
                 raise
-            self._last = sequence
-        return Entry(sequence, predictions, labels, stages)
+            self._last = self._next - 1
+        return [Entry(sequence, *part) for sequence, part in enumerate(parts, first)]
 
     def set_aside(
         self, predictions: PredictionBatch, labels: LabelBatch, stages: StageBatch
@@ -199,25 +200,28 @@ class Journal:
         with self._lock:
             self._end_segment()
 
-    def _write(self, sequence: int, content: bytes) -> None:
+    def _write(self, first: int, contents: Sequence[bytes]) -> None:
         if self._open is None:
-            self._begin_segment()
+            self._begin_segment(first)
         assert self._open is not None
         descriptor = self._open[1]
-        record = segment.record(sequence, content, self._mark)
-        rest = memoryview(record)
-        while rest:
-            rest = rest[os.write(descriptor, rest) :]
+        records = [
+            segment.record(sequence, content, self._mark)
+            for sequence, content in enumerate(contents, first)
+        ]
+        for record in records:
+            rest = memoryview(record)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
         failpoints.reach("journal-written")
         os.fdatasync(descriptor)
-        self._size += len(record)
+        self._size += sum(map(len, records))
         if self._size >= SEGMENT_BYTES:
             # From here on it is only deleted.
             self._last = self._next - 1
             self._end_segment()
 
-    def _begin_segment(self) -> None:
-        first = self._next - 1
+    def _begin_segment(self, first: int) -> None:
         path = self._directory / segment.file_name(first)
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         self._open, self._size = (path, descriptor), 0
