@@ -33,7 +33,6 @@ async def ask(address: str) -> None:
         await asyncio.gather(*map(one, range(COUNT)))
         verdict = {"prediction_id": "order-3", "label": "legit"}
         assert (await client.post("/feedback", json=verdict)).status_code == 202
-        assert (await client.post("/flush")).json() is True
 
 
 def test_a_batch_of_ray_serve_is_linked_to_all_its_requests(tmp_path: Path) -> None:
