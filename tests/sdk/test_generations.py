@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -53,6 +54,30 @@ def words(**attributes: Any) -> Iterator[str]:
     yield from ask(**attributes).split()
 
 
+@inferspan.predict(model="later", task="generation")
+async def tell_later(**attributes: Any) -> str:
+    await asyncio.sleep(0)
+    return ask(**attributes)
+
+
+@inferspan.predict(model="words", task="generation")
+async def words_later(**attributes: Any) -> AsyncIterator[str]:
+    for word in ask(**attributes).split():
+        yield word
+
+
+async def all_words(**attributes: Any) -> list[str]:
+    return [word async for word in words_later(**attributes)]
+
+
+CALLS = {
+    "text": tell,
+    "stream": lambda **said: list(words(**said)),
+    "coroutine": lambda **said: asyncio.run(tell_later(**said)),
+    "async stream": lambda **said: asyncio.run(all_words(**said)),
+}
+
+
 def named(span: ReadableSpan) -> object:
     return (span.attributes or {}).get(semconv.PREDICTION_SPAN_ID)
 
@@ -67,7 +92,7 @@ def id_of(span: ReadableSpan) -> str:
 
 
 @pytest.mark.parametrize("said", [GEN_AI, PHOENIX], ids=["gen_ai", "openinference"])
-@pytest.mark.parametrize("call", [tell, lambda **said: list(words(**said))], ids=["text", "stream"])
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_a_span_within_names_the_prediction_and_alone_has_the_names(
     call: Any, said: dict[str, str], spans: CapturedSpans
 ) -> None:
@@ -125,6 +150,16 @@ def test_other_tasks_leave_spans_of_others_alone(spans: CapturedSpans) -> None:
     with theirs().start_as_current_span("around"):
         judge(**GEN_AI)
     assert [named(span) for span in of_others(spans)] == [None, None]
+
+
+def test_calls_at_the_same_time_have_spans_of_their_own(spans: CapturedSpans) -> None:
+    async def together() -> None:
+        await asyncio.gather(*(tell_later(**GEN_AI) for _ in range(5)))
+
+    asyncio.run(together())
+    said = sorted(str(named(span)) for span in of_others(spans))
+    assert said == sorted(id_of(span) for span in spans.predictions)
+    assert len(set(said)) == 5
 
 
 def test_what_begins_after_a_call_is_none_of_it(spans: CapturedSpans) -> None:
