@@ -197,3 +197,28 @@ def test_a_batch_may_be_an_arrow_or_polars_column(spans: CapturedSpans) -> None:
     numbers = np.frombuffer(attributes[semconv.FEATURE_DATA], "<f8")  # type: ignore[call-overload]
     np.testing.assert_array_equal(numbers, [1.0, math.nan])
     np.testing.assert_array_equal(attributes[semconv.OUTPUT_VALUES], [1.0, math.nan])
+
+
+def test_each_of_several_answers_is_a_prediction_where_each_is_declared(
+    spans: CapturedSpans,
+) -> None:
+    """One call of the model, two names: truths of the one are not held against the other."""
+    called = []
+
+    def of(model: str, at: int) -> Any:
+        return inferspan.predict(
+            model=model, task="regression", prediction_id="keys", output=lambda told: told[:, at]
+        )
+
+    @of("price", 0)
+    @of("volume", 1)
+    def ask(keys: list[str], rows: np.ndarray) -> np.ndarray:
+        called.append(len(rows))
+        return np.column_stack([rows, -rows])
+
+    ask(["a", "b"], np.array([1.0, 2.0]))
+    found = {name: dict(spans.prediction(name).attributes or {}) for name in ("price", "volume")}
+    assert found["price"][semconv.OUTPUT_VALUES] == (1.0, 2.0)
+    assert found["volume"][semconv.OUTPUT_VALUES] == (-1.0, -2.0)
+    assert {each[semconv.PREDICTION_IDS] for each in found.values()} == {("a", "b")}
+    assert called == [2]
