@@ -9,7 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Final
 
-from one_row import Maker, Small, extent, rows
+from one_row import Maker, Small, extent, first, rows
 
 
 def torch_layers(count: int, *, watched: bool = False) -> Small:
@@ -55,7 +55,7 @@ def transformers_pipeline() -> Small:
         tokenizer=models.tokenizer(),
         device="cpu",
     )
-    return Small(made, "__call__", "the film was good")
+    return Small(made, "__call__", "the film was good", answer=lambda said: said[0]["label"])
 
 
 def transformers_teller(*, streamed: bool = False) -> Small:
@@ -139,7 +139,7 @@ def mlserver_runtime() -> Small:
         Constant(settings),
         "predict",
         asked,
-        answer=lambda said: said.outputs[0].data,
+        answer=lambda said: said.outputs[0].data[0],
         awaits=True,
     )
 
@@ -160,7 +160,7 @@ def triton_client(over: str) -> Small:
     given = client.InferInput("x", x.shape, "FP32")
     given.set_data_from_numpy(x)
     arguments = ("model", [given])
-    return Small(made, "infer", x, arguments, answer=lambda said: said.as_numpy("label")[0])
+    return Small(made, "infer", x, arguments, answer=lambda said: first(said.as_numpy("label")))
 
 
 def open_inference_post() -> Small:

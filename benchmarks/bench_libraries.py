@@ -63,7 +63,7 @@ def by_hand(tracer: trace.Tracer, small: Small) -> Callable[[], Any]:
             span.set_attribute("model.version", "7")
             span.set_attribute("task", "classification")
             span.set_attribute("input.shape", str(getattr(small.given, "shape", "")))
-            span.set_attribute("output", str(answer_of(said)))
+            span.set_attribute("output", answer_of(said))
             return said
 
     return answer

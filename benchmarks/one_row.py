@@ -10,12 +10,13 @@ from by_hand import awaited
 
 
 def first(said: Any) -> Any:
-    return said[0]
+    """The answer for one row as a span takes it: a class, a number, a list of probabilities."""
+    return said[0].tolist()
 
 
-def extent(said: Any) -> Any:
+def extent(said: Any) -> str:
     """What a span by hand says of a vector, or of what was generated."""
-    return said.shape
+    return str(tuple(said.shape))
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Small:
         given: one row, or what holds it: its shape is what a span by hand says.
         arguments: the method's; absent = the row.
         named: the method's arguments by name.
-        answer: what of an answer a span by hand says.
+        answer: what of an answer a span by hand says, in a type that an attribute has.
         awaits: whether the method is a coroutine function, here of one that waits for nothing.
         wrapped: makes what is called in the model's place where it is traced by itself; absent =
             its library is instrumented.
