@@ -13,7 +13,6 @@ of a mean and a variance, the mean is the value. A ranker's scores have no task.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -97,10 +96,18 @@ def describe(model: Any) -> Description:
 
 def read(description: Description, method: str) -> Reading:
     """How answers are read: by what was asked for, and by what the model was trained for."""
-    return Reading(
-        answer=partial(_answer, method, description),
-        floats_are_classes=bool(description.classes),
-    )
+    usual = _ASKED.get(method) or (description.form or "").partition(" ")[0]
+    classifies = bool(description.classes) and description.task != semconv.MULTILABEL
+    dimensions = {_CLASS: 1, _PROBABILITY: 2}.get(usual) if classifies else None
+
+    def answer(arguments: Arguments, keywords: Keywords, answer: Any) -> object:
+        # Most calls ask for nothing else than usual, and what they get is read as it is.
+        as_it_is = type(answer) is np.ndarray and answer.ndim == dimensions
+        if as_it_is and len(arguments) == 1 and not keywords:
+            return answer
+        return _answer(method, description, arguments, keywords, answer)
+
+    return Reading(answer=answer, floats_are_classes=bool(description.classes))
 
 
 def _usual(model: Any, loss: str) -> str:
