@@ -22,6 +22,8 @@ ROWS_MAX: Final = 65_536
 """Rows of one batch call whose outputs are recorded; entries of one set or ranking."""
 ELEMENTS_MAX: Final = 1 << 22
 """Numbers of a matrix of probabilities that are looked at (some 10 milliseconds)."""
+FEW_CLASSES: Final = 64
+"""Classes of one row up to which Python's own lists are faster than arrays."""
 CLASS_TASKS: Final = (semconv.BINARY, semconv.MULTICLASS, semconv.MULTILABEL)
 ROUNDING: Final = 1e-6
 """How far a probability in float32 may lie above 1."""
@@ -53,6 +55,8 @@ class OutputRule:
     that is known here."""
     undeclared: bool = field(init=False)
     """Whether nothing tells a number that is a class from one that is a value."""
+    positive_at: int | None = field(init=False)
+    """Where the positive class stands among the classes; None where it does not."""
     answers: tuple[str, str] | None = field(init=False)
     """The negative and the positive class, where the threshold between them is declared too."""
 
@@ -63,6 +67,9 @@ class OutputRule:
         object.__setattr__(
             self, "undeclared", unknown and self.form == "class" and not self.classes
         )
+        known = self.positive is not None and self.positive in self.classes
+        at = self.classes.index(self.positive) if known else None
+        object.__setattr__(self, "positive_at", at)
         object.__setattr__(self, "answers", self._answers())
 
     def _form(self) -> Literal["class", "number", "set", "untyped"]:
@@ -76,10 +83,25 @@ class OutputRule:
         return "set" if several else "class"
 
     def _answers(self) -> tuple[str, str] | None:
-        if self.threshold is None or len(self.classes) != 2 or self.positive not in self.classes:
+        at = self.positive_at
+        if self.threshold is None or len(self.classes) != 2 or at is None:
             return None
-        negative = self.classes[1 - self.classes.index(self.positive)]
-        return negative, self.positive
+        return self.classes[1 - at], self.classes[at]
+
+    def decided(self, row: list[float]) -> tuple[str, float | None]:
+        """What the probabilities of two or more classes, of one row, say: class and score.
+
+        Args:
+            row: from 0 to 1, in the order of the classes.
+        """
+        at = self.positive_at
+        if self.answers is not None and at is not None:
+            best = at if row[at] >= (self.threshold or 0.0) else 1 - at
+        else:
+            best = row.index(max(row))
+        if self.task != semconv.BINARY:
+            return self.classes[best], row[best]
+        return self.classes[best], None if at is None else row[at]
 
     def of_classes(self, classes: tuple[str, ...]) -> OutputRule:
         """The same rule for columns of other classes."""

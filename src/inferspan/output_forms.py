@@ -183,7 +183,7 @@ def _usual_rows(rows: list[Any], rule: OutputRule) -> Columns | None:
     for row in rows:
         reader = USUAL.get(type(row))
         found = None if reader is None else reader(row, rule)
-        if found is None or found[0] is None or found[1] is None:
+        if found is None or found[0] is None or found[1] is None or found[3] is not None:
             return None
         classes.append(found[0])
         scores.append(found[1])

@@ -15,6 +15,7 @@ import numpy as np
 from inferspan import foreign, semconv
 from inferspan.output_columns import (
     ELEMENTS_MAX,
+    FEW_CLASSES,
     MAPPER,
     ROUNDING,
     ROWS_MAX,
@@ -35,8 +36,6 @@ LISTED_MAX: Final = 1 << 18
 """Numbers in lists of lists that are looked at (some 10 milliseconds)."""
 PROBABILITIES_MAX: Final = 65_536
 """Entries of the matrix that are recorded; class and score always are."""
-_FEW: Final = 64
-"""Classes of one row up to which Python's own lists are faster than arrays."""
 _NO_ROW: Final = "NaN is no probability, and no row is without; return probabilities"
 _OUTSIDE: Final = f"numbers outside [0, 1] are no probabilities; return probabilities, {MAPPER}"
 
@@ -52,14 +51,14 @@ def read_probabilities(matrix: NDArray[Any], rule: OutputRule) -> Columns:
         Misfit: unknown classes, too many numbers, numbers outside [0, 1], or no complete row.
     """
     _check_shape(matrix, rule)
-    if len(matrix) == 1 and matrix.shape[1] <= _FEW:
+    if len(matrix) == 1 and matrix.shape[1] <= FEW_CLASSES:
         return _one_row(matrix[0].astype(np.float64).tolist(), rule)
     matrix, complete = _checked(matrix)
     rows, width = matrix.shape
     columns = Columns(False)
     best = np.argmax(matrix, axis=1)
     binary = rule.task == semconv.BINARY
-    positive = rule.classes.index(rule.positive) if rule.positive in rule.classes else None
+    positive = rule.positive_at
     if rule.answers is not None and positive is not None:
         reached = matrix[:, positive].astype(np.float64) >= (rule.threshold or 0.0)
         best = np.where(reached, positive, 1 - positive)
@@ -87,15 +86,12 @@ def _one_row(row: list[float], rule: OutputRule) -> Columns:
         raise Misfit(_OUTSIDE)
     row = [min(p, 1.0) for p in row]
     columns = Columns(False, probabilities=row, names=rule.classes)
-    best = row.index(max(row))
-    positive = rule.classes.index(rule.positive) if rule.positive in rule.classes else None
-    if rule.answers is not None and positive is not None:
-        best = positive if row[positive] >= (rule.threshold or 0.0) else 1 - positive
     if len(row) > 1:
-        columns.classes = [rule.classes[best]]
-    scored = positive if rule.task == semconv.BINARY else best if len(row) > 1 else None
-    if scored is not None:
-        columns.scores = [row[scored]]
+        label, score = rule.decided(row)
+        columns.classes = [label]
+        columns.scores = None if score is None else [score]
+    elif rule.task == semconv.BINARY and rule.positive_at is not None:
+        columns.scores = [row[0]]
     return columns
 
 

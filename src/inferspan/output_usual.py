@@ -13,35 +13,35 @@ import numpy as np
 
 from inferspan import semconv
 from inferspan.attributes import CLASS_LENGTH_MAX
-from inferspan.output_columns import OutputRule
+from inferspan.output_columns import FEW_CLASSES, OutputRule
 
-Found = tuple[str | None, float | None, float | None]
-"""Class, score and value."""
+Found = tuple[str | None, float | None, float | None, list[float] | None]
+"""Class, score, value, and the probabilities of all classes."""
 
 
 def _read_text(value: str, rule: OutputRule) -> Found | None:
     if rule.form != "class" or not value.isascii() or len(value) > CLASS_LENGTH_MAX:
         return None
-    return value, None, None
+    return value, None, None, None
 
 
 def _read_float(value: float, rule: OutputRule) -> Found | None:
     if rule.form == "number" or (rule.undeclared and not rule.floats_are_classes):
-        return (None, None, value) if math.isfinite(value) else None
+        return (None, None, value, None) if math.isfinite(value) else None
     if rule.form != "class" or rule.task != semconv.BINARY or rule.floats_are_classes:
         return None
     if not 0.0 <= value <= 1.0:
         return None
     if rule.answers is None:
-        return None, value, None
-    return rule.answers[value >= (rule.threshold or 0.0)], value, None
+        return None, value, None, None
+    return rule.answers[value >= (rule.threshold or 0.0)], value, None, None
 
 
 def _read_int(value: int, rule: OutputRule) -> Found | None:
     if rule.form != "class" or rule.undeclared:
         return None
     label = semconv.class_text(value)
-    return None if label is None else (label, None, None)
+    return None if label is None else (label, None, None, None)
 
 
 def read_mapping(value: dict[Any, Any], rule: OutputRule) -> Found | None:
@@ -58,7 +58,7 @@ def read_mapping(value: dict[Any, Any], rule: OutputRule) -> Found | None:
         and label.isascii()
         and len(label) <= CLASS_LENGTH_MAX
     ):
-        return label, score, None
+        return label, score, None, None
     return _read_pair(label, score, rule)
 
 
@@ -77,27 +77,43 @@ def _read_pair(label: Any, score: Any, rule: OutputRule) -> Found | None:
     elif kind is not str or not label.isascii() or len(label) > CLASS_LENGTH_MAX:
         return None
     if score is None:
-        return label, None, None
+        return label, None, None, None
     if type(score) is not float:
         return None
     if 0.0 <= score <= 1.0 or (rule.task != semconv.BINARY and math.isfinite(score)):
-        return label, score, None
+        return label, score, None, None
     return None
 
 
 def _read_row(value: Any, rule: OutputRule) -> Found | None:
     """Read a batch of one row, as models answer that take batches only."""
+    if value.ndim == 2:
+        return _read_probabilities(value, rule)
     if value.shape != (1,) or rule.operation == "predict_proba":
         return None
     kind = value.dtype.kind
     if kind in "iu" and rule.form == "class":
-        return None if rule.undeclared else (str(value.item()), None, None)
+        return None if rule.undeclared else (str(value.item()), None, None, None)
     if kind == "U":
         return _read_text(value.item(), rule)
     if kind != "f" or rule.form != "number":
         return None
     number = float(value[0])
-    return (None, None, number) if math.isfinite(number) else None
+    return (None, None, number, None) if math.isfinite(number) else None
+
+
+def _read_probabilities(value: Any, rule: OutputRule) -> Found | None:
+    rows, width = value.shape
+    if rows != 1 or width != len(rule.classes) or not 1 < width <= FEW_CLASSES:
+        return None
+    if rule.form != "class" or value.dtype.char not in "efd":
+        return None
+    row: list[float] = value[0].tolist()
+    # The sum of what holds a NaN is one.
+    if not (min(row) >= 0.0 and max(row) <= 1.0 and sum(row) >= 0.0):
+        return None
+    label, score = rule.decided(row)
+    return label, score, None, row
 
 
 USUAL: Final[dict[type, Callable[[Any, OutputRule], Found | None]]] = {

@@ -6,13 +6,15 @@ goes on the span (`inferspan.capture.dropped`) and, once, into the log.
 
 from __future__ import annotations
 
+from typing import Self
+
 from numpy import ndarray
 
 from inferspan import semconv
 from inferspan.attributes import Attributes
 from inferspan.output_columns import ROWS_MAX, Columns, Misfit, OutputRule
 from inferspan.output_forms import read_columns
-from inferspan.output_usual import USUAL
+from inferspan.output_usual import USUAL, Found
 
 
 class Output:
@@ -43,6 +45,20 @@ class Output:
     """Rows of a batch; None = one prediction."""
     dropped: str | None = None
     """Why it was not recognised, with the remedy."""
+
+    @classmethod
+    def usual(cls, found: Found, names: tuple[str, ...]) -> Self:
+        """What a usual answer holds.
+
+        Args:
+            found: class, score, value, probabilities.
+            names: the classes that probabilities stand for.
+        """
+        output = cls()
+        output.label, output.score, output.value, row = found
+        if row is not None:
+            output.probabilities, output.names, output.columnar = row, names, True
+        return output
 
     @property
     def recognised(self) -> bool:
@@ -90,13 +106,12 @@ def read_output(returned: object, rule: OutputRule, input_rows: int | None = Non
         What was recognised, or why nothing was. Never raises on input of the types above; what a
         foreign object's own attributes raise passes through.
     """
-    output = Output()
     kind = type(returned)
     # A vector has as many answers as the input has rows.
     reader = None if kind is ndarray and input_rows not in (None, 1) else USUAL.get(kind)
     if reader is not None and (found := reader(returned, rule)) is not None:
-        output.label, output.score, output.value = found
-        return output
+        return Output.usual(found, rule.classes)
+    output = Output()
     if rule.form == "untyped":
         return output
     try:

@@ -53,7 +53,8 @@ class PredictionPlan:
     kind: SpanKind = SpanKind.INTERNAL
     """CLIENT where a server predicts, which may record the same prediction."""
     live_rule: Callable[[], OutputRule] | None = None
-    """Finds the rule at the time of the call, where the classes are known only then."""
+    """Finds the rule at the time of the call, where the classes are known only then: `rule` in all
+    else."""
     thresholds: Thresholds = field(default_factory=Thresholds)
     """From where on a call counts as slow or unsure."""
 
@@ -64,21 +65,22 @@ class PredictionPlan:
     """What redacts where ids leave the process keyed: it shows the id as it is sent."""
     templates: Mapping[str, Attributes] = field(init=False)
     """Capture policy → all attributes of a usual call, in their order, to be copied and filled."""
+    templates_of_probabilities: Mapping[str, Attributes] = field(init=False)
+    """The same of a call that answers with probabilities."""
     declares: bool = field(init=False)
     """Whether anything declared is to be read from the call's arguments."""
-    returns_as_is: bool = field(init=False)
-    """Whether arguments and answers are read as they are, by a rule that never changes."""
     usual: bool = field(init=False)
-    """Whether that holds but for the mapping of an answer alone."""
+    """Whether arguments are read as they are, in the process that predicts."""
+    returns_as_is: bool = field(init=False)
+    """Whether answers are so, too, by a rule that never changes."""
 
     def __post_init__(self) -> None:
         sources = (self.prediction_id, self.more_slices, self.more_features)
         declares = bool(self.slices or self.features) or sources != (None, None, None)
         object.__setattr__(self, "declares", declares)
-        as_given = self.inputs is None and self.live_rule is None
-        usual = as_given and self.kind is SpanKind.INTERNAL
+        usual = self.inputs is None and self.kind is SpanKind.INTERNAL
         object.__setattr__(self, "usual", usual)
-        returns_as_is = usual and self.output is None and self.answer is None
+        returns_as_is = usual and (self.output, self.answer, self.live_rule) == (None, None, None)
         object.__setattr__(self, "returns_as_is", returns_as_is)
         fixed = {
             policy: {**self.constants, semconv.CAPTURE_POLICY: policy}
@@ -87,32 +89,40 @@ class PredictionPlan:
             for policy in semconv.CAPTURE_POLICIES
         }
         object.__setattr__(self, "fixed", fixed)
-        sized = {semconv.INPUT_SHAPE: "", semconv.INPUT_DTYPE: ""}
         answered: Attributes = {semconv.OUTPUT_CLASS: "", semconv.OUTPUT_SCORE: 0.0}
         if self.rule.numeric:
             answered = {semconv.OUTPUT_VALUE: 0.0}
+        object.__setattr__(self, "templates", self._templates(answered))
+        answered = {**answered, semconv.OUTPUT_CLASSES: (), semconv.OUTPUT_PROBABILITIES: ()}
+        object.__setattr__(self, "templates_of_probabilities", self._templates(answered))
+        keyed = self.redact
+        if self.prediction_id is not None:
+            names = frozenset(name.casefold() for name in self.prediction_id.names)
+            keyed = altered(keyed or Redactor(), ids=names)
+        object.__setattr__(self, "keyed", keyed)
+
+    def _templates(self, answered: Attributes) -> dict[str, Attributes]:
+        sized = {semconv.INPUT_SHAPE: "", semconv.INPUT_DTYPE: ""}
         shown = {
             semconv.INPUT_VALUE: "",
             **INPUT_SHOWN,
             semconv.OUTPUT_VALUE_JSON: "",
             **OUTPUT_SHOWN,
         }
-        templates = {
+        return {
             policy: {
                 **sized,
                 **(shown if policy == "values" else {}),
                 **answered,
-                **(self.constants if policy == "values" else fixed[policy]),
+                **(self.constants if policy == "values" else self.fixed[policy]),
                 semconv.PREDICTION_ID: "",
             }
             for policy in semconv.CAPTURE_POLICIES
         }
-        object.__setattr__(self, "templates", templates)
-        keyed = self.redact
-        if self.prediction_id is not None:
-            names = frozenset(name.casefold() for name in self.prediction_id.names)
-            keyed = altered(keyed or Redactor(), ids=names)
-        object.__setattr__(self, "keyed", keyed)
+
+    def rule_now(self) -> OutputRule:
+        """The rule by which an answer is read now; what finds it may raise what a model raises."""
+        return self.rule if self.live_rule is None else self.live_rule()
 
     def fixed_beside(self, attributes: Attributes, policy: str) -> Attributes:
         """The constants, and the policy where nothing beside them tells it."""
@@ -123,14 +133,6 @@ class PredictionPlan:
     def given(self, call: Call) -> Call:
         """A call as far as its arguments are what the model is given."""
         return call if self.inputs is None else ((), self.inputs(call[0], call[1]), 0)
-
-    def answered(self, call: Call | None, returned: Any) -> object:
-        """What a call returned, as it is to be read; what the mapping raises passes through."""
-        if self.output is not None:
-            return self.output(returned)
-        if self.answer is not None and call is not None:
-            return self.answer(call[0], call[1], returned)
-        return returned
 
     @property
     def redactor(self) -> Redactor | None:

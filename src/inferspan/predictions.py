@@ -14,6 +14,7 @@ from inferspan.containment import Contained, errors, from_outside
 from inferspan.current import CURRENT_KEY, running
 from inferspan.features import pack_features
 from inferspan.identity import new_record_id
+from inferspan.output_columns import OutputRule
 from inferspan.outputs import Output, read_output
 from inferspan.plans import UNREAD, PredictionPlan
 from inferspan.providers import prediction_tracer
@@ -65,6 +66,7 @@ class PredictionCall(SpanScope):
     _buffer: RecordBuffer | None = None
     _dropped: list[str] | None = None
     _noted: Attributes | None = None
+    _rule: OutputRule | None = None
     _stages = 0
 
     def __init__(
@@ -172,29 +174,34 @@ class PredictionCall(SpanScope):
 
     def mapped(self, value: object) -> object:
         """What a call returned, as it is to be read; `UNREAD` where the mapping raised."""
+        plan, call = self.plan, self._call
         try:
-            return self.plan.answered(self._call, value)
+            if plan.output is None and plan.answer is not None and call is not None:
+                return plan.answer(*call[:2], value)
+            return value if plan.output is None else plan.output(value)
         except Exception as error:
             if from_outside(error):
                 raise
-            option = None if self.plan.output is None else "output="
-            self._drop("output", capture.said_by(option, error))
+            self._drop("output", capture.said_by("output=" if plan.output else None, error))
         return UNREAD
 
-    def read(self, value: object) -> None:
-        """Read the typed output of a mapped answer."""
-        plan = self.plan
-        rule = plan.rule
-        if plan.live_rule is not None:
+    def rule(self) -> OutputRule:
+        """The rule by which the answer is read; found once, after the model has answered."""
+        if self._rule is None:
+            self._rule = self.plan.rule
             try:
-                rule = plan.live_rule()
+                self._rule = self.plan.rule_now()
             except Exception as error:
                 if from_outside(error):
                     raise
                 kind = type_name(type(error))
                 self._drop("classes", f"classes_ raised {kind}; declare classes=[…]")
+        return self._rule
+
+    def read(self, value: object) -> None:
+        """Read the typed output of a mapped answer."""
         try:
-            self._output = output = read_output(value, rule, self._input_rows)
+            self._output = output = read_output(value, self.rule(), self._input_rows)
         except Exception as error:
             if from_outside(error):
                 raise
@@ -202,11 +209,7 @@ class PredictionCall(SpanScope):
             return
         if output.dropped is not None:
             self._drop("output", output.dropped)
-        if self._policy == "values":
-            self._show_output(value)
-
-    def _show_output(self, value: object) -> None:
-        if self.recording:
+        if self._policy == "values" and self.recording:
             capture.show_output(value, self.plan.redactor, self.attributes, self.dropped)
 
     def fail(self, error: BaseException) -> None:

@@ -38,14 +38,18 @@ class UnsampledCall(PredictionCall):
         found = None
         try:
             plan = self.plan
-            if not plan.returns_as_is and (value := self.mapped(value)) is UNREAD:
-                self._finish()
-                return
+            rule = plan.rule
+            if not plan.returns_as_is:
+                if (value := self.mapped(value)) is UNREAD:
+                    self._finish()
+                    return
+                if plan.live_rule is not None:
+                    rule = self.rule()
             kind = type(value)
             if (reader := USUAL.get(kind)) is not None and (
                 kind is not ndarray or self._input_rows in (None, 1)
             ):
-                found = reader(value, plan.rule)
+                found = reader(value, rule)
         except BaseException as error:
             try:
                 errors.contain(CAPTURE, error)
@@ -57,8 +61,7 @@ class UnsampledCall(PredictionCall):
             super().succeed(value)
             return
         end_ns = spans.now_ns()
-        self._output = output = Output()
-        output.label, output.score, output.value = found
+        self._output = output = Output.usual(found, rule.classes)
         duration_ns = end_ns - self.start_ns
         if (
             duration_ns < 0
@@ -73,7 +76,9 @@ class UnsampledCall(PredictionCall):
             context, caller = self._span_context, self._parent.get(SPAN_KEY)
             if caller is not None:
                 context = spans.own_context(context, caller)
-            buffer.append_single(
+            # Probabilities take room, and may be left out.
+            append = buffer.append if output.columnar else buffer.append_single
+            append(
                 (
                     plan,
                     context,

@@ -50,6 +50,7 @@ _LISTS: Final = tuple((str(length), "list") for length in range(_LISTS_MAX))
 _SHAPE, _DTYPE = semconv.INPUT_SHAPE, semconv.INPUT_DTYPE
 _CLASS, _SCORE = semconv.OUTPUT_CLASS, semconv.OUTPUT_SCORE
 _NUMBER: Final = semconv.OUTPUT_VALUE
+_NAMES, _PROBABILITIES = semconv.OUTPUT_CLASSES, semconv.OUTPUT_PROBABILITIES
 _INPUT, _OUTPUT = semconv.INPUT_VALUE, semconv.OUTPUT_VALUE_JSON
 _ID: Final = semconv.PREDICTION_ID
 
@@ -86,13 +87,17 @@ class UsualCall(PredictionCall):
         found = shown = None
         try:
             plan = self.plan
-            if not plan.returns_as_is and (value := self.mapped(value)) is UNREAD:
-                self._finish()
-                return
+            rule = plan.rule
+            if not plan.returns_as_is:
+                if (value := self.mapped(value)) is UNREAD:
+                    self._finish()
+                    return
+                if plan.live_rule is not None:
+                    rule = self.rule()
             kind = type(value)
             reader = read_mapping if kind is dict else USUAL.get(kind)
             if reader is not None and (kind is not ndarray or self._input_rows in (None, 1)):
-                found = reader(value, plan.rule)
+                found = reader(value, rule)
             if found is not None and self._policy == "values":
                 if self._shown is not None and type(value) is dict:
                     shown = plain_answer(value, found[0], found[1], semconv.JSON_BYTES_MAX)
@@ -105,22 +110,22 @@ class UsualCall(PredictionCall):
             super().succeed(value)
             return
         end_ns = spans.now_ns()
-        label, score, number = found
+        label, score, number, row = found
         if (
             (label is None and (number is None or not plan.rule.numeric))
             or self._gathered is not None
             or self._noted is not None
             or self._dropped
         ):
-            if shown is not None:
-                self.attributes.update({_OUTPUT: shown, **capture.OUTPUT_SHOWN})
-            self._output = output = Output()
-            output.label, output.score, output.value = found
-            self._write_and_end(end_ns)
+            self._write_in_parts(Output.usual(found, rule.classes), shown, end_ns)
             return
         self.ended = True
         try:
-            attributes = {**plan.templates[self._policy]}
+            if row is None:
+                attributes = {**plan.templates[self._policy]}
+            else:
+                attributes = {**plan.templates_of_probabilities[self._policy]}
+                attributes[_NAMES], attributes[_PROBABILITIES] = rule.classes, row
             if self._extent is None:
                 del attributes[_SHAPE], attributes[_DTYPE]
             else:
@@ -160,6 +165,12 @@ class UsualCall(PredictionCall):
         if self._shown is None:
             call = (arguments, keywords, bound)
             capture.show_input(call, names, plan.redact, self.attributes, self.dropped)
+
+    def _write_in_parts(self, output: Output, shown: str | None, end_ns: int) -> None:
+        if shown is not None:
+            self.attributes.update({_OUTPUT: shown, **capture.OUTPUT_SHOWN})
+        self._output = output
+        self._write_and_end(end_ns)
 
     def _end_without(self, error: BaseException) -> None:
         """End the span where reading the answer went wrong."""

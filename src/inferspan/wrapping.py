@@ -127,18 +127,17 @@ class _Method:
         self, model: object, name: str, found: Callable[..., Any], declaration: Declaration
     ) -> None:
         self._model = model
-        self._classes: tuple[object, tuple[str, ...]] = (None, declaration.classes)
         declared = altered(declaration, operation=OPERATION_OF[name])
         if name == "decision_function" and declared.output is None:
             declared = altered(declared, output=self._decided)
         self._rule = declared.rule()
-        self._found: tuple[tuple[str, ...], OutputRule] = (), self._rule
-        """The classes that the model was seen to know last, and the rule with them."""
+        self._found: tuple[object, OutputRule] = None, self._rule
+        """The `classes_` that the model was seen to have last, and the rule with them."""
         self._plan: PredictionPlan = declared.plan(
             Parameters(found),
             default_model=type(model).__name__,
             owner=model,
-            live_rule=self._live_rule,
+            live_rule=None if declaration.classes else self._live_rule,
         )
         self._traced = wrapper_of(CallShape.of(found), starter(self._plan), False)
 
@@ -157,37 +156,31 @@ class _Method:
 
     def _live_rule(self) -> OutputRule:
         """The declared rule with the classes that the fitted model knows now."""
-        if self._rule.classes:
-            return self._rule
-        classes = self._known_classes()
-        known, rule = self._found
-        if classes is not known:
+        known = getattr(self._model, "classes_", None)
+        seen, rule = self._found
+        if known is not seen:
+            classes = _as_texts(known)
             rule = altered(self._rule, classes=classes, floats_are_classes=bool(classes))
-            self._found = classes, rule
+            self._found = known, rule
         return rule
-
-    def _known_classes(self) -> tuple[str, ...]:
-        found = getattr(self._model, "classes_", None)
-        seen, classes = self._classes
-        if found is not seen:
-            # Arrays, series and indexes have `tolist`.
-            listed: Any = found
-            if hasattr(type(found), "tolist"):
-                listed = listed.tolist()
-            try:
-                classes = tuple(class_of(known) for known in (() if listed is None else listed))
-            except Misfit:
-                # Several outputs have a list of classes each, which is no list of classes.
-                classes = ()
-            self._classes = (found, classes)
-        return classes
 
     def _decided(self, scores: object) -> list[str]:
         """scikit-learn's rule for two classes: above zero is the second. It has no other."""
-        classes = self._live_rule().classes
+        classes = self._rule.classes or self._live_rule().classes
         if len(classes) != 2 or not isinstance(scores, np.ndarray) or scores.ndim != 1:
             raise Misfit("decision_function of other than two known classes says no class")
         return [classes[int(positive)] for positive in scores > 0]
+
+
+def _as_texts(known: Any) -> tuple[str, ...]:
+    """What a model has as its `classes_`, as texts; none where it has none."""
+    # Arrays, series and indexes have `tolist`.
+    listed = known.tolist() if hasattr(type(known), "tolist") else known
+    try:
+        return tuple(class_of(one) for one in (() if listed is None else listed))
+    except Misfit:
+        # Several outputs have a list of classes each, which is no list of classes.
+        return ()
 
 
 @options_known

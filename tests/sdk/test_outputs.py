@@ -220,20 +220,25 @@ def test_a_batch_of_the_greatest_length_is_recorded() -> None:
 
 @given(
     st.lists(
-        st.sampled_from([0.0, 0.25, 0.5, 1.0, 1.0 + 5e-7, 1.5, math.nan]), min_size=2, max_size=2
-    )
+        st.sampled_from([-0.0, 0.0, 0.25, 0.5, 1.0, 1.0 + 5e-7, 1.5, math.inf, math.nan]),
+        min_size=2,
+        max_size=2,
+    ),
+    st.sampled_from([np.float16, np.float32, np.float64, np.longdouble]),
 )
 @pytest.mark.parametrize("rule", [PROBA, PROBA_THRESHOLD, PROBA_PLAIN], ids=["binary", "at", "two"])
 def test_one_row_of_probabilities_is_read_as_each_of_several(
-    rule: OutputRule, row: list[float]
+    rule: OutputRule, row: list[float], kind: Any
 ) -> None:
-    one = read_output(np.array([row]), rule)
-    two = read_output(np.array([row, row]), rule)
-    assert (one.dropped is None) == (two.dropped is None)
-    if one.dropped is None:
-        assert [one.label] * 2 == two.classes
-        assert two.scores == (None if one.score is None else [one.score] * 2)
-        assert (one.probabilities or []) * 2 == two.probabilities
+    two = read_output(np.array([row, row], kind), rule)
+    for answered in (np.array([row], kind), [np.array(row, kind).astype(float).tolist()]):
+        one = read_output(answered, rule)
+        assert (one.dropped is None) == (two.dropped is None)
+        if one.dropped is None:
+            assert [one.label] * 2 == two.classes
+            assert two.scores == (None if one.score is None else [one.score] * 2)
+            assert (one.probabilities or []) * 2 == two.probabilities
+            assert set(map(type, one.probabilities or ())) == {float}
 
 
 def test_a_large_matrix_leaves_class_and_score_only() -> None:

@@ -90,6 +90,103 @@ def test_both_ways_write_the_same_span(policy: str, task: str | None) -> None:
         assert span_of(True, call) == span_of(False, call), (given_name, name)
 
 
+ROWS: Mapping[str, np.ndarray[Any, Any]] = {
+    "probabilities": np.array([[0.25, 0.75]]),
+    "of float32": np.array([[0.25, 0.75]], np.float32),
+    "alike": np.array([[0.5, 0.5]]),
+    "one is missing": np.array([[0.25, math.nan]]),
+    "more than all": np.array([[0.25, 1.75]]),
+    "rounded": np.array([[0.0, 1.0 + 5e-7]]),
+    "of another width": np.array([[0.25, 0.25, 0.5]]),
+    "two rows": np.array([[0.25, 0.75], [1.0, 0.0]]),
+    "one column": np.array([[0.75]]),
+    "classes": np.array([[0, 1]]),
+}
+
+
+def of_two_classes(
+    policy: str, task: str | None, answer: object, **options: Any
+) -> Callable[..., object]:
+    @inferspan.predict(
+        model="m",
+        task=task,
+        operation="predict_proba",
+        positive="fraud",
+        classes=["legit", "fraud"],
+        capture=policy,
+        **options,
+    )
+    def score(x: object = None) -> object:
+        return answer
+
+    return score
+
+
+@pytest.mark.parametrize("policy", semconv.CAPTURE_POLICIES)
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("threshold", [None, 0.9])
+def test_both_ways_write_the_same_probabilities(
+    policy: str, task: str | None, threshold: float | None
+) -> None:
+    for name, answer in ROWS.items():
+        for x in (np.zeros((1, 3)), [1.0]):
+            call = partial(of_two_classes(policy, task, answer, threshold=threshold), x)
+            assert span_of(True, call) == span_of(False, call), name
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_both_ways_leave_the_same_probabilities_in_records(task: str | None) -> None:
+    for name, answer in ROWS.items():
+
+        def decorated(ratio: float | None, answer: object = answer) -> Callable[..., object]:
+            return of_two_classes("shapes", task, answer, sample_ratio=ratio)
+
+        x = np.zeros((1, 3))
+        assert record_of(True, decorated, x) == record_of(False, decorated, x), name
+
+
+class Knows:
+    """A model that says its classes, or raises where it should."""
+
+    def __init__(self, classes: object, answer: object) -> None:
+        self.known, self.answer, self.asked = classes, answer, 0
+
+    @property
+    def classes_(self) -> object:
+        self.asked += 1
+        if isinstance(self.known, Exception):
+            raise self.known
+        return self.known
+
+    def predict(self, x: object) -> object:
+        return self.answer
+
+
+@pytest.mark.parametrize("policy", semconv.CAPTURE_POLICIES)
+@pytest.mark.parametrize(
+    "classes", [np.array([0, 1]), ["a", "b"], None, [[0, 1], [0, 1]], ValueError("not fitted")]
+)
+def test_both_ways_ask_a_wrapped_model_for_its_classes_once(policy: str, classes: object) -> None:
+    answers = {**ANSWERS, **ROWS, "floats": np.array([1.0]), "integer": 1}
+    for (name, answer), task in product(answers.items(), TASKS):
+        model = Knows(classes, answer)
+        call = partial(inferspan.wrap(model, task=task, capture=policy).predict, np.zeros((1, 3)))
+        model.asked = 0
+        assert span_of(True, call) == span_of(False, call), name
+        assert model.asked <= 4, name
+
+
+def test_a_wrapped_model_that_learns_other_classes_is_read_by_those() -> None:
+    model = Knows(np.array(["a", "b"]), np.array([[0.25, 0.75]]))
+    call = partial(inferspan.wrap(model).predict, np.zeros((1, 3)))
+    assert dict(span_of(True, call)[0])[semconv.OUTPUT_CLASS] == "b"
+    model.known = np.array(["c", "d"])
+    for usual in (True, False):
+        found = dict(span_of(usual, call)[0])
+        assert found[semconv.OUTPUT_CLASS] == "d"
+        assert found[semconv.OUTPUT_CLASSES] == ("c", "d")
+
+
 @pytest.mark.parametrize("policy", semconv.CAPTURE_POLICIES)
 def test_both_ways_map_an_answer_once(policy: str) -> None:
     for name, answer in ANSWERS.items():
