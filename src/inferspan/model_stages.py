@@ -10,10 +10,11 @@ from opentelemetry.context import Context
 from inferspan import served, spans
 from inferspan.attributes import text
 from inferspan.containment import errors
-from inferspan.current import Running
+from inferspan.current import Running, Within
 from inferspan.decorators import StageScope, state_of
 from inferspan.sampling import SPAN_KEY
-from inferspan.spans import CAPTURE, NO_CONTEXT, begun
+from inferspan.semconv import STAGE_NAME
+from inferspan.spans import CAPTURE, END, NO_CONTEXT, begun
 
 WITHIN_KEY: Final = otel_context.create_key("inferspan-within")
 """Where a context keeps the prediction and, of its stages, the innermost's model."""
@@ -30,14 +31,33 @@ class ModelStage(StageScope):
         more.
         """
         end_ns = spans.now_ns()
+        attributes = self.attributes
         try:
-            call = self._call
-            if self.recording and call is not None:
-                self.attributes.update(state_of(call, self._name, value))
+            if self.recording and self._call is not None:
+                attributes.update(state_of(self._call, self._name, value))
         except BaseException as error:
-            errors.contain(CAPTURE, error)
+            try:
+                errors.contain(CAPTURE, error)
+            finally:
+                self._write_and_end(end_ns)
+            return
+        # As `SpanScope._write_and_end`, without its frames.
+        self.ended = True
+        try:
+            if self.recording:
+                attributes[STAGE_NAME] = self._name
+                self.span.set_attributes(attributes)
+        except BaseException as error:
+            errors.contain(END, error)
         finally:
-            self._write_and_end(end_ns)
+            try:
+                self.span.end(end_ns if end_ns >= self.start_ns else self.start_ns)
+            except BaseException as error:
+                errors.contain(END, error)
+            finally:
+                self.attributes = {}
+                self.context = self._parent = NO_CONTEXT
+                self._call = None
 
     def release(self) -> None:
         """As `StageScope.release`, in one frame."""
@@ -65,7 +85,8 @@ def begin(name: str, running: Running, known: served.Served, context: Context) -
     called = f"{name} {running.plan.model}"
     stage.span = span = begun(called if called.isascii() else text(called), context, start_ns)
     stage.recording = recording = span.is_recording()
-    stage.context = Context({**context, SPAN_KEY: span, WITHIN_KEY: (running, known)})
+    stage.context = within = Within({**context, SPAN_KEY: span, WITHIN_KEY: (running, known)})
+    within.call, within.owner = running, known
     if recording and context.get(SPAN_KEY) is not getattr(running, "span", None):
         stage._name_owner(running)
     return stage
