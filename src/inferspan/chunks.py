@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from numpy import ndarray
-
 from inferspan.arguments import Arguments, Keywords, first_given
 from inferspan.attributes import type_name
 from inferspan.calls import Start
@@ -38,12 +36,7 @@ def in_chunks(start: Start) -> Start:
 
     def start_in_chunks(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
         try:
-            given = arguments[0] if arguments else None
-            # As `_rows`, without its frame, for what most calls are given.
-            if type(given) is ndarray and given.ndim:
-                rows = given.shape[0]
-            else:
-                rows = _rows(arguments, keywords)
+            rows = _rows(arguments, keywords)
         except BaseException as error:  # of a foreign object
             errors.contain(_BEGIN, error)
             rows = 0

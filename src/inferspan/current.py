@@ -56,6 +56,19 @@ class Running(Protocol):
         """What a caller keeps of it; None where it is not one prediction."""
 
 
+class Within(Context):
+    """The context of a model's call, while nobody has derived another from it.
+
+    Says what the keys say, too. Libraries ask their models for one thing by way of others, and each
+    of these calls looks here.
+    """
+
+    __slots__ = ("call", "owner")
+    call: Running
+    owner: object
+    """What is known of the model whose call it is, or the model; None where it is a function."""
+
+
 def made_current(running: Running, context: Context) -> Context:
     """The context `context`, in which `running` is the innermost."""
     return otel_context.set_value(CURRENT_KEY, running, context)

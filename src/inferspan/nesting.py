@@ -18,9 +18,10 @@ from opentelemetry.context import Context
 
 from inferspan import attaching, served
 from inferspan.arguments import Arguments, Keywords
+from inferspan.attaching import current
 from inferspan.calls import CallShape, Wrapper, wrapper_of
 from inferspan.containment import Contained
-from inferspan.current import CURRENT_KEY, Running
+from inferspan.current import CURRENT_KEY, Running, Within
 from inferspan.integration import Composed
 from inferspan.model_stages import WITHIN_KEY, begin
 from inferspan.predictions import PredictionCall
@@ -63,16 +64,22 @@ class TracedCall:
             return None
         model = args[0]
         known = state.models.get(id(model))
-        context = attaching.current()
+        context = current()
         running: Any = None
         owner: Any = None
         if context:
+            # Most calls here are a model's of its own methods, and are as they would be without us.
+            if (
+                type(context) is Within
+                and context.owner is known is not None
+                and not context.call.ended
+            ):
+                return None
             running = context.get(CURRENT_KEY)
             if running is not None and running.ended:
                 running = None
             if running is not None:
-                # As `_owner_of`, without its frame: most calls here are a model's of its own
-                # methods, and these are as they would be without us.
+                # As `_owner_of`, without its frame.
                 within: Any = context.get(WITHIN_KEY)
                 if within is not None and within[0] is running:
                     owner = within[1]
@@ -85,10 +92,10 @@ class TracedCall:
                     return None
             if context.get(_QUIET) or context.get(_SUPPRESSED):
                 return None
-        if not state.in_force:
-            return None
         # As `served.known`, without its frames.
         if known is None or known.model() is not model or known.epoch is not state.epoch:
+            if not state.in_force:
+                return None
             known = served.known(model)
         by = known.by
         if by is None:
@@ -116,14 +123,15 @@ class TracedCall:
             recorded = known.how_recorded(model, self.name, self.function)
         if recorded is None:
             return None
-        return recorded.wrapper if recorded.start is None else recorded.start(args[1:], kwargs, 0)
+        start, wrapper = recorded
+        return wrapper if start is None else start(args[1:], kwargs, 0)
 
     def way_of_whole(self, args: Arguments, kwargs: Keywords, how: Composed) -> Way:
         """As `way`, for a model that may be a part of one that is running."""
         if not args:
             return None
         model = args[0]
-        context = attaching.current()
+        context = current()
         running = cast("Running | None", context.get(CURRENT_KEY)) if context else None
         if running is None or running.ended:
             if not state.in_force or (context and is_quiet(context)):
@@ -141,16 +149,16 @@ class TracedCall:
 
         For a method that is looked up: the caller's caller is who looks.
         """
-        running: Any = context.get(CURRENT_KEY)
+        running: Any
+        if type(context) is Within:
+            running, owner = context.call, context.owner
+        else:
+            running = context.get(CURRENT_KEY)
+            owner = None if running is None else _owner_of(running, context)
         if running is None or running.ended:
             return False
         if not running.recording:
             return True
-        within: Any = context.get(WITHIN_KEY)
-        if within is not None and within[0] is running:
-            owner = within[1]
-        else:
-            owner = getattr(running.plan, "owner", None)
         known = state.models.get(id(model))
         if owner is None or known is None:
             return False
@@ -180,7 +188,7 @@ class TracedCall:
             return begin(name, running, known, context)
 
         def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
-            return begin(name, running, known, attaching.current())
+            return begin(name, running, known, current())
 
         return wrapper_of(self._shape, start, False)
 

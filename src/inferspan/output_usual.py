@@ -15,6 +15,7 @@ from inferspan import semconv
 from inferspan.attributes import CLASS_LENGTH_MAX
 from inferspan.output_columns import FEW_CLASSES, OutputRule
 
+_ONE: Final = (1,)
 Found = tuple[str | None, float | None, float | None, list[float] | None]
 """Class, score, value, and the probabilities of all classes."""
 
@@ -87,9 +88,9 @@ def _read_pair(label: Any, score: Any, rule: OutputRule) -> Found | None:
 
 def _read_row(value: Any, rule: OutputRule) -> Found | None:
     """Read a batch of one row, as models answer that take batches only."""
-    if value.ndim == 2:
-        return _read_probabilities(value, rule)
-    if value.shape != (1,) or rule.operation == "predict_proba":
+    if value.shape != _ONE:
+        return _read_probabilities(value, rule) if value.ndim == 2 else None
+    if rule.operation == "predict_proba":
         return None
     kind = value.dtype.kind
     if kind in "iu" and rule.form == "class":

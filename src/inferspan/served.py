@@ -280,7 +280,7 @@ class Served:
         start = starter(plan)
         # What calls back, or is told its inputs otherwise, has no rows to cut.
         whole = reading.called_back is not None or reading.inputs is not None
-        return start if whole else in_chunks(start)
+        return start if whole else starter(plan, in_chunks(start))
 
 
 def _wrapper(start: Start, reading: Reading, shape: CallShape, name: str) -> Wrapper:

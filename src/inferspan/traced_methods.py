@@ -12,9 +12,11 @@ from inferspan import attaching, served
 from inferspan.attaching import current
 from inferspan.calls import run_under
 from inferspan.containment import Contained, errors
+from inferspan.current import Within
 from inferspan.integration import Composed
 from inferspan.nesting import DECIDE, HUSH, TracedCall, is_quiet, quietly
 from inferspan.patching import bound_anew
+from inferspan.served import state
 from inferspan.spans import SpanScope
 
 _NAMED_MAX: Final = 4
@@ -91,7 +93,15 @@ class _PassedBy:
             return self._made
         try:
             context = current()
-            if context and self._call.is_part(instance, context):
+            if context and (
+                # As `is_part`, without its frame.
+                (
+                    type(context) is Within
+                    and context.owner is state.models.get(id(instance), self)
+                    and not context.call.ended
+                )
+                or self._call.is_part(instance, context)
+            ):
                 return MethodType(self._function, instance)
         except BaseException as error:
             errors.contain(DECIDE, error)

@@ -15,7 +15,7 @@ from opentelemetry.trace import NonRecordingSpan, Tracer
 from inferspan import spans
 from inferspan.capture import Call, input_rows
 from inferspan.containment import errors, from_outside
-from inferspan.current import CURRENT_KEY
+from inferspan.current import CURRENT_KEY, Within
 from inferspan.output_usual import USUAL
 from inferspan.outputs import Output
 from inferspan.plans import UNREAD, PredictionPlan
@@ -133,7 +133,8 @@ def begin_sampled_by_us(
     call.start_ns = start_ns
     call.span = span
     call.attributes = {}
-    call.context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: call})
+    call.context = context = Within({**parent, SPAN_KEY: span, CURRENT_KEY: call})
+    context.call, context.owner = call, plan.owner
     call._span_context = span.get_span_context()
     # Read at the end of each call: found on the class, they would cost twice as much.
     call._id = None

@@ -10,7 +10,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from numpy import ndarray
-from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import SpanKind, get_tracer_provider
 
@@ -25,8 +24,9 @@ from inferspan.attributes import (
     row_count,
 )
 from inferspan.containment import errors, from_outside
-from inferspan.current import CURRENT_KEY
+from inferspan.current import CURRENT_KEY, Within
 from inferspan.identity import new_record_id
+from inferspan.output_columns import ROWS_MAX
 from inferspan.output_usual import USUAL, read_mapping
 from inferspan.outputs import Output
 from inferspan.plain_json import plain_answer, plain_vector
@@ -180,19 +180,28 @@ class UsualCall(PredictionCall):
             self._finish()
 
 
-def starter(plan: PredictionPlan) -> Start:
-    """Make what begins the calls of a function."""
+def starter(plan: PredictionPlan, cut: Start | None = None) -> Start:
+    """Make what begins the calls of a function.
+
+    Args:
+        plan: how they are recorded.
+        cut: begins those that may have more rows than a span holds; absent = none are looked at.
+    """
     if plan.rule.task in _OF_LANGUAGE:
         from inferspan.generations import LanguageCall  # most processes have none
 
-        return partial(LanguageCall, plan)
+        return cut or partial(LanguageCall, plan)
     if plan.declares or not plan.usual or plan.sample_ratio is not None:
-        return partial(PredictionCall, plan)
-    return _usual_starter(plan)
+        return cut or partial(PredictionCall, plan)
+    return _usual_starter(plan, cut)
 
 
-def _usual_starter(plan: PredictionPlan) -> Start:
+def _usual_starter(plan: PredictionPlan, cut: Start | None) -> Start:
     def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
+        given: Any = arguments[0] if arguments else None
+        shape = given.shape if type(given) is ndarray else None
+        if cut is not None and (not shape or shape[0] > ROWS_MAX):
+            return cut(arguments, keywords, bound)
         told = settings.latest
         provider, tracer, usual, ours = state.tracing
         if (
@@ -218,8 +227,8 @@ def _usual_starter(plan: PredictionPlan) -> Start:
         except BaseException as error:
             span = unbegun(parent, error)
         # Of OpenTelemetry's SDK, which has no others that record.
-        context = span.get_span_context() if isinstance(span, ReadableSpan) else None
-        if context is None or not context[FLAGS] & SAMPLED:
+        own = span.get_span_context() if isinstance(span, ReadableSpan) else None
+        if own is None or not own[FLAGS] & SAMPLED:
             return PredictionCall(plan, arguments, keywords, bound, (parent, start_ns, span))
         call: UsualCall = UsualCall()
         # Read at the end of each call: found on the class, they would cost twice as much.
@@ -230,17 +239,17 @@ def _usual_starter(plan: PredictionPlan) -> Start:
         call._parent, call.start_ns = parent, start_ns
         call.span = span
         if parent:
-            call.context = Context({**parent, SPAN_KEY: span, CURRENT_KEY: call})
+            call.context = context = Within({**parent, SPAN_KEY: span, CURRENT_KEY: call})
         else:
-            call.context = Context({SPAN_KEY: span, CURRENT_KEY: call})
+            call.context = context = Within({SPAN_KEY: span, CURRENT_KEY: call})
+        context.call, context.owner = call, plan.owner
         try:
             if policy != "none" and len(arguments) == 1 and not keywords:
-                given = arguments[0]
                 if type(given) is list and len(given) < _LISTS_MAX:
                     call._extent = _LISTS[len(given)]
-                elif type(given) is ndarray:
-                    shape, dtype = given.shape, given.dtype
-                    call._extent = array_extents.get((shape, dtype)) or array_extent(given)
+                elif shape is not None:
+                    extent = array_extents.get((shape, given.dtype))
+                    call._extent = extent or array_extent(given)
                     if len(shape) >= 2:
                         call._input_rows = shape[0]
                 elif (extent := extent_of(given)) is not None:
