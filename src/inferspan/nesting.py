@@ -79,15 +79,7 @@ class TracedCall:
             if running is not None and running.ended:
                 running = None
             if running is not None:
-                # As `_owner_of`, without its frame.
-                within: Any = context.get(WITHIN_KEY)
-                if within is not None and within[0] is running:
-                    owner = within[1]
-                else:
-                    try:
-                        owner = running.plan.owner
-                    except AttributeError:  # of a batch, or of what another process began
-                        owner = None
+                owner = _owner_of(running, context)
                 if owner is model or (owner is known and owner is not None):
                     return None
             if context.get(_QUIET) or context.get(_SUPPRESSED):

@@ -10,8 +10,9 @@ from opentelemetry.trace import SpanKind
 
 from inferspan import semconv, settings
 from inferspan.arguments import Arguments, Keywords, Source
-from inferspan.attributes import Attributes
-from inferspan.capture import INPUT_SHOWN, OUTPUT_SHOWN, Call
+from inferspan.attributes import Attributes, type_name
+from inferspan.capture import INPUT_SHOWN, OUTPUT_SHOWN, Call, Drop
+from inferspan.containment import from_outside
 from inferspan.frozen import altered, frozen
 from inferspan.output_columns import OutputRule
 from inferspan.redaction import Redactor
@@ -120,9 +121,21 @@ class PredictionPlan:
             for policy in semconv.CAPTURE_POLICIES
         }
 
-    def rule_now(self) -> OutputRule:
-        """The rule by which an answer is read now; what finds it may raise what a model raises."""
-        return self.rule if self.live_rule is None else self.live_rule()
+    def rule_now(self, drop: Drop) -> OutputRule:
+        """The rule by which an answer is read now; `drop` is told why it is the declared one only.
+
+        Raises:
+            BaseException: what comes from outside while a model is asked.
+        """
+        if self.live_rule is not None:
+            try:
+                return self.live_rule()
+            except Exception as error:  # of a model's own property
+                if from_outside(error):
+                    raise
+                raised = type_name(type(error))
+                drop("classes", f"classes_ raised {raised}; declare classes=[…]")
+        return self.rule
 
     def fixed_beside(self, attributes: Attributes, policy: str) -> Attributes:
         """The constants, and the policy where nothing beside them tells it."""

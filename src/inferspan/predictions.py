@@ -188,14 +188,7 @@ class PredictionCall(SpanScope):
     def rule(self) -> OutputRule:
         """The rule by which the answer is read; found once, after the model has answered."""
         if self._rule is None:
-            self._rule = self.plan.rule
-            try:
-                self._rule = self.plan.rule_now()
-            except Exception as error:
-                if from_outside(error):
-                    raise
-                kind = type_name(type(error))
-                self._drop("classes", f"classes_ raised {kind}; declare classes=[…]")
+            self._rule = self.plan.rule_now(self._drop)
         return self._rule
 
     def read(self, value: object) -> None:
