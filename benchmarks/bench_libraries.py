@@ -5,7 +5,8 @@ not instrumented while the bare call and the one with a span written by hand are
 while ours are; the overhead is what a call takes more than the bare one, and its ratio to that of
 the hand-written span (R: `start_as_current_span`, five `set_attribute` calls) is what to compare.
 A pipeline has a span for each step beside that of the prediction, with what the step made: as many
-spans by hand would be as many R, so that the overhead is also divided by the spans.
+spans by hand would be as many R, so that the overhead is also divided by the spans. The answer is
+written by hand as the attribute it can be: a class, a number, a list of probabilities.
 
 Times are CPU time of the caller's thread; printed is the first quartile over the sweeps. With
 `--instructions` they are counted as well, under valgrind, each variant in a child of one process
@@ -46,6 +47,8 @@ ROUND_NS: Final = 20_000_000
 """What a round of one variant is to take."""
 VARIANTS: Final = ("bare", "by hand", "traced", "unsampled")
 TRACED: Final = VARIANTS[2:]
+COUNTING_S: Final = 1_800
+"""What the counts of a library may take: some ten minutes where others are at work, too."""
 WARMING: Final = 100
 """Calls before those that are counted."""
 SWITCH: Final = "BENCH_LIBRARIES_SWITCH"
@@ -156,6 +159,7 @@ def instructions_of(
         {**os.environ, SWITCH: str(switch)},
         bench_instructions.ONLY_THE_LOOP,
         callgrind.OFF_AT_START,
+        timeout_s=COUNTING_S,
     )
     found: dict[str, dict[str, float]] = {}
     for line in said.splitlines():
