@@ -11,12 +11,14 @@ import numpy as np
 import wrapt
 
 from inferspan.arguments import Arguments, Parameters, SourceName
+from inferspan.attaching import current
 from inferspan.calls import CallShape, wrapper_of
+from inferspan.current import CURRENT_KEY
 from inferspan.declaration import Declaration, Names, options_known
 from inferspan.frozen import altered
 from inferspan.output_columns import Misfit, OutputRule, class_of
 from inferspan.plans import PredictionPlan
-from inferspan.predictions import current_call
+from inferspan.predictions import PredictionCall
 from inferspan.proxies import AttributeProxy
 from inferspan.redaction import Redaction
 from inferspan.usual_calls import starter
@@ -149,8 +151,14 @@ class _Method:
         kwargs: dict[str, Any],
     ) -> Any:
         """Call the method; inside another call of the same model it is part of that one."""
-        running = current_call()
-        if running is not None and running.plan.owner is self._model:
+        context = current()
+        running = context.get(CURRENT_KEY) if context else None
+        # As `current_call`, without its frames.
+        if (
+            isinstance(running, PredictionCall)
+            and not running.ended
+            and running.plan.owner is self._model
+        ):
             return wrapped(*args, **kwargs)
         return self._traced(wrapped, instance, args, kwargs)
 
