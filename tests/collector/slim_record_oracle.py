@@ -288,24 +288,25 @@ class _Record:
             _check(texts is None and raw is None)
             return [None] * count
         _check(texts is None or isinstance(texts, list))
-        lists: list[list[str]] = [[]]
-        for text in texts or []:  # type: ignore[union-attr]
-            _check(isinstance(text, str))
-            try:
-                named = json.loads(text)  # type: ignore[arg-type]
-            except ValueError:
-                raise Refused from None
-            _check(isinstance(named, list) and all(isinstance(name, str) for name in named))
-            known = [semconv.class_text(checked_text("", name)) for name in named]
-            _check(None not in known and len(set(known)) == len(known))
-            lists.append([name or "" for name in known])
-        _check(all(code < len(lists) for code in codes))
-        total = sum(len(lists[code]) for code in codes)
+        lists: list[Sequence[str] | None] = [[]]
+        unfit = set()
+        for number, text in enumerate(texts or [], start=1):  # type: ignore[arg-type]
+            named = _array(text)
+            classes = None if named is None else _classes(named)
+            lists.append(classes or named)
+            if classes is None:
+                unfit.add(number)
+        _check(all(code < len(lists) and lists[code] is not None for code in codes))
+        total = sum(len(lists[code] or ()) for code in codes)
         _check(raw is not None or total == 0)
         numbers = iter(self.floats(semconv.RECORD_PROBABILITIES, total))
         found: list[dict[str, tuple[float]] | None] = []
         for code in codes:
-            row = {name: next(numbers) for name in lists[code]}
+            places = [next(numbers) for _ in lists[code] or ()]
+            if code in unfit:
+                found.append({UNFIT: (0.0,)})
+                continue
+            row = dict(zip(lists[code] or (), places, strict=True))
             complete = {name: (p,) for name, p in row.items() if p is not None}
             kept = task == semconv.MULTICLASS and 2 <= len(row) <= 256 and len(complete) == len(row)
             found.append(complete if kept else None)
@@ -322,6 +323,26 @@ class _Record:
             found = self.texts(semconv.RECORD_IDS, lambda value: checked_id("", value))
         _check(found is None or len(found) in (count, total))
         return found
+
+
+def _classes(named: list[Any]) -> list[str] | None:
+    """Distinct classes; None where one of them is none."""
+    if not all(isinstance(name, str) for name in named):
+        return None
+    try:
+        known = [semconv.class_text(checked_text("", name)) for name in named]
+    except RefusedRecord:
+        return None
+    found = [name for name in known if name is not None]
+    return found if len(set(found)) == len(named) else None
+
+
+def _array(text: Any) -> list[Any] | None:
+    try:
+        named = json.loads(text) if isinstance(text, str) else None
+    except ValueError:
+        return None
+    return named if isinstance(named, list) else None
 
 
 def _check(held: bool) -> None:

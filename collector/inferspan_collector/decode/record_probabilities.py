@@ -7,6 +7,7 @@ probabilities of the rows that have a list stand behind each other.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,16 +19,20 @@ from inferspan_collector.batches import Float64, Int64, Strings, Texts
 from inferspan_collector.decode import probabilities
 from inferspan_collector.decode.attributes import (
     Attributes,
+    Entries,
     RefusedRecord,
     checked_text,
     shown,
 )
 from inferspan_collector.decode.packed_columns import Coded, coded, floats
+from inferspan_collector.decode.unfit_calls import UnfitCalls
 
 _CLASSES: Final = semconv.RECORD_PROBABILITY_CLASSES
 _CODES: Final = semconv.RECORD_PROBABILITY_CLASS_CODES
 _NUMBERS: Final = semconv.RECORD_PROBABILITIES
 _CHUNK: Final = 1 << 20
+_NO_LIST: Final = "bad_list"
+"""Why the length of a list is not known."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -46,20 +51,27 @@ class RecordProbabilities:
 
     @classmethod
     def read(
-        cls, attributes: Attributes, rows: int, task: str | None
+        cls, attributes: Attributes, rows: int, task: str | None, unfit: UnfitCalls
     ) -> RecordProbabilities | None:
         """Read the columns; None where the record has none.
 
+        Args:
+            attributes: the record's.
+            rows: of the record.
+            task: of its model.
+            unfit: told of lists with a class that cannot be kept.
+
         Raises:
-            RefusedRecord: a list that is none, a code past their end, a wrong length or type.
+            RefusedRecord: a row's list is none, so that nothing says where the probabilities of the
+                next begin; a code past their end, a wrong length or type.
         """
         texts = attributes.value(_CLASSES)
         if texts is not None and not isinstance(texts, list):
             raise RefusedRecord(
                 "bad_type", f"{_CLASSES} = {shown(texts)} is not a list; send one text per list"
             )
-        lists = [_list_of_classes(text) for text in texts or ()]
-        written = [probabilities.classes_text(names) for names in lists]
+        lists, faults = _lists_of_classes(texts or ())
+        written: list[str | None] = [probabilities.classes_text(names) for names in lists]
         column = coded(attributes, _CODES, rows, _CLASSES, None if texts is None else written)
         if column is None:
             if _NUMBERS in attributes:
@@ -69,10 +81,14 @@ class RecordProbabilities:
             return None
         lengths = np.array([0, *map(len, lists)], np.int64)
         uses = _uses(column.codes, len(lengths))
+        for place, fault in faults.items():
+            if fault.reason == _NO_LIST and uses[place + 1]:
+                raise fault
+        unfit.of_rows(column.codes, Entries(written, faults))
         numbers = floats(attributes, _NUMBERS, int(uses @ lengths))
         if numbers is None and (lengths * uses).any():
             raise RefusedRecord("missing_column", f"{_NUMBERS} is missing: {_CODES} needs it")
-        bytes_of = np.array([0, *(len(text.encode()) for text in written)], np.int64)
+        bytes_of = np.array([0, *(len((text or "").encode()) for text in written)], np.int64)
         weight = int(uses @ bytes_of)
         return cls(column, lengths, np.empty(0) if numbers is None else numbers, weight, task)
 
@@ -96,17 +112,43 @@ def _uses(codes: NDArray[Any], count: int) -> Int64:
     return found
 
 
-def _list_of_classes(text: object) -> list[str]:
+def _lists_of_classes(
+    texts: Iterable[object],
+) -> tuple[list[list[str]], dict[int, RefusedRecord]]:
+    """The classes of each list, as many as it names; and place → why a list cannot be kept."""
+    lists: list[list[str]] = []
+    faults: dict[int, RefusedRecord] = {}
+    for place, text in enumerate(texts):
+        named: list[Any] = []
+        try:
+            named = _array(text)
+            lists.append(_classes(text, named))
+        except RefusedRecord as fault:
+            # Its rows will be left out, but first their probabilities have to be passed over.
+            lists.append([""] * len(named))
+            faults[place] = fault
+    return lists, faults
+
+
+def _array(text: object) -> list[Any]:
     try:
         named = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):
         named = None
-    if not isinstance(named, list) or not all(isinstance(each, str) for each in named):
+    if not isinstance(named, list):
+        raise RefusedRecord(
+            _NO_LIST, f"{_CLASSES} holds {shown(text)}, which is no JSON array of texts"
+        )
+    return named
+
+
+def _classes(text: object, named: list[Any]) -> list[str]:
+    if not all(isinstance(each, str) for each in named):
         raise RefusedRecord(
             "bad_names", f"{_CLASSES} holds {shown(text)}, which is no JSON array of texts"
         )
     classes = [semconv.class_text(checked_text(_CLASSES, each)) for each in named]
-    known = [text for text in classes if text is not None]
+    known = [each for each in classes if each is not None]
     if len(set(known)) != len(named):
         raise RefusedRecord(
             "bad_classes", f"{_CLASSES} holds a list that names a class twice or leaves one out"

@@ -97,7 +97,7 @@ def read_slim_record(
     classes = RecordClasses.read(attributes, rows, ranking, unfit)
     score = finite(attributes, semconv.RECORD_SCORES, rows)
     value = finite(attributes, semconv.RECORD_VALUES, rows)
-    probable = RecordProbabilities.read(attributes, rows, declared.task)
+    probable = RecordProbabilities.read(attributes, rows, declared.task, unfit)
     keys, surplus = slice_keys(attributes, *_SLICES)
     slices = _read_slices(attributes, keys, rows, unfit)
     ids = _read_ids(attributes, calls)
