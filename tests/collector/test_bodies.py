@@ -113,6 +113,33 @@ def test_a_silent_sender_is_given_up_and_holds_nothing(
     asyncio.run(scene())
 
 
+def test_nobody_is_too_slow_while_this_process_stands_still() -> None:
+    """Stopped, or on a machine that slept: exporters drop what is answered 408."""
+
+    async def scene() -> None:
+        budget, loop = Budget(LIMIT, chunk_seconds=10.0), asyncio.get_running_loop()
+        headers = Headers("application/json", "identity", None)
+
+        async def read() -> None:
+            async with received(headers, silence, LIMIT, budget):
+                pass
+
+        under_way = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        wakes = loop.time() + 60.0
+        loop.time = lambda: wakes  # type: ignore[method-assign]
+        with pytest.raises(Overloaded, match="stood still"):
+            await under_way
+        for seconds, silent in ((60.0, 60.0), (75.0, 1.0)):
+            with pytest.raises(Overloaded, match="stood still"):
+                budget.check_pace(seconds, silent)
+        for seconds, silent in ((11.0, 11.0), (61.0, 1.0)):
+            with pytest.raises(RefusedBody, match="did not come whole in time"):
+                budget.check_pace(seconds, silent)
+
+    asyncio.run(scene())
+
+
 def test_bodies_that_are_not_whole_are_given_up_at_the_stop() -> None:
     async def scene() -> None:
         budget = Budget(LIMIT)

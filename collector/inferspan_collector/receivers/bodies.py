@@ -20,6 +20,9 @@ CHUNK_SECONDS_MAX: Final = 10.0
 """How long a sender may fall silent within a body: what it has sent so far is held meanwhile."""
 BODY_SECONDS_MAX: Final = 60.0
 """How long a whole body may take."""
+LATE_SECONDS: Final = 2.0
+"""Who is found too slow so much later than that could be seen was not: this process stood still,
+stopped or on a machine that slept, and what was sent waits to be read."""
 ROW_BYTES: Final = 512
 """What a row takes while it is made."""
 ROWS_SHARE: Final = 4
@@ -163,7 +166,7 @@ class Budget:
 
         Raises:
             RefusedBody: 408, the sender was too slow.
-            Overloaded: the collector is stopping.
+            Overloaded: the collector is stopping, or stood still.
         """
         loop = asyncio.get_running_loop()
         end = loop.time() + self._body_seconds
@@ -189,7 +192,7 @@ class Budget:
         except TimeoutError:
             if self._stopping:
                 raise Stopping() from None
-            raise self._too_slow() from None
+            raise self._too_slow(loop.time() - until) from None
         finally:
             self._reading.discard(deadline)
 
@@ -213,11 +216,21 @@ class Budget:
         self._uploads.discard(give_up)
 
     def check_pace(self, seconds: float, silent: float) -> None:
-        """Raise 408 for a body that is read for so long, or whose sender is silent for so long."""
-        if seconds > self._body_seconds or silent > self._chunk_seconds:
-            raise self._too_slow()
+        """Raise 408 for a body that is read for so long, or whose sender is silent for so long.
 
-    def _too_slow(self) -> RefusedBody:
+        To be called every second, or it raises `Overloaded`: this process stood still.
+        """
+        late = max(seconds - self._body_seconds, silent - self._chunk_seconds)
+        if late > 0:
+            raise self._too_slow(late)
+
+    def _too_slow(self, late: float) -> Exception:
+        if late > LATE_SECONDS:
+            # Most exporters drop what is answered 408.
+            return Overloaded(
+                "the collector stood still while the body came; send this again",
+                reason="stood_still",
+            )
         return RefusedBody(
             408,
             "the body did not come whole in time",

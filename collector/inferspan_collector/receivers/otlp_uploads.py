@@ -28,7 +28,7 @@ from inferspan_collector.receivers.intake import outcome, permitted
 from inferspan_collector.receivers.otlp_exchange import TRANSPORT, Answer, Asked, failed
 from inferspan_collector.receivers.pending_labels import PendingLabels
 from inferspan_collector.receivers.read_as_one import ONE_BY_ONE_SECONDS, kept_as_one, pays
-from inferspan_collector.submission import Sink, Stopping
+from inferspan_collector.submission import Overloaded, Sink, Stopping
 from inferspan_collector.telemetry import REQUESTS, Telemetry
 
 COMPRESSED: Final = 12
@@ -264,7 +264,7 @@ class Upload:
         """Refuse what comes too slowly."""
         try:
             self._receiver.budget.check_pace(seconds, silent)
-        except bodies.RefusedBody as error:
+        except (bodies.RefusedBody, Overloaded) as error:
             self.fail(error)
 
     def give_up(self) -> None:
