@@ -140,15 +140,19 @@ class Gate:
 
     Args:
         limit: of all together; one more is answered 503 and closed.
+        first: the port that gets the last sixteenth alone: whoever asks whether the collector lives
+            must not hear from senders that it does not.
     """
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, first: str | None = None) -> None:
         self.limit = limit
         self.open = 0
+        self._first = first
 
-    def enter(self) -> bool:
-        """Count one connection more; False where there is no room."""
-        if self.open >= self.limit:
+    def enter(self, transport: str) -> bool:
+        """Count one connection more to a port; False where there is no room."""
+        kept = 0 if self._first in (None, transport) else -(-self.limit // 16)
+        if self.open >= self.limit - kept:
             return False
         self.open += 1
         return True
@@ -217,7 +221,7 @@ class _Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._let_in = self.gate.enter()
+        self._let_in = self.gate.enter(self.transport_name)
         self._head_since = self.loop.time()
         if not self._let_in:
             self._turn_away(503, "connections", "as many connections are open as are taken at once")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import logging
 import socket
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,10 @@ LISTEN_STATE = "0A"
 COMMAND_LENGTH_MAX = 80
 PORTS_TRIED = 200
 OPEN_FILES = 65_536
+FILES_KEPT = 128
+"""For the store, the journal and gRPC, of those that may be open."""
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,27 @@ def allow_open_files() -> None:
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def connections_max(configured: int) -> int:
+    """How many connections of `limits.connections` this process can have open beside its files."""
+    try:
+        import resource
+    except ImportError:
+        return configured
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files == resource.RLIM_INFINITY:
+        return configured
+    most = max(files // 2, files - FILES_KEPT)
+    if most < configured:
+        _logger.warning(
+            "%d connections are taken at most: limits.connections is %d, and this process may have "
+            "%d files open; raise its limit (ulimit -n)",
+            most,
+            configured,
+            files,
+        )
+    return min(configured, most)
 
 
 def bind(address: str) -> socket.socket:

@@ -116,7 +116,8 @@ class Collector:
         self._access = Access(config.auth)
         self._signals = otlp.signals(Mapper(config.mappings) if config.mappings else None)
         self._certificates = Certificates(config.receivers.tls)
-        self._gate = Gate(config.limits.connections)
+        connections = listening.connections_max(config.limits.connections)
+        self._gate = Gate(connections, first="api")
         self._running = contextlib.AsyncExitStack()
         watch = self.telemetry.watch
         watch(HELD, lambda: self._budget.held, part="requests_under_way")

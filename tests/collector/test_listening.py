@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import sys
@@ -35,6 +36,21 @@ def test_ipv6_has_brackets() -> None:
         pytest.skip("no IPv6 loopback here")
     with listener:
         assert listening.address_of(listener) == f"[::1]:{port_of(listener)}"
+
+
+def test_no_more_connections_are_taken_than_there_are_files(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Or the store could not open its own."""
+    files = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (200, files[1]))
+    try:
+        assert listening.connections_max(20) == 20
+        assert not caplog.text
+        assert listening.connections_max(1_000) == 100
+        assert "ulimit -n" in caplog.text
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, files)
 
 
 def test_a_taken_address_names_who_holds_it() -> None:

@@ -164,6 +164,18 @@ def test_what_is_off_is_not_started(tmp_path: Path) -> None:
         assert models(str(only.addresses.api)) == []
 
 
+def test_senders_that_take_all_connections_leave_the_api_some(tmp_path: Path) -> None:
+    """Whoever asks whether it lives must not hear from a flood of others that it does not."""
+    few = settings(tmp_path / "data")
+    few = few.model_copy(update={"limits": few.limits.model_copy(update={"connections": 16})})
+    with running_collector(few) as collector, contextlib.ExitStack() as stack:
+        url = collector.addresses.otlp_http
+        assert url is not None
+        held = [stack.enter_context(connected(url)) for _ in range(17)]
+        assert answer_on(held[-1])[0] == 503
+        assert ask(collector.addresses.api, "GET", "/healthz")[0] == 200
+
+
 def test_all_taken_ports_are_named_at_once_and_nothing_stays_open(tmp_path: Path) -> None:
     with listening.bind(FREE) as one, listening.bind(FREE) as two:
         one.listen()
