@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Final
 
 from inferspan_collector import failpoints
-from inferspan_collector.applying import Request, refusal
+from inferspan_collector.applying import Request, fatal, refusal
 from inferspan_collector.batches import Decoded, LabelBatch, PredictionBatch, StageBatch
 from inferspan_collector.first_line import first_line
 from inferspan_collector.journal.journal import Journal
@@ -28,12 +29,20 @@ class Appender:
         queues: has those that wait, and takes what is acknowledged.
         journal: where they are written.
         telemetry: counts.
+        note_fatal: told of each fault why the journal can never be used again, or None.
     """
 
-    def __init__(self, queues: Queues, journal: Journal, telemetry: Telemetry) -> None:
+    def __init__(
+        self,
+        queues: Queues,
+        journal: Journal,
+        telemetry: Telemetry,
+        note_fatal: Callable[[str | None], None],
+    ) -> None:
         self._queues = queues
         self._journal = journal
         self._telemetry = telemetry
+        self._note_fatal = note_fatal
 
     def keep(self, group: list[Request]) -> None:
         """Append all of them at once; one by one where one of them cannot be written as bytes."""
@@ -65,6 +74,7 @@ class Appender:
             return error
         if isinstance(error, _PASSING):
             _logger.error("the journal cannot be written: %s", error)
+            self._note_fatal(fatal(error))
             return refusal(error, of="journal")
         self._telemetry.add(CONTAINED, where="journal")
         _logger.error(

@@ -25,6 +25,7 @@ from inferspan_collector.batches import Decoded, NamedBatch, PredictionBatch
 from inferspan_collector.first_line import first_line
 from inferspan_collector.journal.journal import Entry, Journal
 from inferspan_collector.store.cells import Committed
+from inferspan_collector.store.durably import Gone
 from inferspan_collector.store.naming import TooManyPairs
 from inferspan_collector.store.writer import Writer
 from inferspan_collector.submission import Overloaded, Unstorable
@@ -258,8 +259,8 @@ def refusal(error: Exception, of: str = "store") -> Exception:
 
 
 def fatal(error: Exception) -> str | None:
-    """Why the store has closed itself for good, if that is what an error says."""
-    return first_line(error) if isinstance(error, duckdb.FatalException) else None
+    """Why the store can never be used again, if that is what an error says."""
+    return first_line(error) if isinstance(error, (duckdb.FatalException, Gone)) else None
 
 
 def is_defect(error: Exception) -> bool:

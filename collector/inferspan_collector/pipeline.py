@@ -9,11 +9,12 @@ journal: they are answered when their transaction is on disk.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, Self, TypeVar
@@ -85,7 +86,7 @@ class Pipeline:
         telemetry.add(LOGS_CUT, self._journal.cuts)
         self._applier = Applier(self._writer, self._journal, telemetry)
         self._queues = Queues(config.limits, applied, time.perf_counter, arriving)
-        self._appender = Appender(self._queues, self._journal, telemetry)
+        self._appender = Appender(self._queues, self._journal, telemetry, self._note_if_fatal)
         self._stored = StoreReader(database, config)
         self._reader = StoreReader(_UpToDate(database, self.catch_up), config)
         self._copying = threading.Lock()
@@ -231,8 +232,9 @@ class Pipeline:
     def failure(self) -> Future[str]:
         """Done, and says why, once the store can never be used again by this process.
 
-        DuckDB closes itself after some faults, a failed checkpoint among them. What was
-        acknowledged is on disk; a new process reads it. Cancelled by `close`.
+        DuckDB closes itself after some faults, a failed checkpoint among them; its files may be
+        removed while they are open. What was acknowledged was put on disk; a new process reads what
+        is there. Cancelled by `close`.
         """
         return self._failure
 
@@ -324,7 +326,9 @@ class Pipeline:
 
     def _note_if_fatal(self, fault: str | None) -> None:
         if fault is not None and not self._failure.done():
-            self._failure.set_result(fault)
+            # Both threads may come here, and one of them while it is cancelled.
+            with contextlib.suppress(InvalidStateError):
+                self._failure.set_result(fault)
 
     def _run_errands(self, errands: Sequence[Errand]) -> None:
         for errand in errands:

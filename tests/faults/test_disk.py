@@ -6,6 +6,7 @@ import ctypes
 import os
 import random
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -72,6 +73,21 @@ def test_a_directory_that_cannot_be_written_is_said_in_a_line(tmp_path: Path) ->
     (line,) = ended.stderr.splitlines()
     assert str(directory) in line
     assert list(directory.iterdir()) == []
+
+
+def test_what_is_answered_after_the_directory_was_removed_is_in_the_new_one(tmp_path: Path) -> None:
+    rng = random.Random(SEED)
+    lost, ledger = Ledger(), Ledger()
+    data = tmp_path / "data"
+    with mortal(data, excused=(STORE_CLOSED,)) as collector:
+        run_all(_senders(collector, lost, rng, "removed"))
+        # What it has open it can still write to, and nobody would ever read it.
+        shutil.rmtree(data)
+        run_all(_senders(collector, ledger, rng, "after"))
+        assert collector.deaths == 1
+        expected = ledger.rows("after")
+        collector.steadily(lambda: check(collector.api, MODEL, expected, "after"))
+        assert "removed or replaced while it was open" in collector.log.read_text()
 
 
 def test_a_second_process_on_the_same_file_harms_nobody(tmp_path: Path) -> None:

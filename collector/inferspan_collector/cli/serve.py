@@ -157,7 +157,7 @@ async def _run(settings: Config) -> None:
         fail(
             Exit.STORE_CLOSED,
             f"the store in {settings.store.data} has closed itself: {collector.failure.result()}. "
-            "What was answered is on disk; see the log, look for a full disk, and start it again",
+            "What was answered was put on disk; see the log, look for a full disk, start it again",
         )
 
 

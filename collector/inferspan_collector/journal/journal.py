@@ -126,6 +126,7 @@ class Journal:
 
         Raises:
             OSError: they may be there or not; nobody may be told that they are.
+            durably.Gone: they are not, nor will be others.
         """
         contents = [packing.packed(*part) for part in parts]
         with self._lock:
@@ -215,6 +216,7 @@ class Journal:
                 rest = rest[os.write(descriptor, rest) :]
         failpoints.reach("journal-written")
         os.fdatasync(descriptor)
+        durably.check_named(descriptor, self._open[0])
         self._size += sum(map(len, records))
         if self._size >= SEGMENT_BYTES:
             # From here on it is only deleted.
@@ -223,7 +225,10 @@ class Journal:
 
     def _begin_segment(self, first: int) -> None:
         path = self._directory / segment.file_name(first)
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
+        except FileNotFoundError:
+            raise durably.Gone(self._directory) from None
         self._open, self._size = (path, descriptor), 0
         self._mark = os.urandom(segment.MARK_BYTES)
         beginning = segment.head(first, self._last, self._mark, self._store)

@@ -60,6 +60,7 @@ class Database:
         self._lock = lock
         self._log = path.with_name(f"{path.name}.wal")
         self._log_header = b""
+        self._inode = path.stat().st_ino
         self.path = path
         self.cuts = tuple(cuts)
 
@@ -118,7 +119,17 @@ class Database:
 
         After each checkpoint DuckDB begins a new log. It puts the log's bytes on disk, and not the
         directory that says where they are.
+
+        Raises:
+            durably.Gone: the file has no name any more, or another one has it.
+            OSError: nobody may be told that the commit is on disk.
         """
+        try:
+            named = self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            named = False
+        if not named:
+            raise durably.Gone(self.path)
         try:
             with self._log.open("rb") as log:
                 header = log.read(_HEADER_BYTES)

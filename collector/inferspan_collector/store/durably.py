@@ -2,9 +2,27 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
+
+
+class Gone(OSError):
+    """A file was removed or replaced while it was open: what is written to it is nowhere."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(errno.ENOENT, "removed or replaced while it was open", str(path))
+
+
+def check_named(descriptor: int, path: Path) -> None:
+    """Hold that an open file still has a name.
+
+    Raises:
+        Gone: it was removed, perhaps with its directory.
+    """
+    if os.fstat(descriptor).st_nlink == 0:
+        raise Gone(path)
 
 
 def sync_directory(directory: Path) -> None:
