@@ -42,6 +42,13 @@ def begin() -> subprocess.Popen[bytes] | None:
     return process
 
 
+def end() -> None:
+    """Let go of the process that compiles; for who ends at once."""
+    process = begin()
+    if process is not None:
+        process.kill()
+
+
 def usable_cores() -> int:
     """Cores that this process may run on: a cpuset or `taskset` leaves it fewer than there are."""
     if hasattr(os, "sched_getaffinity"):

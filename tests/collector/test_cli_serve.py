@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import os
 import shlex
 import signal
 import socket
@@ -101,6 +102,25 @@ def test_a_second_signal_ends_it_at_once(tmp_path: Path) -> None:
         assert ended in (128 + signal.SIGTERM, 128 + signal.SIGINT)
     with serving(tmp_path / "data") as served:
         assert counts(served.api) == (1, 0)
+
+
+def test_a_signal_during_the_first_compilation_is_obeyed_at_once(tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-m", "inferspan_collector.cli", "serve", "--data", str(tmp_path / "data")]
+        + [word for option in ("otlp-http", "otlp-grpc", "api") for word in (f"--{option}", FREE)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "compiled")},
+    ) as process:
+        assert process.stderr is not None
+        assert process.stdout is not None
+        assert "compiled code is made ready" in process.stderr.readline()
+        process.terminate()
+        assert process.wait(DEADLINE_SECONDS) == 0
+        assert process.stdout.read() == "", "it never was ready"
+    with serving(tmp_path / "data") as served:
+        assert models(served.api) == []
 
 
 def test_kill_9_loses_nothing_that_was_answered(tmp_path: Path) -> None:

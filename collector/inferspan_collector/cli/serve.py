@@ -125,13 +125,18 @@ def _warn_of_tokens_in_the_clear(settings: Config) -> None:
 
 async def _run(settings: Config) -> None:
     # Imported late: the store and the servers take a second, and `--help` needs none of them.
+    from inferspan_collector import warming
     from inferspan_collector.server import Collector
 
     collector = Collector(settings)
-    stopping = asyncio.Event()
+    started, stopping = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
 
     def stop(number: int) -> None:
+        if not started.is_set():
+            # It has answered nobody, and a compiler cannot be asked to end.
+            warming.end()
+            os._exit(Exit.OK)
         if stopping.is_set():
             # Asked twice: now. What was answered is on disk already.
             os._exit(128 + number)
@@ -141,6 +146,7 @@ async def _run(settings: Config) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop, number)
     addresses = await _started(collector, settings)
+    started.set()
     # What is there now stays: looking through it for garbage took some 4 % of what ingest costs.
     gc.freeze()
     gc.set_threshold(YOUNG_OBJECTS)
