@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+import resource
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -344,6 +345,25 @@ def test_a_fault_of_ours_in_writing_leaves_no_gap(
         opened.append(parts(request))
     opened.close()
     assert left(tmp_path) == EXPECTED[:2] + EXPECTED[3:]
+
+
+def test_a_full_disk_leaves_no_files_of_what_was_refused(tmp_path: Path) -> None:
+    def append(request: Decoded) -> None:
+        opened.append(parts(request))
+
+    opened = written(tmp_path, REQUESTS[:1])
+    room = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, room[1]))
+    try:
+        for request in REQUESTS[1:5]:
+            with pytest.raises(OSError, match=r"large|space"):
+                append(request)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, room)
+    append(REQUESTS[5])
+    assert len([*(tmp_path / DIRECTORY).iterdir()]) == 2
+    opened.close()
+    assert left(tmp_path) == [EXPECTED[0], EXPECTED[5]]
 
 
 def test_files_may_be_deleted_while_what_is_left_is_read(

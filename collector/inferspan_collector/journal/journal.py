@@ -70,6 +70,8 @@ class Journal:
         self._open: tuple[Path, int] | None = None
         """The file that is appended to, and its descriptor."""
         self._size = 0
+        self._begins_with = 0
+        """The sequence that its first record has, or would have."""
         self._lock = threading.Lock()
         self.cuts = sum(one.torn > 0 for one in found.values())
 
@@ -229,7 +231,7 @@ class Journal:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND, 0o600)
         except FileNotFoundError:
             raise durably.Gone(self._directory) from None
-        self._open, self._size = (path, descriptor), 0
+        self._open, self._size, self._begins_with = (path, descriptor), 0, first
         self._mark = os.urandom(segment.MARK_BYTES)
         beginning = segment.head(first, self._last, self._mark, self._store)
         if os.write(descriptor, beginning) < len(beginning):
@@ -243,6 +245,11 @@ class Journal:
         path, descriptor = self._open
         self._open = None
         os.close(descriptor)
+        if self._last < self._begins_with:
+            # Nothing in it was acknowledged: on a full disk there would soon be many.
+            with contextlib.suppress(OSError):
+                path.unlink(missing_ok=True)
+                return
         self._closed[path] = self._last
 
 
