@@ -27,7 +27,7 @@ from inferspan_collector.testing import (
 RESOURCE = {semconv.SERVICE_NAME: "fraud-api", semconv.DEPLOYMENT_ENVIRONMENT_NAME: "prod"}
 MINTED = ["018f3c4e8a7b7c3d9e2f1a2b3c4d5e6f", "018f3c4e8a7b7fff8e2f1a2b3c4d5e6f"]
 SHARED = Call("job", [Row("a", 0.5), Row(None, math.nan), Row("b", 0.25)], trace=2, span=2)
-
+TOO_LONG = '["%s"]' % ("a" * 140_000)
 
 DECLARED = {
     semconv.MODEL_VERSION: "7",
@@ -361,6 +361,7 @@ def test_features_of_the_right_length_are_taken_in_silence() -> None:
         (semconv.RECORD_FEATURE_NAMES, "a, b", "bad_names"),
         (semconv.RECORD_FEATURE_NAMES, None, "bad_names"),
         pytest.param(semconv.RECORD_FEATURE_NAMES, "[" * 100_000, "bad_names", id="too deep"),
+        pytest.param(semconv.RECORD_FEATURE_NAMES, TOO_LONG, "names_too_long", id="too long"),
         (semconv.RECORD_FEATURE_DATA, bytes(31), "length_mismatch"),
         (semconv.RECORD_FEATURE_DATA, None, "missing_column"),
         (semconv.RECORD_CATEGORY_CODES_PREFIX + "c.d", None, "missing_column"),
@@ -383,6 +384,7 @@ def test_wrong_features_of_a_record_cost_no_prediction(
         ({semconv.FEATURE_NAMES: '["a"]', semconv.FEATURE_DATA: bytes(4)}, "length_mismatch"),
         ({semconv.FEATURE_NAMES: '["a"]'}, "missing_column"),
         ({semconv.FEATURE_DATA: bytes(8)}, "bad_names"),
+        ({semconv.FEATURE_NAMES: TOO_LONG, semconv.FEATURE_DATA: bytes(8)}, "names_too_long"),
         (
             {semconv.FEATURE_CATEGORY_NAMES: "[]", semconv.FEATURE_CATEGORY_VALUES: ["x"]},
             "length_mismatch",

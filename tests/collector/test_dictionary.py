@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from records import Label, Prediction
 from stores import Store
 
+from inferspan_collector.store import dictionary
 from inferspan_collector.store.dictionary import Dictionary
 
 
@@ -22,6 +24,33 @@ def test_a_combination_has_one_number_however_often_it_comes(tmp_path: Path) -> 
         assert sets.numbers([other, ("risk", None, None), some]) == [2, 3, 1]
         found = cursor.execute("FROM feature_sets ORDER BY set_id").fetchall()
         assert found == [(1, *some), (2, *other), (3, "risk", None, None)]
+    store.database.close()
+
+
+def test_what_is_remembered_is_bounded_by_its_texts_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dictionary, "CHARACTERS_MAX", 300)
+    store = Store(tmp_path)
+    long = [("fraud", str(n) * 100, None) for n in range(5)]
+    with store.database.cursor() as cursor:
+        sets = Dictionary(cursor, "feature_sets")
+        assert sets.numbers(long[:3]) == [1, 2, 3]
+        assert sets.numbers([long[3], long[0]]) == [4, 5], "three of them filled it"
+        assert sets.numbers([long[3], long[0]]) == [4, 5]
+        sets.reload()
+        assert sets.numbers([long[0], long[1]]) == [5, 2]
+    store.database.close()
+
+
+def test_what_was_read_is_known_again_however_many_have_left_since(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    names = [("fraud", f"[{n}]", None) for n in range(5_000)]
+    with store.database.cursor() as cursor:
+        Dictionary(cursor, "feature_sets").numbers(names)
+        cursor.execute("DELETE FROM feature_sets WHERE set_id BETWEEN 100 AND 4_900")
+        sets = Dictionary(cursor, "feature_sets")
+        assert sets.numbers([names[7], names[4_950], names[200]]) == [8, 4_951, 5_001]
     store.database.close()
 
 

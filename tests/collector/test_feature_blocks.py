@@ -20,11 +20,11 @@ from feature_rows import row_of
 from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.publish import drifting, foreseeing
 from inferspan_collector.publish.parameters import rfc3339
-from inferspan_collector.store import feature_blocks
+from inferspan_collector.store import feature_blocks, unused
 from inferspan_collector.store.database import Database
 from inferspan_collector.store.forgetting import ToForget
 from inferspan_collector.store.row_columns import RowQuery
-from inferspan_collector.telemetry import Telemetry
+from inferspan_collector.telemetry import ERASED, Telemetry
 
 HOUR_NS = 60 * MINUTE_NS
 HOUR_START_NS = START_NS - START_NS % HOUR_NS
@@ -64,6 +64,48 @@ def kept(store: Store, model: str = "fraud") -> Kept:
                 features[name] = texts[place]
         found[ids[f"{high:016x}{low:016x}", f"{span:016x}"]] = features
     return found
+
+
+def test_names_that_no_row_has_any_more_leave_with_the_rows(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unused, "LEFT_ALONE", 2)
+
+    def commit(number: int, received: int) -> None:
+        said = {f"feature-{number % 5}": float(number)}
+        id, at = f"order-{number}", {"received": received}
+        store.commit(
+            (
+                Prediction(id, f"class-{number}", span=number + 1, features=said, **at),
+                Label(id, f"class-{number}", f"label-{number}", source=f"s{number}", **at),
+            )
+        )
+
+    def sets() -> list[int]:
+        with store.database.cursor() as cursor:
+            return [
+                cursor.execute(f"SELECT count(*) FROM {table}").fetchall()[0][0]
+                for table in ("feature_sets", "label_sets", "judgements")
+            ]
+
+    for number in range(5):
+        commit(number, START_NS)
+    later = START_NS + 91 * DAY_NS
+    commit(5, later)
+    assert sets() == [5, 6, 6]
+    tidied(store, later)
+    assert len(kept(store)) == 1
+    assert sets() == [1, 1, 1]
+    assert store.telemetry.get(ERASED, table="sets", reason="age") == 14
+    # What has left may come again, and stands for what it says.
+    commit(6, later)
+    commit(1, later + 1)
+    assert kept(store) == {
+        "order-5": {"feature-0": 5.0},
+        "order-6": {"feature-1": 6.0},
+        "order-1": {"feature-1": 1.0},
+    }
+    assert len(store.reader.predictions("fraud", outcome="correct")) == 3
 
 
 def test_features_are_read_of_the_rows_that_had_them(store: Store) -> None:

@@ -40,6 +40,7 @@ _BAD: Final = -2
 _REMEMBERED: Final = 4096
 _REMEMBERED_BYTES_MAX: Final = 512
 """What is larger does not often come again."""
+_REMEMBERED_NAMES_BYTES_MAX: Final = 4096
 _REMEMBERED_TEXTS: Final = 256
 
 
@@ -277,13 +278,20 @@ def _read_of_prediction(name: str, attributes: Attributes) -> Meaning:
     return attributes.text(name)
 
 
-@lru_cache(_REMEMBERED)
 def _names_text(raw: bytes) -> str | None:
+    known = len(raw) <= _REMEMBERED_NAMES_BYTES_MAX
+    return _remembered_names(raw) if known else _read_names(raw)
+
+
+def _read_names(raw: bytes) -> str | None:
     attributes = Attributes([KeyValue(key=semconv.FEATURE_NAMES, value=AnyValue.FromString(raw))])
     try:
-        return names_text(tuple(json_names(attributes, semconv.FEATURE_NAMES)))
+        return names_text(json_names(attributes, semconv.FEATURE_NAMES))
     except RefusedRecord:
         return None
+
+
+_remembered_names = lru_cache(_REMEMBERED)(_read_names)
 
 
 def any_of(masks: Iterable[Bool | None]) -> Bool | None:

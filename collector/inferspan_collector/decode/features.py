@@ -67,7 +67,7 @@ def _of_span(attributes: Attributes, rows: int) -> Features:
         named = json_names(attributes, semconv.FEATURE_NAMES)
         raw = required(attributes, semconv.FEATURE_DATA)
         width_of(semconv.FEATURE_DATA, raw, len(named) * rows, _DOUBLE)
-        names, width = names_text(tuple(named)), 8 * len(named)
+        names, width = names_text(named), 8 * len(named)
         values = [raw[at : at + width] for at in range(0, width * rows, width)] if width else []
     name = semconv.FEATURE_CATEGORY_VALUES
     if semconv.FEATURE_CATEGORY_NAMES in attributes or name in attributes:
@@ -76,7 +76,7 @@ def _of_span(attributes: Attributes, rows: int) -> Features:
         if len(texts) != len(named) * rows:
             rule = f"{len(named)} features of {rows} rows need {len(named) * rows}"
             raise disagree(name, len(texts), rule)
-        category_names, width = names_text(tuple(named)), len(named)
+        category_names, width = names_text(named), len(named)
         category_values = [
             feature_rows.array_bytes(tuple(texts[at : at + width]))
             for at in range(0, width * rows, width or 1)
@@ -98,16 +98,17 @@ def _with_columns(batch: PredictionBatch, attributes: Attributes) -> PredictionB
         required(attributes, semconv.RECORD_FEATURE_DATA)
         numbers = floats(attributes, semconv.RECORD_FEATURE_DATA, len(named) * rows)
         if numbers is not None and len(numbers):
-            names = names_text(tuple(named))
+            names = names_text(named)
             by_row = np.ascontiguousarray(numbers.reshape(len(named), rows).T)
             offsets = np.arange(rows + 1, dtype=np.int64) * 8 * len(named)
             values = Texts(by_row.view(np.uint8).reshape(-1), offsets)
     columns = _categories(attributes, rows)
+    category_names = names_text(tuple(columns)) if columns else None
     arrays = [feature_rows.array_bytes(texts) for texts in zip(*columns.values(), strict=True)]
     return replace(
         batch,
         feature_names=Strings.constant(names, rows),
-        category_names=Strings.constant(names_text(tuple(columns)) if columns else None, rows),
+        category_names=Strings.constant(category_names, rows),
         features=feature_rows.written(
             values, Texts.of_bytes(arrays) if arrays else Texts.constant(None, rows)
         ),

@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Final
 
 import numpy as np
@@ -20,7 +19,9 @@ from inferspan_collector.decode.attributes import Attributes, RefusedRecord, sho
 CODE_WIDTHS: Final = (1, 2, 4)
 FLOAT_WIDTHS: Final = (4, 8)
 TIME_WIDTHS: Final = (4, 8)
-_REMEMBERED: Final = 1024
+NAMES_LENGTH_MAX: Final = 131_072
+"""Of the names of one prediction's features, as JSON: 256 names of 500 characters. Each combination
+of names that differs is kept, and what is kept of many has to fit into memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,19 +193,34 @@ def distinct_rows(matrix: NDArray[Any]) -> tuple[NDArray[Any], NDArray[np.intp]]
     return matrix[first], inverse
 
 
-@lru_cache(_REMEMBERED)
-def names_text(names: tuple[str, ...]) -> str:
-    """Names as batches hold them: one text, however it was spaced."""
-    return json.dumps(names, ensure_ascii=False, separators=(",", ":"))
+def names_text(names: Sequence[str]) -> str:
+    """Names as batches hold them: one text, however it was spaced.
+
+    Raises:
+        RefusedRecord: they are too long together.
+    """
+    text = json.dumps(names, ensure_ascii=False, separators=(",", ":"))
+    _check_length("names of features", text)
+    return text
+
+
+def _check_length(name: str, text: str) -> None:
+    if len(text) > NAMES_LENGTH_MAX:
+        raise RefusedRecord(
+            "names_too_long",
+            f"{name}: {len(text)} characters in all; {NAMES_LENGTH_MAX} are kept, name fewer",
+        )
 
 
 def json_names(attributes: Attributes, name: str) -> list[str]:
     """Names that stand in one text, as a JSON array.
 
     Raises:
-        RefusedRecord: they are no such array of texts.
+        RefusedRecord: they are no such array of texts, or too long.
     """
     text = attributes.value(name)
+    if isinstance(text, str):
+        _check_length(name, text)
     try:
         names = json.loads(text) if isinstance(text, str) else None
     except (ValueError, RecursionError):

@@ -12,6 +12,10 @@ from typing import Any, Final
 import duckdb
 
 REMEMBERED_MAX: Final = 50_000
+CHARACTERS_MAX: Final = 16_000_000
+"""Of the texts of all that is remembered: those of one may be a hundred thousand."""
+_AT_ONCE: Final = 1_024
+"""Numbers whose combinations are read at once; DuckDB holds all of their texts then."""
 
 Combination = tuple[Any, ...]
 
@@ -21,16 +25,37 @@ class Dictionary:
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection, table: str) -> None:
         self._cursor = cursor
-        self._table = table
+        self.table = table
+        # Its first column.
+        self.key = str(cursor.execute(f"FROM {table} LIMIT 0").description[0][0])
         self.reload()
 
     def reload(self) -> None:
-        """Remember what is on disk, and nothing else."""
-        rows = self._cursor.execute(
-            f"SELECT * FROM {self._table} ORDER BY 1 DESC LIMIT {REMEMBERED_MAX}"
-        ).fetchall()
-        self._numbers: dict[Combination, int] = {tuple(row): n for n, *row in reversed(rows)}
-        self._next = rows[0][0] + 1 if rows else 1
+        """Remember of what is on disk the newest, as far as the limits go, and nothing else."""
+        self.forget()
+        self._next = (self._newest(2**31 - 1) or 0) + 1
+        end = self._next - 1
+        for _ in range(0, REMEMBERED_MAX, _AT_ONCE):
+            newest = self._newest(end)
+            if newest is None or self._characters >= CHARACTERS_MAX:
+                return
+            end = newest - _AT_ONCE
+            try:
+                rows = self._cursor.execute(
+                    f"FROM {self.table} WHERE {self.key} > ? AND {self.key} <= ? ORDER BY 1 DESC",
+                    [end, newest],
+                ).fetchall()
+            except duckdb.OutOfMemoryException:
+                # Of a file that holds longer texts than are taken now: it need not be remembered.
+                return
+            for number, *combination in rows:
+                self._numbers.setdefault(tuple(combination), number)
+                self._characters += _characters(combination)
+
+    def forget(self) -> None:
+        """Remember nothing: every combination that comes gets another number."""
+        self._numbers: dict[Combination, int] = {}
+        self._characters = 0
 
     def number(self, combination: Combination) -> int:
         """The number of a combination; a new one is written in the open transaction."""
@@ -43,14 +68,25 @@ class Dictionary:
         for combination in combinations:
             number = self._numbers.get(combination)
             if number is None:
-                if len(self._numbers) >= REMEMBERED_MAX:
-                    self._numbers.clear()
+                if len(self._numbers) >= REMEMBERED_MAX or self._characters >= CHARACTERS_MAX:
+                    self.forget()
                 number = self._numbers[combination] = self._next
+                self._characters += _characters(combination)
                 new.append((number, *combination))
                 self._next += 1
             found.append(number)
         if new:
             columns = [list(column) for column in zip(*new, strict=True)]
             chosen = ", ".join(["unnest(?)"] * len(columns))
-            self._cursor.execute(f"INSERT INTO {self._table} SELECT {chosen}", columns)
+            self._cursor.execute(f"INSERT INTO {self.table} SELECT {chosen}", columns)
         return found
+
+    def _newest(self, most: int) -> int | None:
+        """The greatest number up to one; None where there is none."""
+        greatest = f"SELECT max({self.key}) FROM {self.table} WHERE {self.key} <= ?"
+        number: int | None = self._cursor.execute(greatest, [most]).fetchall()[0][0]
+        return number
+
+
+def _characters(combination: Sequence[Any]) -> int:
+    return sum(len(each) for each in combination if isinstance(each, str))

@@ -43,6 +43,11 @@ class Known:
         """Hashes of the spans that labels name by a link alone, in ascending order."""
         self._learn()
 
+    @property
+    def dictionaries(self) -> tuple[Dictionary, ...]:
+        """Combinations by number, of each kind."""
+        return self.label_sets, self.judgements, self.feature_sets
+
     def reload(self) -> None:
         """Forget what was interned and not committed.
 
@@ -50,9 +55,8 @@ class Known:
             duckdb.Error: the store cannot be read; nothing may be written until it can.
         """
         self.interner.reload()
-        self.label_sets.reload()
-        self.judgements.reload()
-        self.feature_sets.reload()
+        for dictionary in self.dictionaries:
+            dictionary.reload()
         self.series = SeriesFacts(self._config)
         self.slices = SliceFacts()
         self._learn()

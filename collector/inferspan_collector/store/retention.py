@@ -13,7 +13,7 @@ of receipt. `benchmarks/bench_keeping.py` says for how long.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -22,9 +22,10 @@ import duckdb
 
 from inferspan_collector import failpoints
 from inferspan_collector.config import Config
-from inferspan_collector.store import clock_jumps, full_rows, scrubbing
+from inferspan_collector.store import clock_jumps, full_rows, scrubbing, unused
 from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.database import ROW_GROUP_ROWS, sql
+from inferspan_collector.store.dictionary import Dictionary
 from inferspan_collector.store.matching import matching, windows_of
 from inferspan_collector.store.naming import Naming
 from inferspan_collector.store.remembered import Remembered
@@ -78,9 +79,9 @@ _logger = logging.getLogger(__name__)
 class Step:
     """What one step did: rows that left a table. `cells` that were folded are not counted."""
 
-    table: Literal["predictions", "labels", "names", "stage_runs", "cells", "free"]
-    """`names`: by which labels of entities and responses find predictions; `free`: unused blocks
-    were overwritten."""
+    table: Literal["predictions", "labels", "names", "stage_runs", "cells", "sets", "free"]
+    """`names`: by which labels of entities and responses find predictions; `sets`: combinations
+    that no row has any more; `free`: unused blocks were overwritten."""
     rows: int
     reason: Reason
     last_prediction: int = 0
@@ -100,11 +101,13 @@ class Retention:
         remembered: Remembered,
         naming: Naming,
         stages: Stages,
+        dictionaries: Sequence[Dictionary],
     ) -> None:
         self._cursor = cursor
         self._stages = stages
         self._remembered = remembered
         self._naming = naming
+        self._dictionaries = dictionaries
         self._rows_ns = config.rows_kept_ns
         self._minutes_ns = config.store.retention.minutes_ns
         self._hours_ns = config.store.retention.hours_ns
@@ -156,6 +159,7 @@ class Retention:
             yield from self._by_age(now_ns)
         if self._size_limit is not None:
             yield from self._shrink(now_ns, self._size_limit)
+        yield from self._drop_unused()
 
     def _by_age(self, now_ns: int) -> Generator[Step]:
         self._remembered.drop_expired(now_ns)
@@ -165,6 +169,15 @@ class Retention:
         yield from self._erase(before, "age")
         yield from self._fold((now_ns - self._minutes_ns) // (60 * MINUTE_NS) * 60)
         yield from self._drop_cells((now_ns - self._hours_ns) // (60 * MINUTE_NS) * 60)
+
+    def _drop_unused(self) -> Generator[Step]:
+        for dictionary in self._dictionaries:
+            rows = STEP_ROWS
+            while rows == STEP_ROWS:
+                with self._transaction():
+                    rows = unused.drop(self._cursor, dictionary, STEP_ROWS)
+                if rows:
+                    yield Step("sets", rows, "age")
 
     def _drop_stages(self, now_ns: int) -> Generator[Step]:
         with self._transaction():

@@ -57,7 +57,12 @@ class Writer:
         self._known = Known(self._cursor, config)
         self._stages = Stages(self._cursor, config, self._known.interner)
         self._retention = Retention(
-            self._cursor, config, self._remembered, self._naming, self._stages
+            self._cursor,
+            config,
+            self._remembered,
+            self._naming,
+            self._stages,
+            self._known.dictionaries,
         )
         self._implied = Implied(self._cursor, config)
         self._unmatched = Unmatched(self._cursor)
