@@ -294,6 +294,16 @@ def test_bytes_of_another_layout_are_never_taken_for_rows() -> None:
             packing.unpacked(content, packing.CURRENT)
 
 
+def test_a_file_that_was_copied_is_not_taken_over_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(files, "SEGMENT_BYTES", 1)
+    written(tmp_path, REQUESTS[:3]).close()
+    first = min((tmp_path / DIRECTORY).iterdir())
+    shutil.copy(first, first.with_name(segment.file_name(99)))
+    assert [each.sequence for each in Journal.open(tmp_path, 0).left(0)] == [1, 2, 3]
+
+
 def test_the_journal_of_another_store_is_refused(tmp_path: Path) -> None:
     mine, other = tmp_path / "mine", tmp_path / "other"
     written(mine, REQUESTS, store=store_in(mine)).close()

@@ -114,7 +114,9 @@ class Journal:
                 continue
             content = path.read_bytes()
             for record in one.records:
+                # Of a file that somebody copied, none is taken over twice, nor after a later one.
                 if record.sequence > applied:
+                    applied = record.sequence
                     batches = packing.unpacked(content[record.begin : record.end], one.layout)
                     yield Entry(record.sequence, *batches)
 
