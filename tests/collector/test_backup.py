@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import duckdb
@@ -14,6 +15,7 @@ from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.store.backup import backup
 from inferspan_collector.store.cells import CellQuery, Committed
 from inferspan_collector.store.database import FILE_NAME, Database, StoreError
+from inferspan_collector.store.forgetting import ToForget
 from inferspan_collector.telemetry import Telemetry
 
 
@@ -66,6 +68,31 @@ def test_a_backup_is_one_state_of_a_store_that_is_written_to(tmp_path: Path) -> 
         store = Store(copy.path.parent)
         assert store.predictions() == store.cells().total() == copy.predictions <= sent
         store.database.close()
+
+
+def test_backups_may_follow_each_other_while_ids_are_forgotten(tmp_path: Path) -> None:
+    """A transaction that has seen a copy holds it open, and takes no other of its name."""
+    pipeline = Pipeline(Database.open(tmp_path / "data"), CONFIG, Telemetry()).start()
+    rows = [Prediction(f"o{n}", span=n + 1) for n in range(500)]
+    pipeline.submit(decoded(*rows), "http").result(30)
+    stopping = threading.Event()
+
+    def forget() -> int:
+        n = 0
+        while not stopping.is_set():
+            assert pipeline.forget(ToForget(f"o{n}")).result(30).predictions == 1
+            n += 1
+        return n
+
+    with ThreadPoolExecutor(1) as threads:
+        forgetting = threads.submit(forget)
+        try:
+            left = [pipeline.backup(tmp_path / f"copy-{n}").predictions for n in range(6)]
+        finally:
+            stopping.set()
+        assert forgetting.result(30) > 0
+    assert left == sorted(left, reverse=True)
+    pipeline.close()
 
 
 def test_nothing_is_overwritten(tmp_path: Path) -> None:

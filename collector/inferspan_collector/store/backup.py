@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
+import threading
+import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 import duckdb
 
 from inferspan_collector.first_line import first_line
 from inferspan_collector.store import durably
 from inferspan_collector.store.database import FILE_NAME, Database, StoreError, connect, format_of
+
+LET_GO_SECONDS: Final = 30.0
+"""How long a finished copy is waited for: whatever transaction began meanwhile has it open."""
+_AGAIN_SECONDS: Final = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +72,31 @@ def backup(database: Database, directory: Path, memory: str = "1GB") -> Backup:
 def _copy(cursor: duckdb.DuckDBPyConnection, target: Path) -> None:
     (name,) = cursor.execute("SELECT current_database()").fetchall()[0]
     quoted = str(target).replace("'", "''")
-    cursor.execute(f"ATTACH '{quoted}' AS backup")
+    # A transaction that has seen the one before may still go on, and takes no other of its name.
+    copy = f"backup_{secrets.token_hex(8)}"
+    cursor.execute(f"ATTACH '{quoted}' AS {copy}")
     try:
         # One statement, so one committed state of all tables and sequences.
-        cursor.execute(f'COPY FROM DATABASE "{name}" TO backup')
+        cursor.execute(f'COPY FROM DATABASE "{name}" TO {copy}')
     finally:
-        cursor.execute("DETACH backup")
+        cursor.execute(f"DETACH {copy}")
+
+
+def _opened(path: Path, memory: str) -> duckdb.DuckDBPyConnection:
+    """The copy, once the transactions have ended that began while it was attached."""
+    clock, until = threading.Event(), time.monotonic() + LET_GO_SECONDS
+    while True:
+        try:
+            return connect(path, memory, read_only=True)
+        except duckdb.ResourceInUseException:
+            if time.monotonic() > until:
+                raise
+            clock.wait(_AGAIN_SECONDS)
 
 
 def _look(path: Path, memory: str) -> tuple[int, int]:
     """Whether the copy opens; how many predictions and labels it has."""
-    with connect(path, memory, read_only=True) as connection:
+    with _opened(path, memory) as connection:
         format_of(connection, path)
         counts = "SELECT (SELECT count(*) FROM predictions), (SELECT count(*) FROM labels)"
         predictions, labels = connection.execute(counts).fetchall()[0]
