@@ -40,7 +40,7 @@ _CONTENT_FAULTS: Final = (
     TooManyPairs,
 )
 """What rows' own content can cause."""
-_PASSING: Final = (
+PASSING: Final = (
     OSError,
     MemoryError,
     duckdb.OperationalError,
@@ -265,7 +265,7 @@ def fatal(error: Exception) -> str | None:
 
 def is_defect(error: Exception) -> bool:
     """Whether neither the rows' content, as we know it, nor the disk or memory explain an error."""
-    return not isinstance(error, (*_CONTENT_FAULTS, *_PASSING))
+    return not isinstance(error, (*_CONTENT_FAULTS, *PASSING))
 
 
 def _named(error: Exception) -> str:

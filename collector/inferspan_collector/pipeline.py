@@ -23,9 +23,10 @@ import duckdb
 
 from inferspan_collector import failpoints
 from inferspan_collector.appending import Appender
-from inferspan_collector.applying import Applier, Request, fatal, refusal
+from inferspan_collector.applying import PASSING, Applier, Request, fatal, refusal
 from inferspan_collector.batches import Decoded, LabelBatch
 from inferspan_collector.config import Config
+from inferspan_collector.first_line import first_line
 from inferspan_collector.journal.journal import Entry, Journal
 from inferspan_collector.queues import Errand, Queues, Work
 from inferspan_collector.store.backup import Backup, backup
@@ -287,8 +288,12 @@ class Pipeline:
 
     def _contain(self, error: Exception, waiting: Sequence[Future[Any]]) -> None:
         """The writer must outlive any one fault, and nobody may wait for ever."""
-        self._telemetry.add(CONTAINED, where="writer")
-        logger.exception("the writer met an unexpected error and goes on")
+        if not isinstance(error, PASSING):
+            self._telemetry.add(CONTAINED, where="writer")
+            logger.exception("the writer met an unexpected error and goes on")
+        else:
+            # A full disk, a checkpoint while the store is copied: the next look tries again.
+            logger.error("the writer could not do what was due: %s", first_line(error))
         for done in waiting:
             if not done.done():
                 done.set_exception(refusal(error))
