@@ -5,6 +5,7 @@ many: CPU a span with labels near in time, with labels scattered over the index 
 over all that wait; memory, and what more predictions add to it; bytes on disk; the time to start
 again
 cold     labels alone, of predictions that are older than those that memory holds
+older    the same loads where the file has many times the ids that memory has room for
 start    seconds from the command to /readyz, with an empty store; the first time (compilation) too
 size     what `pip install` of both distributions puts into an empty environment
 soak     minutes at half of the highest rate: memory, and its slope
@@ -45,7 +46,7 @@ MORE: Final = 4_000_000
 SAMPLE_SECONDS: Final = 5.0
 MIB: Final = 2**20
 SUFFIXES: Final = {"": 1, "k": 1_000, "M": 1_000_000}
-SECTIONS: Final = ("pending", "cold", "start", "size", "soak")
+SECTIONS: Final = ("pending", "cold", "older", "start", "size", "soak")
 HELD: Final = Store().hot_keys
 """Predictions that memory holds."""
 HOT: Final = 100_000
@@ -153,6 +154,31 @@ def cold(sender: Sender, many: int) -> None:
         assert figures["labeled"] == stored.labels == sum(one.sent.labels for one in labelled)
 
 
+def older(sender: Sender, many: int) -> None:
+    """A file with many times the ids that memory has room for, beside a small one."""
+    config = f"store: {{hot_keys: {HOT}, cold_keys: {HOT}}}"
+    with tempfile.TemporaryDirectory() as scratch:
+        directory = Path(scratch)
+        with ours(directory / "few") as one, ours(directory / "many", config) as other:
+            few, lots = Filled(one, sender), Filled(other, sender)
+            few.fill(FEW)
+            filled = lots.fill(many)
+            print(f"  filled with {lots.next:,} at {filled.per_second:,.0f} a second")
+            loads: dict[str, Callable[[int], Batches]] = {
+                "no labels": lambda _: Unlabelled(lots.next, TURNS),
+                "labels near": lambda _: Labelled(lots.next, TURNS),
+                "labels of any age": lambda draw: Scattered(
+                    lots.next, TURNS // 10, range(many), draw
+                ),
+            }
+            for name, load in loads.items():
+                taken = []
+                for draw in range(SWEEPS):
+                    base = few.run(Labelled(few.next, TURNS))
+                    taken.append(base.per_cpu_second / lots.run(load(draw)).per_cpu_second)
+                print(f"  {name}, × of labels near with few: {float(np.median(taken)):.2f}")
+
+
 def start() -> None:
     """Small store, compiled code cached and not."""
     with tempfile.TemporaryDirectory() as scratch:
@@ -242,6 +268,7 @@ def main() -> int:
     run: dict[str, Callable[[Sender], None]] = {
         "pending": lambda sender: pending(sender, arguments.pending),
         "cold": lambda sender: cold(sender, arguments.pending),
+        "older": lambda sender: older(sender, arguments.pending),
         "start": lambda _: start(),
         "size": lambda _: size(),
         "soak": lambda sender: soak(sender, arguments.seconds),

@@ -6,11 +6,12 @@ import random
 from collections.abc import Iterator
 from pathlib import Path
 
+import duckdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from records import MINUTE_NS, START_NS, Label, Prediction
-from stores import CONFIG, FaultyStore, Store, holding, record_sets
+from stores import CONFIG, DAY_NS, FaultyStore, Store, holding, record_sets, tidied
 
 from inferspan_collector.config import Config
 from inferspan_collector.config.memory import COLD_KEY_BYTES, HOT_KEY_BYTES
@@ -43,7 +44,7 @@ def test_the_index_holds_no_more_than_is_said_of_it(tmp_path: Path) -> None:
 @given(
     record_sets(),
     st.randoms(use_true_random=False),
-    st.sampled_from([holding(8, 100), holding(16, 3), holding(40, 0), CONFIG]),
+    st.sampled_from([holding(8, 100), holding(9, 1), holding(16, 3), holding(40, 0), CONFIG]),
 )
 def test_the_index_answers_as_sql_does_whatever_it_has_forgotten(
     tmp_path_factory: pytest.TempPathFactory,
@@ -96,15 +97,56 @@ def test_what_was_committed_although_it_failed_is_remembered(store: FaultyStore)
     assert store.cells().total() == 2
 
 
-def test_a_key_that_has_left_memory_is_found_in_the_file(tmp_path: Path) -> None:
-    store = FaultyStore(tmp_path, holding(4, 1_000))
-    for i in range(20):
+@pytest.mark.parametrize("cold_keys", [1_000, 1, 0])
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_key_that_has_left_memory_is_found_in_the_file(
+    tmp_path: Path, cold_keys: int, restarts: bool
+) -> None:
+    store = FaultyStore(tmp_path, holding(4, cold_keys))
+    for i in range(100):
         store.commit((Prediction(f"order-{i}", span=i + 1),))
+        store.commit((Label(f"order-{i - 50}", label_id=f"late-{i}"),))
+    if restarts:
+        store.database.close()
+        store.open()
 
     assert store.commit((Prediction("order-0"),)) == [Committed(0, ())]
-    assert store.commit((Label("order-1"),)) == [Committed(0, ("joined",))]
-    assert store.commit((Label("order-1", revision=1),)) == [Committed(0, ("joined",))]
-    assert store.commit((Label("order-1", revision=1),)) == [Committed(0, ("duplicate",))]
+    assert store.commit((Label("order-61"),)) == [Committed(0, ("joined",))]
+    assert store.commit((Label("order-61", revision=1),)) == [Committed(0, ("joined",))]
+    assert store.commit((Label("order-61", revision=1),)) == [Committed(0, ("duplicate",))]
+    # The labels of the first fifty waited until there was a prediction, or wait still.
+    assert store.commit((Prediction("order--7", span=500),)) == [Committed(1, ())]
+    assert store.cells().total() == 52
+    store.database.close()
+
+
+def test_a_new_key_is_not_looked_for_in_the_file_however_many_have_left_memory(
+    tmp_path: Path,
+) -> None:
+    store = FaultyStore(tmp_path, holding(64, 1))
+    for first in range(0, 2_000, 10):
+        ids = range(first, first + 10)
+        store.commit(tuple(Prediction(f"order-{n}", span=n + 1) for n in ids))
+
+    store.faults["found_predictions"] = [duckdb.IOException("the file was searched")]
+    assert store.commit((Prediction("new", span=9_999), Label("new"))) == [
+        Committed(1, ("joined",))
+    ]
+    with pytest.raises(duckdb.IOException):
+        store.commit((Label("order-3"),))
+    store.database.close()
+
+
+def test_a_key_of_which_the_oldest_rows_were_erased_is_found_all_the_same(tmp_path: Path) -> None:
+    store = FaultyStore(tmp_path, holding(4, 1))
+    for i in range(40):
+        store.commit((Prediction(f"order-{i}", span=i + 1),))
+    again = Prediction("order-3", span=77, received=store.now + 80 * DAY_NS)
+    store.commit((again,))
+    tidied(store, store.now + 100 * DAY_NS)
+
+    assert store.commit((again,)) == [Committed(0, ())]
+    assert store.commit((Prediction("order-4", span=5),)) == [Committed(1, ())]
     store.database.close()
 
 

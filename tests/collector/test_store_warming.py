@@ -10,12 +10,12 @@ from records import Label, Prediction
 from stores import FaultyStore, holding
 
 from inferspan_collector.store import warming
-from inferspan_collector.store.compiled import entries, groups, ids, rows, sip, tags
+from inferspan_collector.store.compiled import bloom, entries, groups, ids, rows, sealed, sip
 
 
 def compiled() -> Iterator[tuple[str, Any]]:
     """Functions that Python calls, and for which types they are compiled."""
-    for module in (entries, groups, ids, rows, sip, tags):
+    for module in (bloom, entries, groups, ids, rows, sealed, sip):
         for name, function in vars(module).items():
             if getattr(function, "__module__", None) == module.__name__ and (
                 signatures := getattr(function, "signatures", None)

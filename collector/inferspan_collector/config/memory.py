@@ -12,8 +12,8 @@ BASE_BYTES: Final = 400_000_000
 """The interpreter, libraries, compiled code, threads, and freed memory that is kept."""
 HOT_KEY_BYTES: Final = 91
 """At most, of each of `store.hot_keys`: an entry, and a place in a table that has just doubled."""
-COLD_KEY_BYTES: Final = 10
-"""At most, of each of `store.cold_keys`: its place in a table whose size is a power of two."""
+COLD_KEY_BYTES: Final = 6
+"""Of each of `store.cold_keys`: bits of a set that errs."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,7 @@ class Store(Section):
     """Newest prediction ids that memory holds; older ones are found in the file. What each of them
     takes says `config.memory`."""
     cold_keys: int = Field(25_000_000, ge=0, strict=True)
-    """Older ids that memory knows of; with more, new ids are sought in the file."""
+    """Older ids for which memory has room; with many more, new ids are looked up on disk."""
 
     @field_validator("memory")
     @classmethod

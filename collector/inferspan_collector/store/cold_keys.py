@@ -1,59 +1,61 @@
 """Which keys may be older than the index remembers: a set that errs only on the safe side.
 
-Four bytes a key, with open addressing: 64 bits of the key's hash say where, 32 others are kept, so
-that a key which was never here is taken for one about once in a billion questions. It never
-forgets; once it is full it says yes to everything, which is right and slow.
+Its memory is fixed. What it takes wrongly for one of its keys is looked up among the sealed rows
+(`sealed_rows`), so that more keys than it was made for cost time, and not much.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from inferspan_collector.batches import Bool, UInt64
-from inferspan_collector.store.compiled import tags
-
-_LOAD: Final = 0.8
+from inferspan_collector.config.memory import COLD_KEY_BYTES
+from inferspan_collector.store.compiled import bloom
 
 
 class ColdKeys:
-    """The set; its memory is taken when the first key comes."""
+    """The set; its memory is taken when the first key comes.
+
+    Args:
+        limit: for how many keys it has room, `COLD_KEY_BYTES` each: of other keys it then takes
+            about one in 40,000 for its own, with five times as many keys one in 70. With 0 it
+            takes every key for its own once it has one.
+    """
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._tags = np.zeros(1, np.uint32)
+        self._words = np.zeros(0, np.uint64)
         self._count = 0
-        self._overflowed = False
 
     @property
     def empty(self) -> bool:
         """Whether no key is cold."""
-        return self._count == 0 and not self._overflowed
+        return self._count == 0
 
     @property
     def held_bytes(self) -> int:
         """What it holds in memory."""
-        return self._tags.nbytes
+        return self._words.nbytes
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, lows: UInt64, highs: Any) -> None:
         """Take in keys."""
-        if len(lows) == 0 or self._overflowed:
+        if len(lows) == 0:
             return
-        if self._count + len(lows) > self.limit:
-            self._overflowed = True
-            self._tags = np.zeros(1, np.uint32)
+        self._count += len(lows)
+        if self.limit == 0:
             return
-        if self._count == 0:
-            bits = max(4, int(np.ceil(np.log2(self.limit / _LOAD))))
-            self._tags = np.zeros(1 << bits, np.uint32)
-        self._count += tags.add(self._tags, lows, highs)
+        if len(self._words) == 0:
+            blocks = max(1, self.limit * COLD_KEY_BYTES // (8 * bloom.WORDS))
+            self._words = np.zeros(blocks * bloom.WORDS, np.uint64)
+        bloom.add(self._words, lows, highs)
 
     def may_hold(self, lows: UInt64, highs: Any) -> Bool:
         """Which keys may be in it: bool[N]."""
-        if self._overflowed or self._count == 0:
-            return np.full(len(lows), self._overflowed, np.bool_)
-        return tags.may_hold(self._tags, lows, highs)  # type: ignore[no-any-return]
+        if self._count == 0 or self.limit == 0:
+            return np.full(len(lows), self._count > 0, np.bool_)
+        return bloom.may_hold(self._words, lows, highs)  # type: ignore[no-any-return]

@@ -12,13 +12,27 @@ def _unpadded(column: str) -> str:
     return f"substr({column}, {len(PADDING) + 1})"
 
 
-def predictions(rows: str = "predictions", first_row: int | str = 0) -> str:
+def _said(table: str, first_row: int | str, older: str | None) -> str:
+    """What a table of details says of the rows from `first_row` on, and of older ones."""
+    newer = f"SELECT * FROM {table} WHERE row_id >= {first_row}"
+    if older is None:
+        return newer
+    return (
+        f"{newer} UNION ALL SELECT * FROM {table} SEMI JOIN {older} USING (row_id)"
+        f" WHERE row_id < {first_row}"
+    )
+
+
+def predictions(
+    rows: str = "predictions", first_row: int | str = 0, older: str | None = None
+) -> str:
     """A query for whole predictions.
 
     Args:
         rows: name of a relation with the columns of the table `predictions`.
-        first_row: no row before it is in `rows`; spares reading the details of older ones.
-            A number, or the name of a parameter.
+        first_row: no row before it is in `rows`, but for `older`; spares reading the details of
+            others. A number, or the name of a parameter.
+        older: name of a relation of `row_id`.
     """
     return f"""
 SELECT
@@ -33,14 +47,12 @@ SELECT
     x.row_id IS NULL AS current
 FROM {rows} AS p
 JOIN series AS s ON s.series_id = p.series_id
-LEFT JOIN (SELECT * FROM prediction_details WHERE row_id >= {first_row}) AS d
-    ON d.row_id = p.row_id
-LEFT JOIN (SELECT * FROM superseded_predictions WHERE row_id >= {first_row}) AS x
-    ON x.row_id = p.row_id
+LEFT JOIN ({_said("prediction_details", first_row, older)}) AS d ON d.row_id = p.row_id
+LEFT JOIN ({_said("superseded_predictions", first_row, older)}) AS x ON x.row_id = p.row_id
 """
 
 
-def labels(rows: str = "labels", first_row: int = 0) -> str:
+def labels(rows: str = "labels", first_row: int = 0, older: str | None = None) -> str:
     """A query for whole labels; arguments as for predictions."""
     return f"""
 SELECT
@@ -54,7 +66,7 @@ SELECT
     coalesce(d.deleted, FALSE) AS deleted, d.item_id
 FROM {rows} AS l
 JOIN label_sets AS s ON s.set_id = l.set_id
-LEFT JOIN (SELECT * FROM label_details WHERE row_id >= {first_row}) AS d ON d.row_id = l.row_id
+LEFT JOIN ({_said("label_details", first_row, older)}) AS d ON d.row_id = l.row_id
 """
 
 

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import duckdb
 import numpy as np
 
-from inferspan_collector.batches import Int32, Int64, LabelBatch, PredictionBatch, Strings, UInt64
+from inferspan_collector.batches import (
+    Bool,
+    Int32,
+    Int64,
+    LabelBatch,
+    PredictionBatch,
+    Strings,
+    UInt64,
+)
 from inferspan_collector.config import Config
 from inferspan_collector.several_classes import rankings
 from inferspan_collector.store import grouping, keys, nearby
@@ -15,8 +25,14 @@ from inferspan_collector.store.dictionary import Dictionary
 from inferspan_collector.store.facts import UNKNOWN, Codes, SeriesFacts, SliceFacts
 from inferspan_collector.store.interning import Interner
 from inferspan_collector.store.keys import Secret
-from inferspan_collector.store.nearby import Linked
-from inferspan_collector.store.recent_keys import Arriving, ArrivingLabels, RecentKeys
+from inferspan_collector.store.nearby import Linked, Older, Since
+from inferspan_collector.store.recent_keys import (
+    Arriving,
+    ArrivingLabels,
+    KeyHashes,
+    RecentKeys,
+)
+from inferspan_collector.store.sealed_rows import SEGMENT_ROWS, SealedRows
 from inferspan_collector.store.staging import Labels, Predictions
 from inferspan_collector.telemetry import OTHER
 
@@ -28,7 +44,9 @@ class Known:
     `reload` reads the rest again.
     """
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection, config: Config) -> None:
+    def __init__(
+        self, cursor: duckdb.DuckDBPyConnection, config: Config, directory: Path | None = None
+    ) -> None:
         self._config = config
         self.interner = Interner(cursor, config)
         self.label_sets = Dictionary(cursor, "label_sets")
@@ -39,6 +57,11 @@ class Known:
         self.series = SeriesFacts(config)
         self.slices = SliceFacts()
         self.recent = RecentKeys(config.store.hot_keys, config.store.cold_keys)
+        self.sealed = SealedRows(
+            directory,
+            min(SEGMENT_ROWS, max(1, config.store.hot_keys // 4)),
+            self.recent.row_hashes,
+        )
         self.linked: UInt64 = np.empty(0, np.uint64)
         """Hashes of the spans that labels name by a link alone, in ascending order."""
         self._learn()
@@ -80,6 +103,21 @@ class Known:
             slices=slices,
         )
 
+    def seal_due(self, newest: Since) -> bool:
+        """Whether rows are to be sealed: keys have left, or soon will, and enough rows wait."""
+        soon = len(self.recent) > self.recent.capacity // 2 or not self.recent.cold.empty
+        return soon and self.recent.capacity > 0 and self.sealed.due(newest)
+
+    def older(self, hashes: KeyHashes, high: UInt64, low: UInt64) -> tuple[Bool, Older]:
+        """Which keys are older than the index, and the sealed rows of their ids."""
+        cold = self.recent.maybe_cold(hashes)
+        if not cold.any():
+            return cold, Older()
+        has, rows = self.sealed.find(high[cold], low[cold])
+        if not self.recent.is_loose(self.sealed.until):
+            cold[np.flatnonzero(cold)[~has]] = False
+        return cold, rows
+
     def arriving(self, known: Predictions) -> Arriving:
         """The columns of predictions that the index looks at."""
         batch = known.batch
@@ -98,7 +136,8 @@ class Known:
         beyond = np.zeros(len(known), np.int8)
         beyond[predicted == UNKNOWN] = EXCEPTIONAL
         beyond[self.is_linked(spans) | known.folded | _is_other(batch.model)] = EXCEPTIONAL
-        beyond[self.recent.maybe_cold(hashes)] = MAYBE_COLD
+        cold, older = self.older(hashes, known.keys.high, known.keys.low)
+        beyond[cold] = MAYBE_COLD
         return Arriving(
             keys=hashes,
             rows=known.rows,
@@ -111,6 +150,7 @@ class Known:
             value=batch.value,
             failed=batch.error_type.codes >= 0,
             received=batch.received // MINUTE_NS,
+            older=older,
         )
 
     def arriving_labels(self, known: Labels) -> ArrivingLabels:
@@ -123,7 +163,8 @@ class Known:
         of_items = batch.item_id.lengths() > 0
         unknown = self.classes.column(batch.actual) == UNKNOWN
         beyond[batch.deleted | of_items | unknown] = EXCEPTIONAL
-        beyond[self.recent.maybe_cold(hashes)] = MAYBE_COLD
+        cold, older = self.older(hashes, known.keys.high, known.keys.low)
+        beyond[cold] = MAYBE_COLD
         unnamed = batch.names_no_key()
         beyond[unnamed | _is_other(batch.model)] = KEYLESS
         return ArrivingLabels(
@@ -137,6 +178,7 @@ class Known:
             version=self.series.named(batch.version),
             received=batch.received // MINUTE_NS,
             window=self._windows(batch),
+            older=older,
         )
 
     def _windows(self, batch: LabelBatch) -> Int64:

@@ -15,7 +15,7 @@ from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.compiled.rows import EXCEPTIONAL, KEYLESS, MAYBE_COLD, ORDINARY
 from inferspan_collector.store.facts import CLASSES_MAX, UNKNOWN
 from inferspan_collector.store.known import Known
-from inferspan_collector.store.nearby import Since
+from inferspan_collector.store.nearby import Older, Since
 from inferspan_collector.store.recent_keys import Arriving, ArrivingLabels, KeyHashes
 from inferspan_collector.telemetry import OTHER
 
@@ -73,6 +73,9 @@ def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: S
         columns = _read(cursor, _COLD, start, min(start + _CHUNK, hot))
         hashes = _prediction_keys(known, columns)
         known.recent.cold.add(hashes.low, hashes.high)
+    if not known.recent.cold.empty:
+        known.recent.loosen(Since(hot, 0))
+        known.sealed.seal(cursor, Since(hot, until.label))
     known.recent.reserve(len(known.recent) + until.prediction - hot)
     for start in range(hot, until.prediction, _CHUNK):
         _see_predictions(
@@ -153,10 +156,13 @@ def _prediction_keys(known: Known, columns: dict[str, Any]) -> KeyHashes:
     return known.recent.hashes(columns["key_high"], columns["key_low"], models, columns["position"])
 
 
-def _beyond(known: Known, hashes: KeyHashes, exceptional: Any) -> Int8:
+def _beyond(
+    known: Known, hashes: KeyHashes, columns: dict[str, Any], exceptional: Any
+) -> tuple[Int8, Older]:
     beyond = np.where(exceptional, EXCEPTIONAL, ORDINARY).astype(np.int8)
-    beyond[known.recent.maybe_cold(hashes)] = MAYBE_COLD
-    return beyond
+    cold, older = known.older(hashes, columns["key_high"], columns["key_low"])
+    beyond[cold] = MAYBE_COLD
+    return beyond, older
 
 
 def _see_predictions(known: Known, until: Since, columns: dict[str, Any]) -> None:
@@ -164,12 +170,14 @@ def _see_predictions(known: Known, until: Since, columns: dict[str, Any]) -> Non
     other = np.array([model == OTHER for model in known.series.models])[columns["series_id"]]
     exceptional = columns["folded"] | other | (columns["predicted"] == UNKNOWN)
     trace = np.stack([columns["trace_high"], columns["trace_low"]], axis=1)
-    known.recent.begin(len(hashes.low))
+    known.recent.begin(len(hashes.low), until, known.sealed.until)
+    beyond, older = _beyond(known, hashes, columns, exceptional)
     known.recent.see_predictions(
         Arriving(
             keys=hashes,
             rows=columns["row_id"],
-            beyond=_beyond(known, hashes, exceptional),
+            beyond=beyond,
+            older=older,
             span=known.span_hashes(trace, columns["span"], columns["span_row"]),
             series=columns["series_id"],
             slices=columns["slices_id"],
@@ -190,9 +198,10 @@ def _see_labels(known: Known, sets: _Sets, until: Since, columns: dict[str, Any]
         columns["key_high"], columns["key_low"], sets.model[numbers], columns["position"]
     )
     absent = known.recent.absent(hashes)
-    if not known.recent.begin(int(absent.sum())):
+    if not known.recent.begin(int(absent.sum()), until, known.sealed.until):
         known.recent.cold.add(hashes.low[absent], hashes.high[absent])
-    beyond = _beyond(known, hashes, columns["exceptional"])
+        known.recent.loosen(until)
+    beyond, older = _beyond(known, hashes, columns, columns["exceptional"])
     beyond[~sets.named[numbers] | ((columns["key_high"] | columns["key_low"]) == 0)] = KEYLESS
     own: tuple[UInt64, UInt64] = columns["label_high"], columns["label_low"]
     known.recent.see_labels(
@@ -207,6 +216,7 @@ def _see_labels(known: Known, sets: _Sets, until: Since, columns: dict[str, Any]
             version=sets.version[numbers],
             received=columns["received"],
             window=sets.window[numbers],
+            older=older,
         ),
         known.series,
         until,

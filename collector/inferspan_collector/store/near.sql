@@ -1,12 +1,17 @@
 -- The rows that the SQL join looks at: all that may have to do with some keys, however old.
--- Filled in by `nearby.find`. Reads wanted_keys, staged_predictions, staged_labels (TEMP); makes near_predictions,
--- near_labels, near_outcomes (TEMP): whole rows.
+-- Filled in by `nearby.find`. Reads wanted_keys, older_predictions, older_labels, staged_predictions, staged_labels
+-- (TEMP); makes near_predictions, near_labels, near_outcomes (TEMP): whole rows.
 
 CREATE OR REPLACE TEMP TABLE found_predictions AS
 SELECT *
 FROM predictions AS p
 SEMI JOIN wanted_keys AS k ON k.key_high = p.key_high AND k.key_low = p.key_low
-WHERE p.row_id >= {first_prediction};
+WHERE p.row_id >= {first_prediction}
+UNION ALL
+SELECT *
+FROM (SELECT * FROM predictions SEMI JOIN older_predictions USING (row_id)) AS p
+SEMI JOIN wanted_keys AS k ON k.key_high = p.key_high AND k.key_low = p.key_low
+WHERE p.row_id < {first_prediction};
 
 CREATE OR REPLACE TEMP TABLE near_predictions AS {full_predictions};
 
@@ -15,7 +20,12 @@ CREATE OR REPLACE TEMP TABLE found_labels AS
 SELECT *
 FROM labels AS l
 SEMI JOIN wanted_keys AS k ON k.key_high = l.key_high AND k.key_low = l.key_low
-WHERE l.row_id >= {first_label} AND (l.key_high <> 0 OR l.key_low <> 0);
+WHERE l.row_id >= {first_label} AND (l.key_high <> 0 OR l.key_low <> 0)
+UNION ALL
+SELECT *
+FROM (SELECT * FROM labels SEMI JOIN older_labels USING (row_id)) AS l
+SEMI JOIN wanted_keys AS k ON k.key_high = l.key_high AND k.key_low = l.key_low
+WHERE l.row_id < {first_label};
 
 INSERT INTO found_labels
 SELECT l.*
@@ -47,6 +57,12 @@ CREATE OR REPLACE TEMP TABLE found_outcomes AS
 SELECT *
 FROM outcomes AS o
 SEMI JOIN near_predictions AS p ON p.row_id = o.prediction_row
-WHERE o.prediction_row >= {first_prediction};
+WHERE o.prediction_row >= {first_prediction}
+UNION ALL
+SELECT *
+FROM outcomes AS o
+SEMI JOIN (SELECT row_id FROM near_predictions WHERE row_id < {first_prediction}) AS p
+    ON p.row_id = o.prediction_row
+WHERE o.prediction_row < {first_prediction};
 
 CREATE OR REPLACE TEMP TABLE near_outcomes AS {full_outcomes};

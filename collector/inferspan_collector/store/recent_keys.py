@@ -24,7 +24,7 @@ from inferspan_collector.store.compiled import entries as hot_entries
 from inferspan_collector.store.compiled import rows as hot_rows
 from inferspan_collector.store.compiled import sip
 from inferspan_collector.store.facts import SeriesFacts
-from inferspan_collector.store.nearby import Since
+from inferspan_collector.store.nearby import Older, Since
 
 _BITS_MIN: Final = 12
 _LOAD: Final = 0.6
@@ -55,6 +55,8 @@ class Arriving:
     failed: Bool
     received: Int64
     """In Unix minutes."""
+    older: Older
+    """Sealed rows of ids that are older than memory."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,6 +73,7 @@ class ArrivingLabels:
     """In Unix minutes."""
     window: Int64
     """How far from its prediction it may have been received, in minutes."""
+    older: Older
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,8 +89,7 @@ class RecentKeys:
 
     Args:
         capacity: most entries, `HOT_KEY_BYTES` each; with 0 everything is left to SQL.
-        cold: most keys that have left, `COLD_KEY_BYTES` each; with more, every unknown key is
-            looked for in the file.
+        cold: keys that have left for which there is room, `COLD_KEY_BYTES` each.
     """
 
     def __init__(self, capacity: int, cold: int) -> None:
@@ -99,6 +101,7 @@ class RecentKeys:
         self._secret = np.array([secrets.randbits(64), secrets.randbits(64)], np.uint64)
         self.cold = ColdKeys(cold)
         self._erased = Since()
+        self._loose = Since()
         self._places = np.empty(0, np.int64)
         self._saved = self._entries[:0].copy()
         self._changes = 0
@@ -135,15 +138,30 @@ class RecentKeys:
             max(self._erased.prediction, last_prediction), max(self._erased.label, last_label)
         )
 
-    def begin(self, rows: int) -> bool:
+    def loosen(self, newest: Since) -> None:
+        """Rows before these are of keys that have left, and may not be sealed."""
+        self._loose = Since(
+            max(self._loose.prediction, newest.prediction), max(self._loose.label, newest.label)
+        )
+
+    def is_loose(self, sealed: Since) -> bool:
+        """Whether a key that has left may have no sealed row: then cold ones are left to SQL."""
+        return self._loose.prediction > sealed.prediction or self._loose.label > sealed.label
+
+    def begin(self, rows: int, newest: Since, sealed: Since) -> bool:
         """Begin a transaction of so many rows, links included.
+
+        Args:
+            rows: how many.
+            newest: the row ids that it begins with.
+            sealed: the row ids up to which rows are sealed.
 
         Returns:
             False if there are more than the index holds: then none of them may be ordinary.
         """
         fits = rows <= self.capacity
         if fits:
-            self._make_room(rows)
+            self._make_room(rows, newest, sealed)
         self._changes = 0
         self._before = len(self)
         return fits
@@ -200,11 +218,10 @@ class RecentKeys:
         for rows in seen:
             hot_rows.settle(self._entries, rows.at, rows.what)
 
-    def since(self, seen: Seen, newest: Since) -> Since:
-        """Where the rows of the keys that are left to SQL begin."""
-        return Since(
-            *hot_rows.first_row(self._entries, seen.at, seen.what, newest.prediction, newest.label)
-        )
+    def since(self, seen: Seen, beyond: Int8, newest: Since, sealed: Since) -> Since:
+        """Where the rows of the keys that are left to SQL begin, but for sealed ones."""
+        rows = _rows(newest, sealed)
+        return Since(*hot_rows.first_row(self._entries, seen.at, seen.what, beyond, rows))
 
     def joined(self, seen: Seen, newest_prediction: int) -> Any:
         """What labels have met: columns as `compiled.rows.joined` returns them."""
@@ -236,14 +253,14 @@ class RecentKeys:
             self._places = np.concatenate([self._places, np.empty(more, np.int64)])
             self._saved = np.concatenate([self._saved, np.empty(more, hot_entries.ENTRY)])
 
-    def _make_room(self, rows: int) -> None:
+    def _make_room(self, rows: int, newest: Since, sealed: Since) -> None:
         leaving = len(self) + rows - self.capacity
         if leaving > 0:
-            self.cold.add(
-                *hot_entries.drop_oldest(
-                    self._entries, self._table, self._bits, self._ring, leaving
-                )
+            lows, highs, *loose = hot_entries.drop_oldest(
+                self._entries, self._table, self._bits, self._ring, leaving, _rows(newest, sealed)
             )
+            self.cold.add(lows, highs)
+            self.loosen(Since(*loose))
         self.reserve(len(self) + rows)
 
     def reserve(self, entries: int) -> None:
@@ -254,3 +271,7 @@ class RecentKeys:
         if bits > self._bits:
             self._bits = bits
             self._table = hot_entries.rehashed(self._entries, self._ring, bits)
+
+
+def _rows(newest: Since, sealed: Since) -> Int64:
+    return np.array([newest.prediction, newest.label, sealed.prediction, sealed.label], np.int64)

@@ -23,7 +23,7 @@ from inferspan_collector.store.cells import (
 )
 from inferspan_collector.store.keys import PADDING, Secret
 from inferspan_collector.store.matching import matching, windows_of
-from inferspan_collector.store.nearby import Since
+from inferspan_collector.store.nearby import Older, Since
 from inferspan_collector.store.row_filters import narrowed
 from inferspan_collector.submission import Unstorable
 
@@ -205,7 +205,7 @@ def _resolve(cursor: duckdb.DuckDBPyConnection, labels: LabelBatch, config: Conf
     linked = nearby.linked(cursor, trace, span)
     high = np.append(known.keys.high, linked.high)
     low = np.append(known.keys.low, linked.low)
-    nearby.find(cursor, (high, low), Since(), links=True)
+    nearby.find(cursor, (high, low), Since(), Older(), links=True)
     matches = matching("staged_labels", "near_predictions", windows_of(config))
     rows = cursor.execute(_RESOLVE.format(matches=matches)).fetchall()
     return np.array([row[0] for row in rows], np.bool_)

@@ -26,7 +26,7 @@ from inferspan_collector.store.compiled import rows as hot_rows
 from inferspan_collector.store.compiled.rows import EXCEPTIONAL, MAYBE_COLD
 from inferspan_collector.store.counting import Judgement, Outcomes
 from inferspan_collector.store.known import Known
-from inferspan_collector.store.nearby import Since
+from inferspan_collector.store.nearby import Older, Since
 from inferspan_collector.store.recent_keys import KeyHashes, Seen
 from inferspan_collector.store.staging import Columns
 
@@ -76,8 +76,8 @@ class Transaction:
 
     def run(self, evaluations: bool) -> Written:
         """Do all of it; `evaluations` asks for what spans could be made of."""
-        seen, seen_labels, since = self._see()
-        in_sql = self._in_sql(seen, seen_labels, since)
+        seen, seen_labels, since, older = self._see()
+        in_sql = self._in_sql(seen, seen_labels, since, older)
         new = (seen.what == hot_rows.NEW) | _among(self._predictions.rows, in_sql.new_predictions)
         new_labels = (seen_labels.what >= hot_rows.WAITING) | _among(
             self._labels.rows, in_sql.new_labels
@@ -96,10 +96,11 @@ class Transaction:
         due = self._due(met, outcomes, in_sql) if evaluations else None
         return Written(new, results, len(lost), in_sql.met, due)
 
-    def _see(self) -> tuple[Seen, Seen, Since]:
+    def _see(self) -> tuple[Seen, Seen, Since, Older]:
         """Ask the index; what it does not answer is left to SQL, from some row on."""
         known, recent = self._known, self._known.recent
-        fits = recent.begin(len(self._predictions) + len(self._labels))
+        newest, sealed = self._newest, known.sealed.until
+        fits = recent.begin(len(self._predictions) + len(self._labels), newest, sealed)
         self._linked = known.link(self._cursor, self._labels)
         arriving = known.arriving(self._predictions)
         arriving_labels = known.arriving_labels(self._labels)
@@ -108,20 +109,25 @@ class Transaction:
                 batch.beyond[:] = np.maximum(batch.beyond, MAYBE_COLD)
                 recent.leave_to_sql(batch.keys)
                 self.unindexed.append(batch.keys)
-        seen = recent.see_predictions(arriving, known.series, self._newest)
-        seen_labels = recent.see_labels(arriving_labels, known.series, self._newest)
+        seen = recent.see_predictions(arriving, known.series, newest)
+        seen_labels = recent.see_labels(arriving_labels, known.series, newest)
         recent.settle(seen, seen_labels)
-        if self._predictions.folded.any() or (arriving.beyond == EXCEPTIONAL).any():
-            # Labels of models that fold into one another stand under other keys.
-            return seen, seen_labels, Since()
-        one, other = (recent.since(rows, self._newest) for rows in (seen, seen_labels))
+        # Labels of models that fold into one another stand under other keys.
+        everywhere = self._predictions.folded.any() or (arriving.beyond == EXCEPTIONAL).any()
+        if everywhere or not fits:
+            return seen, seen_labels, Since(), Older()
+        one, other = (
+            recent.since(rows, batch.beyond, newest, sealed)
+            for rows, batch in ((seen, arriving), (seen_labels, arriving_labels))
+        )
         return (
             seen,
             seen_labels,
             Since(min(one.prediction, other.prediction), min(one.label, other.label)),
+            arriving.older + arriving_labels.older,
         )
 
-    def _in_sql(self, seen: Seen, seen_labels: Seen, since: Since) -> join.InSql:
+    def _in_sql(self, seen: Seen, seen_labels: Seen, since: Since, older: Older) -> join.InSql:
         rows, label_rows = (s.what == hot_rows.IN_SQL for s in (seen, seen_labels))
         if not rows.any() and not label_rows.any():
             return _NOTHING
@@ -132,6 +138,7 @@ class Transaction:
             cursor,
             self._wanted(rows, label_rows),
             since,
+            older,
             links=len(self._known.linked) > 0 or bool((label_rows & self._unnamed()).any()),
         )
         return join.join_in_sql(cursor, self._statements)

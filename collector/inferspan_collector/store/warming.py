@@ -39,7 +39,9 @@ def warm() -> None:
         known.recent.leave_to_sql(
             known.recent.hashes(*(np.zeros(1, np.uint64),) * 3, np.zeros(1, np.int32))
         )
-        RecentKeys(_GROWING, 1).begin(_GROWING)
+        RecentKeys(_GROWING, 1).begin(_GROWING, Since(), Since())
+        known.sealed.seal(cursor, Since(4, 4))
+        known.sealed.find(*(np.zeros(1, np.uint64),) * 2)
         loading.load(cursor, Known(cursor, config), Since(), Since(4, 4))
 
 

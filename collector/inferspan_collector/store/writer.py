@@ -54,7 +54,7 @@ class Writer:
         self._remembered = Remembered(self._cursor)
         self._forgetting = Forgetting(self._cursor, config, self._remembered)
         self._naming = Naming(self._cursor, config)
-        self._known = Known(self._cursor, config)
+        self._known = Known(self._cursor, config, database.path.parent)
         self._stages = Stages(self._cursor, config, self._known.interner)
         self._retention = Retention(
             self._cursor,
@@ -227,6 +227,8 @@ class Writer:
             return False
         # What has left must not be joined from memory.
         self._known.recent.note_erased(step.last_prediction, step.last_label)
+        if self._known.sealed.drop(self._cursor, Since(step.last_prediction, step.last_label)):
+            self._known.recent.loosen(self._newest)
         self._telemetry.add(ERASED, step.rows, table=step.table, reason=step.reason)
         self._telemetry.add(STAGE_RUNS, step.unmatched, result=UNMATCHED)
         return True
@@ -316,16 +318,19 @@ class Writer:
 
     def _after_commit(self, committed: Sequence[Committed], tally: Tally) -> None:
         """Remember what is on disk now, and count it."""
-        for keys in tally.unindexed:
-            self._known.recent.cold.add(keys.low, keys.high)
-        self._known.recent.keep()
         self._newest = Since(
             self._newest.prediction + tally.predictions, self._newest.label + tally.labels
         )
+        for keys in tally.unindexed:
+            self._known.recent.cold.add(keys.low, keys.high)
+            self._known.recent.loosen(self._newest)
+        self._known.recent.keep()
         self._commits_since_compaction += 1
         self._allowance.spend(tally.filled.entries)
         self._rebuilding.spend(tally.filled.rebuilt)
         tally.tell(self._telemetry, committed, self._known.interner.take_folded())
+        if self._known.seal_due(self._newest):
+            self._known.sealed.seal_some(self._cursor, self._newest)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:

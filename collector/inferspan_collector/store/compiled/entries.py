@@ -38,6 +38,8 @@ HAS_LABEL: Final = 2
 SQL_ONLY: Final = 4
 """More is known of the key than an entry holds: whatever comes for it is joined in SQL."""
 FAILED: Final = 8
+_AHEAD: Final = (1 << 32) - (1 << 28)
+"""What is so far behind, modulo 2**32, is ahead: a row of the transaction itself."""
 RECEIVED_SHIFT: Final = 4
 """Of the prediction, in Unix minutes: 28 bits last until the year 2480."""
 
@@ -133,18 +135,40 @@ def rehashed(entries: Any, ring: Any, bits: Any) -> Any:
     return table
 
 
+@part
+def whole(part: Any, newest: Any) -> Any:
+    """The row id whose lower half is known: an older one, or one of this transaction."""
+    behind = (newest - np.int64(part)) & 0xFFFFFFFF
+    return newest - (behind if behind < _AHEAD else behind - (1 << 32))
+
+
 @entry
-def drop_oldest(entries: Any, table: Any, bits: Any, ring: Any, n: Any) -> Any:
-    """Remove the n oldest entries; returns their keys, uint64[n] and uint32[n]."""
+def drop_oldest(entries: Any, table: Any, bits: Any, ring: Any, n: Any, rows: Any) -> Any:
+    """Remove the n oldest entries.
+
+    `rows` is int64[4]: the row ids after the newest prediction and label, and those up to which
+    rows are sealed. Returns the keys, uint64[n] and uint32[n], and the row ids after the last
+    prediction and label of those that have no sealed row; 0 = none.
+    """
     lows = np.empty(n, np.uint64)
     highs = np.empty(n, np.uint32)
+    prediction_end, label_end = np.int64(0), np.int64(0)
     for i in range(n):
         place = ring[HEAD]
-        lows[i], highs[i] = entries[place].low, entries[place].high
+        entry = entries[place]
+        lows[i], highs[i] = entry.low, entry.high
+        prediction, label = np.int64(-1), np.int64(-1)
+        if entry.state & HAS_PREDICTION:
+            prediction = whole(entry.prediction, rows[0])
+        if entry.state & HAS_LABEL:
+            label = whole(entry.label_row, rows[1])
+        if not (0 <= prediction < rows[2] or 0 <= label < rows[3]):
+            prediction_end = max(prediction_end, prediction + 1)
+            label_end = max(label_end, label + 1)
         take_out(table, bits, entries[place].low, place)
         ring[HEAD] = (place + 1) % len(entries)
         ring[COUNT] -= 1
-    return lows, highs
+    return lows, highs, prediction_end, label_end
 
 
 @entry

@@ -22,6 +22,7 @@ from inferspan_collector.store.compiled.entries import (
     SQL_ONLY,
     find,
     insert,
+    whole,
 )
 
 IN_SQL: Final = 0
@@ -42,8 +43,6 @@ MAYBE_COLD: Final = 2
 """Its key may be older than the index."""
 KEYLESS: Final = 3
 """It names no prediction by id and model."""
-_AHEAD: Final = (1 << 32) - (1 << 28)
-"""What is so far behind, modulo 2**32, is ahead: a row of the transaction itself."""
 
 
 @entry
@@ -83,18 +82,11 @@ def _save(entries: Any, place: Any, places: Any, saved: Any, n: Any) -> Any:
 
 
 @part
-def _whole(part: Any, newest: Any) -> Any:
-    """The row id whose lower half is known: an older one, or one of this transaction."""
-    behind = (newest - np.int64(part)) & 0xFFFFFFFF
-    return newest - (behind if behind < _AHEAD else behind - (1 << 32))
-
-
-@part
 def _is_erased(entry: Any, bounds: Any) -> Any:
     """Whether a row of the entry may have left the file; `bounds` as `see_predictions` has them."""
     return (
-        entry.state & HAS_PREDICTION != 0 and _whole(entry.prediction, bounds[0]) <= bounds[2]
-    ) or (entry.state & HAS_LABEL != 0 and _whole(entry.label_row, bounds[1]) <= bounds[3])
+        entry.state & HAS_PREDICTION != 0 and whole(entry.prediction, bounds[0]) <= bounds[2]
+    ) or (entry.state & HAS_LABEL != 0 and whole(entry.label_row, bounds[1]) <= bounds[3])
 
 
 @entry
@@ -229,19 +221,25 @@ def settle(entries: Any, at: Any, what: Any) -> Any:
 
 
 @entry
-def first_row(entries: Any, at: Any, what: Any, newest_prediction: Any, newest_label: Any) -> Any:
-    """From which prediction row and label row on the rows of keys left to SQL are."""
-    prediction, label = newest_prediction, newest_label
+def first_row(entries: Any, at: Any, what: Any, beyond: Any, rows: Any) -> Any:
+    """From which prediction row and label row on the rows of keys left to SQL are.
+
+    `rows` as `entries.drop_oldest` has them: of older keys the sealed rows are known otherwise.
+    """
+    prediction, label = rows[0], rows[1]
     for row in range(len(at)):
         if what[row] != IN_SQL:
+            continue
+        if at[row] < 0 and beyond[row] == MAYBE_COLD:
+            prediction, label = min(prediction, rows[2]), min(label, rows[3])
             continue
         if at[row] < 0:
             return np.int64(0), np.int64(0)
         entry = entries[at[row]]
         if entry.state & HAS_PREDICTION:
-            prediction = min(prediction, _whole(entry.prediction, newest_prediction))
+            prediction = min(prediction, whole(entry.prediction, rows[0]))
         if entry.state & HAS_LABEL:
-            label = min(label, _whole(entry.label_row, newest_label))
+            label = min(label, whole(entry.label_row, rows[1]))
     return prediction, label
 
 
@@ -265,7 +263,7 @@ def joined(entries: Any, at: Any, what: Any, newest: Any) -> Any:
             continue
         entry = entries[at[row]]
         label[n] = row
-        prediction[n] = _whole(entry.prediction, newest)
+        prediction[n] = whole(entry.prediction, newest)
         series[n] = entry.series
         slices[n] = entry.slices
         predicted[n] = entry.predicted
