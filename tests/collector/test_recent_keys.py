@@ -137,6 +137,20 @@ def test_a_new_key_is_not_looked_for_in_the_file_however_many_have_left_memory(
     store.database.close()
 
 
+@pytest.mark.parametrize("more", [0, 1, 2, 3])
+def test_a_new_key_that_is_taken_for_an_older_one_counts_once(tmp_path: Path, more: int) -> None:
+    store = FaultyStore(tmp_path, holding(8, 0))
+    # More than memory holds at once: until their rows are sealed, every key may be one of them.
+    store.commit(tuple(Prediction(f"order-{n}", span=n + 1) for n in range(10)))
+    new = Prediction("new", span=100)
+    assert store.commit((new,)) == [Committed(1, ())]
+    for n in range(more):
+        store.commit((Label("order-1", label_id=f"label-{n}"),))
+
+    assert store.commit((new,)) == [Committed(0, ())]
+    store.database.close()
+
+
 def test_a_key_of_which_the_oldest_rows_were_erased_is_found_all_the_same(tmp_path: Path) -> None:
     store = FaultyStore(tmp_path, holding(4, 1))
     for i in range(40):

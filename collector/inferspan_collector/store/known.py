@@ -104,9 +104,21 @@ class Known:
         )
 
     def seal_due(self, newest: Since) -> bool:
-        """Whether rows are to be sealed: keys have left, or soon will, and enough rows wait."""
+        """Whether rows are to be sealed: keys have left, or soon will, and enough rows wait, or
+        some of a key that has left.
+        """
         soon = len(self.recent) > self.recent.capacity // 2 or not self.recent.cold.empty
-        return soon and self.recent.capacity > 0 and self.sealed.due(newest)
+        loose = self.recent.is_loose(self.sealed.until)
+        return soon and self.recent.capacity > 0 and (loose or self.sealed.due(newest))
+
+    def seal(self, cursor: duckdb.DuckDBPyConnection, newest: Since) -> None:
+        """Seal some of what waits.
+
+        Raises:
+            duckdb.Error, OSError: it waits on.
+        """
+        loose = self.recent.is_loose(self.sealed.until)
+        self.sealed.seal_some(cursor, newest, all_rows=loose)
 
     def older(self, hashes: KeyHashes, high: UInt64, low: UInt64) -> tuple[Bool, Older]:
         """Which keys are older than the index, and the sealed rows of their ids."""

@@ -92,6 +92,8 @@ def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: S
             _read_rows(cursor, _LABELS, start, min(start + _CHUNK, until.label)),
         )
     _link(cursor, known, since.label)
+    if known.recent.is_loose(known.sealed.until):
+        known.recent.loosen(until)
     known.recent.keep()
 
 

@@ -37,6 +37,10 @@ class KeyHashes:
     low: UInt64
     high: NDArray[np.uint32]
 
+    def take(self, chosen: Bool) -> KeyHashes:
+        """Those of some rows."""
+        return KeyHashes(self.low[chosen], self.high[chosen])
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Arriving:

@@ -59,11 +59,21 @@ class _Segment:
     rows: NDArray[np.uint32]
     pages: mmap.mmap | None
 
+    @property
+    def _level(self) -> int:
+        """Its size: a level is up to `_GATHERED` times the one before."""
+        return (self.end - self.first).bit_length() // (_GATHERED.bit_length() - 1)
+
     def may_lead(self, segments: Sequence[_Segment]) -> bool:
-        """Whether it and those after it become one: as many as do, of one size, not too large."""
-        sizes = {segment.end - segment.first for segment in segments}
+        """Whether it and those after it become one: as many as do, not too large, and one of them
+        not much smaller, so that no row is gathered often.
+        """
         rows = segments[-1].end - self.first
-        return len(segments) == _GATHERED and len(sizes) == 1 and rows <= _GATHERED_ROWS_MAX
+        return (
+            len(segments) == _GATHERED
+            and rows <= _GATHERED_ROWS_MAX
+            and self._level <= max(segment._level for segment in segments[1:])
+        )
 
     def hand_back(self) -> None:
         """Let the pages not count as ours; they stay cached."""
@@ -180,16 +190,18 @@ class SealedRows:
         """Whether a whole segment waits before these rows."""
         return any(end - table.until >= self._segment for table, end in self._ends(newest))
 
-    def seal_some(self, cursor: duckdb.DuckDBPyConnection, newest: Since) -> None:
-        """Seal one segment of each table that has one waiting.
+    def seal_some(
+        self, cursor: duckdb.DuckDBPyConnection, newest: Since, *, all_rows: bool = False
+    ) -> None:
+        """Seal one segment of each table that has one waiting; with `all_rows` a short one, too.
 
         Raises:
             duckdb.Error, OSError: they wait on.
         """
         for table, end in self._ends(newest):
             table.begin(cursor, end)
-            if end - table.until >= self._segment:
-                table.seal(cursor, self._hashed, table.until + self._segment)
+            if end - table.until >= (1 if all_rows else self._segment):
+                table.seal(cursor, self._hashed, min(end, table.until + self._segment))
 
     def seal(self, cursor: duckdb.DuckDBPyConnection, newest: Since) -> None:
         """Seal all rows before these.

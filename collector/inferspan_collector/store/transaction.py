@@ -109,6 +109,11 @@ class Transaction:
                 batch.beyond[:] = np.maximum(batch.beyond, MAYBE_COLD)
                 recent.leave_to_sql(batch.keys)
                 self.unindexed.append(batch.keys)
+        elif recent.is_loose(sealed):
+            # They may be new, and then have neither an entry nor a sealed row.
+            for batch in (arriving, arriving_labels):
+                if (cold := batch.beyond == MAYBE_COLD).any():
+                    self.unindexed.append(batch.keys.take(cold))
         seen = recent.see_predictions(arriving, known.series, newest)
         seen_labels = recent.see_labels(arriving_labels, known.series, newest)
         recent.settle(seen, seen_labels)

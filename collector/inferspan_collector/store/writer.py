@@ -330,7 +330,7 @@ class Writer:
         self._rebuilding.spend(tally.filled.rebuilt)
         tally.tell(self._telemetry, committed, self._known.interner.take_folded())
         if self._known.seal_due(self._newest):
-            self._known.sealed.seal_some(self._cursor, self._newest)
+            self._known.seal(self._cursor, self._newest)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[None]:
