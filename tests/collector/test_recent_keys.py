@@ -164,6 +164,21 @@ def test_a_key_of_which_the_oldest_rows_were_erased_is_found_all_the_same(tmp_pa
     store.database.close()
 
 
+def test_a_key_that_came_again_after_its_rows_were_erased_counts_once(tmp_path: Path) -> None:
+    store = FaultyStore(tmp_path, holding(16, 1_000))
+    for n in range(16):
+        store.commit((Prediction(f"order-{n % 15}", span=n + 1),))
+    tidied(store, store.now + 100 * DAY_NS)
+    again = Prediction("order-0", span=77, received=store.now + 100 * DAY_NS)
+    assert store.commit((again,)) == [Committed(1, ())]
+    # Memory has room for one more; the other takes the place of the oldest.
+    for n in range(2):
+        store.commit((Prediction(f"new-{n}", span=78 + n, received=store.now + 100 * DAY_NS),))
+
+    assert store.commit((again,)) == [Committed(0, ())]
+    store.database.close()
+
+
 @pytest.mark.parametrize("named", [{"version": "8"}, {"environment": "staging"}])
 def test_a_label_that_names_what_no_prediction_has_waits(
     store: FaultyStore, named: dict[str, str]

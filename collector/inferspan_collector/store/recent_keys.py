@@ -224,7 +224,7 @@ class RecentKeys:
 
     def since(self, seen: Seen, beyond: Int8, newest: Since, sealed: Since) -> Since:
         """Where the rows of the keys that are left to SQL begin, but for sealed ones."""
-        rows = _rows(newest, sealed)
+        rows = self._rows(newest, sealed)
         return Since(*hot_rows.first_row(self._entries, seen.at, seen.what, beyond, rows))
 
     def joined(self, seen: Seen, newest_prediction: int) -> Any:
@@ -248,6 +248,10 @@ class RecentKeys:
         bounds = (newest.prediction, newest.label, self._erased.prediction, self._erased.label)
         return np.array(bounds, np.int64)
 
+    def _rows(self, newest: Since, sealed: Since) -> Int64:
+        ends = (newest, sealed, self._erased)
+        return np.array([n for end in ends for n in (end.prediction, end.label)], np.int64)
+
     def _reserve(self, rows: int) -> None:
         """Room to save an entry for each of so many rows; compiled code writes there unchecked."""
         lacking = self._changes + rows - len(self._places)
@@ -261,8 +265,9 @@ class RecentKeys:
         leaving = len(self) + rows - self.capacity
         if leaving > 0:
             lows, highs, *loose = hot_entries.drop_oldest(
-                self._entries, self._table, self._bits, self._ring, leaving, _rows(newest, sealed)
-            )
+                self._entries, self._table, self._bits, self._ring, leaving,
+                self._rows(newest, sealed),
+            )  # fmt: skip
             self.cold.add(lows, highs)
             self.loosen(Since(*loose))
         self.reserve(len(self) + rows)
@@ -275,7 +280,3 @@ class RecentKeys:
         if bits > self._bits:
             self._bits = bits
             self._table = hot_entries.rehashed(self._entries, self._ring, bits)
-
-
-def _rows(newest: Since, sealed: Since) -> Int64:
-    return np.array([newest.prediction, newest.label, sealed.prediction, sealed.label], np.int64)

@@ -146,8 +146,8 @@ def whole(part: Any, newest: Any) -> Any:
 def drop_oldest(entries: Any, table: Any, bits: Any, ring: Any, n: Any, rows: Any) -> Any:
     """Remove the n oldest entries.
 
-    `rows` is int64[4]: the row ids after the newest prediction and label, and those up to which
-    rows are sealed. Returns the keys, uint64[n] and uint32[n], and the row ids after the last
+    `rows` is int64[6]: the row ids after the newest prediction and label, those up to which rows
+    are sealed, and the greatest ids of each that were erased. Returns the keys, uint64[n] and uint32[n], and the row ids after the last
     prediction and label of those that have no sealed row; 0 = none.
     """
     lows = np.empty(n, np.uint64)
@@ -162,7 +162,10 @@ def drop_oldest(entries: Any, table: Any, bits: Any, ring: Any, n: Any, rows: An
             prediction = whole(entry.prediction, rows[0])
         if entry.state & HAS_LABEL:
             label = whole(entry.label_row, rows[1])
-        if not (0 <= prediction < rows[2] or 0 <= label < rows[3]):
+        if entry.state & SQL_ONLY and (0 <= prediction <= rows[4] or 0 <= label <= rows[5]):
+            # What came after an erased row is not known, nor whether any of it is sealed.
+            prediction_end, label_end = rows[0], rows[1]
+        elif not (0 <= prediction < rows[2] or 0 <= label < rows[3]):
             prediction_end = max(prediction_end, prediction + 1)
             label_end = max(label_end, label + 1)
         take_out(table, bits, entries[place].low, place)
