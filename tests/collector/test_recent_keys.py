@@ -179,6 +179,27 @@ def test_a_key_that_came_again_after_its_rows_were_erased_counts_once(tmp_path: 
     store.database.close()
 
 
+@pytest.mark.parametrize("more", range(3))
+def test_a_key_counts_once_where_its_oldest_row_was_erased_among_others(
+    tmp_path: Path, more: int
+) -> None:
+    store = FaultyStore(tmp_path, holding(8, 1_000))
+    store.commit((Prediction("order-0"),))
+    then = store.now + 99 * DAY_NS
+    young = [Prediction(f"order-{n}", span=n + 1, received=then) for n in range(1, 17 + more)]
+    for each in young[:10]:
+        store.commit((each,))
+    tidied(store, store.now + 100 * DAY_NS)
+    for each in young[10:-2]:
+        store.commit((each,))
+    # What is written of the rows that are found so far is written anew with these.
+    again = Prediction("order-0", span=77, received=then)
+    assert store.commit((*young[-2:], again)) == [Committed(3, ())]
+
+    assert store.commit((again,)) == [Committed(0, ())]
+    store.database.close()
+
+
 @pytest.mark.parametrize("named", [{"version": "8"}, {"environment": "staging"}])
 def test_a_label_that_names_what_no_prediction_has_waits(
     store: FaultyStore, named: dict[str, str]

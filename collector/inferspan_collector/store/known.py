@@ -118,7 +118,8 @@ class Known:
             duckdb.Error, OSError: it waits on.
         """
         loose = self.recent.is_loose(self.sealed.until)
-        self.sealed.seal_some(cursor, newest, all_rows=loose)
+        if self.sealed.seal_some(cursor, newest, all_rows=loose):
+            self.recent.loosen(newest)
 
     def older(self, hashes: KeyHashes, high: UInt64, low: UInt64) -> tuple[Bool, Older]:
         """Which keys are older than the index, and the sealed rows of their ids."""

@@ -97,16 +97,23 @@ class _Table:
             ((first,),) = cursor.execute(_FIRST.format(table=self.name), [0, end]).fetchall()
             self.until = end if first is None else first
 
-    def seal(self, cursor: duckdb.DuckDBPyConnection, hashed: Hash, end: int) -> None:
+    def seal(self, cursor: duckdb.DuckDBPyConnection, hashed: Hash, end: int) -> bool:
         """Let the rows before `end` be found, too.
 
+        Returns:
+            Whether some rows are found no more, for they were erased meanwhile.
+
         Raises:
-            OSError: no room; nothing has changed.
+            OSError: no room; what was found is found still.
         """
         self._segments.append(self._made(cursor, hashed, self.until, end))
         self.until = end
+        lost = False
         while (gathered := self._segments[-_GATHERED:])[0].may_lead(gathered):
-            self._segments[-_GATHERED:] = [self._made(cursor, hashed, gathered[0].first, end)]
+            one = self._made(cursor, hashed, gathered[0].first, end)
+            lost |= len(one.rows) < sum(len(segment.rows) for segment in gathered)
+            self._segments[-_GATHERED:] = [one]
+        return lost
 
     def _made(
         self, cursor: duckdb.DuckDBPyConnection, hashed: Hash, first: int, end: int
@@ -192,16 +199,21 @@ class SealedRows:
 
     def seal_some(
         self, cursor: duckdb.DuckDBPyConnection, newest: Since, *, all_rows: bool = False
-    ) -> None:
+    ) -> bool:
         """Seal one segment of each table that has one waiting; with `all_rows` a short one, too.
+
+        Returns:
+            Whether some rows are found no more, for they were erased meanwhile.
 
         Raises:
             duckdb.Error, OSError: they wait on.
         """
+        lost = False
         for table, end in self._ends(newest):
             table.begin(cursor, end)
             if end - table.until >= (1 if all_rows else self._segment):
-                table.seal(cursor, self._hashed, min(end, table.until + self._segment))
+                lost |= table.seal(cursor, self._hashed, min(end, table.until + self._segment))
+        return lost
 
     def seal(self, cursor: duckdb.DuckDBPyConnection, newest: Since) -> None:
         """Seal all rows before these.

@@ -147,8 +147,9 @@ def drop_oldest(entries: Any, table: Any, bits: Any, ring: Any, n: Any, rows: An
     """Remove the n oldest entries.
 
     `rows` is int64[6]: the row ids after the newest prediction and label, those up to which rows
-    are sealed, and the greatest ids of each that were erased. Returns the keys, uint64[n] and uint32[n], and the row ids after the last
-    prediction and label of those that have no sealed row; 0 = none.
+    are sealed, and the greatest ids of each that were erased. Returns the keys, uint64[n] and
+    uint32[n], and the row ids after the last prediction and label of those that have no sealed
+    row, or may have none; 0 = none.
     """
     lows = np.empty(n, np.uint64)
     highs = np.empty(n, np.uint32)
