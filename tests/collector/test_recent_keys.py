@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import random
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -198,6 +200,29 @@ def test_a_key_counts_once_where_its_oldest_row_was_erased_among_others(
 
     assert store.commit((again,)) == [Committed(0, ())]
     store.database.close()
+
+
+def test_a_store_that_has_no_room_for_where_older_rows_are_starts_and_finds_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = FaultyStore(tmp_path, holding(4, 100))
+    for n in range(30):
+        store.commit((Prediction(f"order-{n}", span=n + 1),))
+    store.database.close()
+    monkeypatch.setattr(tempfile, "TemporaryFile", _full)
+    store.open()
+
+    assert store.commit((Prediction("order-1", span=2), Label("order-2"))) == [
+        Committed(0, ("joined",))
+    ]
+    assert store.commit((Prediction("order-29", span=30), Prediction("new", span=99))) == [
+        Committed(1, ())
+    ]
+    store.database.close()
+
+
+def _full(**_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize("named", [{"version": "8"}, {"environment": "staging"}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, Final
 
 import duckdb
@@ -18,6 +19,8 @@ from inferspan_collector.store.known import Known
 from inferspan_collector.store.nearby import Older, Since
 from inferspan_collector.store.recent_keys import Arriving, ArrivingLabels, KeyHashes
 from inferspan_collector.telemetry import OTHER
+
+_logger = logging.getLogger(__name__)
 
 _CHUNK: Final = 500_000
 """Rows read at once: some 40 MB."""
@@ -75,7 +78,7 @@ def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: S
         known.recent.cold.add(hashes.low, hashes.high)
     if not known.recent.cold.empty:
         known.recent.loosen(Since(hot, 0))
-        known.sealed.seal(cursor, Since(hot, until.label))
+        _seal(cursor, known, Since(hot, until.label))
     known.recent.reserve(len(known.recent) + until.prediction - hot)
     for start in range(hot, until.prediction, _CHUNK):
         _see_predictions(
@@ -95,6 +98,16 @@ def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: S
     if known.recent.is_loose(known.sealed.until):
         known.recent.loosen(until)
     known.recent.keep()
+
+
+def _seal(cursor: duckdb.DuckDBPyConnection, known: Known, until: Since) -> None:
+    """Seal older rows; where there is no room, they are sought in the file meanwhile."""
+    if known.recent.capacity == 0:
+        return
+    try:
+        known.sealed.seal(cursor, until)
+    except OSError as error:
+        _logger.warning("older ids are sought in the file, which is slow: %s", error)
 
 
 class _Sets:

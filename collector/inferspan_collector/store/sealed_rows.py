@@ -224,7 +224,7 @@ class SealedRows:
         for table, end in self._ends(newest):
             table.begin(cursor, end)
             while table.until < end:
-                table.seal(cursor, self._hashed, min(end, table.until + self._segment))
+                table.seal(cursor, self._hashed, min(end, table.until + _GATHERED_ROWS_MAX))
 
     def _ends(self, newest: Since) -> tuple[tuple[_Table, int], ...]:
         return (self._predictions, newest.prediction), (self._labels, newest.label)
