@@ -202,6 +202,22 @@ def test_a_key_counts_once_where_its_oldest_row_was_erased_among_others(
     store.database.close()
 
 
+def test_a_new_key_counts_once_after_duplicates_and_a_failure(tmp_path: Path) -> None:
+    store = FaultyStore(tmp_path, holding(4, 0))
+    for n in range(8):
+        store.commit((Prediction(f"order-{n}", span=n + 1),))
+    for _ in range(8):
+        store.commit((Prediction("order-7", span=8),))
+    new = Prediction("new", span=99)
+    store.fail("COMMIT", (new,))
+    assert store.commit((new,)) == [Committed(1, ())]
+    for n in range(6):
+        store.commit((Prediction(f"newer-{n}", span=100 + n),))
+
+    assert store.commit((new,)) == [Committed(0, ())]
+    store.database.close()
+
+
 def test_a_store_that_has_no_room_for_where_older_rows_are_starts_and_finds_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

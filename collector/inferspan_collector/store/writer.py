@@ -365,8 +365,10 @@ class Writer:
 
         At start that is all; after a failed transaction it is nothing, unless the file kept it.
         """
+        # Never back: duplicates had numbers, too, and rows before `sealed.until` pass for sealed.
         stored = Since(
-            self._next_row("predictions", "prediction_rows"), self._next_row("labels", "label_rows")
+            max(self._newest.prediction, self._next_row("predictions", "prediction_rows")),
+            max(self._newest.label, self._next_row("labels", "label_rows")),
         )
         if stored != self._newest:
             loading.load(self._cursor, self._known, self._newest, stored)
