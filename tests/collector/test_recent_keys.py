@@ -122,6 +122,16 @@ def test_a_key_that_has_left_memory_is_found_in_the_file(
     store.database.close()
 
 
+def test_a_prediction_in_a_batch_larger_than_memory_is_found_by_its_labels(tmp_path: Path) -> None:
+    store = FaultyStore(tmp_path, holding(8, 100))
+    store.commit((Label(revision=1),))
+    store.commit(tuple(Prediction(f"order-{n}", span=n + 1) for n in range(20)))
+
+    assert store.commit((Label(),)) == [Committed(0, ("superseded",))]
+    assert store.cells().total() == 1
+    store.database.close()
+
+
 def test_a_new_key_is_not_looked_for_in_the_file_however_many_have_left_memory(
     tmp_path: Path,
 ) -> None:

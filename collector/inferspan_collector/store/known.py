@@ -224,7 +224,9 @@ class Known:
         places[places == len(self.linked)] = 0
         return self.linked[places] == spans  # type: ignore[no-any-return]
 
-    def link(self, cursor: duckdb.DuckDBPyConnection, labels: Labels) -> Linked | None:
+    def link(
+        self, cursor: duckdb.DuckDBPyConnection, labels: Labels, newest: Since
+    ) -> Linked | None:
         """Leave to SQL whatever has a key that these labels name by a link alone.
 
         Returns:
@@ -234,11 +236,16 @@ class Known:
         if not rows.any():
             return None
         return self.link_spans(
-            cursor, batch.link_trace[rows], batch.link_span[rows], batch.index[rows]
+            cursor, batch.link_trace[rows], batch.link_span[rows], batch.index[rows], newest
         )
 
     def link_spans(
-        self, cursor: duckdb.DuckDBPyConnection, trace: UInt64, span: UInt64, row: Int32
+        self,
+        cursor: duckdb.DuckDBPyConnection,
+        trace: UInt64,
+        span: UInt64,
+        row: Int32,
+        newest: Since,
     ) -> Linked:
         """As `link`, of these spans and rows in them."""
         self.linked = np.union1d(self.linked, self.span_hashes(trace, span, row))
@@ -246,7 +253,8 @@ class Known:
         self.recent.leave_to_sql(
             self.recent.hashes(
                 found.high, found.low, self.series_models[found.series], found.position
-            )
+            ),
+            newest,
         )
         return found
 

@@ -94,7 +94,7 @@ def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: S
             until,
             _read_rows(cursor, _LABELS, start, min(start + _CHUNK, until.label)),
         )
-    _link(cursor, known, since.label)
+    _link(cursor, known, since.label, until)
     if known.recent.is_loose(known.sealed.until):
         known.recent.loosen(until)
     known.recent.keep()
@@ -238,7 +238,7 @@ def _see_labels(known: Known, sets: _Sets, until: Since, columns: dict[str, Any]
     )
 
 
-def _link(cursor: duckdb.DuckDBPyConnection, known: Known, first_label: int) -> None:
+def _link(cursor: duckdb.DuckDBPyConnection, known: Known, first_label: int, newest: Since) -> None:
     columns = cursor.execute(
         "SELECT link_trace_high AS high, link_trace_low AS low, link_span AS span, position"
         " FROM label_details WHERE link_span <> 0 AND row_id >= ?",
@@ -247,4 +247,4 @@ def _link(cursor: duckdb.DuckDBPyConnection, known: Known, first_label: int) -> 
     if len(columns["span"]) == 0:
         return
     trace = np.stack([columns["high"], columns["low"]], axis=1)
-    known.link_spans(cursor, trace, columns["span"], columns["position"])
+    known.link_spans(cursor, trace, columns["span"], columns["position"], newest)

@@ -184,12 +184,18 @@ class RecentKeys:
         # Of most batches no key is cold, and nothing else need be looked up.
         return cold & self.absent(keys) if cold.any() else cold
 
-    def leave_to_sql(self, keys: KeyHashes) -> None:
-        """Let nothing that has one of these keys be ordinary from now on."""
+    def leave_to_sql(self, keys: KeyHashes, newest: Since) -> None:
+        """Let nothing that has one of these keys be ordinary from now on.
+
+        Args:
+            keys: of them.
+            newest: the row ids that the transaction begins with.
+        """
         self._reserve(len(keys.low))
         self._changes = hot_rows.mark(
-            self._entries, self._table, self._bits, keys.low, keys.high, self._places,
-            self._saved, self._changes,
+            self._entries, self._table, self._bits, keys.low, keys.high,
+            np.array([newest.prediction, newest.label], np.int64), self._places, self._saved,
+            self._changes,
         )  # fmt: skip
 
     def see_predictions(self, batch: Arriving, facts: SeriesFacts, newest: Since) -> Seen:

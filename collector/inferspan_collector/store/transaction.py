@@ -101,13 +101,13 @@ class Transaction:
         known, recent = self._known, self._known.recent
         newest, sealed = self._newest, known.sealed.until
         fits = recent.begin(len(self._predictions) + len(self._labels), newest, sealed)
-        self._linked = known.link(self._cursor, self._labels)
+        self._linked = known.link(self._cursor, self._labels, newest)
         arriving = known.arriving(self._predictions)
         arriving_labels = known.arriving_labels(self._labels)
         if not fits:
             for batch in (arriving, arriving_labels):
                 batch.beyond[:] = np.maximum(batch.beyond, MAYBE_COLD)
-                recent.leave_to_sql(batch.keys)
+                recent.leave_to_sql(batch.keys, newest)
                 self.unindexed.append(batch.keys)
         elif recent.is_loose(sealed):
             # They may be new, and then have neither an entry nor a sealed row.

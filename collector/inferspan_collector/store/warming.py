@@ -37,7 +37,7 @@ def warm() -> None:
         for row in range(1, 4):
             _commit(cursor, known, statements, Since(row, row))
         known.recent.leave_to_sql(
-            known.recent.hashes(*(np.zeros(1, np.uint64),) * 3, np.zeros(1, np.int32))
+            known.recent.hashes(*(np.zeros(1, np.uint64),) * 3, np.zeros(1, np.int32)), Since()
         )
         RecentKeys(_GROWING, 1).begin(_GROWING, Since(), Since())
         known.sealed.seal(cursor, Since(4, 4))

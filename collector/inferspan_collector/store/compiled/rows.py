@@ -91,14 +91,25 @@ def _is_erased(entry: Any, bounds: Any) -> Any:
 
 @entry
 def mark(
-    entries: Any, table: Any, bits: Any, lows: Any, highs: Any, places: Any, saved: Any, n: Any
-) -> Any:
-    """Leave these keys to SQL from now on; returns the new number of saved entries."""
+    entries: Any, table: Any, bits: Any, lows: Any, highs: Any, since: Any, places: Any,
+    saved: Any, n: Any,
+) -> Any:  # fmt: skip
+    """Leave these keys to SQL from now on; returns the new number of saved entries.
+
+    `since` is int64[2], from which prediction row and label row on there may be rows of theirs that
+    their entries are not told of.
+    """
     for row in range(len(lows)):
         place = find(entries, table, bits, lows[row], highs[row])
-        if place >= 0:
-            n = _save(entries, place, places, saved, n)
-            entries[place].state |= np.uint32(SQL_ONLY)
+        if place < 0:
+            continue
+        n = _save(entries, place, places, saved, n)
+        entry = entries[place]
+        if entry.state & HAS_PREDICTION == 0:
+            entry.prediction = np.uint32(since[0] & 0xFFFFFFFF)
+        if entry.state & HAS_LABEL == 0:
+            entry.label_row = np.uint32(since[1] & 0xFFFFFFFF)
+        entry.state |= np.uint32(SQL_ONLY | HAS_PREDICTION | HAS_LABEL)
     return n
 
 
