@@ -24,12 +24,12 @@ from inferspan_collector.batches import Bool, Int64, UInt64
 from inferspan_collector.store.compiled import sealed
 from inferspan_collector.store.nearby import NO_ROWS, Older, Since
 
-SEGMENT_ROWS: Final = 250_000
-"""Sealed in some 10 ms; of what is not sealed yet that much is scanned, in 4 ms."""
+SEGMENT_ROWS: Final = 125_000
+"""Sealed in some 6 ms; of what is not sealed yet that much is scanned, in 2 ms."""
 _GATHERED: Final = 8
 """So many segments of a size become one, for a question asks each of them."""
-_GATHERED_ROWS_MAX: Final = 2_000_000
-"""Of one segment: 17 MB, made in some 100 ms."""
+_GATHERED_ROWS_MAX: Final = 1_000_000
+"""Of one segment: 8 MB, made in some 90 ms. On one core answers wait for that, too."""
 _CHUNK: Final = 500_000
 """Rows read at once."""
 _PER_BUCKET: Final = 16
