@@ -122,7 +122,9 @@ def test_what_ails_a_model_comes_in_one_message_and_its_end_is_told(
         return any(len(message["alerts"]) == 2 for message in receiver.messages())
 
     wait_until(both, SECONDS, "one message of both")
-    assert "FIRING fraud & co (shop (EU)): 2 alerts" in receiver.words()
+    # Words and message are told apart, in no order.
+    said = "FIRING fraud & co (shop (EU)): 2 alerts"
+    wait_until(lambda: said in receiver.words(), SECONDS, "the words of both")
 
     for alert in running.alerts():
         ended = datetime.fromisoformat(alert["startsAt"]) + timedelta(milliseconds=1)
