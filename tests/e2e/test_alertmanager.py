@@ -125,6 +125,7 @@ def test_what_ails_a_model_comes_in_one_message_and_its_end_is_told(
     # Words and message are told apart, in no order.
     said = "FIRING fraud & co (shop (EU)): 2 alerts"
     wait_until(lambda: said in receiver.words(), SECONDS, "the words of both")
+    assert said in receiver.words()
 
     for alert in running.alerts():
         ended = datetime.fromisoformat(alert["startsAt"]) + timedelta(milliseconds=1)
