@@ -16,7 +16,7 @@ from inferspan_collector.store.cells import MINUTE_NS
 from inferspan_collector.store.compiled.rows import EXCEPTIONAL, KEYLESS, MAYBE_COLD, ORDINARY
 from inferspan_collector.store.facts import CLASSES_MAX, UNKNOWN
 from inferspan_collector.store.known import Known
-from inferspan_collector.store.nearby import Older, Since
+from inferspan_collector.store.nearby import Since
 from inferspan_collector.store.recent_keys import Arriving, ArrivingLabels, KeyHashes
 from inferspan_collector.telemetry import OTHER
 
@@ -171,13 +171,11 @@ def _prediction_keys(known: Known, columns: dict[str, Any]) -> KeyHashes:
     return known.recent.hashes(columns["key_high"], columns["key_low"], models, columns["position"])
 
 
-def _beyond(
-    known: Known, hashes: KeyHashes, columns: dict[str, Any], exceptional: Any
-) -> tuple[Int8, Older]:
+def _beyond(known: Known, hashes: KeyHashes, columns: dict[str, Any], exceptional: Any) -> Int8:
     beyond = np.where(exceptional, EXCEPTIONAL, ORDINARY).astype(np.int8)
-    cold, older = known.older(hashes, columns["key_high"], columns["key_low"])
+    cold, _ = known.older(hashes, columns["key_high"], columns["key_low"])
     beyond[cold] = MAYBE_COLD
-    return beyond, older
+    return beyond
 
 
 def _see_predictions(known: Known, until: Since, columns: dict[str, Any]) -> None:
@@ -186,13 +184,11 @@ def _see_predictions(known: Known, until: Since, columns: dict[str, Any]) -> Non
     exceptional = columns["folded"] | other | (columns["predicted"] == UNKNOWN)
     trace = np.stack([columns["trace_high"], columns["trace_low"]], axis=1)
     known.recent.begin(len(hashes.low), until, known.sealed.until)
-    beyond, older = _beyond(known, hashes, columns, exceptional)
     known.recent.see_predictions(
         Arriving(
             keys=hashes,
             rows=columns["row_id"],
-            beyond=beyond,
-            older=older,
+            beyond=_beyond(known, hashes, columns, exceptional),
             span=known.span_hashes(trace, columns["span"], columns["span_row"]),
             series=columns["series_id"],
             slices=columns["slices_id"],
@@ -216,7 +212,7 @@ def _see_labels(known: Known, sets: _Sets, until: Since, columns: dict[str, Any]
     if not known.recent.begin(int(absent.sum()), until, known.sealed.until):
         known.recent.cold.add(hashes.low[absent], hashes.high[absent])
         known.recent.loosen(until)
-    beyond, older = _beyond(known, hashes, columns, columns["exceptional"])
+    beyond = _beyond(known, hashes, columns, columns["exceptional"])
     beyond[~sets.named[numbers] | ((columns["key_high"] | columns["key_low"]) == 0)] = KEYLESS
     own: tuple[UInt64, UInt64] = columns["label_high"], columns["label_low"]
     known.recent.see_labels(
@@ -231,7 +227,6 @@ def _see_labels(known: Known, sets: _Sets, until: Since, columns: dict[str, Any]
             version=sets.version[numbers],
             received=columns["received"],
             window=sets.window[numbers],
-            older=older,
         ),
         known.series,
         until,

@@ -52,6 +52,9 @@ class Older:
         )
 
 
+NO_OLDER: Final = Older()
+
+
 def find(
     cursor: duckdb.DuckDBPyConnection,
     keys: tuple[UInt64, UInt64],

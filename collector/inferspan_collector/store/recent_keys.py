@@ -24,7 +24,7 @@ from inferspan_collector.store.compiled import entries as hot_entries
 from inferspan_collector.store.compiled import rows as hot_rows
 from inferspan_collector.store.compiled import sip
 from inferspan_collector.store.facts import SeriesFacts
-from inferspan_collector.store.nearby import Older, Since
+from inferspan_collector.store.nearby import NO_OLDER, Older, Since
 
 _BITS_MIN: Final = 12
 _LOAD: Final = 0.6
@@ -59,8 +59,8 @@ class Arriving:
     failed: Bool
     received: Int64
     """In Unix minutes."""
-    older: Older
-    """Sealed rows of ids that are older than memory."""
+    older: Older = NO_OLDER
+    """Sealed rows of ids that are older than memory, where they are to be read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,7 +77,7 @@ class ArrivingLabels:
     """In Unix minutes."""
     window: Int64
     """How far from its prediction it may have been received, in minutes."""
-    older: Older
+    older: Older = NO_OLDER
 
 
 @dataclass(frozen=True, slots=True, eq=False)
