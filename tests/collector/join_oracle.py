@@ -54,8 +54,8 @@ def by_other_name(label: Label) -> bool:
     return named and not by_id and label.link_span == 0
 
 
-def is_about(label: Label, prediction: Prediction, linked: Mapping[tuple[int, ...], Key]) -> bool:
-    """Whether the label names this prediction; `linked` is the key of each (span, row)."""
+def is_about(label: Label, prediction: Prediction) -> bool:
+    """Whether the label names this row of a span."""
     if by_other_name(label):
         if label.model not in (None, prediction.model):
             return False
@@ -75,7 +75,19 @@ def is_about(label: Label, prediction: Prediction, linked: Mapping[tuple[int, ..
             and label.version in (None, prediction.version)
         )
     link = (label.link_trace, label.link_span, label.index)
-    return label.link_span != 0 and linked.get(link) == key_of(prediction)
+    row = (prediction.trace, prediction.span, prediction.span_row)
+    return label.link_span != 0 and link == row
+
+
+def rows_meant(
+    label: Label, prediction: Prediction, same_key: list[Prediction]
+) -> list[Prediction]:
+    """The rows that a label would name to be about this prediction, which counts under its key.
+
+    A link and the names of entities and responses are of a span: whichever counts is meant.
+    """
+    by_id = label.prediction_id is not None and label.model is not None
+    return [prediction] if by_id else same_key
 
 
 def outcome_cells(
@@ -93,16 +105,15 @@ def outcome_cells(
     spans: dict[Key, list[Prediction]] = {}
     for p in predictions:
         spans.setdefault(key_of(p), []).append(p)
-    linked = {(p.trace, p.span, p.span_row): key_of(p) for p in predictions}
     cells: Counter[Cell] = Counter()
     for p in current_predictions(predictions):
         about = [
             x
             for x in labels
             if x.target == target and in_time(x, p, windows)
-            # Other names are of a span: whichever counts under its key is meant.
             if any(
-                is_about(x, row, linked) for row in (spans[key_of(p)] if by_other_name(x) else [p])
+                is_about(x, row) and in_time(x, row, windows)
+                for row in rows_meant(x, p, spans[key_of(p)])
             )
         ]
         if p.error_type is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from join_oracle import current_predictions, is_about, key_of
+from join_oracle import current_predictions, is_about, key_of, rows_meant
 from records import MINUTE_NS, START_NS, Label, Prediction, label_batch
 from stores import CONFIG, RANKS, Store, tidied
 
@@ -284,7 +284,9 @@ def expected(records: Iterable[Prediction | Label]) -> Judged:
     """The rules, one ranking and one item at a time."""
     rows = list(records)
     predictions = [r for r in rows if isinstance(r, Prediction)]
-    linked = {(p.trace, p.span, p.span_row): key_of(p) for p in predictions}
+    same_key: dict[object, list[Prediction]] = {}
+    for p in predictions:
+        same_key.setdefault(key_of(p), []).append(p)
     found: Judged = Counter()
     for p in current_predictions(predictions):
         if p.error_type is not None or "rank" not in (p.operation, (p.task or "")[:4]):
@@ -292,7 +294,9 @@ def expected(records: Iterable[Prediction | Label]) -> Judged:
         shown = shown_by(p.predicted)
         about: dict[str, list[Label]] = {}
         for label in rows:
-            if isinstance(label, Label) and label.item_id and is_about(label, p, linked):
+            if not isinstance(label, Label) or not label.item_id:
+                continue
+            if any(is_about(label, row) for row in rows_meant(label, p, same_key[key_of(p)])):
                 about.setdefault(label.item_id, []).append(label)
         for name, labels in about.items():
             winner = max(labels, key=precedence)

@@ -255,7 +255,7 @@ def test_the_join_by_names_equals_the_oracle_in_any_order(
             arriving = arriving[size:]
         assert outcome_cells(records, "default", RANKS, None) == store.cells()
         spans = [r for r in records if isinstance(r, Prediction)]
-        met = [any(is_about(r, p, {}) for p in spans) for r in records if isinstance(r, Label)]
+        met = [any(is_about(r, p) for p in spans) for r in records if isinstance(r, Label)]
         assert store.reader.waiting_count() == met.count(False)
         current = current_predictions(r for r in records if isinstance(r, Prediction))
         assert len(current) == store.predictions()

@@ -97,6 +97,29 @@ def test_a_label_that_came_first_stays_and_wins_as_long_as_its_prediction_lives(
     assert rows(store) == dict.fromkeys(rows(store), 0)
 
 
+@pytest.mark.parametrize("erased", [False, True])
+def test_a_link_is_late_beyond_the_life_of_its_row_whether_that_is_there_or_not(
+    store: Store, erased: bool
+) -> None:
+    later = START_NS + 40 * DAY_NS
+    store.commit((Prediction(span=1),))
+    store.commit((Prediction(span=2, event_time=START_NS + MINUTE_NS, received=later),))
+    in_time = Label(prediction_id=None, link_trace=1, link_span=1, received=START_NS + 89 * DAY_NS)
+    assert store.commit((in_time,)) == [Committed(0, ("joined",))]
+    if erased:
+        tidied(store, START_NS + 100 * DAY_NS)
+    assert rows(store)["predictions"] == 2 - erased
+
+    late = replace(in_time, label_id="late", revision=9, received=START_NS + 100 * DAY_NS)
+    store.commit((late,))
+    assert store.cells() == {
+        (START_MINUTE + 1 if not erased else START_MINUTE // 60 * 60, "fraud", "fraud", 1): 1
+    }
+    of_the_later = replace(late, label_id="other", link_span=2, actual="legit", revision=8)
+    store.commit((of_the_later,))
+    assert sum(n for (_, _, actual, _), n in store.cells().items() if actual == "legit") == 1
+
+
 def test_numbers_of_erased_rows_are_not_given_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.commit((Prediction("a"), Label("a")), (Prediction("b", span=2),))
