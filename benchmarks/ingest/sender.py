@@ -27,8 +27,9 @@ from ingest.bodies import PER_REQUEST, Bodies, gzipped
 from ingest.loads import Batch, Load
 
 CONNECTIONS: Final = 16
-AHEAD: Final = 1_200
-"""Requests made before the clock starts; of a longer load, this many wait at most."""
+AHEAD: Final = 6_000
+"""Requests made before the clock starts, 2 GB of them; of a longer load, this many wait at most. To
+make some while others are sent takes half a core, which the servers share some of."""
 TRIES_MAX: Final = 200
 RETRY_SECONDS: Final = 0.05
 ANSWER_SECONDS: Final = 120.0

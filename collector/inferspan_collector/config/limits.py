@@ -24,7 +24,7 @@ class Limits(Section):
     """Decoded requests that wait for the writer; beyond it senders get 503 and Retry-After."""
     group_bytes: int = Field(16 * 1024 * 1024, ge=1024)
     """Requests that one transaction takes together."""
-    group_milliseconds: float = Field(5.0, ge=0.0, le=1000.0)
+    group_milliseconds: float = Field(4.0, ge=0.0, le=1000.0)
     """How long a transaction waits for more requests, from the oldest of them on; twice as long
     while they keep coming, and up to five times as long for many that are being received."""
     apply_bytes: int = Field(64 * 1024 * 1024, ge=1024)
