@@ -133,3 +133,16 @@ def test_a_failed_call_may_have_any_text_that_is_refused(text: str, beside: bool
         for span in spans:
             span.status.code = Status.STATUS_CODE_ERROR
         assert_same(decode_traces, traces_request(spans).SerializeToString(), NOW_NS)
+
+
+def test_more_senders_than_are_remembered_are_each_read_as_themselves() -> None:
+    sent = {
+        f"service {n}": traces_request(
+            [prediction_span("p")], resource={semconv.SERVICE_NAME: f"service {n}"}
+        ).SerializeToString()
+        for n in range(1_100)
+    }
+    for _ in range(2):
+        for service, body in sent.items():
+            found = decode_traces(body, json=False, received_ns=NOW_NS)
+            assert found.predictions.service.text(0) == service

@@ -32,6 +32,7 @@ from inferspan_collector.decode.predictions import Origin, read_origin
 from inferspan_collector.decode.row_limit import ROWS_MAX, rows_max
 from inferspan_collector.decode.scanned import Outline, WantedKeys, limits, scan_records
 from inferspan_collector.decode.stages import stage_rows
+from inferspan_collector.last_used import LastUsed
 
 _RECORDS_AT_ONCE: Final = 8192
 """The tables of rows never hold more: what a request makes is told before the next are made."""
@@ -199,7 +200,7 @@ class _Plan:
 
 
 _Key = tuple[bytes, Mapper | None, bool]
-_plans: dict[_Key, _Plan | None] = {}
+_plans: Final[LastUsed[_Key, tuple[_Plan | None]]] = LastUsed(_REMEMBERED)
 """A sender says the same of itself in each of its requests."""
 
 
@@ -208,12 +209,11 @@ def _plan(found: Outline, mapper: Mapper | None, *, logs: bool) -> _Plan | None:
     if found.frame is None:
         return _made_plan(found, mapper, logs)
     key = (found.frame, mapper, logs)
-    if key in _plans:
-        return _plans[key]
-    if len(_plans) >= _REMEMBERED:
-        _plans.clear()
-    plan = _plans[key] = _made_plan(found, mapper, logs)
-    return plan
+    known = _plans.get(key)
+    if known is None:
+        known = (_made_plan(found, mapper, logs),)
+        _plans.put(key, known)
+    return known[0]
 
 
 def _made_plan(found: Outline, mapper: Mapper | None, logs: bool) -> _Plan | None:
