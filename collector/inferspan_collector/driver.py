@@ -51,8 +51,11 @@ class Driver:
 
     def _run(self) -> None:
         failures = 0
-        while not self._stopping.is_set():
+        while True:
+            # In this order: what `stop` sets after the look is not taken back.
             self._committed.clear()
+            if self._stopping.is_set():
+                return
             try:
                 sent = self._publish_once()
                 if failures:
