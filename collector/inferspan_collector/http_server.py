@@ -242,6 +242,11 @@ class _Protocol(HttpToolsProtocol):
             rule = f"a head has {self.patience.head_bytes} bytes at most"
             self._turn_away(431, "head_too_large", rule)
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, or none that is served here."""
+        self._count(400, "malformed")
+        super().send_400_response(msg)
+
     def _feed(self, data: bytes) -> None:
         try:
             self.parser.feed_data(data)

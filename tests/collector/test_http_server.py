@@ -178,6 +178,8 @@ def test_what_is_no_http_is_refused(server: Server) -> None:
         with connected(server.url) as connection:
             connection.sendall(sent)
             assert answer_on(connection)[0] == 400
+    assert server.refused("malformed") == 3
+    assert server.telemetry.get(REQUESTS, transport="api", code="400") == 3
     assert server.answers()
 
 
