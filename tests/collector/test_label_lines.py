@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferspan_collector.decode.attributes import RefusedRecord
+from inferspan_collector.decode.wire import JSON_VALUES_MAX
 from inferspan_collector.label_fields import FIELDS, TRUTHS
 from inferspan_collector.receivers.label_lines import (
     LINES_MAX,
@@ -124,6 +125,16 @@ def test_too_many_lines_are_413() -> None:
     assert len(most) == LINES_MAX
     with pytest.raises(TooManyLines, match=str(LINES_MAX)):
         read_lines(b"{}\n" * (LINES_MAX + 1), ndjson=True, received_ns=NOW_NS)
+
+
+def test_json_of_too_many_values_is_refused_before_it_is_read() -> None:
+    many = b'{"values": [' + b"[]," * (JSON_VALUES_MAX // 2) + b"[]]}"
+    with pytest.raises(NotLabels, match=f"over {JSON_VALUES_MAX} JSON values"):
+        read_lines(b"[%b]" % many, ndjson=False, received_ns=NOW_NS)
+    dear, neighbour = read_lines(many + b"\n7", ndjson=True, received_ns=NOW_NS)
+    assert (dear.number, dear.label, dear.reason) == (1, None, "bad_json")
+    assert dear.error == f"the line holds over {JSON_VALUES_MAX} JSON values"
+    assert "is not a JSON object" in neighbour.error
 
 
 @given(st.binary(max_size=200), st.booleans())

@@ -7,24 +7,21 @@ import json
 import math
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
-import httpx
 import numpy as np
 import pytest
+from label_receiver import GOOD, Receiver, problem_of, receiving
 from receiving import Switch, connected, serving
-from starlette.applications import Starlette
 
 from inferspan_collector import telemetry as counters
 from inferspan_collector.config import Limits
-from inferspan_collector.receivers import labels
-from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.label_lines import (
     LINES_MAX,
 )
 from inferspan_collector.submission import Overloaded, Unstorable
-from inferspan_collector.telemetry import Telemetry
-from inferspan_collector.testing import NOW_NS, RecordingSink
+from inferspan_collector.testing import NOW_NS
 from waiting import wait_until
 
 if sys.version_info >= (3, 14):
@@ -33,34 +30,6 @@ else:
     from backports import zstd
 
 LIMIT = 256 * 1024
-GOOD = {"prediction_id": "order-17", "model": "fraud", "class": "legit"}
-
-
-class Receiver:
-    """The routes as they run, the sink behind them, and a client."""
-
-    def __init__(self, sink: RecordingSink, telemetry: Telemetry, client: httpx.Client) -> None:
-        self.sink = sink
-        self.telemetry = telemetry
-        self.client = client
-
-    def post(self, body: bytes, query: str = "", **headers: str) -> httpx.Response:
-        sent = {"content-type": "application/x-ndjson"}
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.client.post(f"/v1/labels{query}", content=body, headers=sent)
-
-    def push(self, *lines: object, query: str = "") -> list[dict[str, object]]:
-        """Send lines (text as it is, else as JSON); the answers, checked for their form."""
-        texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
-        response = self.post("\n".join(texts).encode(), query)
-        assert response.headers["content-type"] == "application/x-ndjson"
-        answers = [json.loads(line) for line in response.text.splitlines()]
-        for answer in answers:
-            invalid = answer["result"] == "invalid"
-            assert list(answer) == ["line", "id", "result"] + ["error"] * invalid
-        taken = any(answer["result"] != "invalid" for answer in answers)
-        assert response.status_code == (200 if taken or not answers else 400)
-        return answers
 
 
 @pytest.fixture(scope="module")
@@ -72,12 +41,8 @@ def server() -> Iterator[tuple[Switch, str]]:
 
 @pytest.fixture
 def receiver(server: tuple[Switch, str]) -> Iterator[Receiver]:
-    switch, url = server
-    sink, telemetry = RecordingSink(), Telemetry()
-    limits = Limits(request_bytes=LIMIT)
-    switch.app = Starlette(routes=labels.routes(sink, telemetry, limits, Budget.of(limits)))
-    with httpx.Client(base_url=url, timeout=20) as client:
-        yield Receiver(sink, telemetry, client)
+    with receiving(server, Limits(request_bytes=LIMIT)) as found:
+        yield found
 
 
 # --- lines ----------------------------------------------------------------------------------------
@@ -308,13 +273,6 @@ def test_a_dry_run_stores_nothing_and_says_what_would_become_of_each_line(
     assert receiver.telemetry.get(counters.REFUSED) == 0
 
 
-def problem_of(response: httpx.Response) -> dict[str, object]:
-    assert response.headers["content-type"] == "application/problem+json"
-    problem = response.json()
-    assert problem["status"] == response.status_code
-    return problem
-
-
 @pytest.mark.parametrize(
     ("body", "query", "headers", "status"),
     [
@@ -350,6 +308,26 @@ def test_too_many_lines_are_said(receiver: Receiver) -> None:
     body = gzip.compress(b"7\n" * (LINES_MAX + 1))
     response = receiver.post(body, content_encoding="gzip")
     assert problem_of(response)["rule"] == f"a request holds at most {LINES_MAX} labels"
+
+
+def test_what_lines_become_is_held_within_the_budget_until_they_are_answered(
+    server: tuple[Switch, str],
+) -> None:
+    limits = Limits(request_bytes=LIMIT, queue_bytes=4 * 1024 * 1024)
+    body = "\n".join(json.dumps({**GOOD, "id": str(n)}) for n in range(1_000)).encode()
+    with receiving(server, limits) as receiver, ThreadPoolExecutor() as pool:
+        receiver.sink.holding = True
+        first = pool.submit(receiver.post, body)
+        wait_until(lambda: receiver.sink.submitted, 20, "the first to be submitted")
+        held = receiver.budget.held
+        with receiver.budget.holding(limits.queue_bytes - held - len(body)):
+            refused = receiver.post(body)
+        receiver.sink.release()
+        assert first.result().status_code == 200
+        wait_until(lambda: receiver.budget.held == 0, 20, "all to be let go")
+    assert held >= 512 * 1_000
+    assert refused.status_code == 503
+    assert problem_of(refused)["detail"].startswith("requests under way hold")
 
 
 def test_an_overload_says_when_to_come_again(receiver: Receiver) -> None:

@@ -75,7 +75,7 @@ def _parse(request: _Request, body: Content, json: bool) -> _Request:
     if not body:
         return request
     content = bytes(body)
-    if _values_at_most(content) > JSON_VALUES_MAX:
+    if json_values_at_most(content) > JSON_VALUES_MAX:
         raise MalformedRequest(
             f"the {name} holds over {JSON_VALUES_MAX} JSON values; send smaller batches"
         )
@@ -95,7 +95,7 @@ def _parse(request: _Request, body: Content, json: bool) -> _Request:
     return request
 
 
-def _values_at_most(content: bytes) -> int:
+def json_values_at_most(content: bytes) -> int:
     """No JSON text has more values than this; texts with commas or brackets count for more."""
     return 1 + content.count(b",") + content.count(b"{") + content.count(b"[")
 

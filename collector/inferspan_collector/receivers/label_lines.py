@@ -15,12 +15,15 @@ from inferspan_collector.decode import PASSING, UNDECODABLE
 from inferspan_collector.decode.attributes import RefusedRecord, shown
 from inferspan_collector.decode.columns import LabelRow
 from inferspan_collector.decode.label_records import read_label
+from inferspan_collector.decode.wire import JSON_VALUES_MAX, json_values_at_most
 from inferspan_collector.label_fields import FIELDS
 
 LINES_MAX: Final = 100_000
 """Labels of one request: each one is answered, and an answer may be longer than its line."""
 EARLIEST_NUMBER: Final = 10**17
 """Numbers below (March 1973 in ns) are seconds, milli- or microseconds taken for nanoseconds."""
+_ROW_VALUES: Final = 2
+"""So many values of JSON take as much, as objects of Python, as a row is reckoned with."""
 _SPELLED: Final = {field: field for field in FIELDS}
 _MEAN_CLASS: Final = ("actual", "expected", "ground_truth", "label", "truth", "y_true")
 """What other systems call the truth."""
@@ -35,7 +38,7 @@ class TooManyLines(ValueError):
 
 
 class NotLabels(ValueError):
-    """The body as a whole is not JSON."""
+    """The body as a whole is not JSON, or holds too much of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +64,11 @@ class Line:
         return replace(self, label=None, reason=UNDECODABLE, error=message, defect=defect)
 
 
+def rows_at_most(body: bytes) -> int:
+    """As how many rows the lines of a body are to be reckoned with, before they are read."""
+    return max(body.count(b"\n") + 1, json_values_at_most(body) // _ROW_VALUES)
+
+
 def read_lines(body: bytes, *, ndjson: bool, received_ns: int) -> list[Line]:
     """Read labels.
 
@@ -71,7 +79,7 @@ def read_lines(body: bytes, *, ndjson: bool, received_ns: int) -> list[Line]:
 
     Raises:
         TooManyLines: too many at once.
-        NotLabels: the one JSON document cannot be read.
+        NotLabels: the one JSON document cannot be read, or holds over `JSON_VALUES_MAX` values.
     """
     lines: list[Line] = []
     body = body.removeprefix(codecs.BOM_UTF8)
@@ -98,6 +106,8 @@ def _ndjson(body: bytes) -> Iterator[tuple[int, object]]:
 def _document(body: bytes) -> Iterator[tuple[int, object]]:
     if not body.strip():
         return
+    if _is_dear(body):
+        raise NotLabels(f"the body holds over {JSON_VALUES_MAX} JSON values; send smaller batches")
     try:
         document = _loads(body)
     except ValueError as error:
@@ -123,6 +133,8 @@ def _line(number: int, read: object, received_ns: int) -> Line:
 
 def _fields(read: object) -> dict[str, object]:
     if isinstance(read, bytes):
+        if _is_dear(read):
+            raise RefusedRecord("bad_json", f"the line holds over {JSON_VALUES_MAX} JSON values")
         try:
             read = _loads(read)
         except ValueError as error:
@@ -184,6 +196,11 @@ def rfc_3339_ns(text: str) -> int:
     except (ValueError, OverflowError) as error:
         raise RefusedRecord("bad_time", f"time = {shown(text)} does not exist: {error}") from error
     return seconds * 1_000_000_000 + int((fraction or "").ljust(9, "0"))
+
+
+def _is_dear(text: bytes) -> bool:
+    """Whether JSON may take far more memory than its text: a value of two bytes takes 60."""
+    return len(text) > JSON_VALUES_MAX and json_values_at_most(text) > JSON_VALUES_MAX
 
 
 def _loads(text: bytes) -> Any:

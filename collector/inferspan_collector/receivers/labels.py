@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import parse_qsl
@@ -28,6 +29,7 @@ from inferspan_collector.receivers.label_lines import (
     NotLabels,
     TooManyLines,
     read_lines,
+    rows_at_most,
 )
 from inferspan_collector.receivers.pending_labels import UNLIMITED, PendingLabels
 from inferspan_collector.submission import Sink
@@ -111,24 +113,30 @@ class _Receiver:
                 f"send the header Content-Type: {NDJSON}",
             )
         dry_run = _dry_run(scope)
-        async with bodies.received(headers, receive, self._limit, self._budget) as body:
-            self._sink.check_room(len(body), TRANSPORT)
-            request = await asyncio.to_thread(self._read, headers, body)
-            if dry_run:
-                # Within the budget, which limits how much waits for a rehearsal.
-                would_be = await committed(self._sink.rehearse(request.decoded.labels))
-                return await asyncio.to_thread(_response, request.lines, would_be)
-        decoded = await self._pending.admit_here(request.decoded)
-        results = (await committed(self._sink.submit(decoded, TRANSPORT))).labels
-        self._pending.note(results)
-        count(request.decoded, self._telemetry, TRANSPORT)
-        return await asyncio.to_thread(_response, request.lines, results)
+        with contextlib.ExitStack() as held:
+            async with bodies.received(headers, receive, self._limit, self._budget) as body:
+                self._sink.check_room(len(body), TRANSPORT)
+                # Longer than the body: each line is answered.
+                reserve = held.enter_context(self._budget.making_rows(len(body)))
+                request = await asyncio.to_thread(self._read, headers, body, reserve)
+                if dry_run:
+                    # Within the budget, which limits how much waits for a rehearsal.
+                    would_be = await committed(self._sink.rehearse(request.decoded.labels))
+                    return await asyncio.to_thread(_response, request.lines, would_be)
+            decoded = await self._pending.admit_here(request.decoded)
+            results = (await committed(self._sink.submit(decoded, TRANSPORT))).labels
+            self._pending.note(results)
+            count(request.decoded, self._telemetry, TRANSPORT)
+            return await asyncio.to_thread(_response, request.lines, results)
 
-    def _read(self, headers: bodies.Headers, body: bytes) -> _Request:
+    def _read(
+        self, headers: bodies.Headers, body: bytes, reserve: Callable[[int], None]
+    ) -> _Request:
         with self._defects.refusing():
-            content = inflating.inflated(body, headers.encoding, self._limit)
+            content = bytes(inflating.inflated(body, headers.encoding, self._limit))
+            reserve(rows_at_most(content))
             received_ns = self._sink.now_ns()
-            lines = _lines(bytes(content), headers.media_type == NDJSON, received_ns)
+            lines = _lines(content, headers.media_type == NDJSON, received_ns)
             batch = _batch(lines, received_ns)
         for line in lines:
             if line.defect is not None:
