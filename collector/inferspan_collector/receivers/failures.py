@@ -16,7 +16,7 @@ from typing import Final, TypeVar
 from inferspan_collector.decode import UNDECODABLE, MalformedRequest
 from inferspan_collector.receivers.access import Denied
 from inferspan_collector.receivers.bodies import ClientDisconnected, RefusedBody
-from inferspan_collector.submission import Overloaded, Unstorable
+from inferspan_collector.submission import Overloaded, Stopping, Unstorable
 from inferspan_collector.telemetry import CONTAINED, REFUSED_REQUESTS, REQUESTS, Telemetry
 
 CLIENT_CLOSED: Final = "499"
@@ -133,8 +133,7 @@ async def answered(
         return None
     except asyncio.CancelledError:
         # The time to stop in is over. The server would say 500, upon which senders drop their data.
-        stopping = Overloaded("the collector is stopping", 5, reason="stopping")
-        return refusing(failure_of(stopping, telemetry, transport))
+        return refusing(failure_of(Stopping(), telemetry, transport))
     except Exception as error:
         return refusing(failure_of(error, telemetry, transport))
 
