@@ -51,13 +51,15 @@ class Certificates:
 
         def changed() -> grpc.ServerCertificateConfiguration | None:
             self._look()
-            if last[0] == self._stamp:
+            stamp = self._stamp
+            if last[0] == stamp:
                 return None
-            last[0] = self._stamp
             try:
-                return self._grpc_configuration()
+                newest = self._grpc_configuration()
             except OSError:
                 return None
+            last[0] = stamp
+            return newest
 
         return grpc.dynamic_ssl_server_credentials(
             given, changed, require_client_authentication=self._tls.client_ca is not None
