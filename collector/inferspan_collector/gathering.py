@@ -1,9 +1,9 @@
-"""How long a transaction waits for more requests: pure, times are arguments.
+"""How long a write waits for more requests: pure, times are arguments.
 
-A transaction costs about as much for one request as for sixteen: a dozen statements and a sync of
-the disk. So while many requests are being received, the next transaction waits for them; where few
-are, or none, it begins `limits.group_milliseconds` after its oldest request came, which may have
-been while the one before was written.
+An append to the journal costs about as much for one request as for sixteen, for it is a sync of the
+disk; so does a transaction of requests that skip it. So while many requests are being received, the
+next write waits for them; where few are, or none, it begins `limits.group_milliseconds` after its
+oldest request came, which may have been while the one before was written.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def still_to_wait(
     arriving: int,
     group_seconds: float,
 ) -> float:
-    """Seconds to wait before the question is asked again; 0 = begin the transaction.
+    """Seconds to wait before the question is asked again; 0 = begin to write.
 
     Args:
         began: since when there are requests, and nothing else is written: those whose requests were

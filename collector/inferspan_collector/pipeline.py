@@ -164,7 +164,7 @@ class Pipeline:
 
         Args:
             decoded: batches of one request.
-            transport: how it came (`http`, `grpc`, `labels`), for messages.
+            transport: how it came (`otlp_http`, `otlp_grpc`, `labels`), for messages.
 
         Raises:
             Overloaded: the queue is full, or the collector is shutting down.

@@ -39,7 +39,7 @@ class Counter:
 ACCEPTED = Counter(
     "inferspan_accepted_records",
     ("signal", "transport"),
-    "Predictions and labels that were committed, and the slim records that held such predictions.",
+    "Predictions, labels and runs of stages that were committed, and slim records that held some.",
 )
 REFUSED = Counter(
     "inferspan_refused_records",
@@ -47,7 +47,9 @@ REFUSED = Counter(
     "Spans, log records or label lines refused for what they contain.",
 )
 REQUESTS = Counter(
-    "inferspan_requests", ("transport", "code"), "Requests answered, by transport and status code."
+    "inferspan_requests",
+    ("transport", "code"),
+    "Uploads answered, by transport and status code; of api only what was refused unread.",
 )
 REFUSED_REQUESTS = Counter(
     "inferspan_refused_requests",

@@ -21,7 +21,7 @@ class Token(Section):
     """As `inferspan token` prints it: `sha256:` and 64 hexadecimal digits."""
     rights: tuple[Right, ...] = Field(min_length=1)
     """`ingest`: predictions. `labels`: labels. `read`: the API, `/metrics` and Jaeger's views.
-    `admin`: forget ids, write backups."""
+    `admin`: forget ids, write backups, add and remove baselines."""
 
     @field_validator("hash")
     @classmethod
@@ -35,7 +35,9 @@ class Token(Section):
 
 
 class Auth(Section):
-    """Who may send and read. Without any token everybody who reaches a port may do everything."""
+    """Who may send and read. Without any token everybody who reaches a port may do everything, but
+    for what takes the right `admin`: that is then answered to this machine alone.
+    """
 
     tokens: dict[Annotated[str, Field(min_length=1, max_length=64)], Token] = Field(
         default_factory=dict

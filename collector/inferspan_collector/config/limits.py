@@ -21,11 +21,12 @@ class Limits(Section):
     connections: int = Field(1_000, ge=8)
     """Connections open at once over all HTTP listeners; one more is answered 503 and closed."""
     queue_bytes: int = Field(256 * 1024 * 1024, ge=1024 * 1024)
-    """Decoded requests that wait for the writer; beyond it senders get 503 and Retry-After."""
+    """Requests under way, and as much again of decoded ones that wait for the journal or the store;
+    beyond it senders get 503 and Retry-After."""
     group_bytes: int = Field(16 * 1024 * 1024, ge=1024)
-    """Requests that one transaction takes together."""
+    """Requests that share one write to the journal, or one transaction where they skip it."""
     group_milliseconds: float = Field(4.0, ge=0.0, le=1000.0)
-    """How long a transaction waits for more requests, from the oldest of them on; twice as long
+    """How long such a write waits for more requests, from the oldest of them on; twice as long
     while they keep coming, and up to five times as long for many that are being received."""
     apply_bytes: int = Field(64 * 1024 * 1024, ge=1024)
     """Acknowledged requests that the store takes over together, at once when there are so many; a

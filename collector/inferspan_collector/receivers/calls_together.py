@@ -31,7 +31,7 @@ class _Group(Generic[_Answer]):
 
 
 class CallsTogether(Generic[_Key, _Answer]):
-    """Thread-safe.
+    """Gathers the calls of one gRPC port that come within moments. Thread-safe.
 
     Args:
         budget: what the bodies hold until they are read.

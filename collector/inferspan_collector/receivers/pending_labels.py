@@ -28,12 +28,15 @@ WAITING: Final = "waiting"
 
 
 class PendingLabels:
-    """Knows about how many labels wait, never too few. Thread-safe.
+    """Knows about how many labels wait. Thread-safe.
+
+    The estimate knows of no label that has met its prediction since, and so grows too great as time
+    goes by; it is too small by those of requests that are on their way to the disk.
 
     Args:
         limit: how many may; None = no limit.
-        ask: counts them in the store, some milliseconds. Asked where the estimate, which knows of
-            no label that has met its prediction since, is over the limit.
+        ask: counts them in the store, some milliseconds. Asked where the estimate is over the
+            limit.
         joining: which labels would join now; asked over the limit alone.
     """
 

@@ -259,7 +259,8 @@ class Evaluation:
 
     sequence: int
     span_id: int
-    """The evaluation span's own id: a hash of (prediction key, target, label.id, revision)."""
+    """The evaluation span's own id: a hash of which prediction, target, label, revision and content
+    it is about, and whether it takes that back."""
     trace_id: str
     prediction_span_id: str
     prediction_end: int
@@ -290,4 +291,5 @@ class Committed:
     predictions: int
     """New prediction rows; retries of known ones are not counted."""
     labels: tuple[str, ...]
-    """Per label of the request, in its order: joined, waiting, superseded or duplicate."""
+    """Per label of the request, in its order: joined, late, superseded, waiting, duplicate or
+    forgotten."""
