@@ -9,6 +9,7 @@ import subprocess
 import sys
 import urllib.request
 from collections.abc import Iterator
+from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
 
 import pydantic_core
@@ -196,6 +197,24 @@ def shell_lines(page: Path) -> Iterator[str]:
     for block in (*blocks(page, "sh"), *blocks(page, "bash"), *blocks(page, "console")):
         yield from block.replace("\\\n", " ").splitlines()
     yield from re.findall(r"`((?:make|inferspan) [^`]+)`", page.read_text())
+
+
+ON_THE_WAY = ("receivers", "decode", "journal", "store")
+"""Rooms whose modules are stages, each of them one of a kind."""
+
+
+def test_every_module_on_the_way_of_the_data_is_on_the_map() -> None:
+    code = re.findall(r"`([\w./*]+)`", (ROOT / "docs/architecture.md").read_text())
+    named = {Path(word).name.removesuffix(".py") for word in code}
+    collector = ROOT / "collector/inferspan_collector"
+    rooms = (ROOT / "src/inferspan", collector, *(collector / room for room in ON_THE_WAY))
+    unnamed = [
+        str(path.relative_to(ROOT))
+        for room in rooms
+        for path in sorted(room.glob("*.py"))
+        if path.stem != "__init__" and not any(fnmatch(path.stem, name) for name in named)
+    ]
+    assert unnamed == []
 
 
 def test_each_decision_has_a_number_of_its_own_and_says_it() -> None:
