@@ -365,11 +365,12 @@ def test_however_many_bytes_rows_are_limited() -> None:
 
 
 def test_surplus_slices_are_left_out_and_said() -> None:
-    attributes = {f"{semconv.SLICE_PREFIX}k{i}": "v" for i in range(9)}
+    attributes = {f"{semconv.SLICE_PREFIX}k{i:03d}": "v" for i in range(999)}
     attributes[semconv.SLICE_PREFIX + "a.b"] = "v"
     decoded = decode(prediction_span("a", attributes))
-    assert sorted(decoded.predictions.slices) == [f"k{i}" for i in range(8)]
-    assert [(r.signal, r.reason) for r in decoded.refused] == [("slices", "surplus_slice")] * 2
+    assert sorted(decoded.predictions.slices) == [f"k{i:03d}" for i in range(8)]
+    assert [(r.signal, r.reason) for r in decoded.refused] == [("slices", "surplus_slice")] * 992
+    assert len({refusal.message for refusal in decoded.refused}) == 8  # all are counted, few named
 
 
 # --- time -----------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -36,6 +37,9 @@ from inferspan_collector.decode.predictions import (
 from inferspan_collector.decode.row_limit import RECORD_ROW_BYTES_MIN, RowLimit
 from inferspan_collector.decode.slim_records import SlimRecord, read_slim_record
 from inferspan_collector.decode.stages import StageRow, read_phases, read_stage, stage_batch
+
+_SURPLUS_SAID: Final = 8
+"""Slices of one record that are named as left out; all are counted."""
 
 
 class Found:
@@ -216,13 +220,18 @@ class Found:
         self._say_surplus(record.surplus_slices, attributes)
 
     def _say_surplus(self, keys: Sequence[str], attributes: Attributes) -> None:
-        for key in keys:
-            message = (
+        said = [
+            Refusal(
+                "slices",
+                "surplus_slice",
                 f"slice {key!r:.80} of model {attributes.text(semconv.MODEL_NAME)!r:.80} was left "
                 f"out: a prediction has at most {semconv.SLICE_KEYS_MAX} slices and their keys "
-                "hold no dot"
+                "hold no dot",
             )
-            self._refused.append(Refusal("slices", "surplus_slice", message))
+            for key in keys[:_SURPLUS_SAID]
+        ]
+        # Of millions, as a span may have, nobody reads more.
+        self._refused += said + said[-1:] * (len(keys) - len(said))
 
     def _add_label(self, read: Callable[[], LabelRow]) -> None:
         try:
