@@ -24,7 +24,7 @@ from inferspan_collector.config import Limits, split_address
 from inferspan_collector.decode import Together
 from inferspan_collector.listening import AddressTaken, holder
 from inferspan_collector.receivers.access import EVERYBODY, INGEST, LABELS, Access, Denied, Rights
-from inferspan_collector.receivers.bodies import Budget, too_large
+from inferspan_collector.receivers.bodies import Budget
 from inferspan_collector.receivers.calls_together import CallsTogether
 from inferspan_collector.receivers.defects import Defects
 from inferspan_collector.receivers.failures import Failure, failure_of
@@ -50,7 +50,6 @@ _CODES: Final = {
     400: grpc.StatusCode.INVALID_ARGUMENT,
     401: grpc.StatusCode.UNAUTHENTICATED,
     403: grpc.StatusCode.PERMISSION_DENIED,
-    413: grpc.StatusCode.RESOURCE_EXHAUSTED,
     503: grpc.StatusCode.UNAVAILABLE,
 }
 
@@ -90,7 +89,6 @@ class GrpcReceiver:
         self._sink = sink
         self._telemetry = telemetry
         self._defects = Defects(telemetry, TRANSPORT)
-        self._limit = limits.request_bytes
         self._budget = budget
         self._address = address
         self._access = access
@@ -113,7 +111,8 @@ class GrpcReceiver:
             self._workers,
             handlers=[self._handlers(signal) for signal in signals],
             options=[
-                ("grpc.max_receive_message_length", self._limit),
+                # Decompressed. The library refuses a larger one by itself, and tells nobody here.
+                ("grpc.max_receive_message_length", limits.request_bytes),
                 # Otherwise two collectors share a port, and each gets half of the data.
                 ("grpc.so_reuseport", 0),
                 ("grpc.experimental.tcp_read_chunk_size", READ_BYTES[0]),
@@ -205,8 +204,6 @@ class GrpcReceiver:
     def _stored(
         self, signal: Signal, body: bytes, rights: Rights, seconds_left: float | None
     ) -> bytes:
-        if len(body) > self._limit:
-            raise too_large(f"{len(body)} bytes", self._limit)
         self._sink.check_room(len(body), TRANSPORT)
         wait = self._commit_seconds if seconds_left is None else seconds_left
         wait = min(wait, self._commit_seconds)
