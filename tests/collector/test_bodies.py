@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import random
 import zlib
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
@@ -20,7 +21,7 @@ from inferspan_collector.receivers.bodies import (
     RefusedBody,
     received,
 )
-from inferspan_collector.receivers.inflating import inflated
+from inferspan_collector.receivers.inflating import INPUT_BYTES, inflated
 from inferspan_collector.submission import Overloaded, Stopping
 
 LIMIT = 100
@@ -195,6 +196,22 @@ def test_gzip_is_what_pythons_own_reads(
         assert refused.value.status == 413
     else:
         assert inflated(memoryview(body), "gzip", limit) == wanted
+
+
+@pytest.mark.parametrize("size", [0, 1, INPUT_BYTES - 16, INPUT_BYTES, 3 * INPUT_BYTES, 1_000_000])
+@pytest.mark.parametrize("level", [0, 9])
+def test_deflate_is_read_piece_by_piece_to_its_end_and_no_further(size: int, level: int) -> None:
+    content = random.Random(size).randbytes(size)
+    body = zlib.compress(content, level)
+    assert inflated(memoryview(body), "deflate", size) == content
+    for damaged in (body[:-1], body + b"x", body + bytes(2 * INPUT_BYTES)):
+        with pytest.raises(RefusedBody) as refused:
+            inflated(damaged, "deflate", size)
+        assert refused.value.status == 400
+    if size:
+        with pytest.raises(RefusedBody) as refused:
+            inflated(body, "deflate", size - 1)
+        assert refused.value.status == 413
 
 
 def test_rows_count_before_they_are_made_and_one_request_always_passes() -> None:

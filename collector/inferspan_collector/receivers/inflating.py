@@ -20,7 +20,8 @@ else:
 CHUNK_BYTES: Final = 256 * 1024
 ZSTD_FRAMES_MAX: Final = 1_000
 """Of a body: an empty one takes nine bytes, and as long as a kilobyte that is full."""
-ZSTD_INPUT_BYTES: Final = 16 * 1024
+INPUT_BYTES: Final = 16 * 1024
+"""Of a compressed body, read at once."""
 ZSTD_WINDOW_LOG: Final = 23
 """RFC 9659: a receiver of Content-Encoding zstd must be ready to hold 8 MiB, and no more."""
 _DAMAGE: Final[tuple[type[Exception], ...]] = (
@@ -80,15 +81,20 @@ def _gzip_chunks(body: Content) -> Iterator[bytes]:
 def _deflate_chunks(body: Content) -> Iterator[bytes]:
     # HTTP's `deflate` is the zlib format, RFC 9110 section 8.4.1.2.
     stream = isal_zlib.decompressobj()
-    rest = bytes(body)
+    position, rest = 0, b""
     while not stream.eof:
+        if not rest:
+            # Little at once, for what is not read yet is copied with each chunk.
+            rest = bytes(body[position : position + INPUT_BYTES])
+            position += len(rest)
         chunk = stream.decompress(rest, CHUNK_BYTES)
-        rest = stream.unconsumed_tail
         if not chunk and not rest and not stream.eof:
             raise EOFError("it ends too early")
+        rest = stream.unconsumed_tail
         yield chunk
-    if stream.unused_data:
-        raise EOFError(f"{len(stream.unused_data)} bytes follow its end")
+    follows = len(stream.unused_data) + len(body) - position
+    if follows:
+        raise EOFError(f"{follows} bytes follow its end")
 
 
 def _zstd_chunks(body: Content) -> Iterator[bytes]:
@@ -100,7 +106,7 @@ def _zstd_chunks(body: Content) -> Iterator[bytes]:
                 raise EOFError(f"it has more than {ZSTD_FRAMES_MAX} frames")
             frame = zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
         # Little at once, for what follows the end of a frame is copied: there may be many frames.
-        piece = body[position : position + ZSTD_INPUT_BYTES]
+        piece = body[position : position + INPUT_BYTES]
         yield frame.decompress(piece, CHUNK_BYTES)
         while not frame.eof and not frame.needs_input:
             yield frame.decompress(b"", CHUNK_BYTES)
