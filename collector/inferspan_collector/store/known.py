@@ -137,7 +137,7 @@ class Known:
         hashes = self.recent.hashes(
             known.keys.high, known.keys.low, keys.string_hashes(batch.model), batch.index
         )
-        spans = self.span_hashes(batch.trace, batch.span, batch.span_row)
+        spans = self.span_hashes(batch.trace[:, 0], batch.trace[:, 1], batch.span, batch.span_row)
         # Rankings are compared with nothing, and hardly two are alike: they would take all codes.
         ranked = rankings(batch.task, batch.operation)
         answers = batch.predicted
@@ -212,9 +212,11 @@ class Known:
         special = config.label_windows_ns.get((str(model), str(target)))
         return (config.label_window_ns if special is None else special) // MINUTE_NS
 
-    def span_hashes(self, trace: UInt64, span: UInt64, row: Int32) -> UInt64:
-        """64 bits of each (trace, span, row of the span), with a secret of this process."""
-        return self.recent.row_hashes(trace[:, 0], trace[:, 1], span, row.astype(np.uint64))
+    def span_hashes(self, high: UInt64, low: UInt64, span: UInt64, row: Int32) -> UInt64:
+        """64 bits of each (trace, its two halves; span; row of the span), with a secret of this
+        process.
+        """
+        return self.recent.row_hashes(high, low, span, row.astype(np.uint64))
 
     def is_linked(self, spans: UInt64) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
         """Which spans a label names by a link alone."""
@@ -248,7 +250,8 @@ class Known:
         newest: Since,
     ) -> Linked:
         """As `link`, of these spans and rows in them."""
-        self.linked = np.union1d(self.linked, self.span_hashes(trace, span, row))
+        named = self.span_hashes(trace[:, 0], trace[:, 1], span, row)
+        self.linked = np.union1d(self.linked, named)
         found = nearby.linked(cursor, trace, span)
         self.recent.leave_to_sql(
             self.recent.hashes(

@@ -182,14 +182,14 @@ def _see_predictions(known: Known, until: Since, columns: dict[str, Any]) -> Non
     hashes = _prediction_keys(known, columns)
     other = np.array([model == OTHER for model in known.series.models])[columns["series_id"]]
     exceptional = columns["folded"] | other | (columns["predicted"] == UNKNOWN)
-    trace = np.stack([columns["trace_high"], columns["trace_low"]], axis=1)
+    spans = [columns[name] for name in ("trace_high", "trace_low", "span", "span_row")]
     known.recent.begin(len(hashes.low), until, known.sealed.until)
     known.recent.see_predictions(
         Arriving(
             keys=hashes,
             rows=columns["row_id"],
             beyond=_beyond(known, hashes, columns, exceptional),
-            span=known.span_hashes(trace, columns["span"], columns["span_row"]),
+            span=known.span_hashes(*spans),
             series=columns["series_id"],
             slices=columns["slices_id"],
             predicted=columns["predicted"],
