@@ -104,20 +104,35 @@ def test_a_link_is_late_beyond_the_life_of_its_row_whether_that_is_there_or_not(
     later = START_NS + 40 * DAY_NS
     store.commit((Prediction(span=1),))
     store.commit((Prediction(span=2, event_time=START_NS + MINUTE_NS, received=later),))
-    in_time = Label(prediction_id=None, link_trace=1, link_span=1, received=START_NS + 89 * DAY_NS)
-    assert store.commit((in_time,)) == [Committed(0, ("joined",))]
     if erased:
         tidied(store, START_NS + 100 * DAY_NS)
     assert rows(store)["predictions"] == 2 - erased
 
-    late = replace(in_time, label_id="late", revision=9, received=START_NS + 100 * DAY_NS)
+    late = Label(None, "fraud", link_trace=1, link_span=1, received=START_NS + 100 * DAY_NS)
     store.commit((late,))
-    assert store.cells() == {
-        (START_MINUTE + 1 if not erased else START_MINUTE // 60 * 60, "fraud", "fraud", 1): 1
-    }
+    assert store.cells() == {}
     of_the_later = replace(late, label_id="other", link_span=2, actual="legit", revision=8)
     store.commit((of_the_later,))
     assert sum(n for (_, _, actual, _), n in store.cells().items() if actual == "legit") == 1
+
+
+def test_a_label_by_link_wins_as_long_as_the_prediction_that_it_means(store: Store) -> None:
+    store.commit((Prediction(span=1),))
+    later = START_NS + 80 * DAY_NS
+    store.commit((Prediction(span=2, event_time=START_NS + MINUTE_NS, received=later),))
+    link = Label(None, link_trace=1, link_span=1, received=START_NS + 20 * DAY_NS, source="bank")
+    store.commit((replace(link, actual="legit"),))
+    hour = START_MINUTE // 60 * 60
+
+    for day in (100, 120, 160):
+        tidied(store, START_NS + day * DAY_NS)
+        # The row that it links to says what it means, however old.
+        assert rows(store)["predictions"] == 2
+        other = Label(label_id=f"of-{day}", received=START_NS + day * DAY_NS)
+        assert store.commit((other,)) == [Committed(0, ("superseded",))]
+        assert store.cells() == {(hour, "fraud", "legit", 0): 1}
+    tidied(store, START_NS + 251 * DAY_NS)
+    assert rows(store) == dict.fromkeys(rows(store), 0)
 
 
 def test_numbers_of_erased_rows_are_not_given_again(tmp_path: Path) -> None:

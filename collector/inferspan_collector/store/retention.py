@@ -50,6 +50,24 @@ CREATE OR REPLACE TEMP TABLE old AS
 SELECT * FROM {table}
 WHERE received < $before AND row_id >= $first AND row_id < $first + $rows
 """
+_OUTLIVED: Final = """
+CREATE OR REPLACE TEMP TABLE linked AS
+SELECT DISTINCT o.row_id, o.key_high, o.key_low
+FROM label_details AS l
+JOIN (SELECT * FROM old SEMI JOIN superseded_predictions USING (row_id)) AS o
+    ON o.span = l.link_span AND o.trace_high = l.link_trace_high AND o.trace_low = l.link_trace_low
+WHERE l.link_span <> 0;
+CREATE OR REPLACE TEMP TABLE outlived AS
+SELECT l.row_id
+FROM linked AS l
+JOIN (
+    SELECT DISTINCT p.key_high, p.key_low
+    FROM predictions AS p
+    SEMI JOIN linked AS l ON l.key_high = p.key_high AND l.key_low = p.key_low
+    WHERE p.received >= $before
+) AS p ON p.key_high = l.key_high AND p.key_low = l.key_low;
+"""
+"""Rows by whose span a label may name a younger prediction: that is told of their key."""
 _NEAR: Final = f"""
 CREATE OR REPLACE TEMP TABLE old_labels AS {full_rows.labels("old")};
 CREATE OR REPLACE TEMP TABLE wanted AS
@@ -193,7 +211,10 @@ class Retention:
         while first is not None and (most is None or erased < most):
             with self._transaction():
                 self._look("predictions", before_ns, first)
-                rows = self._leave("SELECT row_id FROM old", _ERASE_PREDICTIONS)
+                self._cursor.execute(_OUTLIVED, {"before": before_ns})
+                rows = self._leave(
+                    "SELECT row_id FROM old ANTI JOIN outlived USING (row_id)", _ERASE_PREDICTIONS
+                )
             erased += rows
             yield Step("predictions", rows, reason, last_prediction=self._last_left())
             first = self._first_row("predictions", before_ns, first + STEP_ROWS)
