@@ -135,6 +135,22 @@ def test_a_label_by_link_wins_as_long_as_the_prediction_that_it_means(store: Sto
     assert rows(store) == dict.fromkeys(rows(store), 0)
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_span_that_was_superseded_counts_for_nobody_after_the_other_was_erased(
+    store: Store, restarts: bool
+) -> None:
+    store.commit((Prediction(kind=2),))
+    store.commit((Prediction(kind=3, span=2, received=START_NS + 40 * DAY_NS),))
+    later = START_NS + 91 * DAY_NS
+    tidied(store, later)
+    if restarts:
+        store.database.close()
+        store.open()
+
+    assert store.commit((Label(received=later),)) == [Committed(0, ("waiting",))]
+    assert store.cells() == {}
+
+
 def test_numbers_of_erased_rows_are_not_given_again(tmp_path: Path) -> None:
     store = Store(tmp_path)
     store.commit((Prediction("a"), Label("a")), (Prediction("b", span=2),))

@@ -39,10 +39,13 @@ SELECT
     CASE WHEN p.predicted IS NULL OR s.ranked THEN -1 ELSE coalesce(c.code, {UNKNOWN}) END::INTEGER
         AS predicted,
     (p.event_time // {MINUTE_NS})::INTEGER AS minute, coalesce(p.value, 'nan') AS value,
-    d.error_type IS NOT NULL AS failed, p.received // {MINUTE_NS} AS received
+    d.error_type IS NOT NULL AS failed, p.received // {MINUTE_NS} AS received,
+    x.row_id IS NOT NULL AS superseded
 FROM (SELECT * FROM predictions WHERE row_id >= $start AND row_id < $end) AS p
 LEFT JOIN (SELECT * FROM prediction_details WHERE row_id >= $start AND row_id < $end) AS d
     ON d.row_id = p.row_id
+LEFT JOIN (SELECT * FROM superseded_predictions WHERE row_id >= $start AND row_id < $end) AS x
+    ON x.row_id = p.row_id
 JOIN ({_RANKED}) AS s ON s.series_id = p.series_id
 LEFT JOIN class_codes AS c ON c.class = p.predicted
 """
@@ -181,7 +184,9 @@ def _beyond(known: Known, hashes: KeyHashes, columns: dict[str, Any], exceptiona
 def _see_predictions(known: Known, until: Since, columns: dict[str, Any]) -> None:
     hashes = _prediction_keys(known, columns)
     other = np.array([model == OTHER for model in known.series.models])[columns["series_id"]]
-    exceptional = columns["folded"] | other | (columns["predicted"] == UNKNOWN)
+    # What superseded a row may have left before it: then it is the only one of its key.
+    exceptional = columns["folded"] | other | columns["superseded"]
+    exceptional |= columns["predicted"] == UNKNOWN
     spans = [columns[name] for name in ("trace_high", "trace_low", "span", "span_row")]
     known.recent.begin(len(hashes.low), until, known.sealed.until)
     known.recent.see_predictions(
