@@ -16,7 +16,7 @@ from inferspan_collector.store.compiled import bloom
 
 
 class ColdKeys:
-    """The set; its memory is taken when the first key comes.
+    """The set; its memory is reserved at once, and taken when the first key comes.
 
     Args:
         limit: for how many keys it has room, `COLD_KEY_BYTES` each: of other keys it then takes
@@ -26,7 +26,9 @@ class ColdKeys:
 
     def __init__(self, limit: int) -> None:
         self.limit = limit
-        self._words = np.zeros(0, np.uint64)
+        blocks = max(1, limit * COLD_KEY_BYTES // (8 * bloom.WORDS)) if limit else 0
+        # Not later: keys that could not be taken in would have left memory, and count as new.
+        self._words = np.zeros(blocks * bloom.WORDS, np.uint64)
         self._count = 0
 
     @property
@@ -37,22 +39,16 @@ class ColdKeys:
     @property
     def held_bytes(self) -> int:
         """What it holds in memory."""
-        return self._words.nbytes
+        return 0 if self.empty else self._words.nbytes
 
     def __len__(self) -> int:
         return self._count
 
     def add(self, lows: UInt64, highs: Any) -> None:
         """Take in keys."""
-        if len(lows) == 0:
-            return
         self._count += len(lows)
-        if self.limit == 0:
-            return
-        if len(self._words) == 0:
-            blocks = max(1, self.limit * COLD_KEY_BYTES // (8 * bloom.WORDS))
-            self._words = np.zeros(blocks * bloom.WORDS, np.uint64)
-        bloom.add(self._words, lows, highs)
+        if self.limit > 0:
+            bloom.add(self._words, lows, highs)
 
     def may_hold(self, lows: UInt64, highs: Any) -> Bool:
         """Which keys may be in it: bool[N]."""

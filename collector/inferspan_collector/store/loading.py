@@ -79,6 +79,9 @@ def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: S
         columns = _read(cursor, _COLD, start, min(start + _CHUNK, hot))
         hashes = _prediction_keys(known, columns)
         known.recent.cold.add(hashes.low, hashes.high)
+        if len(known.recent) > 0:
+            # After a commit in doubt: of keys that it holds there is more now.
+            known.recent.leave_to_sql(hashes, since)
     if not known.recent.cold.empty:
         known.recent.loosen(Since(hot, 0))
         _seal(cursor, known, Since(hot, until.label))

@@ -163,10 +163,14 @@ def drop_oldest(entries: Any, table: Any, bits: Any, ring: Any, n: Any, rows: An
             prediction = whole(entry.prediction, rows[0])
         if entry.state & HAS_LABEL:
             label = whole(entry.label_row, rows[1])
+        is_sealed = 0 <= prediction < rows[2] or 0 <= label < rows[3]
+        if entry.state & SQL_ONLY:
+            # One of the two may be where its rows could begin, and no row of its own (`rows.mark`).
+            is_sealed = prediction < rows[2] and label < rows[3]
         if entry.state & SQL_ONLY and (0 <= prediction <= rows[4] or 0 <= label <= rows[5]):
             # What came after an erased row is not known, nor whether any of it is sealed.
             prediction_end, label_end = rows[0], rows[1]
-        elif not (0 <= prediction < rows[2] or 0 <= label < rows[3]):
+        elif not is_sealed:
             prediction_end = max(prediction_end, prediction + 1)
             label_end = max(label_end, label + 1)
         take_out(table, bits, entries[place].low, place)
