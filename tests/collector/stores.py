@@ -130,26 +130,32 @@ def _entries(cells: PredictionCells | OutcomeCells, *columns: Any) -> list[tuple
 
 
 class FaultyCursor:
-    """A connection that raises at chosen statements, as a full disk or a lack of memory would."""
+    """A connection that raises at chosen statements, as a full disk or a lack of memory would.
+
+    The last of `faults` comes first; None lets one pass.
+    """
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
         self._cursor = cursor
         # What is staged is found by its name, here one call further away.
         cursor.execute("SET python_scan_all_frames = true")
-        self.faults: dict[str, list[Exception]] = {}
+        self.faults: dict[str, list[Exception | None]] = {}
 
     def execute(self, statement: str, *arguments: Any) -> Any:
-        for part, faults in self.faults.items():
-            if part in statement and faults:
-                raise faults.pop()
+        for part in self.faults:
+            if part in statement:
+                self._fail(part)
         return self._cursor.execute(statement, *arguments)
 
     def commit(self) -> None:
-        if self.faults.get("COMMIT"):
-            raise self.faults["COMMIT"].pop()
+        self._fail("COMMIT")
         self._cursor.commit()
-        if self.faults.get("after COMMIT"):
-            raise self.faults["after COMMIT"].pop()
+        self._fail("after COMMIT")
+
+    def _fail(self, at: str) -> None:
+        faults = self.faults.get(at)
+        if faults and (fault := faults.pop()) is not None:
+            raise fault
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._cursor, name)
@@ -189,7 +195,7 @@ class FaultyStore(Store):
         self.now -= 1_000_000_000
 
     @property
-    def faults(self) -> dict[str, list[Exception]]:
+    def faults(self) -> dict[str, list[Exception | None]]:
         """What the writer's connection raises next, by a part of the statement."""
         assert isinstance(self.database, FaultyDatabase)
         assert self.database.writer is not None

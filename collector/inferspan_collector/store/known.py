@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import duckdb
@@ -36,6 +38,8 @@ from inferspan_collector.store.sealed_rows import SEGMENT_ROWS, SealedRows
 from inferspan_collector.store.staging import Labels, Predictions
 from inferspan_collector.telemetry import OTHER
 
+_logger = logging.getLogger(__name__)
+
 
 class Known:
     """Texts by number, recent keys, and the spans that links name.
@@ -62,6 +66,7 @@ class Known:
             min(SEGMENT_ROWS, max(1, config.store.hot_keys // 4)),
             self.recent.row_hashes,
         )
+        self._has_room = True
         self.linked: UInt64 = np.empty(0, np.uint64)
         """Hashes of the spans that labels name by a link alone, in ascending order."""
         self._learn()
@@ -112,14 +117,36 @@ class Known:
         return soon and self.recent.capacity > 0 and (loose or self.sealed.due(newest))
 
     def seal(self, cursor: duckdb.DuckDBPyConnection, newest: Since) -> None:
-        """Seal some of what waits.
-
-        Raises:
-            duckdb.Error, OSError: it waits on.
-        """
+        """Seal some of what waits; where there is no room, it waits on."""
         loose = self.recent.is_loose(self.sealed.until)
-        if self.sealed.seal_some(cursor, newest, all_rows=loose):
-            self.recent.loosen(newest)
+        self._sealing(newest, lambda: self.sealed.seal_some(cursor, newest, all_rows=loose))
+
+    def seal_before(self, cursor: duckdb.DuckDBPyConnection, until: Since) -> None:
+        """Seal all rows before these, as `seal` does some."""
+        self._sealing(until, lambda: self.sealed.seal(cursor, until))
+
+    def _sealing(self, newest: Since, seal: Callable[[], None]) -> None:
+        try:
+            seal()
+            self._has_room = True
+        except (OSError, MemoryError, duckdb.OperationalError) as error:
+            # Each commit tries again, and the log need not say each time that there is no room.
+            if self._has_room:
+                _logger.warning("older ids are sought in the file, which is slow: %s", error)
+            self._has_room = False
+        finally:
+            # A key may have had no other sealed row, also where another table had no room.
+            if self.sealed.take_lost():
+                self.recent.loosen(newest)
+
+    def note_erased(self, last: Since, newest: Since) -> None:
+        """Rows up to `last` are about to leave, or have; those before `newest` are in the file.
+
+        What has left must not be joined from memory. And of a key that has left memory it may have
+        been the only row that is sealed, or was to be.
+        """
+        self.recent.note_erased(last)
+        self.recent.loosen(newest)
 
     def older(self, hashes: KeyHashes, high: UInt64, low: UInt64) -> tuple[Bool, Older]:
         """Which keys are older than the index, and the sealed rows of their ids."""

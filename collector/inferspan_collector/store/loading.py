@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any, Final
 
 import duckdb
@@ -19,8 +18,6 @@ from inferspan_collector.store.known import Known
 from inferspan_collector.store.nearby import Since
 from inferspan_collector.store.recent_keys import Arriving, ArrivingLabels, KeyHashes
 from inferspan_collector.telemetry import OTHER
-
-_logger = logging.getLogger(__name__)
 
 _CHUNK: Final = 500_000
 """Rows read at once: some 40 MB."""
@@ -84,7 +81,8 @@ def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: S
             known.recent.leave_to_sql(hashes, since)
     if not known.recent.cold.empty:
         known.recent.loosen(Since(hot, 0))
-        _seal(cursor, known, Since(hot, until.label))
+        if known.recent.capacity > 0:
+            known.seal_before(cursor, Since(hot, until.label))
     known.recent.reserve(len(known.recent) + until.prediction - hot)
     for start in range(hot, until.prediction, _CHUNK):
         _see_predictions(
@@ -104,16 +102,6 @@ def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: S
     if known.recent.is_loose(known.sealed.until):
         known.recent.loosen(until)
     known.recent.keep()
-
-
-def _seal(cursor: duckdb.DuckDBPyConnection, known: Known, until: Since) -> None:
-    """Seal older rows; where there is no room, they are sought in the file meanwhile."""
-    if known.recent.capacity == 0:
-        return
-    try:
-        known.sealed.seal(cursor, until)
-    except OSError as error:
-        _logger.warning("older ids are sought in the file, which is slow: %s", error)
 
 
 class _Sets:

@@ -133,13 +133,18 @@ class RecentKeys:
         """64 bits of each row of several columns, with a secret of this process."""
         return sip.of_rows(np.stack(columns), self._secret[0], self._secret[1])
 
-    def note_erased(self, last_prediction: int, last_label: int) -> None:
+    @property
+    def erased(self) -> Since:
+        """The last rows that may have left the file."""
+        return self._erased
+
+    def note_erased(self, last: Since) -> None:
         """Rows up to these may have left the file: SQL says what is left of their keys.
 
         Those of an id that was forgotten need no note: nothing with that id comes this far again.
         """
         self._erased = Since(
-            max(self._erased.prediction, last_prediction), max(self._erased.label, last_label)
+            max(self._erased.prediction, last.prediction), max(self._erased.label, last.label)
         )
 
     def loosen(self, newest: Since) -> None:

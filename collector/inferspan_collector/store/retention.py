@@ -13,7 +13,7 @@ of receipt. `benchmarks/bench_keeping.py` says for how long.
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -28,6 +28,7 @@ from inferspan_collector.store.database import ROW_GROUP_ROWS, sql
 from inferspan_collector.store.dictionary import Dictionary
 from inferspan_collector.store.matching import matching, windows_of
 from inferspan_collector.store.naming import Naming
+from inferspan_collector.store.nearby import Since
 from inferspan_collector.store.remembered import Remembered
 from inferspan_collector.store.stages import Stages
 
@@ -102,15 +103,16 @@ class Step:
     that no row has any more; `free`: unused blocks were overwritten."""
     rows: int
     reason: Reason
-    last_prediction: int = 0
-    """The greatest row id among the predictions that left; 0 where none did."""
-    last_label: int = 0
     unmatched: int = 0
     """Of runs of stages: those that had met no prediction."""
 
 
 class Retention:
-    """Keeps one store within its ages and its size. It reads no clock."""
+    """Keeps one store within its ages and its size. It reads no clock.
+
+    `leaving` is told the last rows of what leaves before that is committed: where a commit fails,
+    nobody knows whether they have left.
+    """
 
     def __init__(
         self,
@@ -120,8 +122,10 @@ class Retention:
         naming: Naming,
         stages: Stages,
         dictionaries: Sequence[Dictionary],
+        leaving: Callable[[Since], None],
     ) -> None:
         self._cursor = cursor
+        self._leaving = leaving
         self._stages = stages
         self._remembered = remembered
         self._naming = naming
@@ -212,11 +216,13 @@ class Retention:
             with self._transaction():
                 self._look("predictions", before_ns, first)
                 self._cursor.execute(_OUTLIVED, {"before": before_ns})
-                rows = self._leave(
+                rows, last = self._leave(
                     "SELECT row_id FROM old ANTI JOIN outlived USING (row_id)", _ERASE_PREDICTIONS
                 )
+                if rows:
+                    self._leaving(Since(prediction=last))
             erased += rows
-            yield Step("predictions", rows, reason, last_prediction=self._last_left())
+            yield Step("predictions", rows, reason)
             first = self._first_row("predictions", before_ns, first + STEP_ROWS)
         if most is not None:
             # Labels go as far as predictions went.
@@ -227,12 +233,14 @@ class Retention:
             with self._transaction():
                 self._look("labels", before_ns, first)
                 self._cursor.execute(_NEAR)
-                rows = self._leave(
+                rows, last = self._leave(
                     "SELECT row_id FROM old"
                     f" WHERE row_id NOT IN (SELECT label_row FROM ({self._needed}))",
                     _ERASE_LABELS,
                 )
-            yield Step("labels", rows, reason, last_label=self._last_left())
+                if rows:
+                    self._leaving(Since(label=last))
+            yield Step("labels", rows, reason)
             first = self._first_row("labels", before_ns, first + STEP_ROWS)
         with self._transaction():
             self._cursor.execute(
@@ -308,15 +316,13 @@ class Retention:
             _OLD.format(table=table), {"before": before_ns, "first": first, "rows": STEP_ROWS}
         )
 
-    def _leave(self, rows: str, erase: str) -> int:
+    def _leave(self, rows: str, erase: str) -> tuple[int, int]:
+        """How many rows left, and the greatest of their ids; 0 where none did."""
         self._cursor.execute(f"CREATE OR REPLACE TEMP TABLE leaving AS {rows}")
         self._cursor.execute(erase)
-        found = self._cursor.execute("SELECT count(*) FROM leaving").fetchall()
-        return int(found[0][0])
-
-    def _last_left(self) -> int:
-        query = "SELECT coalesce(max(row_id), 0) FROM leaving"
-        return int(self._cursor.execute(query).fetchall()[0][0])
+        query = "SELECT count(*), coalesce(max(row_id), 0) FROM leaving"
+        ((count, last),) = self._cursor.execute(query).fetchall()
+        return int(count), int(last)
 
     def _first_row(self, table: str, before_ns: int, at_least: int) -> int | None:
         query = f"SELECT min(row_id) FROM {table} WHERE received < ? AND row_id >= ?"

@@ -87,6 +87,8 @@ class _Table:
     def __init__(self, name: str, directory: Path | None) -> None:
         self.name = name
         self.until = 0
+        self.lost = False
+        """Whether some rows are found no more, for they were erased before they were gathered."""
         self._directory = directory
         self._segments: list[_Segment] = []
         self._questions = 0
@@ -97,23 +99,18 @@ class _Table:
             ((first,),) = cursor.execute(_FIRST.format(table=self.name), [0, end]).fetchall()
             self.until = end if first is None else first
 
-    def seal(self, cursor: duckdb.DuckDBPyConnection, hashed: Hash, end: int) -> bool:
+    def seal(self, cursor: duckdb.DuckDBPyConnection, hashed: Hash, end: int) -> None:
         """Let the rows before `end` be found, too.
-
-        Returns:
-            Whether some rows are found no more, for they were erased meanwhile.
 
         Raises:
             OSError: no room; what was found is found still.
         """
         self._segments.append(self._made(cursor, hashed, self.until, end))
         self.until = end
-        lost = False
         while (gathered := self._segments[-_GATHERED:])[0].may_lead(gathered):
             one = self._made(cursor, hashed, gathered[0].first, end)
-            lost |= len(one.rows) < sum(len(segment.rows) for segment in gathered)
+            self.lost |= len(one.rows) < sum(len(segment.rows) for segment in gathered)
             self._segments[-_GATHERED:] = [one]
-        return lost
 
     def _made(
         self, cursor: duckdb.DuckDBPyConnection, hashed: Hash, first: int, end: int
@@ -162,15 +159,13 @@ class _Table:
                 segment.hand_back()
         return np.concatenate(places), np.concatenate(rows)
 
-    def drop(self, cursor: duckdb.DuckDBPyConnection, erased: int) -> bool:
-        """Forget segments of which nothing is left; whether there were any."""
+    def drop(self, cursor: duckdb.DuckDBPyConnection, erased: int) -> None:
+        """Forget segments of which nothing is left."""
         if not self._segments or self._segments[0].end > erased + 1:
-            return False
+            return
         ((first,),) = cursor.execute(_FIRST.format(table=self.name), [0, erased + 1]).fetchall()
-        left = [s for s in self._segments if s.end > (erased + 1 if first is None else first)]
-        dropped = len(left) < len(self._segments)
-        self._segments = left
-        return dropped
+        begin = erased + 1 if first is None else first
+        self._segments = [segment for segment in self._segments if segment.end > begin]
 
 
 class SealedRows:
@@ -199,21 +194,16 @@ class SealedRows:
 
     def seal_some(
         self, cursor: duckdb.DuckDBPyConnection, newest: Since, *, all_rows: bool = False
-    ) -> bool:
+    ) -> None:
         """Seal one segment of each table that has one waiting; with `all_rows` a short one, too.
-
-        Returns:
-            Whether some rows are found no more, for they were erased meanwhile.
 
         Raises:
             duckdb.Error, OSError: they wait on.
         """
-        lost = False
         for table, end in self._ends(newest):
             table.begin(cursor, end)
             if end - table.until >= (1 if all_rows else self._segment):
-                lost |= table.seal(cursor, self._hashed, min(end, table.until + self._segment))
-        return lost
+                table.seal(cursor, self._hashed, min(end, table.until + self._segment))
 
     def seal(self, cursor: duckdb.DuckDBPyConnection, newest: Since) -> None:
         """Seal all rows before these.
@@ -225,6 +215,14 @@ class SealedRows:
             table.begin(cursor, end)
             while table.until < end:
                 table.seal(cursor, self._hashed, min(end, table.until + _GATHERED_ROWS_MAX))
+
+    def take_lost(self) -> bool:
+        """Whether some rows are found no more since this was asked, for they were erased."""
+        tables = self._predictions, self._labels
+        lost = any(table.lost for table in tables)
+        for table in tables:
+            table.lost = False
+        return lost
 
     def _ends(self, newest: Since) -> tuple[tuple[_Table, int], ...]:
         return (self._predictions, newest.prediction), (self._labels, newest.label)
@@ -240,11 +238,7 @@ class SealedRows:
             rows.append(found)
         return has[place], Older(*rows)
 
-    def drop(self, cursor: duckdb.DuckDBPyConnection, erased: Since) -> bool:
-        """Forget segments of which nothing is left, now that some rows up to these are erased.
-
-        Returns:
-            Whether there were any.
-        """
-        dropped = [table.drop(cursor, last) for table, last in self._ends(erased)]
-        return any(dropped)
+    def drop(self, cursor: duckdb.DuckDBPyConnection, erased: Since) -> None:
+        """Forget segments of which nothing is left, now that some rows up to these are erased."""
+        for table, last in self._ends(erased):
+            table.drop(cursor, last)

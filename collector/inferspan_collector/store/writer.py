@@ -63,6 +63,7 @@ class Writer:
             self._naming,
             self._stages,
             self._known.dictionaries,
+            lambda last: self._known.note_erased(last, self._newest),
         )
         self._implied = Implied(self._cursor, config)
         self._unmatched = Unmatched(self._cursor)
@@ -110,7 +111,7 @@ class Writer:
             self._after_commit(committed, tally)
         except Exception:
             self._telemetry.add(CONTAINED, where="after commit")
-            logger.exception("what was committed could not be counted")
+            logger.exception("a transaction is on disk, and what follows it failed")
         return committed
 
     def rehearse(self, labels: LabelBatch, now_ns: int) -> tuple[str, ...]:
@@ -225,10 +226,7 @@ class Writer:
         step = self._retention.step(now_ns)
         if step is None:
             return False
-        # What has left must not be joined from memory.
-        self._known.recent.note_erased(step.last_prediction, step.last_label)
-        if self._known.sealed.drop(self._cursor, Since(step.last_prediction, step.last_label)):
-            self._known.recent.loosen(self._newest)
+        self._known.sealed.drop(self._cursor, self._known.recent.erased)
         self._telemetry.add(ERASED, step.rows, table=step.table, reason=step.reason)
         self._telemetry.add(STAGE_RUNS, step.unmatched, result=UNMATCHED)
         return True
