@@ -97,6 +97,8 @@ class OutputRule:
         at = self.positive_at
         if self.answers is not None and at is not None:
             best = at if row[at] >= (self.threshold or 0.0) else 1 - at
+        elif len(row) == 2:
+            best = 1 if row[1] > row[0] else 0
         else:
             best = row.index(max(row))
         if self.task != semconv.BINARY:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice
 from types import MethodType
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from opentelemetry.trace import SpanKind
 
@@ -118,13 +118,9 @@ def responsible(kind: type) -> Instrumented | None:
     return best
 
 
-class Recorded(NamedTuple):
-    """How calls of one method of a model become predictions: in one of two ways."""
-
-    start: Start | None
-    """Begins the span of a call that takes no more than a span around it."""
-    wrapper: Wrapper | None
-    """Runs a call that takes more."""
+Recorded = tuple[Start | None, Wrapper | None]
+"""How calls of one method of a model become predictions, in one of two ways: what begins the span
+of a call that takes no more than a span around it, or what runs a call that takes more."""
 
 
 class Served:
@@ -244,13 +240,13 @@ class Served:
             return None if start is None else _wrapper(start, reading, shape, described.name)
 
         if reading.asked is not None:
-            return Recorded(None, asking(reading.asked, asked_of))
+            return None, asking(reading.asked, asked_of)
         start = start_of(None)
         if start is None:
             return None
         if shape is CallShape.VALUE and not reading.takes_more:
-            return Recorded(start, None)
-        return Recorded(None, _wrapper(start, reading, shape, described.name))
+            return start, None
+        return None, _wrapper(start, reading, shape, described.name)
 
     def _start(
         self,
