@@ -31,8 +31,11 @@ def no_inputs(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
 def fed(arguments: Arguments, keywords: Keywords) -> Mapping[str, object]:
     """What the model is given: the second argument, whatever it is called."""
     given = arguments[1] if len(arguments) > 1 else None
-    for name in ("input_feed", "input_dict_ort_values"):
-        given = keywords.get(name, given)
+    if keywords:
+        for name in ("input_feed", "input_dict_ort_values"):
+            given = keywords.get(name, given)
+    if type(given) is dict and {*map(type, given)} == {str}:  # as it should be
+        return given
     return {str(name): value for name, value in dict(given or {}).items()}
 
 
@@ -47,6 +50,8 @@ def asked(
     description: OnnxDescription, arguments: Arguments, keywords: Keywords, answer: Any
 ) -> object:
     """The answer among the results that were asked for by name."""
+    if len(answer) == 1 and description.label is None and description.probabilities is None:
+        return _alone(description, answer[0])
     names = (arguments[0] if arguments else keywords.get("output_names")) or description.outputs
     return _answer(description, dict(zip(names, answer, strict=True)))
 
@@ -73,7 +78,7 @@ def _answer(description: OnnxDescription, results: Mapping[str, Any]) -> object:
                 "by name, or say so by @inferspan.predict(output=…) around the call"
             )
         (only,) = results.values()
-        return _flat(_readable(only)) if description.task == semconv.REGRESSION else _readable(only)
+        return _alone(description, only)
     parts = {}
     if label is not None:
         parts["label"] = _readable(label)
@@ -82,9 +87,14 @@ def _answer(description: OnnxDescription, results: Mapping[str, Any]) -> object:
     return parts
 
 
+def _alone(description: OnnxDescription, only: Any) -> object:
+    """The one result there is."""
+    return _flat(_readable(only)) if description.task == semconv.REGRESSION else _readable(only)
+
+
 def _readable(value: Any) -> Any:
     """An `OrtValue` as the array that it holds; everything else as it is."""
-    if not hasattr(type(value), "device_name"):
+    if type(value) is np.ndarray or not hasattr(type(value), "device_name"):
         return value
     if not value.is_tensor():
         raise Misfit("an OrtValue without a tensor; ask for tensors only")

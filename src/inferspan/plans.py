@@ -70,18 +70,14 @@ class PredictionPlan:
     """The same of a call that answers with probabilities."""
     declares: bool = field(init=False)
     """Whether anything declared is to be read from the call's arguments."""
-    usual: bool = field(init=False)
-    """Whether arguments are read as they are, in the process that predicts."""
     returns_as_is: bool = field(init=False)
-    """Whether answers are so, too, by a rule that never changes."""
+    """Whether answers are read as they are, by a rule that never changes."""
 
     def __post_init__(self) -> None:
         sources = (self.prediction_id, self.more_slices, self.more_features)
         declares = bool(self.slices or self.features) or sources != (None, None, None)
         object.__setattr__(self, "declares", declares)
-        usual = self.inputs is None and self.kind is SpanKind.INTERNAL
-        object.__setattr__(self, "usual", usual)
-        returns_as_is = usual and (self.output, self.answer, self.live_rule) == (None, None, None)
+        returns_as_is = (self.output, self.answer, self.live_rule) == (None, None, None)
         object.__setattr__(self, "returns_as_is", returns_as_is)
         fixed = {
             policy: {**self.constants, semconv.CAPTURE_POLICY: policy}

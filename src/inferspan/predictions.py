@@ -263,16 +263,19 @@ class PredictionCall(SpanScope):
                     "features", plan.features, plan.more_features, plan.redactor, call, self._drop
                 )
         if self._policy != "none":
-            given = plan.given(call)
-            if not self.recording:
-                # The output is read with them, and has to be the same for a slim record.
-                self._input_rows = capture.input_rows(given)
-                return
-            self._input_rows = capture.describe_input(given, self.attributes)
-            if self._policy == "values":
-                capture.show_input(
-                    given, plan.argument_names, plan.redactor, self.attributes, self.dropped
-                )
+            self._capture_given(plan.given(call))
+
+    def _capture_given(self, given: capture.Call) -> None:
+        if not self.recording:
+            # The output is read with them, and has to be the same for a slim record.
+            self._input_rows = capture.input_rows(given)
+            return
+        self._input_rows = capture.describe_input(given, self.attributes)
+        if self._policy == "values":
+            plan = self.plan
+            capture.show_input(
+                given, plan.argument_names, plan.redactor, self.attributes, self.dropped
+            )
 
     # --- after the call ---
 

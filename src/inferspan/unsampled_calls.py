@@ -114,14 +114,14 @@ def begin_sampled_by_us(
     """Begin a call under a sampler of ours, and settings that are `usual`.
 
     Args:
-        plan: declares nothing, and is `usual`.
+        plan: declares nothing.
         told: the settings in force.
         called: the call's arguments.
         tracer: of the provider in use.
         parent: what is current.
         start_ns: Unix ns.
     """
-    span = start_prediction(tracer, plan.span_name, parent, start_ns, None)
+    span = start_prediction(tracer, plan.span_name, parent, start_ns, None, plan.kind)
     if type(span) is not NonRecordingSpan:
         return PredictionCall(plan, *called, (parent, start_ns, span))
     call: UnsampledCall = UnsampledCall()
@@ -144,7 +144,7 @@ def begin_sampled_by_us(
     if buffer is not None and policy != "none":
         try:
             # The output is read with them, and has to be the same for a slim record.
-            call._input_rows = input_rows(called)
+            call._input_rows = input_rows(called if plan.inputs is None else plan.given(called))
         except BaseException as error:
             if from_outside(error):
                 call.fail(error)

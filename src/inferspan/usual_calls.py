@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from numpy import ndarray
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import SpanKind, get_tracer_provider
+from opentelemetry.trace import get_tracer_provider
 
-from inferspan import attaching, capture, semconv, settings, spans
+from inferspan import capture, semconv, settings, spans
 from inferspan.arguments import Arguments, Keywords
+from inferspan.attaching import current
 from inferspan.attributes import (
     Attributes,
     Extent,
@@ -41,7 +42,6 @@ from inferspan.unsampled_calls import begin_sampled_by_us
 if TYPE_CHECKING:
     from inferspan.calls import Start
 
-_INTERNAL: Final = SpanKind.INTERNAL
 _OF_LANGUAGE: Final = frozenset((semconv.GENERATION, semconv.EMBEDDING))
 """Tasks of calls that others may have a span of, too."""
 _LISTS_MAX: Final = 1_024
@@ -157,6 +157,24 @@ class UsualCall(PredictionCall):
         """Read the answer, which `succeed` has mapped."""
         self.read(value)
 
+    def _take(self, arguments: Arguments, keywords: Keywords) -> None:
+        """Say how large what the model is given is, by a mapping; of most it holds one value."""
+        inputs = self.plan.inputs
+        if inputs is None or self._policy == "none":
+            return
+        given = inputs(arguments, keywords)
+        if len(given) != 1 or self._policy != "shapes":
+            self._capture_given(((), given, 0))
+            return
+        value: Any
+        (value,) = given.values()
+        if type(value) is ndarray:
+            shape = value.shape
+            self._extent = array_extents.get((shape, value.dtype)) or array_extent(value)
+            self._input_rows = shape[0] if len(shape) >= 2 else None
+        else:
+            self._extent, self._input_rows = extent_of(value), row_count(value)
+
     def _show_input(self, arguments: Arguments, keywords: Keywords, bound: int) -> None:
         plan = self.plan
         given, names = arguments[0], plan.argument_names
@@ -191,12 +209,14 @@ def starter(plan: PredictionPlan, cut: Start | None = None) -> Start:
         from inferspan.generations import LanguageCall  # most processes have none
 
         return cut or partial(LanguageCall, plan)
-    if plan.declares or not plan.usual or plan.sample_ratio is not None:
+    if plan.declares or plan.sample_ratio is not None:
         return cut or partial(PredictionCall, plan)
     return _usual_starter(plan, cut)
 
 
 def _usual_starter(plan: PredictionPlan, cut: Start | None) -> Start:
+    name, kind, owner, inputs = plan.span_name, plan.kind, plan.owner, plan.inputs
+
     def start(arguments: Arguments, keywords: Keywords, bound: int) -> SpanScope:
         given: Any = arguments[0] if arguments else None
         shape = given.shape if type(given) is ndarray else None
@@ -204,15 +224,14 @@ def _usual_starter(plan: PredictionPlan, cut: Start | None) -> Start:
             return cut(arguments, keywords, bound)
         told = settings.latest
         provider, tracer, usual, ours = state.tracing
+        parent = current()
         if (
             not (usual or ours)
             or told is None
             or not told.usual
+            or REQUEST_KEY in parent  # which has an id for it, and wants to know it
             or provider is not (state.predictions or get_tracer_provider())
         ):
-            return PredictionCall(plan, arguments, keywords, bound)
-        parent = attaching.current()
-        if REQUEST_KEY in parent:  # which has an id for it, and wants to know it
             return PredictionCall(plan, arguments, keywords, bound)
         start_ns = spans.now_ns()
         if ours:
@@ -221,9 +240,7 @@ def _usual_starter(plan: PredictionPlan, cut: Start | None) -> Start:
         try:
             # By position: matching names costs as much as a frame. No attributes and links yet; an
             # exception is ours to record.
-            span = tracer.start_span(
-                plan.span_name, parent, _INTERNAL, None, None, start_ns, False, False
-            )
+            span = tracer.start_span(name, parent, kind, None, None, start_ns, False, False)
         except BaseException as error:
             span = unbegun(parent, error)
         # Of OpenTelemetry's SDK, which has no others that record.
@@ -231,20 +248,22 @@ def _usual_starter(plan: PredictionPlan, cut: Start | None) -> Start:
         if own is None or not own[FLAGS] & SAMPLED:
             return PredictionCall(plan, arguments, keywords, bound, (parent, start_ns, span))
         call: UsualCall = UsualCall()
-        # Read at the end of each call: found on the class, they would cost twice as much.
+        # Read in each call: found on the class, they would cost twice as much.
+        call.ended = False
         call._id = call._gathered = call._noted = call._dropped = None
         call._call = None if plan.answer is None else (arguments, keywords, bound)
         call.plan, call._settings = plan, told
         call._policy = policy = plan.capture or told.capture
-        call._parent, call.start_ns = parent, start_ns
-        call.span = span
+        call._parent, call.start_ns, call.span = parent, start_ns, span
         if parent:
             call.context = context = Within({**parent, SPAN_KEY: span, CURRENT_KEY: call})
         else:
             call.context = context = Within({SPAN_KEY: span, CURRENT_KEY: call})
-        context.call, context.owner = call, plan.owner
+        context.call, context.owner = call, owner
         try:
-            if policy != "none" and len(arguments) == 1 and not keywords:
+            if inputs is not None:
+                call._take(arguments, keywords)
+            elif policy != "none" and len(arguments) == 1 and not keywords:
                 if type(given) is list and len(given) < _LISTS_MAX:
                     call._extent = _LISTS[len(given)]
                 elif shape is not None:
@@ -253,8 +272,7 @@ def _usual_starter(plan: PredictionPlan, cut: Start | None) -> Start:
                     if len(shape) >= 2:
                         call._input_rows = shape[0]
                 elif (extent := extent_of(given)) is not None:
-                    call._extent = extent
-                    call._input_rows = row_count(given)
+                    call._extent, call._input_rows = extent, row_count(given)
                 if policy == "values":
                     call._show_input(arguments, keywords, bound)
             else:

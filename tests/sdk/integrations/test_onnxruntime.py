@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +27,23 @@ import inferspan
 from inferspan import onnx_files, semconv
 from inferspan.onnx_files import origin_of
 from inferspan.testing import CapturedSpans, capture_spans
+from sdk.both_ways import record_of, span_of
 
 from .onnxruntime_subjects import CANCER, CPU, DIABETES, IRIS, exported, pipeline, session_of
 
 WORDS = np.array(["setosa", "versicolor", "virginica"])
 NAMED = (IRIS[0], WORDS[IRIS[1]])
 X = IRIS[0][:4].astype(np.float32)
+
+
+FED: Mapping[str, Callable[[Any, Any], object]] = {
+    "by position": lambda session, fed: session.run(None, fed),
+    "by name": lambda session, fed: session.run(output_names=None, input_feed=fed),
+    "as values of the runtime": lambda session, fed: session.run_with_ort_values(
+        None, {name: ort.OrtValue.ortvalue_from_numpy(given) for name, given in fed.items()}
+    ),
+}
+"""What a session is given, in the ways there are."""
 
 
 def attributes_of(spans: CapturedSpans, model: str | None = None) -> dict[str, Any]:
@@ -267,6 +281,49 @@ def test_names_of_inputs_can_be_declared(spans: CapturedSpans) -> None:
     session.run(None, {"X": X})
     found = attributes_of(spans)
     assert (found[semconv.PREDICTION_ID], found[semconv.MODEL_VERSION]) == ("of-4-rows", "7")
+
+
+def of_all_kinds() -> list[Any]:
+    """Sessions that answer in each way: probabilities, with a class or alone; numbers; anything."""
+    said = identity()
+    told = {semconv.TASK_TYPE: semconv.BINARY, semconv.OUTPUT_CLASSES: '["legit", "fraud"]'}
+    helper.set_model_props(said, told)
+    sums = identity()
+    sums.graph.node[0].CopyFrom(helper.make_node("Add", ["X", "Z"], ["y0"]))
+    sums.graph.input.append(helper.make_tensor_value_info("Z", TensorProto.FLOAT, [None, 2]))
+    of_classes = [exported(pipeline(), IRIS, zipmap=zipmap) for zipmap in (True, False)]
+    regression = exported(RandomForestRegressor(3), DIABETES)
+    return [session_of(made) for made in (said, sums, identity(outputs=2), *of_classes, regression)]
+
+
+def fed_to(session: Any, rows: int) -> dict[str, Any]:
+    """As many rows of probabilities as a session takes, of as many columns."""
+    return {
+        given.name: np.full((rows, given.shape[1]), 0.5, np.float32)
+        for given in session.get_inputs()
+    }
+
+
+@pytest.mark.parametrize("policy", semconv.CAPTURE_POLICIES)
+@pytest.mark.parametrize("way", FED)
+def test_both_ways_write_the_same_span(policy: str, way: str) -> None:
+    inferspan.instrument("onnxruntime", capture=policy)
+    for session, rows in product(of_all_kinds(), (1, 3)):
+        call = partial(FED[way], session, fed_to(session, rows))
+        found = span_of(True, call)
+        assert found == span_of(False, call)
+        assert (semconv.INPUT_SHAPE in dict(found[0])) == (policy != "none")
+
+
+def test_both_ways_leave_the_same_record() -> None:
+    for session, rows in product(of_all_kinds(), (1, 3)):
+
+        def instrumented(ratio: float | None, session: Any = session) -> Callable[..., object]:
+            inferspan.instrument("onnxruntime", sample_ratio=ratio)
+            return partial(FED["by position"], session)
+
+        given = fed_to(session, rows)
+        assert record_of(True, instrumented, given) == record_of(False, instrumented, given)
 
 
 def test_unsampled_and_sampled_calls_read_the_same() -> None:
