@@ -8,14 +8,16 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+import duckdb
 import pytest
 from join_oracle import DAY_NS
 from records import START_NS, Label, Prediction, decoded
-from stores import HOUR_NS, Store, tidied_at
+from stores import HOUR_NS, FaultyStore, Store, tidied_at
 
 from inferspan_collector.config import load
 from inferspan_collector.pipeline import Pipeline
 from inferspan_collector.store import retention
+from inferspan_collector.store.cells import Committed
 from inferspan_collector.store.database import Database
 from inferspan_collector.telemetry import ERASED, Telemetry
 from inferspan_collector.testing import ManualClock
@@ -93,3 +95,13 @@ def test_what_comes_while_rows_leave_waits_for_one_step(
     sent, answered = seen
     assert answered - sent <= 40
     pipeline.close()
+
+
+def test_a_look_that_cannot_be_noted_keeps_nothing_else_out(tmp_path: Path) -> None:
+    store = FaultyStore(tmp_path)
+    store.faults["INSERT INTO looks"] = [duckdb.OutOfMemoryException("none left")]
+    with pytest.raises(duckdb.OutOfMemoryException):
+        tidied_at(store, START_NS)
+
+    assert store.commit((Prediction(),)) == [Committed(1, ())]
+    store.database.close()

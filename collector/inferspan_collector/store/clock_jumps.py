@@ -10,6 +10,7 @@ is kept in the file, so that a restart does not hide a jump.
 from __future__ import annotations
 
 import logging
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -43,9 +44,16 @@ def may_erase(cursor: duckdb.DuckDBPyConnection, now_ns: int) -> bool:
             jumped / (60 * MINUTE_NS),
             _text(held_until),
         )
-    cursor.execute("BEGIN; DELETE FROM looks")
-    cursor.execute("INSERT INTO looks VALUES (?, ?)", [now_ns, held_until])
-    cursor.execute("COMMIT")
+    cursor.begin()
+    try:
+        cursor.execute("DELETE FROM looks")
+        cursor.execute("INSERT INTO looks VALUES (?, ?)", [now_ns, held_until])
+        cursor.commit()
+    except BaseException:
+        # Left open, it would keep every other out. A COMMIT that failed has ended it already.
+        with suppress(duckdb.TransactionException):
+            cursor.rollback()
+        raise
     return now_ns >= held_until
 
 
