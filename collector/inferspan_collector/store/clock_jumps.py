@@ -10,13 +10,13 @@ is kept in the file, so that a restart does not hide a jump.
 from __future__ import annotations
 
 import logging
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
 import duckdb
 
 from inferspan_collector.store.cells import MINUTE_NS
+from inferspan_collector.store.cursors import transaction
 
 JUMP_NS: Final = 60 * MINUTE_NS
 """More than this between two looks is a jump."""
@@ -44,16 +44,9 @@ def may_erase(cursor: duckdb.DuckDBPyConnection, now_ns: int) -> bool:
             jumped / (60 * MINUTE_NS),
             _text(held_until),
         )
-    cursor.begin()
-    try:
+    with transaction(cursor):
         cursor.execute("DELETE FROM looks")
         cursor.execute("INSERT INTO looks VALUES (?, ?)", [now_ns, held_until])
-        cursor.commit()
-    except BaseException:
-        # Left open, it would keep every other out. A COMMIT that failed has ended it already.
-        with suppress(duckdb.TransactionException):
-            cursor.rollback()
-        raise
     return now_ns >= held_until
 
 

@@ -1,9 +1,11 @@
-"""Connections to the store for those who ask: one a question, or one for a whole answer."""
+"""Connections to the store for those who ask: one a question, or one for a whole answer; and what
+ends a transaction of those who change it.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -45,3 +47,17 @@ def one_state(cursors: Cursors) -> Iterator[duckdb.DuckDBPyConnection]:
             yield cursor
         finally:
             cursor.execute("ROLLBACK")
+
+
+@contextmanager
+def transaction(cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """A transaction that is on disk when the block has ended, or of which nothing is left."""
+    cursor.begin()
+    try:
+        yield
+        cursor.commit()
+    except BaseException:
+        # Left open, it would keep every other out. A COMMIT that failed has ended it already.
+        with suppress(duckdb.TransactionException):
+            cursor.rollback()
+        raise

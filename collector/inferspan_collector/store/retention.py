@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -24,6 +24,7 @@ from inferspan_collector import failpoints
 from inferspan_collector.config import Config
 from inferspan_collector.store import clock_jumps, full_rows, scrubbing, unused
 from inferspan_collector.store.cells import MINUTE_NS
+from inferspan_collector.store.cursors import transaction
 from inferspan_collector.store.database import ROW_GROUP_ROWS, sql
 from inferspan_collector.store.dictionary import Dictionary
 from inferspan_collector.store.matching import matching, windows_of
@@ -300,16 +301,9 @@ class Retention:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self._cursor.begin()
-        try:
+        with transaction(self._cursor):
             yield
             failpoints.reach("retention")
-            self._cursor.commit()
-        except BaseException:
-            # A COMMIT that failed has ended its transaction already.
-            with suppress(duckdb.TransactionException):
-                self._cursor.rollback()
-            raise
 
     def _look(self, table: str, before_ns: int, first: int) -> None:
         self._cursor.execute(
