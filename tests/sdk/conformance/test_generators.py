@@ -228,8 +228,8 @@ def test_a_stream_that_is_left_ends_its_span_without_error(
 
     assert complaints_of(lambda: leave(trace(tokens)())) == []
     (span,) = captured()
-    # The collector finalizes what is in a cycle one by one, the body perhaps on its own.
-    assert closed == [None if leave is leave_in_a_cycle else span.id]
+    # Which of a cycle's members the garbage collector closes first, driver or body, is its choice.
+    assert closed in ([[None], [span.id]] if leave is leave_in_a_cycle else [[span.id]])
     assert not span.failed
     assert adapter.current() is None
 
