@@ -131,7 +131,7 @@ SINGLE = [
     (BINARY, {"label": jnp.array(1), "score": jnp.array(0.5)}, {CLASS: "1", SCORE: 0.5}),
     (BINARY, {"label": np.array(1), "score": np.array(0.5)}, {CLASS: "1", SCORE: 0.5}),
     (BINARY, pd.DataFrame({"label": ["1"], "score": [0.5]}), {CLASS: "1", SCORE: 0.5}),
-    (BINARY, {"probabilities": {"1": 0.75}}, {SCORE: 0.75, NAMES: ("1",), MATRIX: [0.75]}),
+    (BINARY, {"probabilities": {"1": 0.75}}, {SCORE: 0.75, NAMES: '["1"]', MATRIX: [0.75]}),
     (REGRESSION, Decimal("2.5"), {VALUE: 2.5}),
     (REGRESSION, jnp.array([2.5]), {VALUE: 2.5}),
     (REGRESSION, pl.Series([2.5]), {VALUE: 2.5}),
@@ -143,33 +143,33 @@ SINGLE = [
     (
         BINARY,
         {"probabilities": {"0": 0.25, "1": 0.75}},
-        {CLASS: "1", SCORE: 0.75, NAMES: ("0", "1"), MATRIX: [0.25, 0.75]},
+        {CLASS: "1", SCORE: 0.75, NAMES: '["0","1"]', MATRIX: [0.25, 0.75]},
     ),
     (
         BINARY,
         {"label": 0, "probabilities": {0: 0.25, 1: 0.75}},
-        {CLASS: "0", SCORE: 0.75, NAMES: ("0", "1"), MATRIX: [0.25, 0.75]},
+        {CLASS: "0", SCORE: 0.75, NAMES: '["0","1"]', MATRIX: [0.25, 0.75]},
     ),
     (
         PROBA3,
         {"label": "a", "probabilities": [0.25, 0.5, 0.25]},
-        {CLASS: "a", SCORE: 0.25, NAMES: ("a", "b", "c"), MATRIX: [0.25, 0.5, 0.25]},
+        {CLASS: "a", SCORE: 0.25, NAMES: '["a","b","c"]', MATRIX: [0.25, 0.5, 0.25]},
     ),
     (
         PROBA3,
         [0.25, 0.5, 0.25],
-        {CLASS: "b", SCORE: 0.5, NAMES: ("a", "b", "c"), MATRIX: [0.25, 0.5, 0.25]},
+        {CLASS: "b", SCORE: 0.5, NAMES: '["a","b","c"]', MATRIX: [0.25, 0.5, 0.25]},
     ),
     (
         PROBA,
         list(np.array([0.25, 0.75])),
-        {CLASS: "1", SCORE: 0.75, NAMES: ("0", "1"), MATRIX: [0.25, 0.75]},
+        {CLASS: "1", SCORE: 0.75, NAMES: '["0","1"]', MATRIX: [0.25, 0.75]},
     ),
-    (PROBA, [[0.25, 0.75]], {CLASS: "1", SCORE: 0.75, NAMES: ("0", "1"), MATRIX: [0.25, 0.75]}),
+    (PROBA, [[0.25, 0.75]], {CLASS: "1", SCORE: 0.75, NAMES: '["0","1"]', MATRIX: [0.25, 0.75]}),
     (
         PROBA3,
         np.array([0.25, 0.5, 0.25]),
-        {CLASS: "b", SCORE: 0.5, NAMES: ("a", "b", "c"), MATRIX: [0.25, 0.5, 0.25]},
+        {CLASS: "b", SCORE: 0.5, NAMES: '["a","b","c"]', MATRIX: [0.25, 0.5, 0.25]},
     ),
 ]
 
@@ -242,7 +242,7 @@ BATCHES = [
         {
             CLASSES: ["a", "c"],
             SCORES: [0.75, 1.0],
-            NAMES: ("a", "b", "c"),
+            NAMES: '["a","b","c"]',
             MATRIX: [0.75, 0.25, 0.0, 0.0, 0.0, 1.0],
         },
     ),
@@ -252,7 +252,7 @@ BATCHES = [
         {
             CLASSES: ["x", "y"],
             SCORES: [0.75, 0.75],
-            NAMES: ("x", "y"),
+            NAMES: '["x","y"]',
             MATRIX: [0.75, 0.25, 0.25, 0.75],
         },
     ),
@@ -262,7 +262,7 @@ BATCHES = [
         {
             CLASSES: ["0", None],
             SCORES: [0.25, NAN],
-            NAMES: ("0", "1"),
+            NAMES: '["0","1"]',
             MATRIX: [0.75, 0.25, NAN, NAN],
         },
     ),
@@ -272,7 +272,7 @@ BATCHES = [
         {
             CLASSES: ["a", "z"],
             SCORES: [0.25, NAN],
-            NAMES: ("a", "b", "c"),
+            NAMES: '["a","b","c"]',
             MATRIX: [0.25, 0.5, 0.25, 1.0, 0.0, 0.0],
         },
     ),
@@ -306,7 +306,7 @@ BATCHES = [
         {
             CLASSES: ["0", "1"],
             SCORES: [0.25, 0.75],
-            NAMES: ("0", "1"),
+            NAMES: '["0","1"]',
             MATRIX: [0.75, 0.25, 0.25, 0.75],
         },
     ),
@@ -316,7 +316,7 @@ BATCHES = [
         {
             CLASSES: ["0", "0"],
             SCORES: [0.25, 0.0],
-            NAMES: ("0", "1"),
+            NAMES: '["0","1"]',
             MATRIX: [0.75, 0.25, 1.0, 0.0],
         },
     ),
@@ -326,7 +326,7 @@ BATCHES = [
         {
             CLASSES: [None, "b"],
             SCORES: [NAN, 0.5],
-            NAMES: ("a", "b", "c"),
+            NAMES: '["a","b","c"]',
             MATRIX: [NAN, NAN, NAN, 0.25, 0.5, 0.25],
         },
     ),
@@ -336,13 +336,13 @@ BATCHES = [
         {
             CLASSES: ["1", "0"],
             SCORES: [0.25, 0.0],
-            NAMES: ("0", "1"),
+            NAMES: '["0","1"]',
             MATRIX: [0.75, 0.25, 1.0, 0.0],
         },
     ),
     (
         OutputRule("binary_classification", "predict_proba", None, ("0", "1")),
         np.array([[0.75, 0.25], [0.25, 0.75]]),
-        {CLASSES: ["0", "1"], NAMES: ("0", "1"), MATRIX: [0.75, 0.25, 0.25, 0.75]},
+        {CLASSES: ["0", "1"], NAMES: '["0","1"]', MATRIX: [0.75, 0.25, 0.25, 0.75]},
     ),
 ]

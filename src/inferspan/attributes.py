@@ -6,8 +6,10 @@ to be harmless, so a hostile or enormous argument costs as little as a small one
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final, cast
 
 import numpy as np
@@ -69,6 +71,12 @@ def name_fault(name: str, length_max: int = NAME_LENGTH_MAX) -> str | None:
         remedy = "strip it" if name != name.strip() else "leave it out"
         return f"holds a control character, such as a line break; {remedy}"
     return None
+
+
+@lru_cache(maxsize=256)
+def names_text(names: tuple[str, ...]) -> str:
+    """Names, of features or classes, as JSON text."""
+    return json.dumps(names, ensure_ascii=False, separators=(",", ":"))
 
 
 def integer(value: int) -> int | str:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import struct
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
 from typing import Final
 
 import numpy as np
 
 from inferspan import foreign, semconv
-from inferspan.attributes import Attributes
+from inferspan.attributes import Attributes, names_text
 from inferspan.foreign import is_missing
 
 FEATURES_MAX: Final = 256
@@ -164,12 +162,6 @@ def pack_features(
             word for row in zip(*texts.values(), strict=True) for word in row
         ]
     return packed, dropped
-
-
-@lru_cache(maxsize=256)
-def names_text(names: tuple[str, ...]) -> str:
-    """The names of features as JSON text."""
-    return json.dumps(names, ensure_ascii=False, separators=(",", ":"))
 
 
 def _numbers(column: Sequence[object]) -> list[float] | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 import numpy as np
 
 from inferspan import foreign, semconv
-from inferspan.attributes import CLASS_LENGTH_MAX, type_name
+from inferspan.attributes import CLASS_LENGTH_MAX, names_text, type_name
 from inferspan.foreign import is_missing
 from inferspan.frozen import altered, frozen
 
@@ -59,6 +59,12 @@ class OutputRule:
     """Where the positive class stands among the classes; None where it does not."""
     answers: tuple[str, str] | None = field(init=False)
     """The negative and the positive class, where the threshold between them is declared too."""
+    classes_text: str = field(init=False)
+    """The classes as JSON text."""
+    row: tuple[int, int] | None = field(init=False)
+    """The shape of one row of probabilities, where these are few and say a class."""
+    halves_at: int | None = field(init=False)
+    """`positive_at`, where the likelier of two classes is the answer of a binary task."""
 
     def __post_init__(self) -> None:
         # Read in every call, so found once. The class is frozen to all others.
@@ -71,6 +77,11 @@ class OutputRule:
         at = self.classes.index(self.positive) if known else None
         object.__setattr__(self, "positive_at", at)
         object.__setattr__(self, "answers", self._answers())
+        object.__setattr__(self, "classes_text", names_text(self.classes))
+        few = self.form == "class" and 1 < len(self.classes) <= FEW_CLASSES
+        object.__setattr__(self, "row", (1, len(self.classes)) if few else None)
+        halves = self.task == semconv.BINARY and len(self.classes) == 2 and self.answers is None
+        object.__setattr__(self, "halves_at", at if halves else None)
 
     def _form(self) -> Literal["class", "number", "set", "untyped"]:
         if self.task is None and self.operation in _UNTYPED_OPERATIONS:

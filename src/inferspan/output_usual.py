@@ -13,7 +13,7 @@ import numpy as np
 
 from inferspan import semconv
 from inferspan.attributes import CLASS_LENGTH_MAX
-from inferspan.output_columns import FEW_CLASSES, OutputRule
+from inferspan.output_columns import OutputRule
 
 _ONE: Final = (1,)
 Found = tuple[str | None, float | None, float | None, list[float] | None]
@@ -89,8 +89,10 @@ def _read_pair(label: Any, score: Any, rule: OutputRule) -> Found | None:
 def _read_row(value: Any, rule: OutputRule) -> Found | None:
     """Read a batch of one row, as models answer that take batches only."""
     shape = value.shape
+    if shape == rule.row:
+        return _read_probabilities(value, rule)
     if shape != _ONE:
-        return _read_probabilities(value, shape, rule) if len(shape) == 2 else None
+        return None
     if rule.operation == "predict_proba":
         return None
     kind = value.dtype.kind
@@ -104,18 +106,18 @@ def _read_row(value: Any, rule: OutputRule) -> Found | None:
     return (None, None, number, None) if math.isfinite(number) else None
 
 
-def _read_probabilities(value: Any, shape: tuple[int, int], rule: OutputRule) -> Found | None:
-    rows, width = shape
-    if rows != 1 or width != len(rule.classes) or not 1 < width <= FEW_CLASSES:
-        return None
-    if rule.form != "class" or value.dtype.char not in "efd":
+def _read_probabilities(value: Any, rule: OutputRule) -> Found | None:
+    if value.dtype.char not in "efd":
         return None
     row: list[float]
     (row,) = value.tolist()
-    if width == 2:  # of most models: at a quarter of the cost
+    if len(row) == 2:  # of most models: at a quarter of the cost
         first, second = row
         if not (0.0 <= first <= 1.0 and 0.0 <= second <= 1.0):
             return None
+        if (at := rule.halves_at) is not None:  # as `decided`, without its frame
+            label = rule.classes[1 if second > first else 0]
+            return label, second if at else first, None, row
     # The sum of what holds a NaN is one.
     elif not (min(row) >= 0.0 and max(row) <= 1.0 and sum(row) >= 0.0):
         return None

@@ -11,7 +11,7 @@ from typing import Self
 from numpy import ndarray
 
 from inferspan import semconv
-from inferspan.attributes import Attributes
+from inferspan.attributes import Attributes, names_text
 from inferspan.output_columns import ROWS_MAX, Columns, Misfit, OutputRule
 from inferspan.output_forms import read_columns
 from inferspan.output_usual import USUAL, Found
@@ -87,7 +87,7 @@ class Output:
         if self.offsets is not None:
             attributes[semconv.OUTPUT_OFFSETS] = self.offsets
         if self.probabilities is not None:
-            attributes[semconv.OUTPUT_CLASSES] = self.names
+            attributes[semconv.OUTPUT_CLASSES] = names_text(self.names)
             attributes[semconv.OUTPUT_PROBABILITIES] = self.probabilities
 
 

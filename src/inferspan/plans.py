@@ -90,7 +90,7 @@ class PredictionPlan:
         if self.rule.numeric:
             answered = {semconv.OUTPUT_VALUE: 0.0}
         object.__setattr__(self, "templates", self._templates(answered))
-        answered = {**answered, semconv.OUTPUT_CLASSES: (), semconv.OUTPUT_PROBABILITIES: ()}
+        answered = {**answered, semconv.OUTPUT_CLASSES: "", semconv.OUTPUT_PROBABILITIES: ()}
         object.__setattr__(self, "templates_of_probabilities", self._templates(answered))
         keyed = self.redact
         if self.prediction_id is not None:

@@ -10,9 +10,9 @@ import numpy as np
 from opentelemetry.trace import SpanContext
 
 from inferspan import semconv
-from inferspan.attributes import Attributes
+from inferspan.attributes import Attributes, names_text
 from inferspan.capture import row_ids, rows_of, slice_texts
-from inferspan.features import feature_columns, names_text
+from inferspan.features import feature_columns
 from inferspan.identity import random_bytes, uuid7s
 from inferspan.outputs import Output
 from inferspan.packed_columns import code_dictionary, flags, floats, unsigned

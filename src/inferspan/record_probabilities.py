@@ -9,8 +9,7 @@ from itertools import chain
 import numpy as np
 
 from inferspan import semconv
-from inferspan.attributes import Attributes
-from inferspan.features import names_text
+from inferspan.attributes import Attributes, names_text
 from inferspan.outputs import Output
 from inferspan.packed_columns import code_dictionary, floats
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from inferspan.features import names_text
+from inferspan.attributes import names_text
 from inferspan.outputs import Output
 from inferspan.record_columns import FEATURES, OUTPUT, Row, row_count
 

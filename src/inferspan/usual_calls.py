@@ -125,7 +125,7 @@ class UsualCall(PredictionCall):
                 attributes = {**plan.templates[self._policy]}
             else:
                 attributes = {**plan.templates_of_probabilities[self._policy]}
-                attributes[_NAMES], attributes[_PROBABILITIES] = rule.classes, row
+                attributes[_NAMES], attributes[_PROBABILITIES] = rule.classes_text, row
             if self._extent is None:
                 del attributes[_SHAPE], attributes[_DTYPE]
             else:

@@ -73,7 +73,16 @@ PREDICTION: dict[str, st.SearchStrategy[Any]] = {
     semconv.FEATURE_DATA: st.sampled_from([bytes(16), bytes(16), bytes(8)]),
     semconv.FEATURE_CATEGORY_NAMES: st.just('["c"]'),
     semconv.FEATURE_CATEGORY_VALUES: st.sampled_from([["x"], ["y"], ["x", "y"]]),
-    semconv.OUTPUT_CLASSES: st.sampled_from([["fraud", "legit"], ["fraud", "fraud"]]),
+    semconv.OUTPUT_CLASSES: st.sampled_from(
+        [
+            '["fraud","legit"]',
+            '["fraud","fraud"]',
+            '["fraud","le',
+            '["fraud",1]',
+            ["fraud", "legit"],
+            ["fraud", "fraud"],
+        ]
+    ),
     semconv.OUTPUT_PROBABILITIES: st.just([0.25, 0.75]),
     semconv.ENTITY_ID: st.sampled_from(["customer-1", "customer-2"]),
     semconv.GEN_AI_RESPONSE_ID: st.sampled_from(["r-1", "a\nb"]),

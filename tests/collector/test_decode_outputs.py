@@ -54,6 +54,28 @@ def probabilities(task, classes, rows, **more):
     return batch.predicted.objects().tolist(), batch.score.tolist()
 
 
+def test_classes_are_a_text_or_a_list() -> None:
+    rows = [[0.1, 0.7, 0.2]]
+    listed = probabilities(semconv.MULTICLASS, ["ä", "b", "c"], rows)
+    assert listed == (["b"], [0.7])
+    assert probabilities(semconv.MULTICLASS, '["ä","b","c"]', rows) == listed
+
+
+def test_of_classes_that_were_cut_on_their_way_the_answer_is_known() -> None:
+    answered = {semconv.OUTPUT_CLASS: "b", semconv.OUTPUT_SCORE: 0.7}
+    attributes = {
+        semconv.TASK_TYPE: semconv.MULTICLASS,
+        semconv.OUTPUT_PROBABILITIES: [0.1, 0.7, 0.2],
+        **answered,
+    }
+    whole = decode(prediction_span("p", {**attributes, semconv.OUTPUT_CLASSES: '["a","b","c"]'}))
+    assert whole.probability_classes.objects().tolist() == ['["a","b","c"]']
+    cut = decode(prediction_span("p", {**attributes, semconv.OUTPUT_CLASSES: '["a","b",'}))
+    assert cut.predicted.objects().tolist() == ["b"]
+    assert cut.score.tolist() == [0.7]
+    assert cut.probability_classes.objects().tolist() == [None]
+
+
 def test_multiclass_takes_the_likeliest_class_and_its_probability() -> None:
     rows = [[0.1, 0.7, 0.2], [0.5, 0.25, 0.25]]
     assert probabilities(semconv.MULTICLASS, ["a", "b", "c"], rows) == (["b", "a"], [0.7, 0.5])

@@ -165,7 +165,7 @@ def test_a_wrapped_model_that_learns_other_classes_is_read_by_those() -> None:
     for usual in (True, False):
         found = dict(span_of(usual, call)[0])
         assert found[semconv.OUTPUT_CLASS] == "d"
-        assert found[semconv.OUTPUT_CLASSES] == ("c", "d")
+        assert found[semconv.OUTPUT_CLASSES] == '["c","d"]'
 
 
 @pytest.mark.parametrize("policy", semconv.CAPTURE_POLICIES)

@@ -52,7 +52,7 @@ def test_every_predicting_method_is_a_prediction(spans: CapturedSpans) -> None:
     matrix = inner.predict_proba(X[:3])
     assert probabilities[semconv.OUTPUT_SCORES] == tuple(matrix[:, 1])
     assert probabilities[semconv.OUTPUT_PROBABILITIES] == tuple(matrix.ravel())
-    assert probabilities[semconv.OUTPUT_CLASSES] == ("0", "1")
+    assert probabilities[semconv.OUTPUT_CLASSES] == '["0","1"]'
     assert semconv.OUTPUT_SCORES not in decisions
 
 
@@ -72,8 +72,8 @@ def test_refitting_changes_the_classes(spans: CapturedSpans) -> None:
     model.fit(X, Y + 5)
     model.predict_proba(X[:1])
     assert [(s.attributes or {})[semconv.OUTPUT_CLASSES] for s in spans] == [
-        ("0", "1"),
-        ("5", "6"),
+        '["0","1"]',
+        '["5","6"]',
     ]
 
 

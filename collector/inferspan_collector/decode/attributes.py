@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -140,6 +141,23 @@ class Attributes:
         """The same, where no entry may be unfit."""
         entries = self.class_entries(name)
         return None if entries is None else entries.all()
+
+    def named_classes(self, name: str) -> list[str | None] | None:
+        """Classes as one text, a JSON array, or as a list; none where they are absent.
+
+        Returns:
+            The classes; None where the text is no such array, as after a limit on texts cut it.
+        """
+        told = self.value(name)
+        if not isinstance(told, str):
+            return self.class_texts(name) or []
+        try:
+            listed = json.loads(told)
+        except (ValueError, RecursionError):
+            return None
+        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+            return None
+        return [_class_text(name, one) for one in listed]
 
     def id_entries(self, name: str) -> Entries | None:
         """A list of ids, as `checked_id` writes them; absent entries are None."""

@@ -271,7 +271,9 @@ def _read_of_prediction(name: str, attributes: Attributes) -> Meaning:
     if name in (semconv.FEATURE_NAMES, semconv.FEATURE_CATEGORY_NAMES):
         return len(json_names(attributes, name))
     if name == semconv.OUTPUT_CLASSES:
-        classes = attributes.class_texts(name) or []
+        classes = attributes.named_classes(name)
+        if classes is None:
+            return _Refused()
         names = [text for text in classes if text is not None]
         complete = len(set(names)) == len(classes)
         return classes_text(names) if complete else _Refused()

@@ -55,8 +55,8 @@ def read_outputs(
         value = value or [attributes.number(semconv.OUTPUT_VALUE)]
     score = score or [math.nan] * rows
     classes, kept = None, None
-    if semconv.OUTPUT_PROBABILITIES in attributes:
-        found = _Probabilities.read(attributes, rows)
+    found = _Probabilities.read(attributes, rows)
+    if found is not None:
         if predicted is None and not ranking:
             predicted = found.classes_predicted(
                 task, positive, attributes.number(semconv.OUTPUT_THRESHOLD)
@@ -130,10 +130,15 @@ class _Probabilities:
     """[rows, classes]; a row with a NaN says nothing."""
 
     @classmethod
-    def read(cls, attributes: Attributes, rows: int) -> _Probabilities:
+    def read(cls, attributes: Attributes, rows: int) -> _Probabilities | None:
         name = semconv.OUTPUT_PROBABILITIES
+        if name not in attributes:
+            return None
         flat = attributes.numbers(name) or []
-        classes = attributes.class_texts(semconv.OUTPUT_CLASSES) or []
+        classes = attributes.named_classes(semconv.OUTPUT_CLASSES)
+        if classes is None:
+            # What was answered is still known, and worth more than what else might have been.
+            return None
         if len(flat) != rows * len(classes):
             raise disagree(
                 name,

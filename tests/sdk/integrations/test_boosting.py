@@ -128,7 +128,7 @@ def test_a_booster_that_loads_another_model_answers_by_that(
     booster.load_model(saved)
     spans.clear()
     booster.inplace_predict(IRIS[0][:2])
-    assert attributes_of(spans)[semconv.OUTPUT_CLASSES] == ("0", "1", "2")
+    assert attributes_of(spans)[semconv.OUTPUT_CLASSES] == '["0","1","2"]'
 
 
 class Asks(lightgbm.LGBMClassifier):  # type: ignore[misc]

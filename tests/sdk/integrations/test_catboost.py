@@ -190,7 +190,7 @@ def test_a_model_that_loads_another_answers_by_that(spans: CapturedSpans, tmp_pa
     model.load_model(saved)
     spans.clear()
     model.predict_proba(IRIS[0][:2])
-    assert attributes_of(spans)[semconv.OUTPUT_CLASSES] == ("0", "1", "2")
+    assert attributes_of(spans)[semconv.OUTPUT_CLASSES] == '["0","1","2"]'
 
 
 def test_in_a_pipeline_it_is_a_stage(spans: CapturedSpans) -> None:

@@ -85,7 +85,9 @@ def test_classes_and_probabilities_are_those_of_the_model(
     label, _ = session.run(None, {"X": X})
     found = attributes_of(spans)
     assert found[semconv.TASK_TYPE] == semconv.MULTICLASS
-    assert list(found[semconv.OUTPUT_CLASSES]) == [str(known) for known in model.classes_]
+    assert json.loads(str(found[semconv.OUTPUT_CLASSES])) == [
+        str(known) for known in model.classes_
+    ]
     assert list(found[semconv.OUTPUT_CLASSES_PREDICTED]) == [str(said) for said in label]
     assert np.reshape(found[semconv.OUTPUT_PROBABILITIES], (4, 3)) == pytest.approx(
         model.predict_proba(X), abs=1e-5

@@ -136,7 +136,7 @@ def test_a_class_refitted_with_other_classes_answers_by_them(spans: CapturedSpan
     first, second = [dict(span.attributes or {}) for span in spans.predictions]
     assert first[semconv.TASK_TYPE] == semconv.BINARY
     assert second[semconv.TASK_TYPE] == semconv.MULTICLASS
-    assert second[semconv.OUTPUT_CLASSES] == ("0", "1", "2")
+    assert second[semconv.OUTPUT_CLASSES] == '["0","1","2"]'
 
 
 @pytest.mark.parametrize(
