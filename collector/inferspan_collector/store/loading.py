@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, Final
 
 import duckdb
@@ -68,12 +70,11 @@ def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: S
     """Let the index see stored rows, from `since` on and before `until`.
 
     The newest predictions get entries, as many as there is room for; older keys become cold. Cost:
-    about 0.3 µs a row, and a chunk's memory.
+    about 0.25 µs a row, on two cores 0.2, and the memory of two chunks.
     """
     _code_classes(cursor, known)
     hot = max(since.prediction, until.prediction - known.recent.capacity)
-    for start in range(since.prediction, hot, _CHUNK):
-        columns = _read(cursor, _COLD, start, min(start + _CHUNK, hot))
+    for columns in _chunks(cursor, _COLD, since.prediction, hot):
         hashes = _prediction_keys(known, columns)
         known.recent.cold.add(hashes.low, hashes.high)
         if len(known.recent) > 0:
@@ -84,20 +85,11 @@ def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: S
         if known.recent.capacity > 0:
             known.seal_before(cursor, Since(hot, until.label))
     known.recent.reserve(len(known.recent) + until.prediction - hot)
-    for start in range(hot, until.prediction, _CHUNK):
-        _see_predictions(
-            known,
-            until,
-            _read_rows(cursor, _PREDICTIONS, start, min(start + _CHUNK, until.prediction)),
-        )
+    for columns in _chunks(cursor, _PREDICTIONS, hot, until.prediction):
+        _see_predictions(known, until, _in_order(columns))
     sets = _Sets(cursor, known)
-    for start in range(since.label, until.label, _CHUNK):
-        _see_labels(
-            known,
-            sets,
-            until,
-            _read_rows(cursor, _LABELS, start, min(start + _CHUNK, until.label)),
-        )
+    for columns in _chunks(cursor, _LABELS, since.label, until.label):
+        _see_labels(known, sets, until, _in_order(columns))
     _link(cursor, known, since.label, until)
     if known.recent.is_loose(known.sealed.until):
         known.recent.loosen(until)
@@ -139,18 +131,32 @@ def _code_classes(cursor: duckdb.DuckDBPyConnection, known: Known) -> None:
         cursor.execute("INSERT INTO class_codes SELECT class, code FROM codes")
 
 
-def _read(
+def _chunks(
     cursor: duckdb.DuckDBPyConnection, statement: str, start: int, end: int
-) -> dict[str, Any]:
-    columns: dict[str, Any] = cursor.execute(statement, {"start": start, "end": end}).fetchnumpy()
-    return columns
+) -> Generator[dict[str, Any]]:
+    """Rows of a statement, chunk by chunk; each is read while the one before is worked at.
+
+    Until the last one has come the cursor is not to be used otherwise.
+    """
+
+    def read(at: int) -> dict[str, Any]:
+        bounds = {"start": at, "end": min(at + _CHUNK, end)}
+        columns: dict[str, Any] = cursor.execute(statement, bounds).fetchnumpy()
+        return columns
+
+    with ThreadPoolExecutor(1, "inferspan-loading") as reader:
+        read_before: Future[dict[str, Any]] | None = None
+        for at in range(start, end, _CHUNK):
+            reading = reader.submit(read, at)
+            if read_before is not None:
+                yield read_before.result()
+            read_before = reading
+        if read_before is not None:
+            yield read_before.result()
 
 
-def _read_rows(
-    cursor: duckdb.DuckDBPyConnection, statement: str, start: int, end: int
-) -> dict[str, Any]:
+def _in_order(columns: dict[str, Any]) -> dict[str, Any]:
     """The same, in the order of the rows' ids."""
-    columns = _read(cursor, statement, start, end)
     rows = columns["row_id"]
     # They come in the file's order, which is theirs; where they do not, sorting is cheap. DuckDB
     # would sort them all, at a third of the cost of reading them.

@@ -21,6 +21,8 @@ from inferspan_collector.store.transaction import Transaction
 _GROWING: Final = 4_000
 """Keys for which the table of an index has to grow."""
 _ID: Final = "0123456789abcdef" * 2
+_IDS: Final = ("prediction_id", "label_id")
+"""What else has an id, a ranking's item or an entity, is left to SQL."""
 
 
 def warm() -> None:
@@ -76,7 +78,7 @@ def _row(cls: type[Any], text: str) -> Any:
         elif isinstance(column, Strings):
             columns[field.name] = Strings.constant("warm", 1)
         elif isinstance(column, Texts):
-            columns[field.name] = Texts.of([text if field.name.endswith("_id") else None])
+            columns[field.name] = Texts.of([text if field.name in _IDS else None])
         else:
             columns[field.name] = np.zeros((1, *column.shape[1:]), column.dtype)
     return cls(**columns)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import numpy as np
 
 from inferspan_collector.compilation import entry, part
+from inferspan_collector.store.compiled.prefetch import AHEAD, prefetch
 
 WORDS: Final = 8
 """uint64 words of a block."""
@@ -29,6 +30,8 @@ def add(words: Any, lows: Any, highs: Any) -> Any:
     """Take keys in: uint64[N] and uint32[N]; `words` is uint64[blocks * WORDS]."""
     blocks = len(words) // WORDS
     for row in range(len(lows)):
+        if row + AHEAD < len(lows):
+            prefetch(words, _block(lows[row + AHEAD], blocks))
         at = _block(lows[row], blocks)
         bits = (lows[row] << np.uint64(32)) | np.uint64(highs[row])
         for _ in range(BITS_EACH):
@@ -43,6 +46,8 @@ def may_hold(words: Any, lows: Any, highs: Any) -> Any:
     blocks = len(words) // WORDS
     found = np.empty(len(lows), np.bool_)
     for row in range(len(lows)):
+        if row + AHEAD < len(lows):
+            prefetch(words, _block(lows[row + AHEAD], blocks))
         at = _block(lows[row], blocks)
         bits = (lows[row] << np.uint64(32)) | np.uint64(highs[row])
         held = True

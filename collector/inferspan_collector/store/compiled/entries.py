@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from inferspan_collector.compilation import entry, part
+from inferspan_collector.store.compiled.prefetch import AHEAD, prefetch
 
 ENTRY: Final = np.dtype(
     [
@@ -59,6 +60,13 @@ def new_entries(capacity: int) -> NDArray[Any]:
 @part
 def _home(word: Any, bits: Any) -> Any:
     return np.int64(word >> np.uint64(64 - bits))
+
+
+@part
+def ask_for(table: Any, bits: Any, lows: Any, row: Any) -> Any:
+    """Let the word that `find` looks at first be near when it comes to a row some rows later."""
+    if row + AHEAD < len(lows):
+        prefetch(table, _home(lows[row + AHEAD], bits))
 
 
 @part
@@ -131,6 +139,8 @@ def rehashed(entries: Any, ring: Any, bits: Any) -> Any:
     table = np.zeros(1 << bits, np.uint64)
     for i in range(ring[COUNT]):
         place = (ring[HEAD] + i) % len(entries)
+        if i + AHEAD < ring[COUNT]:
+            prefetch(table, _home(entries[(place + AHEAD) % len(entries)].low, bits))
         link_in(table, bits, entries[place].low, place)
     return table
 
@@ -156,6 +166,8 @@ def drop_oldest(entries: Any, table: Any, bits: Any, ring: Any, n: Any, rows: An
     prediction_end, label_end = np.int64(0), np.int64(0)
     for i in range(n):
         place = ring[HEAD]
+        if i + AHEAD < n:
+            prefetch(table, _home(entries[(place + AHEAD) % len(entries)].low, bits))
         entry = entries[place]
         lows[i], highs[i] = entry.low, entry.high
         prediction, label = np.int64(-1), np.int64(-1)

@@ -20,6 +20,7 @@ from inferspan_collector.store.compiled.entries import (
     HAS_PREDICTION,
     RECEIVED_SHIFT,
     SQL_ONLY,
+    ask_for,
     find,
     insert,
     whole,
@@ -70,6 +71,7 @@ def absent(entries: Any, table: Any, bits: Any, lows: Any, highs: Any) -> Any:
     """Which keys have no entry: bool[N]."""
     found = np.empty(len(lows), np.bool_)
     for row in range(len(lows)):
+        ask_for(table, bits, lows, row)
         found[row] = find(entries, table, bits, lows[row], highs[row]) < 0
     return found
 
@@ -100,6 +102,7 @@ def mark(
     their entries are not told of.
     """
     for row in range(len(lows)):
+        ask_for(table, bits, lows, row)
         place = find(entries, table, bits, lows[row], highs[row])
         if place < 0:
             continue
@@ -129,6 +132,7 @@ def see_predictions(
     at = np.full(len(rows), -1, np.int64)
     what = np.zeros(len(rows), np.int8)
     for row in range(len(rows)):
+        ask_for(table, bits, lows, row)
         if beyond[row] == MAYBE_COLD:
             continue
         place = find(entries, table, bits, lows[row], highs[row])
@@ -183,6 +187,7 @@ def see_labels(
     at = np.full(len(rows), -1, np.int64)
     what = np.zeros(len(rows), np.int8)
     for row in range(len(rows)):
+        ask_for(table, bits, lows, row)
         if beyond[row] >= MAYBE_COLD:
             continue
         place = find(entries, table, bits, lows[row], highs[row])
