@@ -85,6 +85,7 @@ REFUSED: list[tuple[str, Sequence[Call], str, Any, str]] = [
     ("lists of bytes", LISTED, LISTS, b"[]", "bad_type"),
     ("a list that is no JSON", LISTED, LISTS, ['["a"', "[]"], "bad_list"),
     ("a list that is an object", LISTED, LISTS, ["{}", "[]"], "bad_list"),
+    ("a list of a million lists", LISTED, LISTS, [f"[{'[],' * 1_000_000}[]]", "[]"], "bad_list"),
     ("a deep list", LISTED, LISTS, ["[" * 100_000, "[]"], "bad_list"),
     ("a list too short", LISTED, LISTS, ['["a", 2, "c"]', '["b", "c", "a"]'], "length_mismatch"),
     ("a list past the end", LISTED, LIST_CODES, b"\1\3\0", "bad_code"),

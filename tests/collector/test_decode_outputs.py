@@ -61,7 +61,7 @@ def test_classes_are_a_text_or_a_list() -> None:
     assert probabilities(semconv.MULTICLASS, '["ä","b","c"]', rows) == listed
 
 
-def test_of_classes_that_were_cut_on_their_way_the_answer_is_known() -> None:
+def test_of_classes_that_were_cut_or_are_too_many_the_answer_is_known() -> None:
     answered = {semconv.OUTPUT_CLASS: "b", semconv.OUTPUT_SCORE: 0.7}
     attributes = {
         semconv.TASK_TYPE: semconv.MULTICLASS,
@@ -70,10 +70,12 @@ def test_of_classes_that_were_cut_on_their_way_the_answer_is_known() -> None:
     }
     whole = decode(prediction_span("p", {**attributes, semconv.OUTPUT_CLASSES: '["a","b","c"]'}))
     assert whole.probability_classes.objects().tolist() == ['["a","b","c"]']
-    cut = decode(prediction_span("p", {**attributes, semconv.OUTPUT_CLASSES: '["a","b",'}))
-    assert cut.predicted.objects().tolist() == ["b"]
-    assert cut.score.tolist() == [0.7]
-    assert cut.probability_classes.objects().tolist() == [None]
+    names = ",".join(f'"{number:06}"' for number in range(150_000))
+    for told in ('["a","b",', f"[{names}]"):
+        cut = decode(prediction_span("p", {**attributes, semconv.OUTPUT_CLASSES: told}))
+        assert cut.predicted.objects().tolist() == ["b"]
+        assert cut.score.tolist() == [0.7]
+        assert cut.probability_classes.objects().tolist() == [None]
 
 
 def test_multiclass_takes_the_likeliest_class_and_its_probability() -> None:

@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
@@ -16,6 +16,8 @@ from inferspan import semconv
 TEXT_LENGTH_MAX: Final = 1024
 """Characters of a class, a name or a slice value. Longer ids are hashed; content has a limit of its
 own."""
+CLASSES_LENGTH_MAX: Final = 1_048_576
+"""Characters of the names of classes as one text, which as values may take twenty times the room."""
 
 _ID: Final = semconv.PREDICTION_ID_LENGTH_MAX
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -146,16 +148,14 @@ class Attributes:
         """Classes as one text, a JSON array, or as a list; none where they are absent.
 
         Returns:
-            The classes; None where the text is no such array, as after a limit on texts cut it.
+            The classes; None where the text is no such array, as after a limit on texts cut it, or
+            is longer than `CLASSES_LENGTH_MAX`.
         """
         told = self.value(name)
         if not isinstance(told, str):
             return self.class_texts(name) or []
-        try:
-            listed = json.loads(told)
-        except (ValueError, RecursionError):
-            return None
-        if not isinstance(listed, list) or not all(isinstance(one, str) for one in listed):
+        listed = listed_classes(told)
+        if listed is None or not all(isinstance(one, str) for one in listed):
             return None
         return [_class_text(name, one) for one in listed]
 
@@ -226,6 +226,17 @@ def checked_name(name: str, value: object) -> str | None:
             f"{name} = {shown(text)} holds a control character, such as a line break; leave it out",
         )
     return text
+
+
+def listed_classes(text: object) -> list[Any] | None:
+    """The entries of a JSON array; None where a text is none, or longer than `CLASSES_LENGTH_MAX`."""
+    if not isinstance(text, str) or len(text) > CLASSES_LENGTH_MAX:
+        return None
+    try:
+        listed = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return listed if isinstance(listed, list) else None
 
 
 def checked_text(name: str, value: object, length_max: int | None = TEXT_LENGTH_MAX) -> str | None:

@@ -6,7 +6,6 @@ probabilities of the rows that have a list stand behind each other.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,10 +17,12 @@ from inferspan import semconv
 from inferspan_collector.batches import Float64, Int64, Strings, Texts
 from inferspan_collector.decode import probabilities
 from inferspan_collector.decode.attributes import (
+    CLASSES_LENGTH_MAX,
     Attributes,
     Entries,
     RefusedRecord,
     checked_text,
+    listed_classes,
     shown,
 )
 from inferspan_collector.decode.packed_columns import Coded, coded, floats
@@ -131,13 +132,12 @@ def _lists_of_classes(
 
 
 def _array(text: object) -> list[Any]:
-    try:
-        named = json.loads(text) if isinstance(text, str) else None
-    except (ValueError, RecursionError):
-        named = None
-    if not isinstance(named, list):
+    named = listed_classes(text)
+    if named is None:
         raise RefusedRecord(
-            _NO_LIST, f"{_CLASSES} holds {shown(text)}, which is no JSON array of texts"
+            _NO_LIST,
+            f"{_CLASSES} holds {shown(text)}, which is no JSON array of texts in "
+            f"{CLASSES_LENGTH_MAX} characters",
         )
     return named
 
