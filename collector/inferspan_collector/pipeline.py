@@ -104,6 +104,7 @@ class Pipeline:
         watch(HELD_LIMIT, lambda: config.limits.queue_bytes, part="queue")
         watch(HELD, lambda: self._writer.index_bytes[0], part="recent_ids")
         watch(HELD_LIMIT, lambda: self._writer.index_bytes[1], part="recent_ids")
+        watch(HELD, lambda: self._writer.links_bytes, part="links")
         watch(HELD, self._journal.held_bytes, part="journal")
         watch(QUEUED, lambda: self._queues.waiting)
 

@@ -183,7 +183,7 @@ HELD = Gauge(
     "inferspan_held_bytes",
     ("part",),
     "Bytes held now: requests_under_way (bodies and their rows), queue (decoded, not stored yet), "
-    "recent_ids (index), journal (on disk).",
+    "recent_ids (index), links (spans that labels name by a link alone), journal (on disk).",
 )
 HELD_LIMIT = Gauge("inferspan_held_bytes_limit", ("part",), "What each part may hold.")
 CONNECTIONS = Gauge("inferspan_connections", (), "HTTP connections open now.")

@@ -111,4 +111,4 @@ def test_what_cannot_be_counted_after_the_commit_is_acknowledged_all_the_same(
 
     assert faulty.submit(Prediction()) == 1
     assert faulty.counted() == 1
-    assert faulty.telemetry.get(CONTAINED, where="after commit") == 1
+    assert faulty.telemetry.get(CONTAINED, where="after_commit") == 1

@@ -40,6 +40,14 @@ def test_the_index_holds_no_more_than_is_said_of_it(tmp_path: Path) -> None:
     store.database.close()
 
 
+def test_each_span_that_a_label_links_to_is_held_once_and_counted(store: FaultyStore) -> None:
+    assert store.writer.links_bytes == 0
+    links = [Label(None, None, label_id=str(n), link_trace=1, link_span=n) for n in range(1, 4)]
+    store.commit(tuple(links))
+    store.commit((Label(None, None, label_id="another", link_trace=1, link_span=3),))
+    assert store.writer.links_bytes == 3 * 8
+
+
 @settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

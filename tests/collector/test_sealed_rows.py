@@ -176,6 +176,6 @@ def test_a_full_disk_is_said_once_and_older_ids_are_found_all_the_same(
 
     assert said == [1, 1, 2]
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
-    assert store.telemetry.get(CONTAINED, where="after commit") == 0
+    assert store.telemetry.get(CONTAINED, where="after_commit") == 0
     assert store.predictions() == 30
     store.database.close()

@@ -17,7 +17,7 @@ TEXT_LENGTH_MAX: Final = 1024
 """Characters of a class, a name or a slice value. Longer ids are hashed; content has a limit of its
 own."""
 CLASSES_LENGTH_MAX: Final = 1_048_576
-"""Characters of the names of classes as one text, which as values may take twenty times the room."""
+"""Characters of classes as one text: as values they may take twenty times the room."""
 
 _ID: Final = semconv.PREDICTION_ID_LENGTH_MAX
 _CONTROL: Final = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -229,7 +229,7 @@ def checked_name(name: str, value: object) -> str | None:
 
 
 def listed_classes(text: object) -> list[Any] | None:
-    """The entries of a JSON array; None where a text is none, or longer than `CLASSES_LENGTH_MAX`."""
+    """A JSON array's entries; None where a text is none, or longer than `CLASSES_LENGTH_MAX`."""
     if not isinstance(text, str) or len(text) > CLASSES_LENGTH_MAX:
         return None
     try:

@@ -110,7 +110,7 @@ class Writer:
         try:
             self._after_commit(committed, tally)
         except Exception:
-            self._telemetry.add(CONTAINED, where="after commit")
+            self._telemetry.add(CONTAINED, where="after_commit")
             logger.exception("a transaction is on disk, and what follows it failed")
         return committed
 
@@ -244,6 +244,11 @@ class Writer:
     def index_bytes(self) -> tuple[int, int]:
         """What the index of recent ids holds, and what it may hold."""
         return self._known.recent.held_bytes, self._known.recent.limit_bytes
+
+    @property
+    def links_bytes(self) -> int:
+        """What is held of spans that labels name by a link alone: 8 bytes each, without limit."""
+        return self._known.linked.nbytes
 
     @property
     def compaction_due(self) -> bool:
