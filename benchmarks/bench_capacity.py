@@ -135,8 +135,9 @@ def _memory(lots: Filled, filled: int) -> None:
     at_most("memory once filled, MiB", filled / MIB, 1536)
     at_most("the most so far, MiB", most / MIB, 1536)
     at_most("the most, a further prediction adds, B", (most - before) / (lots.next - at), 8)
-    stored = lots.server.stored()
-    at_most("on disk a prediction, B", lots.server.disk_bytes() / stored.predictions, 80)
+    stored = lots.server.quality()["predictions"]
+    assert stored == lots.next
+    at_most("on disk a prediction, B", lots.server.disk_bytes() / stored, 80)
 
 
 def cold(sender: Sender, many: int) -> None:
