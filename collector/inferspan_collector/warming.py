@@ -17,23 +17,7 @@ from typing import Final
 
 from inferspan_collector import decode
 
-_DECODERS: Final = """
-import gc
-from inferspan_collector import warming
-gc.disable()
-warming.leave_out_scipy()
-from inferspan_collector import decode
-decode.warm()
-"""
-
-
-def leave_out_scipy() -> None:
-    """Let this process do without SciPy, from now on: for one that is nobody else's.
-
-    Where it is installed Numba imports it, a quarter of a second, for products of matrices, of
-    which we have none. Nothing may have been compiled, or loaded, yet.
-    """
-    sys.modules.setdefault("scipy", None)  # type: ignore[arg-type]
+_DECODERS: Final = "import gc; gc.disable(); from inferspan_collector import decode; decode.warm()"
 
 
 @functools.cache

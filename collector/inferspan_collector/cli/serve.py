@@ -109,7 +109,6 @@ def serve(
     # Imported late: see `_run`. What can be done beside the other imports, first.
     from inferspan_collector import warming
 
-    warming.leave_out_scipy()
     warming.begin()
     from inferspan_collector.http_server import new_event_loop
 
