@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from typing import Any, Final, TypeVar
@@ -76,10 +78,14 @@ def as_told(known: Described, told: Mapping[str, Any]) -> Described:
 
     Args:
         known: holds where the settings say nothing, or nothing that can be.
-        told: under the names of our attributes, of values as JSON has them.
+        told: under the names of our attributes, of values as JSON has them; classes as JSON text,
+            too, as spans have them.
     """
     task, classes = told.get(semconv.TASK_TYPE), told.get(semconv.OUTPUT_CLASSES)
     threshold = told.get(semconv.OUTPUT_THRESHOLD)
+    if isinstance(classes, str):
+        with suppress(ValueError, RecursionError):
+            classes = json.loads(classes)
     return replace(
         known,
         task=task if task in semconv.TASKS else known.task,
