@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pytest
 
 from inferspan import semconv
 from inferspan_collector.batches import PredictionBatch
@@ -61,7 +62,7 @@ def test_classes_are_a_text_or_a_list() -> None:
     assert probabilities(semconv.MULTICLASS, '["ä","b","c"]', rows) == listed
 
 
-def test_of_classes_that_were_cut_or_are_too_many_the_answer_is_known() -> None:
+def test_of_classes_that_were_cut_or_too_long_the_answer_is_known() -> None:
     answered = {semconv.OUTPUT_CLASS: "b", semconv.OUTPUT_SCORE: 0.7}
     attributes = {
         semconv.TASK_TYPE: semconv.MULTICLASS,
@@ -76,6 +77,27 @@ def test_of_classes_that_were_cut_or_are_too_many_the_answer_is_known() -> None:
         assert cut.predicted.objects().tolist() == ["b"]
         assert cut.score.tolist() == [0.7]
         assert cut.probability_classes.objects().tolist() == [None]
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [('["a","b",', "bad_list"), ("a,b", "bad_type"), ('{"a":1}', "bad_type"), ("", "bad_type")],
+)
+def test_probabilities_of_nobody_knows_which_classes_are_refused(told: str, reason: str) -> None:
+    attributes = {
+        semconv.TASK_TYPE: semconv.MULTICLASS,
+        semconv.OUTPUT_PROBABILITIES: [0.1, 0.7, 0.2],
+        semconv.OUTPUT_CLASSES: told,
+    }
+    body = traces_request([prediction_span("p", attributes)]).SerializeToString()
+    (refused,) = decode_traces(body, json=False, received_ns=NOW_NS).refused
+    assert refused.reason == reason
+
+
+def test_numbers_are_classes_in_a_text_as_in_a_list() -> None:
+    rows = [[0.1, 0.7, 0.2]]
+    assert probabilities(semconv.MULTICLASS, "[1,2,3]", rows) == (["2"], [0.7])
+    assert probabilities(semconv.MULTICLASS, [1, 2, 3], rows) == (["2"], [0.7])
 
 
 def test_multiclass_takes_the_likeliest_class_and_its_probability() -> None:

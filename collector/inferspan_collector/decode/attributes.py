@@ -145,19 +145,26 @@ class Attributes:
         return None if entries is None else entries.all()
 
     def named_classes(self, name: str) -> list[str | None] | None:
-        """Classes as one text, a JSON array, or as a list; none where they are absent.
+        """Classes as one text, a JSON array, or as a list.
 
         Returns:
-            The classes; None where the text is no such array, as after a limit on texts cut it, or
-            is longer than `CLASSES_LENGTH_MAX`.
+            The classes, empty where the attribute is absent; None where the text begins as an array
+            and is none, as after a limit on texts cut it, or is longer than `CLASSES_LENGTH_MAX`.
+
+        Raises:
+            RefusedRecord: it is anything else, or an entry is no class.
         """
         told = self.value(name)
         if not isinstance(told, str):
             return self.class_texts(name) or []
-        listed = listed_classes(told)
-        if listed is None or not all(isinstance(one, str) for one in listed):
+        listed = json_array(told)
+        if listed is not None:
+            return [_class_text(name, one) for one in listed]
+        if told.startswith("["):
             return None
-        return [_class_text(name, one) for one in listed]
+        raise RefusedRecord(
+            "bad_type", f"{name} = {shown(told)} is not a JSON array of classes; send one"
+        )
 
     def id_entries(self, name: str) -> Entries | None:
         """A list of ids, as `checked_id` writes them; absent entries are None."""
@@ -228,7 +235,7 @@ def checked_name(name: str, value: object) -> str | None:
     return text
 
 
-def listed_classes(text: object) -> list[Any] | None:
+def json_array(text: object) -> list[Any] | None:
     """A JSON array's entries; None where a text is none, or longer than `CLASSES_LENGTH_MAX`."""
     if not isinstance(text, str) or len(text) > CLASSES_LENGTH_MAX:
         return None

@@ -11,7 +11,12 @@ import numpy as np
 from inferspan import semconv
 from inferspan_collector.batches import Bool, Float64
 from inferspan_collector.decode import probabilities
-from inferspan_collector.decode.attributes import Attributes, RefusedRecord
+from inferspan_collector.decode.attributes import (
+    CLASSES_LENGTH_MAX,
+    Attributes,
+    RefusedRecord,
+    shown,
+)
 from inferspan_collector.several_classes import class_set_text, is_ranking, ranking_text
 
 
@@ -56,6 +61,8 @@ def read_outputs(
     score = score or [math.nan] * rows
     classes, kept = None, None
     found = _Probabilities.read(attributes, rows)
+    if found is None and predicted is None and _says_nothing(score, value):
+        _check_classes(attributes)
     if found is not None:
         if predicted is None and not ranking:
             predicted = found.classes_predicted(
@@ -123,6 +130,22 @@ def _per_row(
     raise disagree(name, len(numbers), f"the span holds {rows} predictions: send as many")
 
 
+def _says_nothing(score: list[float], value: list[float] | None) -> bool:
+    return all(map(math.isnan, score)) and (value is None or all(map(math.isnan, value)))
+
+
+def _check_classes(attributes: Attributes) -> None:
+    """Refuse probabilities that were the only answer, where nobody can tell of which classes."""
+    if semconv.OUTPUT_PROBABILITIES in attributes:
+        name = semconv.OUTPUT_CLASSES
+        raise RefusedRecord(
+            "bad_list",
+            f"{name} = {shown(attributes.value(name))} is no whole JSON array of at most "
+            f"{CLASSES_LENGTH_MAX} characters, and no class was sent; was it cut by a limit on the "
+            "length of attributes?",
+        )
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Probabilities:
     classes: list[str]
@@ -137,7 +160,7 @@ class _Probabilities:
         flat = attributes.numbers(name) or []
         classes = attributes.named_classes(semconv.OUTPUT_CLASSES)
         if classes is None:
-            # What was answered is still known, and worth more than what else might have been.
+            # What was answered may be known all the same, and is worth more than the rest.
             return None
         if len(flat) != rows * len(classes):
             raise disagree(

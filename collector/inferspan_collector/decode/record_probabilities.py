@@ -22,7 +22,7 @@ from inferspan_collector.decode.attributes import (
     Entries,
     RefusedRecord,
     checked_text,
-    listed_classes,
+    json_array,
     shown,
 )
 from inferspan_collector.decode.packed_columns import Coded, coded, floats
@@ -132,12 +132,12 @@ def _lists_of_classes(
 
 
 def _array(text: object) -> list[Any]:
-    named = listed_classes(text)
+    named = json_array(text)
     if named is None:
         raise RefusedRecord(
             _NO_LIST,
-            f"{_CLASSES} holds {shown(text)}, which is no JSON array of texts in "
-            f"{CLASSES_LENGTH_MAX} characters",
+            f"{_CLASSES} holds {shown(text)}, which is no JSON array of at "
+            f"most {CLASSES_LENGTH_MAX} characters",
         )
     return named
 
