@@ -70,7 +70,8 @@ def load(cursor: duckdb.DuckDBPyConnection, known: Known, since: Since, until: S
     """Let the index see stored rows, from `since` on and before `until`.
 
     The newest predictions get entries, as many as there is room for; older keys become cold. Cost:
-    about 0.25 µs a row, on two cores 0.2, and the memory of two chunks.
+    about 0.25 µs a row, on two cores 0.2, and the memory of two chunks. A thread reads ahead; it
+    has ended when this returns.
     """
     _code_classes(cursor, known)
     hot = max(since.prediction, until.prediction - known.recent.capacity)
@@ -134,7 +135,7 @@ def _code_classes(cursor: duckdb.DuckDBPyConnection, known: Known) -> None:
 def _chunks(
     cursor: duckdb.DuckDBPyConnection, statement: str, start: int, end: int
 ) -> Generator[dict[str, Any]]:
-    """Rows of a statement, chunk by chunk; each is read while the one before is worked at.
+    """Rows of a statement, chunk by chunk; each is read while the one before is worked on.
 
     Until the last one has come the cursor is not to be used otherwise.
     """
@@ -144,19 +145,22 @@ def _chunks(
         columns: dict[str, Any] = cursor.execute(statement, bounds).fetchnumpy()
         return columns
 
+    ahead: Future[dict[str, Any]] | None = None
     with ThreadPoolExecutor(1, "inferspan-loading") as reader:
-        read_before: Future[dict[str, Any]] | None = None
-        for at in range(start, end, _CHUNK):
-            reading = reader.submit(read, at)
-            if read_before is not None:
-                yield read_before.result()
-            read_before = reading
-        if read_before is not None:
-            yield read_before.result()
+        try:
+            for at in range(start, end, _CHUNK):
+                last, ahead = ahead, reader.submit(read, at)
+                if last is not None:
+                    yield last.result()
+            if ahead is not None:
+                yield ahead.result()
+        finally:
+            # A failure holds this frame, and the frame what it has read.
+            last = ahead = None
 
 
 def _in_order(columns: dict[str, Any]) -> dict[str, Any]:
-    """The same, in the order of the rows' ids."""
+    """A chunk's rows in the order of their ids."""
     rows = columns["row_id"]
     # They come in the file's order, which is theirs; where they do not, sorting is cheap. DuckDB
     # would sort them all, at a third of the cost of reading them.
