@@ -185,7 +185,9 @@ HELD = Gauge(
     "Bytes held now: requests_under_way (bodies and their rows), queue (decoded, not stored yet), "
     "recent_ids (index), links (spans that labels name by a link alone), journal (on disk).",
 )
-HELD_LIMIT = Gauge("inferspan_held_bytes_limit", ("part",), "What each part may hold.")
+HELD_LIMIT = Gauge(
+    "inferspan_held_bytes_limit", ("part",), "What each part may hold; links and journal have none."
+)
 CONNECTIONS = Gauge("inferspan_connections", (), "HTTP connections open now.")
 CONNECTIONS_LIMIT = Gauge("inferspan_connections_limit", (), "How many may be.")
 QUEUED = Gauge("inferspan_queued_requests", (), "Requests that wait for the writer.")
